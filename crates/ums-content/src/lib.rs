@@ -1,0 +1,1 @@
+//! Content of messages: text from HTML, header guard.

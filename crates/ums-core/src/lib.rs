@@ -1,0 +1,1 @@
+//! Words and rules of the trade: messages, recipients, segments, failures, ports.

@@ -1,0 +1,1 @@
+//! The flow of a delivery: accept, chain, breaker, pacing, journal.

@@ -1,0 +1,1 @@
+//! SES, SNS, SendGrid, Twilio and SMTP on the wire, with faults.

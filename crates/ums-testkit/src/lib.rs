@@ -1,0 +1,1 @@
+//! Test clock, scripted providers and log capture.

@@ -1,0 +1,1 @@
+//! Sends e-mail and SMS through whichever provider is up.
