@@ -1,0 +1,257 @@
+//! Failures: one class each, and one table that says what follows from each class.
+//!
+//! No other code asks these questions; adapters only *name* the class.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::channel::words;
+
+/// Longest detail that is kept, in bytes.
+pub const MAX_DETAIL_BYTES: usize = 500;
+
+words! {
+    /// What a failure means.
+    FailureClass {
+        /// The content was refused; every provider would.
+        InvalidMessage = "invalid_message",
+        /// The recipient cannot exist.
+        InvalidRecipient = "invalid_recipient",
+        /// The recipient opted out, or is on the provider's suppression list.
+        RecipientBlocked = "recipient_blocked",
+        /// This provider cannot carry the message: feature, destination, a sender the caller chose.
+        Unsupported = "unsupported",
+        /// The account: key, configured sender, sandbox, suspension.
+        Misconfigured = "misconfigured",
+        /// A daily, monthly or spend cap is used up.
+        QuotaExhausted = "quota_exhausted",
+        /// Too fast for the provider.
+        Throttled = "throttled",
+        /// Surely not accepted: no byte reached the socket, or the provider said so.
+        Unavailable = "unavailable",
+        /// May have been accepted.
+        Unknown = "unknown",
+    }
+}
+
+/// What a provider's breaker does with an outcome.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BreakerEffect {
+    /// Says nothing about the provider.
+    NotCounted,
+    /// Counts as a failure.
+    Counted,
+    /// Opens at once, probed at growing intervals.
+    OpensMisconfigured,
+    /// Opens until the allowance is renewed.
+    OpensExhausted,
+    /// Pauses until the provider's own delay is over; fails a probe, is not a failure.
+    Pauses,
+}
+
+/// Whether the next provider of the chain may be tried now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NextProvider {
+    /// At once.
+    Yes,
+    /// No: the same answer elsewhere, or a way around somebody's will.
+    No,
+    /// Only if the message allows duplicates.
+    IfDuplicatesAllowed,
+}
+
+/// Whether the same message may be tried again later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RetryLater {
+    /// By the schedule.
+    Yes,
+    /// By the schedule's slow end: somebody must mend something first.
+    Slowly,
+    /// When the allowance is renewed.
+    AtReset,
+    /// When the provider's own delay is over.
+    AfterDelay,
+    /// When feedback had its time and the message allows duplicates.
+    AfterFeedback,
+    /// Never.
+    No,
+}
+
+/// What follows from a failure class: one row of the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Consequence {
+    /// Whether the next provider is tried now.
+    pub next_provider: NextProvider,
+    /// Whether the message is tried again later.
+    pub retry_later: RetryLater,
+    /// What the breaker does.
+    pub breaker: BreakerEffect,
+    /// Whether an operator must be told.
+    pub tell_operator: bool,
+}
+
+impl FailureClass {
+    /// The table: what follows from each class.
+    pub const fn consequence(self) -> Consequence {
+        use {BreakerEffect as B, NextProvider as N, RetryLater as R};
+        let (next_provider, retry_later, breaker, tell_operator) = match self {
+            Self::InvalidMessage | Self::InvalidRecipient | Self::RecipientBlocked => (N::No, R::No, B::NotCounted, false),
+            Self::Unsupported => (N::Yes, R::No, B::NotCounted, false),
+            Self::Misconfigured => (N::Yes, R::Slowly, B::OpensMisconfigured, true),
+            Self::QuotaExhausted => (N::Yes, R::AtReset, B::OpensExhausted, true),
+            Self::Throttled => (N::Yes, R::AfterDelay, B::Pauses, false),
+            Self::Unavailable => (N::Yes, R::Yes, B::Counted, false),
+            Self::Unknown => (N::IfDuplicatesAllowed, R::AfterFeedback, B::Counted, false),
+        };
+        Consequence { next_provider, retry_later, breaker, tell_operator }
+    }
+
+    /// Whether the provider may have taken the message all the same.
+    pub const fn may_have_been_accepted(self) -> bool {
+        matches!(self, Self::Unknown)
+    }
+}
+
+words! {
+    /// Who said so.
+    FailureSource {
+        /// The provider answered.
+        Provider = "provider",
+        /// The network, or the lack of it.
+        Transport = "transport",
+        /// We did, before anything was sent.
+        Local = "local",
+    }
+}
+
+/// One failed attempt, as an adapter reports it.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// What it means.
+    pub class: FailureClass,
+    /// The provider's own code (`21610`, `MessageRejected`, `550 5.1.1`), or ours (`connect_timeout`).
+    pub code: String,
+    /// For people: redacted, at most [`MAX_DETAIL_BYTES`].
+    pub detail: String,
+    /// How long the provider asks to be left alone.
+    pub retry_after: Option<Duration>,
+    /// Who said so.
+    pub source: FailureSource,
+}
+
+impl Failure {
+    /// A failure that the provider reported.
+    pub fn provider(class: FailureClass, code: impl Into<String>, detail: &str) -> Self {
+        Self::from_source(FailureSource::Provider, class, code.into(), detail)
+    }
+
+    /// A failure of the network.
+    pub fn transport(class: FailureClass, code: impl Into<String>, detail: &str) -> Self {
+        Self::from_source(FailureSource::Transport, class, code.into(), detail)
+    }
+
+    /// A failure that we found before anything was sent.
+    pub fn local(class: FailureClass, code: impl Into<String>, detail: &str) -> Self {
+        Self::from_source(FailureSource::Local, class, code.into(), detail)
+    }
+
+    fn from_source(source: FailureSource, class: FailureClass, code: String, detail: &str) -> Self {
+        Self { class, code, detail: redact(detail), retry_after: None, source }
+    }
+
+    /// Adds the delay that the provider asks for.
+    #[must_use]
+    pub fn with_retry_after(mut self, retry_after: Option<Duration>) -> Self {
+        self.retry_after = retry_after;
+        self
+    }
+}
+
+impl fmt::Debug for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Failure({} {} {:?} retry_after={:?})", self.class, self.code, self.detail, self.retry_after)
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.class, self.code)?;
+        if !self.detail.is_empty() {
+            write!(f, ": {}", self.detail)?;
+        }
+        Ok(())
+    }
+}
+
+/// Makes a provider's text fit to keep: addresses, long digit runs (numbers, codes) and anything
+/// that looks like a key are masked, controls become spaces, the end is cut.
+pub fn redact(text: &str) -> String {
+    let mut clean = String::with_capacity(text.len().min(MAX_DETAIL_BYTES));
+    for word in text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty()) {
+        if clean.len() >= MAX_DETAIL_BYTES {
+            break;
+        }
+        if !clean.is_empty() {
+            clean.push(' ');
+        }
+        clean.push_str(&redact_word(word));
+    }
+    while clean.len() > MAX_DETAIL_BYTES {
+        clean.pop();
+    }
+    clean
+}
+
+fn redact_word(word: &str) -> String {
+    const KEY_MARKS: [&str; 5] = ["SG.", "AKIA", "ASIA", "Bearer", "Basic"];
+    let digits = word.bytes().filter(u8::is_ascii_digit).count();
+    if word.contains('@') {
+        let inner = word.trim_matches(|c: char| !c.is_alphanumeric());
+        return crate::email_address::mask(inner);
+    }
+    if KEY_MARKS.iter().any(|mark| word.contains(mark)) || word.len() > 80 {
+        return "***".to_owned();
+    }
+    let number_like = digits >= 6 && word.bytes().filter(u8::is_ascii_alphabetic).count() <= 1;
+    if number_like { "***".to_owned() } else { word.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The table of the design, row by row, so that a change of one is seen twice.
+    #[test]
+    fn the_table_says_what_the_design_says() {
+        use FailureClass as C;
+        let rows = [
+            (C::InvalidMessage, NextProvider::No, BreakerEffect::NotCounted, false),
+            (C::InvalidRecipient, NextProvider::No, BreakerEffect::NotCounted, false),
+            (C::RecipientBlocked, NextProvider::No, BreakerEffect::NotCounted, false),
+            (C::Unsupported, NextProvider::Yes, BreakerEffect::NotCounted, false),
+            (C::Misconfigured, NextProvider::Yes, BreakerEffect::OpensMisconfigured, true),
+            (C::QuotaExhausted, NextProvider::Yes, BreakerEffect::OpensExhausted, true),
+            (C::Throttled, NextProvider::Yes, BreakerEffect::Pauses, false),
+            (C::Unavailable, NextProvider::Yes, BreakerEffect::Counted, false),
+            (C::Unknown, NextProvider::IfDuplicatesAllowed, BreakerEffect::Counted, false),
+        ];
+        assert_eq!(rows.len(), FailureClass::ALL.len());
+        for (class, next, breaker, tell) in rows {
+            let row = class.consequence();
+            assert_eq!((row.next_provider, row.breaker, row.tell_operator), (next, breaker, tell), "{class}");
+        }
+    }
+
+    #[test]
+    fn details_hold_no_recipient_number_key_or_line_break() {
+        let text = "Bad address <customer@example.com>: +14165550123 key SG.abc.def\r\nX: code 123456 status 550 5.1.1";
+        let clean = redact(text);
+        for canary in ["customer", "4165550123", "SG.abc", "123456", "\r", "\n"] {
+            assert!(!clean.contains(canary), "{canary} in {clean}");
+        }
+        assert!(clean.contains("550 5.1.1"));
+        assert!(redact(&"long ".repeat(1_000)).len() <= MAX_DETAIL_BYTES);
+    }
+}

@@ -1,0 +1,124 @@
+//! The life of a message and of an attempt: the statuses, and the moves between them.
+
+use crate::channel::words;
+
+words! {
+    /// Where a message stands.
+    Status {
+        /// Accepted, not yet picked up.
+        Pending = "pending",
+        /// Waits for its `send_at`.
+        Scheduled = "scheduled",
+        /// Held, or waiting for a retry.
+        Queued = "queued",
+        /// An intent to call a provider is committed.
+        Sending = "sending",
+        /// A provider accepted it.
+        Sent = "sent",
+        /// A provider reported delivery.
+        Delivered = "delivered",
+        /// A provider reported that it came back.
+        Bounced = "bounced",
+        /// Nobody took it, and nobody will be asked again.
+        Failed = "failed",
+        /// Its time ran out before anybody took it.
+        Expired = "expired",
+        /// Stopped by the caller.
+        Cancelled = "cancelled",
+        /// The recipient is on our suppression list.
+        Suppressed = "suppressed",
+        /// The recipient opted out.
+        Unsubscribed = "unsubscribed",
+        /// Nothing more will be tried, and an attempt may have been accepted.
+        Unknown = "unknown",
+    }
+}
+
+impl Status {
+    /// Whether nothing more will be tried by itself.
+    pub const fn is_final(self) -> bool {
+        !matches!(self, Self::Pending | Self::Scheduled | Self::Queued | Self::Sending)
+    }
+
+    /// Whether a provider is known to have taken the message.
+    pub const fn is_success(self) -> bool {
+        matches!(self, Self::Sent | Self::Delivered)
+    }
+
+    /// Whether the status may follow this one.
+    pub const fn may_become(self, next: Self) -> bool {
+        use Status as S;
+        match self {
+            S::Pending => !matches!(next, S::Pending | S::Delivered | S::Bounced),
+            S::Scheduled => matches!(next, S::Pending | S::Queued | S::Sending | S::Cancelled | S::Expired | S::Suppressed | S::Unsubscribed),
+            S::Queued => !matches!(next, S::Pending | S::Scheduled),
+            S::Sending => !matches!(next, S::Pending | S::Scheduled | S::Cancelled),
+            S::Sent => matches!(next, S::Delivered | S::Bounced | S::Failed),
+            S::Delivered => matches!(next, S::Bounced),
+            // Late feedback may lift these; an operator may send them again.
+            S::Failed | S::Expired | S::Unknown => matches!(next, S::Sent | S::Delivered | S::Bounced | S::Queued),
+            S::Bounced | S::Cancelled | S::Suppressed | S::Unsubscribed => false,
+        }
+    }
+}
+
+words! {
+    /// How one call to a provider ended.
+    AttemptOutcome {
+        /// The intent is committed, the outcome is not.
+        Calling = "calling",
+        /// The provider took the message.
+        Accepted = "accepted",
+        /// The provider surely did not take it.
+        Failed = "failed",
+        /// Nobody can say.
+        Unknown = "unknown",
+    }
+}
+
+words! {
+    /// Which line of the message an e-mail recipient stands on; a text message has one `to`.
+    RecipientKind {
+        /// Main recipient.
+        To = "to",
+        /// Carbon copy.
+        Cc = "cc",
+        /// Blind carbon copy.
+        Bcc = "bcc",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn opted_out_and_cancelled_messages_stay_so() {
+        for status in [Status::Cancelled, Status::Suppressed, Status::Unsubscribed, Status::Bounced] {
+            assert!(Status::ALL.iter().all(|next| !status.may_become(*next)), "{status}");
+        }
+    }
+
+    #[test]
+    fn late_feedback_lifts_an_unknown_message() {
+        assert!(Status::Unknown.may_become(Status::Delivered));
+        assert!(Status::Expired.may_become(Status::Sent));
+        assert!(!Status::Delivered.may_become(Status::Failed));
+    }
+
+    proptest! {
+        #[test]
+        fn every_walk_that_ends_stays_final(start in 0..Status::ALL.len(), steps in prop::collection::vec(0..Status::ALL.len(), 0..30)) {
+            let mut at = Status::ALL[start];
+            for step in steps {
+                let next = Status::ALL[step];
+                if at.may_become(next) {
+                    // Only an operator's resend takes a final message back to the queue.
+                    prop_assert!(!at.is_final() || next.is_final() || next == Status::Queued);
+                    at = next;
+                }
+            }
+        }
+    }
+}

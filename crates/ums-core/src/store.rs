@@ -1,0 +1,232 @@
+//! The store port: one method for each change of state, each one transaction.
+//!
+//! No transaction is open while a provider is called: the intent is one, the outcome (with the
+//! next intent, if there is one) is the next.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    AccountId, AttemptRecord, Channel, Message, MessageId, MessageRecord, ProviderKind, RecipientRecord, Skip, Status, TenantId, Timestamp,
+};
+
+/// Why the store did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Nothing was written; the same call may work in a moment.
+    #[error("the store is not available")]
+    Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// Nobody knows whether it was written (the connection broke at commit).
+    #[error("the outcome of a commit is unknown")]
+    CommitUnknown(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The message belongs to another owner by now; this write was refused by the fence.
+    #[error("the message was taken over by another process")]
+    Fenced,
+    /// What is stored cannot be read back.
+    #[error("{table}.{column} of {id} cannot be read")]
+    Corrupt {
+        /// Table.
+        table: &'static str,
+        /// Column.
+        column: &'static str,
+        /// Key of the row.
+        id: String,
+    },
+    /// The store cannot be opened as it is: wrong file, newer schema, held by another process.
+    #[error("{0}")]
+    Unusable(String),
+}
+
+/// Who works on a message: a process and its current lease.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Owner {
+    /// Id of the process's registration.
+    pub id: i64,
+    /// Fencing token: grows with each takeover of a message.
+    pub token: i64,
+}
+
+/// A message to be stored.
+#[derive(Clone, Debug)]
+pub struct NewMessage {
+    /// The message.
+    pub message: Arc<Message>,
+    /// `pending`, `scheduled`, `queued`, `sending` (with an intent), or an end decided by a gate.
+    pub status: Status,
+    /// Why it has that status, when a gate decided; redacted.
+    pub error: Option<String>,
+    /// When it is due, unless it is being sent right now.
+    pub due_at: Option<Timestamp>,
+    /// Its recipients.
+    pub recipients: Vec<RecipientRecord>,
+    /// The first attempt's intent, when a dispatch slot is in hand.
+    pub intent: Option<AttemptRecord>,
+    /// Providers that were passed over before that intent.
+    pub skips: Vec<Skip>,
+    /// The caller's key, to be stored with the message.
+    pub idempotency: Option<IdempotencyKey>,
+}
+
+/// The caller's key for one message, unique for a tenant.
+#[derive(Clone, PartialEq, Eq)]
+pub struct IdempotencyKey {
+    /// 1 to 255 characters.
+    pub key: String,
+    /// Keyed hash of the request.
+    pub fingerprint: [u8; 32],
+    /// When the key may be forgotten.
+    pub expires_at: Timestamp,
+}
+
+impl fmt::Debug for IdempotencyKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("IdempotencyKey(***)")
+    }
+}
+
+/// What became of a message that was to be stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stored {
+    /// It is on stable storage.
+    New,
+    /// The same request was stored before under its key.
+    Replayed(MessageId),
+    /// Another request was stored before under its key.
+    KeyConflict,
+}
+
+/// One step in a message's life: what happened, and where it stands now. One transaction.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// Whose message.
+    pub tenant: TenantId,
+    /// Which message.
+    pub message_id: MessageId,
+    /// Attempts that began or ended with this step; each replaces the row of its id.
+    pub attempts: Vec<AttemptRecord>,
+    /// Providers that were passed over in this step.
+    pub skips: Vec<Skip>,
+    /// Where the message stands after it.
+    pub status: Status,
+    /// Why; redacted.
+    pub error: Option<String>,
+    /// When it is due next, when it is queued.
+    pub due_at: Option<Timestamp>,
+    /// When a provider took it.
+    pub sent_at: Option<Timestamp>,
+    /// Its recipients, when any of them changed.
+    pub recipients: Option<Vec<RecipientRecord>>,
+}
+
+/// Which messages to list; all fields that are set must match.
+#[derive(Clone, Default)]
+pub struct MessageFilter {
+    /// Full address or number of any recipient.
+    pub to: Option<String>,
+    /// Status.
+    pub status: Option<Status>,
+    /// Channel.
+    pub channel: Option<Channel>,
+    /// Provider of any attempt.
+    pub provider: Option<ProviderKind>,
+    /// Purpose.
+    pub purpose: Option<crate::Purpose>,
+    /// Accepted at or after.
+    pub since: Option<Timestamp>,
+    /// Accepted before.
+    pub until: Option<Timestamp>,
+}
+
+impl fmt::Debug for MessageFilter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "MessageFilter(status {:?}, channel {:?}, provider {:?})", self.status, self.channel, self.provider)
+    }
+}
+
+/// Messages, newest first.
+#[derive(Clone, Debug, Default)]
+pub struct MessagePage {
+    /// The messages.
+    pub messages: Vec<MessageRecord>,
+    /// Give it to the next call to go on; none at the end.
+    pub next_cursor: Option<MessageId>,
+}
+
+/// A provider account's breaker as it is kept over restarts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BreakerRecord {
+    /// Which provider.
+    pub provider: ProviderKind,
+    /// Which account.
+    pub account: AccountId,
+    /// What is kept; the breaker alone reads it.
+    pub state: serde_json::Value,
+    /// When it was written.
+    pub changed_at: Timestamp,
+}
+
+/// What a start found and put right.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Recovered {
+    /// Messages without an intent: will be sent.
+    pub requeued: u64,
+    /// Attempts with an intent and no outcome: unknown from now on.
+    pub unknown: u64,
+}
+
+/// Where messages are kept.
+#[async_trait]
+pub trait Store: Send + Sync + fmt::Debug {
+    /// Whether what is stored outlives the process.
+    fn is_durable(&self) -> bool;
+
+    /// Stores a message with its recipients and its first intent. When this returns, it is safe.
+    async fn accept(&self, new: NewMessage) -> Result<Stored, StoreError>;
+
+    /// Records a step. When this returns, it is safe.
+    async fn record(&self, step: Step) -> Result<(), StoreError>;
+
+    /// One message.
+    async fn message(&self, tenant: &TenantId, id: MessageId) -> Result<Option<MessageRecord>, StoreError>;
+
+    /// Messages, newest first, at most `limit`, older than `cursor`.
+    async fn messages(
+        &self,
+        tenant: &TenantId,
+        filter: &MessageFilter,
+        cursor: Option<MessageId>,
+        limit: usize,
+    ) -> Result<MessagePage, StoreError>;
+
+    /// Takes queued and scheduled messages that are due, oldest first by lane, and marks them as
+    /// being worked on by this process. At most `limit`.
+    async fn claim_due(&self, now: Timestamp, limit: usize) -> Result<Vec<MessageRecord>, StoreError>;
+
+    /// When the next queued or scheduled message is due.
+    async fn next_due(&self) -> Result<Option<Timestamp>, StoreError>;
+
+    /// Gives back what dead processes were working on, by what was recorded: without an intent it
+    /// is queued again, with an intent and no outcome the attempt is unknown and the message is
+    /// queued (to be decided by its duplicates policy).
+    async fn recover(&self, now: Timestamp) -> Result<Recovered, StoreError>;
+
+    /// Keeps a breaker's state.
+    async fn save_breaker(&self, record: BreakerRecord) -> Result<(), StoreError>;
+
+    /// The breakers that were kept.
+    async fn breakers(&self) -> Result<Vec<BreakerRecord>, StoreError>;
+
+    /// Counts of messages by provider that were accepted since a time, for allowances that must
+    /// outlive a restart (recipients, not messages).
+    async fn recipients_sent_since(&self, provider: ProviderKind, account: &AccountId, since: Timestamp) -> Result<u64, StoreError>;
+
+    /// Writes and reads back, to say whether the store works.
+    async fn check(&self) -> Result<(), StoreError>;
+
+    /// Ends work in hand and closes. At most `wait`.
+    async fn close(&self, wait: Duration);
+}
