@@ -1,1 +1,68 @@
-fn main() {}
+//! The project's own commands: `cargo xtask test | bench | tidy | gen`.
+//!
+//! Kept to `anyhow` and `serde_json`, so that it builds in seconds and can judge a tree whose
+//! crates do not compile.
+
+#![expect(clippy::print_stdout, reason = "a command line tool reports on stdout")]
+#![expect(clippy::print_stderr, reason = "a command line tool reports faults on stderr")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a build tool at the edge: it measures, waits and reads its environment"
+)]
+
+mod arguments;
+mod binary;
+// mod bench;
+mod generate;
+mod prerequisites;
+mod process;
+mod test;
+mod tidy;
+mod workspace;
+
+use std::process::ExitCode;
+
+use crate::arguments::{Arguments, Usage};
+use crate::workspace::Workspace;
+
+const HELP: &str = "\
+The project's own commands.
+
+Usage: cargo xtask <COMMAND> [--help]
+
+Commands:
+  test   everything that judges a change: format, lints, rules, tests, test beds, official SDKs
+  bench  senders measured side by side against the same sinks
+  tidy   the rules of the house that no compiler checks
+  gen    write (or --check) the files that are generated from the code
+";
+
+fn main() -> ExitCode {
+    let mut words = std::env::args().skip(1);
+    let command = words.next().unwrap_or_default();
+    let arguments = Arguments::new(words);
+    let workspace = Workspace::here();
+    let outcome = match command.as_str() {
+        "test" => test::main(&workspace, arguments),
+        // "bench" => bench::main(&workspace, arguments),
+        "tidy" => tidy::main(&workspace, arguments),
+        "gen" => generate::main(&workspace, arguments),
+        "-h" | "--help" | "help" => {
+            print!("{HELP}");
+            return ExitCode::SUCCESS;
+        }
+        "" => Err(Usage("no command given".to_owned()).into()),
+        other => Err(Usage(format!("no such command: {other}")).into()),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.is::<Usage>() => {
+            eprintln!("error: {error}\n\n{HELP}");
+            ExitCode::from(2)
+        }
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! `cargo xtask test`: one command that judges a change, the same here and in CI.
+
+mod beds;
+mod sdk;
+mod tally;
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+
+use crate::arguments::{Arguments, Usage};
+use crate::process::{run, run_seen};
+use crate::workspace::Workspace;
+use crate::{generate, prerequisites, tidy};
+use tally::Tally;
+
+const HELP: &str = "\
+Judges the tree: every step must pass.
+
+Usage: cargo xtask test [OPTIONS]
+
+Options:
+  --only STEP   run this step only (may be repeated, or a list with commas)
+  --keep-going  run the remaining steps after one has failed
+  --list        name the steps
+";
+
+/// One named part of the suite.
+struct Step {
+    name: &'static str,
+    what: &'static str,
+    run: fn(&Workspace, &mut Tally) -> Result<()>,
+}
+
+const STEPS: &[Step] = &[
+    Step {
+        name: "prerequisites",
+        what: "find or install what the suite needs",
+        run: |workspace, _| prerequisites::provide(workspace),
+    },
+    Step {
+        name: "fmt",
+        what: "formatting",
+        run: |workspace, _| run(&mut workspace.cargo(["fmt", "--all", "--check"])),
+    },
+    Step {
+        name: "clippy",
+        what: "lints, a warning is a failure",
+        run: |workspace, _| clippy(workspace),
+    },
+    Step {
+        name: "tidy",
+        what: "the rules of the house",
+        run: |workspace, _| tidy::check(workspace),
+    },
+    Step {
+        name: "test",
+        what: "every crate's own tests",
+        run: cargo_test,
+    },
+    Step {
+        name: "gen",
+        what: "generated files are what the code says",
+        run: |workspace, _| generate::check(workspace),
+    },
+    Step {
+        name: "beds",
+        what: "moto and a real SMTP server judge what we send",
+        run: beds::step,
+    },
+    Step {
+        name: "sdk",
+        what: "the official SDKs judge the simulator",
+        run: sdk::step,
+    },
+];
+
+/// The command.
+pub(crate) fn main(workspace: &Workspace, mut arguments: Arguments) -> Result<()> {
+    if arguments.wants_help() {
+        print!("{HELP}\nSteps:\n");
+        list();
+        return Ok(());
+    }
+    if arguments.flag("--list") {
+        arguments.finish()?;
+        list();
+        return Ok(());
+    }
+    let only = arguments.values("--only")?;
+    let keep_going = arguments.flag("--keep-going");
+    arguments.finish()?;
+    if let Some(unknown) = only.iter().find(|name| STEPS.iter().all(|step| step.name != name.as_str())) {
+        return Err(Usage(format!("no such step: {unknown}")).into());
+    }
+    let steps: Vec<&Step> = STEPS
+        .iter()
+        .filter(|step| only.is_empty() || only.iter().any(|name| name == step.name))
+        .collect();
+    judge(workspace, &steps, keep_going)
+}
+
+fn list() {
+    for step in STEPS {
+        println!("  {:14} {}", step.name, step.what);
+    }
+}
+
+/// Runs the steps, prints what each took, and the sum of all tests as the last line.
+fn judge(workspace: &Workspace, steps: &[&Step], keep_going: bool) -> Result<()> {
+    let start = Instant::now();
+    let mut tally = Tally::default();
+    let mut report = Vec::new();
+    let mut failed = Vec::new();
+    for (index, step) in steps.iter().enumerate() {
+        println!("\n== {}/{} {}: {}", index + 1, steps.len(), step.name, step.what);
+        let step_start = Instant::now();
+        let outcome = (step.run)(workspace, &mut tally);
+        let took = shown_duration(step_start.elapsed());
+        let word = if outcome.is_ok() { "ok" } else { "FAILED" };
+        println!("== {} {word} in {took}", step.name);
+        report.push(format!("  {:14} {word:6} {took:>10}", step.name));
+        if let Err(error) = outcome {
+            eprintln!("\nerror in step {}: {error:#}\n", step.name);
+            failed.push(step.name);
+            if !keep_going {
+                break;
+            }
+        }
+    }
+    let not_run = steps.len() - report.len();
+    println!("\nsteps:\n{}", report.join("\n"));
+    if not_run > 0 {
+        println!("  {not_run} not run (use --keep-going to run the rest after a failure)");
+    }
+    let took = shown_duration(start.elapsed());
+    println!("\n{tally}; {} of {} steps ok; {took}", report.len() - failed.len(), steps.len());
+    if failed.is_empty() {
+        return Ok(());
+    }
+    bail!("failed: {}", failed.join(", "))
+}
+
+fn shown_duration(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    match seconds {
+        0..60 => format!("{:.1} s", duration.as_secs_f64()),
+        _ => format!("{} min {} s", seconds / 60, seconds % 60),
+    }
+}
+
+fn clippy(workspace: &Workspace) -> Result<()> {
+    run(workspace
+        .cargo(["clippy", "--workspace", "--all-targets"])
+        .args(Workspace::lock_words())
+        .args(["--", "-D", "warnings"]))
+}
+
+fn cargo_test(workspace: &Workspace, tally: &mut Tally) -> Result<()> {
+    let mut command = workspace.cargo(["test", "--workspace", "--no-fail-fast"]);
+    command.args(Workspace::lock_words());
+    run_seen(&mut command, |line| tally.see_cargo(line))
+}
