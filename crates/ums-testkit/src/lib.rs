@@ -1,1 +1,12 @@
-//! Test clock, scripted providers and log capture.
+//! For tests: a clock that is set by hand, chance from a seed, providers that answer by script,
+//! and everything that was logged.
+
+mod clock;
+mod log;
+mod provider;
+mod random;
+
+pub use clock::TestClock;
+pub use log::LogCapture;
+pub use provider::{FakeProvider, Reply};
+pub use random::SeededRandom;
