@@ -182,6 +182,11 @@ pub(crate) fn install(packages: &[&str]) -> Result<()> {
         .args(packages))
 }
 
+/// The words that smtp-sink insists on when root runs it.
+pub(crate) fn user_words() -> &'static [&'static str] {
+    if is_root() { &["-u", "root"] } else { &[] }
+}
+
 fn is_root() -> bool {
     succeeds(Command::new("sh").args(["-c", "[ \"$(id -u)\" = 0 ]"]))
 }

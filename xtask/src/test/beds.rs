@@ -94,7 +94,7 @@ impl Beds {
         let port = free_port()?;
         let address = format!("127.0.0.1:{port}");
         let mut command = debian::smtp_sink(workspace)?.command();
-        command.args(["-c", &address, "128"]);
+        command.args(debian::user_words()).args([&address, "128"]);
         let mut sink = Background::start("smtp-sink", &command, logs)?;
         sink.wait_for_port(port, READY)?;
         self.processes.push(sink);
