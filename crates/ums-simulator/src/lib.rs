@@ -1,1 +1,49 @@
 //! SES, SNS, SendGrid, Twilio and SMTP on the wire, with faults.
+//!
+//! Stands where the providers stand: the engine, the official SDKs and the tests
+//! talk to it over real sockets and cannot tell it from the real ones by their
+//! wire formats, only by its mark (`x-ums-simulator: 1`, the SMTP banner).
+//!
+//! ```text
+//! listen → connection → http → ses | sns | sendgrid | twilio → recorder
+//!        ↘ smtp ────────────────────────────────────────────↗
+//! control → panel → fault board (asked once per request) and the ports
+//! ```
+//!
+//! It must never send anything anywhere and never claim a delivery: what it
+//! accepts goes to its recorder and no further.
+
+mod address;
+mod aws;
+mod call;
+mod clock;
+mod connection;
+mod control;
+mod error;
+mod fault;
+mod fault_board;
+mod form;
+mod http;
+mod ids;
+mod listen;
+mod mime;
+mod panel;
+mod provider;
+mod recorder;
+mod reply;
+mod segments;
+mod sendgrid;
+mod ses;
+mod simulator;
+mod smtp;
+mod sns;
+mod stats;
+mod twilio;
+mod world;
+
+pub use error::Error;
+pub use fault::{Fault, Mode};
+pub use provider::Provider;
+pub use recorder::{Attachment, SimMessage};
+pub use simulator::{Simulator, SimulatorConfig};
+pub use stats::Stats;

@@ -1,0 +1,140 @@
+//! The control API below `/_sim`, on the common port.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use hyper::body::Incoming;
+use hyper::{Request, Response};
+use serde::Serialize;
+use serde_json::json;
+
+use crate::call::{Call, Unread};
+use crate::http::Dropped;
+use crate::panel::Panel;
+use crate::recorder::Filter;
+use crate::reply::{MessageList, Payload, Reply};
+use crate::{Error, Fault, Provider, Stats};
+
+/// What a request to the root is told.
+const GREETING: &str = "This is the UMS simulator. Base URLs: /ses /sns /sendgrid /twilio. \
+     Control: /_sim/messages /_sim/faults /_sim/stats /_sim/{provider}/fault\n";
+
+/// Answers what belongs to no provider.
+pub(crate) async fn answer(panel: &Arc<Panel>, request: Request<Incoming>) -> Result<Response<Payload>, Dropped> {
+    let path = request.uri().path().to_owned();
+    let call = match Call::read(request, path).await {
+        Ok(call) => call,
+        Err(Unread::TooLarge) => return Ok(problem(413, "too long").whole()),
+        Err(Unread::PeerLeft) => return Err(Dropped),
+    };
+    let segments = call.segments();
+    let method = call.method.as_str();
+    let reply = match (method, segments.as_slice()) {
+        ("GET" | "HEAD", []) => Reply::new(200).body("text/plain", GREETING),
+        ("GET", ["_sim", "messages"]) => {
+            return Ok(match filter(&call) {
+                Ok(filter) => MessageList::reply(panel.world.recorder.list(&filter)),
+                Err(reply) => reply.whole(),
+            });
+        }
+        ("DELETE", ["_sim", "messages"]) => Reply::json(200, &json!({"cleared": panel.world.recorder.clear()})),
+        ("GET", ["_sim", "faults"]) => faults(panel),
+        ("GET", ["_sim", "stats"]) => stats(panel),
+        (_, ["_sim", provider, "fault"]) => fault(panel, &call, provider).await,
+        (_, ["_sim", "messages" | "faults" | "stats"]) => problem(405, "method not allowed"),
+        _ => problem(404, "nothing here"),
+    };
+    Ok(reply.whole())
+}
+
+fn problem(status: u16, text: &str) -> Reply {
+    Reply::json(status, &json!({"error": text}))
+}
+
+fn filter(call: &Call) -> Result<Filter, Reply> {
+    let number = |name: &str| match call.query.filled(name) {
+        None => Ok(None),
+        Some(text) => text
+            .parse::<u64>()
+            .map(Some)
+            .map_err(|_| problem(400, &format!("`{name}` must be a number"))),
+    };
+    let provider = match call.query.filled("provider") {
+        None => None,
+        Some(name) => Some(name.parse().map_err(|_| unknown_provider())?),
+    };
+    let limit = number("limit")?.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX));
+    Ok(Filter {
+        provider,
+        recipient: call.query.filled("to").map(recipient),
+        after: number("after")?,
+        limit,
+    })
+}
+
+/// Takes a number whose plus was written as such: a query turns it into a space.
+fn recipient(text: &str) -> String {
+    match text.strip_prefix(' ') {
+        Some(digits) if digits.bytes().all(|b| b.is_ascii_digit()) => format!("+{digits}"),
+        Some(_) | None => text.to_owned(),
+    }
+}
+
+fn unknown_provider() -> Reply {
+    problem(404, "no such provider; possible: ses, sns, sendgrid, twilio, smtp")
+}
+
+fn faults(panel: &Panel) -> Reply {
+    let faults: BTreeMap<_, _> = Provider::ALL
+        .into_iter()
+        .map(|provider| (provider.name(), panel.world.faults.get(provider)))
+        .collect();
+    Reply::json(200, &json!({"faults": faults}))
+}
+
+#[derive(Serialize)]
+struct AllStats {
+    providers: BTreeMap<&'static str, Stats>,
+    messages: usize,
+    dropped: u64,
+}
+
+fn stats(panel: &Panel) -> Reply {
+    let world = &panel.world;
+    let (messages, dropped) = world.recorder.counts();
+    let providers = Provider::ALL
+        .into_iter()
+        .map(|provider| (provider.name(), world.counters(provider).read()))
+        .collect();
+    Reply::json(
+        200,
+        &AllStats {
+            providers,
+            messages,
+            dropped,
+        },
+    )
+}
+
+async fn fault(panel: &Arc<Panel>, call: &Call, provider: &str) -> Reply {
+    let Ok(provider) = provider.parse::<Provider>() else {
+        return unknown_provider();
+    };
+    let outcome = match call.method.as_str() {
+        "GET" => Ok(()),
+        "DELETE" => panel.heal(provider).await,
+        "PUT" | "POST" => match serde_json::from_slice::<Fault>(&call.body) {
+            Ok(fault) => panel.set_fault(provider, fault).await,
+            Err(fault) => return problem(400, &format!("not a fault: {fault}")),
+        },
+        _ => return problem(405, "method not allowed"),
+    };
+    match outcome {
+        Ok(()) => {
+            let fault = panel.world.faults.get(provider);
+            Reply::json(200, &json!({"provider": provider, "fault": fault}))
+        }
+        Err(error @ (Error::Impossible { .. } | Error::Setting(_))) => problem(400, &error.to_string()),
+        Err(error @ (Error::Bind { .. } | Error::Stopped)) => problem(503, &error.to_string()),
+    }
+}

@@ -1,0 +1,245 @@
+//! The messages that were accepted, oldest first, within bounds.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::fault_board::lock;
+use crate::{Mode, Provider, clock, mime};
+
+/// Most messages kept.
+const MAX_MESSAGES: usize = 100_000;
+
+/// Most bytes of bodies kept, all messages together: 256 MiB.
+const MAX_BYTES: usize = 256 << 20;
+
+/// A message that a provider accepted.
+///
+/// Addresses are bare (`a@b.example`), without display names.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct SimMessage {
+    /// Number in the order of arrival, from 1, never reused.
+    pub seq: u64,
+    /// The id that the provider gave it in its answer.
+    pub id: String,
+    /// Who accepted it.
+    pub provider: Provider,
+    /// Recipients: addresses or telephone numbers.
+    pub to: Vec<String>,
+    /// Recipients of a copy.
+    pub cc: Vec<String>,
+    /// Recipients of a blind copy.
+    pub bcc: Vec<String>,
+    /// The sender's address, number, sender id or messaging service.
+    pub from: Option<String>,
+    /// The sender's display name.
+    pub from_name: Option<String>,
+    /// Where answers shall go.
+    pub reply_to: Vec<String>,
+    /// Subject of an e-mail.
+    pub subject: Option<String>,
+    /// Plain text of an e-mail.
+    pub text: Option<String>,
+    /// HTML of an e-mail.
+    pub html: Option<String>,
+    /// Text of an SMS.
+    pub body: Option<String>,
+    /// Headers of an e-mail that the caller set; repeated ones joined by `, `.
+    pub headers: BTreeMap<String, String>,
+    /// Attached files.
+    pub attachments: Vec<Attachment>,
+    /// SES's `EmailTags`, SendGrid's `categories` (as keys).
+    pub tags: BTreeMap<String, String>,
+    /// SendGrid's `custom_args`.
+    pub custom_args: BTreeMap<String, String>,
+    /// What else the request said, by the provider's own names.
+    pub params: BTreeMap<String, String>,
+    /// Path of the request, without the query.
+    pub path: String,
+    /// The request's body, or the MIME message.
+    pub raw: String,
+    /// When it was accepted.
+    pub received_at: Timestamp,
+    /// The fault that hit the request, if any.
+    pub fault: Option<Mode>,
+}
+
+/// A file attached to an e-mail.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Attachment {
+    /// Its name.
+    pub filename: Option<String>,
+    /// Its media type.
+    pub content_type: Option<String>,
+    /// Its length in bytes, decoded.
+    pub size: usize,
+    /// `attachment` or `inline`.
+    pub disposition: Option<String>,
+    /// The id that HTML refers to.
+    pub content_id: Option<String>,
+}
+
+impl SimMessage {
+    pub(crate) fn new(provider: Provider, id: String) -> Self {
+        Self {
+            seq: 0,
+            id,
+            provider,
+            to: Vec::new(),
+            cc: Vec::new(),
+            bcc: Vec::new(),
+            from: None,
+            from_name: None,
+            reply_to: Vec::new(),
+            subject: None,
+            text: None,
+            html: None,
+            body: None,
+            headers: BTreeMap::new(),
+            attachments: Vec::new(),
+            tags: BTreeMap::new(),
+            custom_args: BTreeMap::new(),
+            params: BTreeMap::new(),
+            path: String::new(),
+            raw: String::new(),
+            received_at: clock::now(),
+            fault: None,
+        }
+    }
+
+    /// Tells whether the address is among the recipients, whatever its case.
+    pub fn is_for(&self, recipient: &str) -> bool {
+        [&self.to, &self.cc, &self.bcc]
+            .into_iter()
+            .flatten()
+            .any(|address| address.eq_ignore_ascii_case(recipient))
+    }
+}
+
+/// A message on its way into the recorder.
+#[derive(Debug)]
+pub(crate) struct Draft {
+    /// What the envelope or the request says; `raw` is still empty.
+    pub(crate) message: SimMessage,
+    /// The body as it came, shared with the buffer it was read into.
+    pub(crate) raw: Bytes,
+    /// The raw body is a MIME message that fills in the rest when it is looked at.
+    pub(crate) is_mime: bool,
+}
+
+impl Draft {
+    fn weight(&self) -> usize {
+        let texts = [&self.message.text, &self.message.html, &self.message.body, &self.message.subject];
+        let text: usize = texts.into_iter().flatten().map(String::len).sum();
+        self.raw.len() + text
+    }
+}
+
+/// A recorded message. Its MIME parts are parsed when somebody looks, not when it
+/// comes: the simulator serves as the other end of benchmarks.
+#[derive(Debug)]
+pub(crate) struct Entry(Draft);
+
+impl Entry {
+    /// What was known without parsing; `raw` is empty.
+    pub(crate) fn envelope(&self) -> &SimMessage {
+        &self.0.message
+    }
+
+    pub(crate) fn expand(&self) -> SimMessage {
+        let mut message = self.0.message.clone();
+        if self.0.is_mime {
+            mime::fill(&mut message, &self.0.raw);
+        }
+        message.raw = String::from_utf8_lossy(&self.0.raw).into_owned();
+        message
+    }
+}
+
+/// Which messages are wanted.
+#[derive(Debug, Default)]
+pub(crate) struct Filter {
+    pub(crate) provider: Option<Provider>,
+    pub(crate) recipient: Option<String>,
+    pub(crate) after: Option<u64>,
+    pub(crate) limit: Option<usize>,
+}
+
+impl Filter {
+    fn admits(&self, message: &SimMessage) -> bool {
+        self.provider.is_none_or(|it| it == message.provider)
+            && self.after.is_none_or(|seq| message.seq > seq)
+            && self.recipient.as_ref().is_none_or(|it| message.is_for(it))
+    }
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Recorder {
+    state: Mutex<Kept>,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    entries: VecDeque<Arc<Entry>>,
+    bytes: usize,
+    last_seq: u64,
+    dropped: u64,
+}
+
+impl Recorder {
+    pub(crate) fn record(&self, mut draft: Draft) {
+        let mut kept = lock(&self.state);
+        kept.last_seq += 1;
+        draft.message.seq = kept.last_seq;
+        kept.bytes += draft.weight();
+        kept.entries.push_back(Arc::new(Entry(draft)));
+        while kept.entries.len() > MAX_MESSAGES || kept.bytes > MAX_BYTES {
+            let Some(oldest) = kept.entries.pop_front() else {
+                break;
+            };
+            kept.bytes -= oldest.0.weight();
+            kept.dropped += 1;
+        }
+    }
+
+    /// Lists the messages that pass, oldest first.
+    pub(crate) fn list(&self, filter: &Filter) -> Vec<Arc<Entry>> {
+        let kept = lock(&self.state);
+        kept.entries
+            .iter()
+            .filter(|entry| filter.admits(entry.envelope()))
+            .take(filter.limit.unwrap_or(usize::MAX))
+            .map(Arc::clone)
+            .collect()
+    }
+
+    /// Finds a message by the id that its provider gave it.
+    pub(crate) fn find(&self, provider: Provider, id: &str) -> Option<Arc<Entry>> {
+        let kept = lock(&self.state);
+        let is_it = |entry: &&Arc<Entry>| {
+            let message = entry.envelope();
+            message.provider == provider && message.id == id
+        };
+        kept.entries.iter().rev().find(is_it).map(Arc::clone)
+    }
+
+    /// Forgets all messages; returns how many there were.
+    pub(crate) fn clear(&self) -> usize {
+        let mut kept = lock(&self.state);
+        let entries = std::mem::take(&mut kept.entries);
+        kept.bytes = 0;
+        drop(kept);
+        entries.len()
+    }
+
+    /// Returns how many are kept, and how many were dropped to keep within bounds.
+    pub(crate) fn counts(&self) -> (usize, u64) {
+        let kept = lock(&self.state);
+        (kept.entries.len(), kept.dropped)
+    }
+}
