@@ -29,6 +29,12 @@ pub struct Attachment {
     pub content_id: Option<String>,
 }
 
+impl fmt::Debug for Attachment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Attachment({}, {} bytes)", self.content_type, self.content.len())
+    }
+}
+
 /// A custom header that passed the header guard.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Header {
@@ -36,6 +42,12 @@ pub struct Header {
     pub name: String,
     /// Free of control characters; not encoded.
     pub value: String,
+}
+
+impl fmt::Debug for Header {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Header({})", self.name)
+    }
 }
 
 /// An e-mail.

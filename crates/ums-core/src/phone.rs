@@ -116,6 +116,9 @@ impl PhoneNumber {
             .ok_or(PhoneFault::Country)?;
         let national = parsed.national().to_string();
         let lengths = meta.descriptors().general().possible_length();
+        if parsed.code().value() == 1 && national.len() != 10 {
+            return Err(PhoneFault::Length);
+        }
         if !lengths.is_empty() && !lengths.iter().any(|length| usize::from(*length) == national.len()) {
             return Err(PhoneFault::Length);
         }
@@ -137,7 +140,8 @@ impl PhoneNumber {
         if !area_and_exchange_fine {
             return Err(PhoneFault::Ambiguous);
         }
-        Self::international(format!("+1{subscriber}"))
+        let number = Self::international(format!("+1{subscriber}"))?;
+        if number.assigned { Ok(number) } else { Err(PhoneFault::Ambiguous) }
     }
 
     /// A national number of another region: accepted when only the trunk prefix goes away.
@@ -251,7 +255,7 @@ mod tests {
         check("4165550123", Some("US"), Ok("+14165550123"));
         check("(416) 555-0123", Some("CA"), Ok("+14165550123"));
         check("14165550123", Some("US"), Ok("+14165550123"));
-        check("5551234567", Some("US"), Ok("+15551234567"));
+        check("5551234567", Some("US"), Err(PhoneFault::Ambiguous));
         check("4165550123", None, Err(PhoneFault::NotInternational));
         check("0416555012", Some("US"), Err(PhoneFault::Ambiguous));
         check("4161550123", Some("US"), Err(PhoneFault::Ambiguous));

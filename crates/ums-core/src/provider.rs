@@ -89,6 +89,12 @@ pub trait Provider<M>: Send + Sync + fmt::Debug {
     /// A dropped call may have handed the message over: the caller records it as unknown.
     async fn send(&self, message: &M, call: &Call) -> Result<Accepted, Failure>;
 
+    /// Whether [`Provider::probe`] asks a real question; without one a recovering provider is
+    /// tried with one real message at a time.
+    fn can_be_asked(&self) -> bool {
+        false
+    }
+
     /// Asks the provider, without sending, whether it would take a message.
     async fn probe(&self) -> Probe {
         Probe::NoAnswer

@@ -157,6 +157,12 @@ pub struct AttachmentRequest {
     pub content_id: Option<String>,
 }
 
+impl fmt::Debug for AttachmentRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "AttachmentRequest({} bytes)", self.content.len())
+    }
+}
+
 crate::channel::words! {
     /// Where a file is shown.
     Disposition {

@@ -1,0 +1,170 @@
+//! The engine as its users see it: submit, look up, health, shutdown.
+//!
+//! HTTP, the command line, the library and Python all go through [`Messaging`].
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use ums_core::{
+    Content, HealthReport, IdempotencyKey, InvalidRequest, MessageFilter, MessageId, MessagePage, MessageRecord, Parsed, SendResult,
+    StoreError, TenantId,
+};
+
+use crate::flow::Flow;
+
+/// A message to be accepted.
+#[derive(Clone, Debug)]
+pub struct Submission {
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// The request as it was read at the edge.
+    pub parsed: Parsed,
+    /// The caller's key, when there is one.
+    pub idempotency: Option<IdempotencyKey>,
+}
+
+impl From<Parsed> for Submission {
+    fn from(parsed: Parsed) -> Self {
+        Self { tenant: TenantId::default(), parsed, idempotency: None }
+    }
+}
+
+/// Why a message was not accepted. Nothing was sent, and nothing will be.
+#[derive(Debug, thiserror::Error)]
+pub enum SubmitError {
+    /// The request names something that does not exist here (such as a provider that is not configured).
+    #[error(transparent)]
+    Invalid(#[from] InvalidRequest),
+    /// No provider of the channel is configured.
+    #[error("no provider for {0} is configured")]
+    NoProvider(ums_core::Channel),
+    /// The key was used for another request.
+    #[error("the idempotency key was used for another request")]
+    KeyConflict,
+    /// More messages are being worked on than memory allows; try again.
+    #[error("too many messages are being worked on")]
+    Busy,
+    /// The service is shutting down; another instance will take it.
+    #[error("the service is shutting down")]
+    Closing,
+    /// The store did not take it.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// A message that is on its way: stored, and being sent unless it waits for its time.
+#[derive(Debug)]
+pub struct Ticket {
+    pub(crate) message_id: MessageId,
+    pub(crate) tenant: TenantId,
+    pub(crate) replayed: bool,
+    pub(crate) settled: Option<oneshot::Receiver<SendResult>>,
+    pub(crate) flow: Arc<Flow>,
+}
+
+impl Ticket {
+    /// The message's id.
+    pub fn message_id(&self) -> MessageId {
+        self.message_id
+    }
+
+    /// Whether the same request was accepted before under the same key.
+    pub fn was_replayed(&self) -> bool {
+        self.replayed
+    }
+
+    /// Waits, at most `wait`, until the message has an outcome or is held, and gives the result so
+    /// far: its status says whether that is the end.
+    ///
+    /// # Errors
+    /// The store, when it cannot be read.
+    ///
+    /// # Cancel safety
+    /// Dropping it cancels nothing: the message is sent all the same.
+    pub async fn result(self, wait: Duration) -> Result<SendResult, StoreError> {
+        if let Some(settled) = self.settled
+            && let Ok(Ok(result)) = tokio::time::timeout(wait, settled).await
+        {
+            return Ok(result);
+        }
+        let record = self.flow.store.message(&self.tenant, self.message_id).await?;
+        record.map(|record| record.result()).ok_or_else(|| StoreError::Corrupt {
+            table: "messages",
+            column: "id",
+            id: self.message_id.to_string(),
+        })
+    }
+}
+
+/// The engine. Cheap to clone; all clones are one.
+#[derive(Clone, Debug)]
+pub struct Messaging {
+    pub(crate) flow: Arc<Flow>,
+}
+
+impl Messaging {
+    /// Accepts a message. When this returns, it is on stable storage (with a durable store) and
+    /// on its way.
+    ///
+    /// # Errors
+    /// A [`SubmitError`]; nothing was sent then.
+    ///
+    /// # Cancel safety
+    /// Dropped before it returns, the message may have been accepted and sent, or not.
+    pub async fn submit(&self, submission: Submission) -> Result<Ticket, SubmitError> {
+        match submission.parsed.content {
+            Content::Email(_) => crate::accept::accept(&self.flow, &self.flow.email, submission).await,
+            Content::Sms(_) => crate::accept::accept(&self.flow, &self.flow.sms, submission).await,
+        }
+    }
+
+    /// Accepts a message and waits until it has an outcome or is held.
+    ///
+    /// # Errors
+    /// As [`Messaging::submit`].
+    pub async fn send(&self, submission: Submission) -> Result<SendResult, SubmitError> {
+        let ticket = self.submit(submission).await?;
+        Ok(ticket.result(Duration::MAX).await?)
+    }
+
+    /// One message with all that is known of it.
+    ///
+    /// # Errors
+    /// The store, when it cannot be read.
+    pub async fn message(&self, tenant: &TenantId, id: MessageId) -> Result<Option<MessageRecord>, StoreError> {
+        self.flow.store.message(tenant, id).await
+    }
+
+    /// Messages, newest first.
+    ///
+    /// # Errors
+    /// The store, when it cannot be read.
+    pub async fn messages(
+        &self,
+        tenant: &TenantId,
+        filter: &MessageFilter,
+        cursor: Option<MessageId>,
+        limit: usize,
+    ) -> Result<MessagePage, StoreError> {
+        self.flow.store.messages(tenant, filter, cursor, limit).await
+    }
+
+    /// How each provider does, and why.
+    pub fn health(&self) -> HealthReport {
+        crate::health::report(&self.flow)
+    }
+
+    /// Whether the store takes writes.
+    ///
+    /// # Errors
+    /// The store's own words.
+    pub async fn check(&self) -> Result<(), StoreError> {
+        self.flow.store.check().await
+    }
+
+    /// Stops accepting, waits (at most `wait`) for what is being sent, and closes the store.
+    pub async fn shutdown(&self, wait: Duration) {
+        self.flow.shutdown(wait).await;
+    }
+}

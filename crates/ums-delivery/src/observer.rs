@@ -1,0 +1,65 @@
+//! What the flow tells to whoever counts: attempts, breaker changes, results.
+
+use std::fmt;
+use std::time::Duration;
+
+use ums_core::{AttemptOutcome, BreakerStateWord, Channel, FailureClass, ProviderKind, Status};
+
+/// One attempt ended.
+#[derive(Clone, Copy, Debug)]
+pub struct AttemptEvent {
+    /// Which provider.
+    pub provider: ProviderKind,
+    /// How it ended.
+    pub outcome: AttemptOutcome,
+    /// Class of the failure.
+    pub class: Option<FailureClass>,
+    /// How long the call took.
+    pub duration: Duration,
+}
+
+/// A breaker changed its state.
+#[derive(Clone, Copy, Debug)]
+pub struct BreakerEvent<'a> {
+    /// Which provider.
+    pub provider: ProviderKind,
+    /// From.
+    pub from: BreakerStateWord,
+    /// To.
+    pub to: BreakerStateWord,
+    /// Why; redacted.
+    pub reason: &'a str,
+}
+
+/// A message has an outcome, or is held.
+#[derive(Clone, Copy, Debug)]
+pub struct SettledEvent {
+    /// Its channel.
+    pub channel: Channel,
+    /// Where it stands.
+    pub status: Status,
+    /// Whether more than one provider may have taken it.
+    pub possibly_duplicate: bool,
+    /// Estimated cost in millionths of the currency.
+    pub cost_micros: Option<i64>,
+}
+
+/// Somebody who counts. Called on the hot path: must not block.
+pub trait Observer: Send + Sync + fmt::Debug {
+    /// An attempt ended.
+    fn attempt(&self, event: &AttemptEvent);
+    /// A breaker changed its state.
+    fn breaker(&self, event: &BreakerEvent<'_>);
+    /// A message has an outcome, or is held.
+    fn settled(&self, event: &SettledEvent);
+}
+
+/// Counts nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoObserver;
+
+impl Observer for NoObserver {
+    fn attempt(&self, _: &AttemptEvent) {}
+    fn breaker(&self, _: &BreakerEvent<'_>) {}
+    fn settled(&self, _: &SettledEvent) {}
+}
