@@ -26,6 +26,17 @@ pub enum StoreError {
     /// The message belongs to another owner by now; this write was refused by the fence.
     #[error("the message was taken over by another process")]
     Fenced,
+    /// There is no such message; nothing was written.
+    #[error("there is no such message")]
+    NotFound,
+    /// The status cannot follow the one that the message has; nothing was written.
+    #[error("a message that is {from} cannot become {to}")]
+    IllegalMove {
+        /// Where it stands.
+        from: Status,
+        /// Where it should have gone.
+        to: Status,
+    },
     /// What is stored cannot be read back.
     #[error("{table}.{column} of {id} cannot be read")]
     Corrupt {
@@ -184,10 +195,19 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// Whether what is stored outlives the process.
     fn is_durable(&self) -> bool;
 
+    /// Whether this process may send: claim, recover and record. Only a second process on one
+    /// SQLite file may not; it stores messages for the first one.
+    fn is_owner(&self) -> bool {
+        true
+    }
+
     /// Stores a message with its recipients and its first intent. When this returns, it is safe.
+    /// A message whose id is stored already (the call is repeated after
+    /// [`StoreError::CommitUnknown`]) is [`Stored::Replayed`] as itself.
     async fn accept(&self, new: NewMessage) -> Result<Stored, StoreError>;
 
-    /// Records a step. When this returns, it is safe.
+    /// Records a step. When this returns, it is safe. The message may stay where it is, else
+    /// [`Status::may_become`] decides.
     async fn record(&self, step: Step) -> Result<(), StoreError>;
 
     /// One message.
