@@ -11,8 +11,8 @@
 )]
 
 mod arguments;
+mod bench;
 mod binary;
-// mod bench;
 mod generate;
 mod prerequisites;
 mod process;
@@ -44,7 +44,7 @@ fn main() -> ExitCode {
     let workspace = Workspace::here();
     let outcome = match command.as_str() {
         "test" => test::main(&workspace, arguments),
-        // "bench" => bench::main(&workspace, arguments),
+        "bench" => bench::main(&workspace, arguments),
         "tidy" => tidy::main(&workspace, arguments),
         "gen" => generate::main(&workspace, arguments),
         "-h" | "--help" | "help" => {

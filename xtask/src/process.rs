@@ -114,10 +114,6 @@ impl Background {
         Ok(Self { name, child, log })
     }
 
-    pub(crate) fn id(&self) -> u32 {
-        self.child.id()
-    }
-
     /// Waits until `ready` gives a value.
     ///
     /// # Errors

@@ -41,7 +41,7 @@ const STEPS: &[Step] = &[
     Step {
         name: "fmt",
         what: "formatting",
-        run: |workspace, _| run(&mut workspace.cargo(["fmt", "--all", "--check"])),
+        run: |workspace, _| fmt(workspace),
     },
     Step {
         name: "clippy",
@@ -147,6 +147,12 @@ fn shown_duration(duration: Duration) -> String {
         0..60 => format!("{:.1} s", duration.as_secs_f64()),
         _ => format!("{} min {} s", seconds / 60, seconds % 60),
     }
+}
+
+fn fmt(workspace: &Workspace) -> Result<()> {
+    run(&mut workspace.cargo(["fmt", "--all", "--check"]))?;
+    // The peers of the benchmarks are a workspace of their own.
+    run(workspace.cargo(["fmt", "--check"]).current_dir(workspace.path("bench")))
 }
 
 fn clippy(workspace: &Workspace) -> Result<()> {

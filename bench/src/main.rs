@@ -1,0 +1,48 @@
+//! One sender of messages, measured.
+//!
+//! `bench-sender --peer NAME --url URL --concurrency N --messages M` sends M/10 messages to warm
+//! up, then M that count, in a closed loop of N lanes on one thread, and prints one line of JSON:
+//! `msgs_per_s`, `cpu_s_per_1k` (user and system time of this process for a thousand messages),
+//! `p50_us`, `p99_us`. `cargo xtask bench` calls it, pins it to a core, and compares.
+
+mod measure;
+mod message;
+mod peer;
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::measure::Load;
+
+struct Options {
+    peer: String,
+    url: String,
+    load: Load,
+}
+
+fn options(mut words: impl Iterator<Item = String>) -> Result<Options> {
+    let (mut peer, mut url) = (None, None);
+    let (mut concurrency, mut messages) = (1, 1_000);
+    while let Some(word) = words.next() {
+        let value = words.next().with_context(|| format!("{word} wants a value"))?;
+        match word.as_str() {
+            "--peer" => peer = Some(value),
+            "--url" => url = Some(value),
+            "--concurrency" => concurrency = value.parse().context("--concurrency")?,
+            "--messages" => messages = value.parse().context("--messages")?,
+            _ => bail!("do not understand {word}; peers: {}", peer::NAMES.join(", ")),
+        }
+    }
+    Ok(Options {
+        peer: peer.context("--peer is missing")?,
+        url: url.context("--url is missing")?,
+        load: Load { concurrency, messages },
+    })
+}
+
+fn main() -> Result<()> {
+    let options = options(std::env::args().skip(1))?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let figures = runtime.block_on(peer::run(&options.peer, &options.url, options.load))?;
+    println!("{}", figures.to_json());
+    Ok(())
+}

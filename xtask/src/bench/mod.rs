@@ -1,0 +1,93 @@
+//! `cargo xtask bench`: senders side by side against the same sinks, in one run.
+//!
+//! The sender has one core and the sink the other. Rounds are interleaved and ratios are taken
+//! inside a round, because neighbours on a shared machine move single figures by a factor of two.
+
+mod figures;
+mod lines;
+mod report;
+mod run;
+mod sinks;
+
+use anyhow::{Result, ensure};
+
+use crate::arguments::{Arguments, Usage};
+use crate::process::{find_program, run};
+use crate::workspace::Workspace;
+use lines::{GOALS, LINES, Line};
+use run::Plan;
+use sinks::Sinks;
+
+const HELP: &str = "\
+Measures senders against each other; results go to target/bench/results.json.
+
+Usage: cargo xtask bench [OPTIONS]
+
+Options:
+  --rounds N          interleaved rounds (5)
+  --messages M        messages of a measurement, after a tenth to warm up (8000)
+  --concurrency LIST  lanes of the closed loop (1,16)
+  --only LIST         these senders only
+";
+
+/// The command.
+pub(crate) fn main(workspace: &Workspace, mut arguments: Arguments) -> Result<()> {
+    if arguments.wants_help() {
+        print!("{HELP}\nSenders:\n");
+        for line in LINES {
+            println!("  {:18} {}", line.name, line.what);
+        }
+        println!("\nWanted:");
+        for goal in GOALS {
+            println!("  {goal}");
+        }
+        return Ok(());
+    }
+    let plan = plan(&mut arguments)?;
+    arguments.finish()?;
+    ensure!(
+        find_program("taskset").is_some() && cores() > 1,
+        "needs two cores and taskset (util-linux): one for the sender, one for the sink"
+    );
+    build(workspace)?;
+    let sinks = Sinks::start(workspace)?;
+    let samples = run::rounds(workspace, &sinks, &plan)?;
+    report::print(&plan, &samples);
+    report::write(workspace, &plan, &samples)
+}
+
+fn plan(arguments: &mut Arguments) -> Result<Plan> {
+    let only = arguments.values("--only")?;
+    let mut concurrencies = Vec::new();
+    for value in arguments.values("--concurrency")? {
+        concurrencies.push(value.parse().map_err(|_| Usage("--concurrency wants numbers".to_owned()))?);
+    }
+    if concurrencies.is_empty() {
+        concurrencies = vec![1, 16];
+    }
+    let lines: Vec<&'static Line> = LINES
+        .iter()
+        .filter(|line| only.is_empty() || only.iter().any(|name| name == line.name))
+        .collect();
+    let unknown = only.iter().find(|name| LINES.iter().all(|line| line.name != name.as_str()));
+    if let Some(name) = unknown {
+        return Err(Usage(format!("no such sender: {name}")).into());
+    }
+    Ok(Plan {
+        rounds: arguments.number("--rounds", 5)?,
+        messages: arguments.number("--messages", 8_000)?,
+        concurrencies,
+        lines,
+    })
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// Builds the senders. Their workspace has its own target folder.
+fn build(workspace: &Workspace) -> Result<()> {
+    run(workspace
+        .cargo(["build", "--release", "--locked", "--target-dir", "target"])
+        .current_dir(workspace.path("bench")))
+}
