@@ -26,6 +26,10 @@ class Simulator:
     def url(self, provider):
         return f"http://{self.ports[provider]}"
 
+    def common_url(self, provider):
+        """The provider's base URL on the port that serves all of them."""
+        return f"{self.url('http')}/{provider}"
+
     def address(self, provider):
         host, port = self.ports[provider].rsplit(":", 1)
         return host, int(port)

@@ -31,7 +31,10 @@ class SendGrid(SimulatorTest):
 
     def setUp(self):
         super().setUp()
-        self.client = SendGridAPIClient("SG.any.key", host=self.simulator.url("sendgrid"))
+        self.connect(self.simulator.url("sendgrid"))
+
+    def connect(self, url):
+        self.client = SendGridAPIClient("SG.any.key", host=url)
 
     def mail(self):
         mail = Mail(
@@ -44,7 +47,7 @@ class SendGrid(SimulatorTest):
         mail.reply_to = ReplyTo("help@example.com", "Hilfe")
         mail.add_header(Header("X-Order", "5"))
         mail.add_category(Category("receipt"))
-        mail.add_custom_arg(CustomArg("ums_message", "0199-a"), p=0)
+        mail.personalizations[0].add_custom_arg(CustomArg("ums_message", "0199-a"))
         mail.add_attachment(
             Attachment(
                 FileContent(simulator.base64_text(ATTACHMENT)),
@@ -78,6 +81,11 @@ class SendGrid(SimulatorTest):
         self.assertEqual(message["custom_args"], {"ums_message": "0199-a"})
         sent = json.loads(message["raw"])["attachments"][0]
         self.assertEqual(sent["content"], simulator.base64_text(ATTACHMENT))
+
+    def test_the_common_port_serves_too(self):
+        self.connect(self.simulator.common_url("sendgrid"))
+        self.assertEqual(self.send().status_code, 202)
+        self.assertEqual(self.received_one()["subject"], SUBJECT)
 
     def test_the_scopes_of_a_key_can_be_asked(self):
         answer = self.client.client.scopes.get()

@@ -21,16 +21,20 @@ class Ses(SimulatorTest):
 
     def setUp(self):
         super().setUp()
+        at_once = Config(retries={"total_max_attempts": 1}, read_timeout=PATIENCE)
+        self.connect(self.simulator.url("ses"), config=at_once)
+        self.errors = self.client.exceptions
+
+    def connect(self, url, **settings):
         self.client = boto3.client(
             "sesv2",
             region_name="eu-central-1",
-            endpoint_url=self.simulator.url("ses"),
+            endpoint_url=url,
             aws_access_key_id="AKIAIOSFODNN7EXAMPLE",
             aws_secret_access_key="any",
-            config=Config(retries={"total_max_attempts": 1}, read_timeout=PATIENCE),
+            **settings,
         )
         self.addCleanup(self.client.close)
-        self.errors = self.client.exceptions
 
     def send(self, **changes):
         request = {
@@ -103,6 +107,11 @@ class Ses(SimulatorTest):
         self.assert_email(message, to=TO, from_address="shop@example.com", from_name=FROM_NAME)
         self.assert_attachment(message, filename="Rechnung-№5.bin")
 
+    def test_the_common_port_serves_too(self):
+        self.connect(self.simulator.common_url("ses"))
+        self.send()
+        self.assertEqual(self.received_one()["to"], TO)
+
     def test_account_and_identity_can_be_asked(self):
         account = self.client.get_account()
         self.assertTrue(account["SendingEnabled"])
@@ -147,15 +156,7 @@ class Ses(SimulatorTest):
             )
 
     def test_a_share_of_requests_is_throttled_and_the_sdk_retries(self):
-        patient = boto3.client(
-            "sesv2",
-            region_name="eu-central-1",
-            endpoint_url=self.simulator.url("ses"),
-            aws_access_key_id="AKIAIOSFODNN7EXAMPLE",
-            aws_secret_access_key="any",
-        )
-        self.addCleanup(patient.close)
-        self.client = patient
+        self.connect(self.simulator.url("ses"))
         with self.simulator.fault("ses", "throttle", rate=0.5):
             for _ in range(3):
                 self.send()

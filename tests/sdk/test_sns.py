@@ -15,16 +15,19 @@ class Sns(SimulatorTest):
 
     def setUp(self):
         super().setUp()
+        self.connect(self.simulator.url("sns"))
+        self.errors = self.client.exceptions
+
+    def connect(self, url):
         self.client = boto3.client(
             "sns",
             region_name="ca-central-1",
-            endpoint_url=self.simulator.url("sns"),
+            endpoint_url=url,
             aws_access_key_id="AKIAIOSFODNN7EXAMPLE",
             aws_secret_access_key="any",
             config=Config(retries={"total_max_attempts": 1}, read_timeout=PATIENCE),
         )
         self.addCleanup(self.client.close)
-        self.errors = self.client.exceptions
 
     def send(self, to=TO, body=BODY):
         text = {"DataType": "String"}
@@ -51,6 +54,11 @@ class Sns(SimulatorTest):
         self.assertEqual(message["body"], BODY)
         self.assertIn("Transactional", str(message["params"]))
         self.assertIn("ZoesShop", str(message))
+
+    def test_the_common_port_serves_too(self):
+        self.connect(self.simulator.common_url("sns"))
+        self.send()
+        self.assertEqual(self.received_one()["body"], BODY)
 
     def test_markup_in_a_text_survives(self):
         body = "a < b & c > d \"e\" 'f' +1 %20"

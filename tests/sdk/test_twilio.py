@@ -16,14 +16,15 @@ BODY = "Ihr Code für Zoë: 123456 — 注文 🎉"
 
 
 class Elsewhere(TwilioHttpClient):
-    """The library's documented hook for an own HTTP client: only the host is another."""
+    """The library's documented hook for an own HTTP client: only the base URL is another."""
 
     def __init__(self, base):
         super().__init__(timeout=PATIENCE)
         self.base = urlsplit(base)
 
     def request(self, method, url, *arguments, **settings):
-        parts = urlsplit(url)._replace(scheme=self.base.scheme, netloc=self.base.netloc)
+        parts = urlsplit(url)
+        parts = self.base._replace(path=self.base.path + parts.path, query=parts.query)
         return super().request(method, urlunsplit(parts), *arguments, **settings)
 
 
@@ -32,7 +33,10 @@ class Twilio(SimulatorTest):
 
     def setUp(self):
         super().setUp()
-        self.client = Client(ACCOUNT, "any", http_client=Elsewhere(self.simulator.url("twilio")))
+        self.connect(self.simulator.url("twilio"))
+
+    def connect(self, url):
+        self.client = Client(ACCOUNT, "any", http_client=Elsewhere(url))
 
     def send(self, **changes):
         request = {"to": TO, "from_": FROM, "body": BODY, "validity_period": 600}
@@ -67,6 +71,11 @@ class Twilio(SimulatorTest):
         answer = self.send(from_=None, messaging_service_sid=service)
         self.assertEqual(answer.messaging_service_sid, service)
         self.assertEqual(self.received_one()["from"], service)
+
+    def test_the_common_port_serves_too(self):
+        self.connect(self.simulator.common_url("twilio"))
+        self.send()
+        self.assertEqual(self.received_one()["body"], BODY)
 
     def test_the_account_can_be_asked(self):
         account = self.client.api.accounts(ACCOUNT).fetch()
