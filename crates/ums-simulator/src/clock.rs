@@ -2,8 +2,9 @@
 
 use jiff::Timestamp;
 
-/// Returns the present moment.
+/// Returns the present moment, in whole microseconds.
 #[expect(clippy::disallowed_methods, reason = "it plays an outside party, whose clock is not the engine's")]
 pub(crate) fn now() -> Timestamp {
-    Timestamp::now()
+    let now = Timestamp::now();
+    Timestamp::from_microsecond(now.as_microsecond()).unwrap_or(now)
 }
