@@ -45,9 +45,14 @@ impl Region {
         self.0.as_ref()
     }
 
+    /// The region's calling code.
+    pub fn calling_code(&self) -> Option<u16> {
+        DATABASE.by_id(self.0.as_ref()).map(phonenumber::Metadata::country_code)
+    }
+
     /// Whether the region belongs to the North American Numbering Plan (+1).
     fn is_north_american(self) -> bool {
-        DATABASE.by_id(self.0.as_ref()).is_some_and(|meta| meta.country_code() == 1)
+        self.calling_code() == Some(1)
     }
 }
 
@@ -65,6 +70,7 @@ impl FromStr for Region {
 pub struct PhoneNumber {
     e164: Box<str>,
     country_code: u16,
+    region: Option<[u8; 2]>,
     assigned: bool,
 }
 
@@ -126,7 +132,8 @@ impl PhoneNumber {
             return Err(PhoneFault::Kind(kind));
         }
         let assigned = parsed.is_valid();
-        Ok(Self { country_code: parsed.code().value(), e164: e164.into_boxed_str(), assigned })
+        let region = parsed.country().id().and_then(|id| id.as_ref().as_bytes().try_into().ok());
+        Ok(Self { region, country_code: parsed.code().value(), e164: e164.into_boxed_str(), assigned })
     }
 
     /// Ten digits, or eleven that begin with the trunk prefix 1, that are a valid number of +1.
@@ -164,6 +171,11 @@ impl PhoneNumber {
     /// The country calling code, without `+`.
     pub fn country_code(&self) -> u16 {
         self.country_code
+    }
+
+    /// The two letters of the number's country, when its digits tell; +1 is shared by many.
+    pub fn region(&self) -> Option<&str> {
+        self.region.as_ref().and_then(|region| std::str::from_utf8(region).ok())
     }
 
     /// Whether the numbering plan has such a number assigned; unassigned ones (`+15551234567`)
@@ -293,6 +305,7 @@ mod tests {
         let number = PhoneNumber::parse_e164("+14165550123").unwrap();
         assert_eq!(format!("{number:?} {number}"), "+1***23 +1***23");
         assert!(number.is_assigned());
+        assert_eq!((number.region(), number.country_code()), (Some("CA"), 1));
         assert!(!PhoneNumber::parse_e164("+15551234567").unwrap().is_assigned());
     }
 

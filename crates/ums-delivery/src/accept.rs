@@ -1,0 +1,154 @@
+//! 1. A request that was read becomes a stored message, and is on its way.
+//!
+//! The first intent is stored in the same transaction as the message when a provider is free at
+//! once; so a message that is sent at once costs two commits, not three.
+
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+use ums_core::{
+    AttemptId, AttemptRecord, Content, IdempotencyKey, InvalidRequest, Message, MessageId, MessageRecord, NewMessage, ProviderKind, Status,
+    Stored, Timestamp, request::FieldFault,
+};
+
+use crate::breaker::Now;
+use crate::carried::Carried;
+use crate::chain::{Chain, Slot, Walk};
+use crate::deliver::{Work, deliver};
+use crate::engine::{Submission, SubmitError, Ticket};
+use crate::flow::Flow;
+use crate::gates;
+
+/// Accepts a message: compose, gates, slot, store, go.
+pub(crate) async fn accept<M: Carried>(flow: &Arc<Flow>, chain: &Chain<M>, submission: Submission) -> Result<Ticket, SubmitError> {
+    if flow.closing.is_cancelled() {
+        return Err(SubmitError::Closing);
+    }
+    refuse_what_nobody_could_carry(chain, &submission)?;
+    let now = Now::read(&*flow.clock);
+    let (tenant, idempotency) = (submission.tenant.clone(), submission.idempotency.clone());
+    let message = compose(flow, submission, now);
+    let mut record = MessageRecord::accepted(message.clone(), Status::Pending);
+    let in_flight = flow.in_flight.clone().try_acquire_owned().ok();
+
+    if let Some(stopped) = gates::check(flow, &message.content) {
+        gates::stop(&mut record, &stopped);
+    } else if let Some(send_at) = message.handling.send_at.filter(|send_at| *send_at > now.wall) {
+        wait_until(&mut record, Status::Scheduled, send_at);
+    } else if in_flight.is_none() {
+        wait_until(&mut record, Status::Queued, now.wall);
+    }
+
+    let mut walk = walk_of::<M>(&message);
+    let slot = if record.status == Status::Pending { chain.pick(&mut walk, flow) } else { None };
+    match &slot {
+        Some(slot) => begin_attempt(flow, &mut record, slot, now.wall),
+        // Whoever delivers it looks again, and records why.
+        None => walk.skips.clear(),
+    }
+    record.skips.append(&mut walk.skips);
+
+    match flow.store.accept(to_store(&record, idempotency)).await? {
+        Stored::New => {}
+        Stored::Replayed(message_id) => return Ok(Ticket { message_id, tenant, replayed: true, settled: None, flow: flow.clone() }),
+        Stored::KeyConflict => return Err(SubmitError::KeyConflict),
+    }
+    tracing::debug!(message = %message.id, channel = %message.content.channel(), purpose = %message.handling.purpose, "accepted");
+    let settled = match record.status {
+        Status::Pending | Status::Sending => Some(go(flow, record, walk, slot, in_flight)),
+        Status::Scheduled | Status::Queued => {
+            flow.queued.notify_one();
+            None
+        }
+        _ => None,
+    };
+    Ok(Ticket { message_id: message.id, tenant, replayed: false, settled, flow: flow.clone() })
+}
+
+/// Sends it on a task of its own, so that a caller who goes away cancels nothing.
+fn go<M: Carried>(
+    flow: &Arc<Flow>,
+    record: MessageRecord,
+    walk: Walk,
+    slot: Option<Slot<M>>,
+    in_flight: Option<tokio::sync::OwnedSemaphorePermit>,
+) -> oneshot::Receiver<ums_core::SendResult> {
+    let (settle, settled) = oneshot::channel();
+    let flow_of_task = flow.clone();
+    flow.tasks.spawn(async move {
+        let record = deliver(&flow_of_task, Work::new(record, walk, slot)).await;
+        drop(in_flight);
+        // A caller who went away does not want the result.
+        drop(settle.send(record.result()));
+    });
+    settled
+}
+
+/// Starts the walk of one round along the chain.
+pub(crate) fn walk_of<M: Carried>(message: &Message) -> Walk {
+    let recipients = M::of(&message.content).map_or(1, M::recipients);
+    Walk::new(message.handling.purpose, message.handling.via, recipients)
+}
+
+/// Adds the intent to call a provider.
+pub(crate) fn begin_attempt<M>(flow: &Flow, record: &mut MessageRecord, slot: &Slot<M>, now: Timestamp) {
+    let id = AttemptId::new(&*flow.clock, &*flow.random);
+    record.attempts.push(AttemptRecord::intent(id, slot.link.kind, slot.link.account.clone(), now));
+    record.status = Status::Sending;
+    record.due_at = None;
+}
+
+fn wait_until(record: &mut MessageRecord, status: Status, due_at: Timestamp) {
+    record.status = status;
+    record.due_at = Some(due_at);
+    for recipient in &mut record.recipients {
+        recipient.status = status;
+    }
+}
+
+fn refuse_what_nobody_could_carry<M>(chain: &Chain<M>, submission: &Submission) -> Result<(), SubmitError> {
+    if chain.links.is_empty() {
+        return Err(SubmitError::NoProvider(submission.parsed.content.channel()));
+    }
+    let via: Option<ProviderKind> = submission.parsed.handling.via;
+    if via.is_some_and(|via| chain.links.iter().all(|link| link.kind != via)) {
+        let fault = FieldFault { field: "via".into(), reason: "names a provider that is not configured here; see `ums health`".into() };
+        return Err(InvalidRequest { faults: vec![fault] }.into());
+    }
+    Ok(())
+}
+
+/// Makes the message: id, times, and the text part where only HTML was given.
+fn compose(flow: &Flow, submission: Submission, now: Now) -> Arc<Message> {
+    let mut content = submission.parsed.content;
+    if let Content::Email(email) = &mut content
+        && email.text.is_none()
+        && let Some(html) = &email.html
+    {
+        email.text = ums_content::text_from_html(html).ok().filter(|text| !text.trim().is_empty());
+    }
+    let handling = submission.parsed.handling;
+    let starts = handling.send_at.filter(|send_at| *send_at > now.wall).unwrap_or(now.wall);
+    Arc::new(Message {
+        id: MessageId::new(&*flow.clock, &*flow.random),
+        tenant: submission.tenant,
+        content,
+        accepted_at: now.wall,
+        expires_at: starts + handling.expires_in,
+        handling,
+        metadata: submission.parsed.metadata,
+    })
+}
+
+fn to_store(record: &MessageRecord, idempotency: Option<IdempotencyKey>) -> NewMessage {
+    NewMessage {
+        message: record.message.clone(),
+        status: record.status,
+        error: record.error.clone(),
+        due_at: record.due_at,
+        recipients: record.recipients.clone(),
+        intent: record.attempts.first().cloned(),
+        skips: record.skips.clone(),
+        idempotency,
+    }
+}

@@ -1,0 +1,370 @@
+//! The circuit breaker of one provider account: whether it may be called, decided from
+//! (state, now) when asked.
+//!
+//! A closed breaker takes no lock: admitting reads one word, success counts into a time bucket.
+//! Everything else goes through one mutex, for failures are rare. Admission is a [`Permit`];
+//! dropped without an outcome it is returned as *not counted*. A generation number, raised by each
+//! change of state, drops results that come late.
+//!
+//! **Invariant:** half-open, at most one permit is out at a time.
+
+mod settings;
+mod state;
+mod sync;
+mod window;
+
+use std::borrow::Borrow;
+use std::fmt;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use ums_core::{BreakerEffect, BreakerStateWord, Failure, LastFailure, Monotonic, Random, Timestamp};
+
+pub use self::settings::BreakerSettings;
+pub use self::state::{Cause, Snapshot};
+use self::state::{Mode, Slow};
+use self::sync::{AtomicI64, AtomicU32, AtomicU64, Mutex, MutexGuard, Ordering};
+use self::window::Window;
+
+/// Lowest bit of the word: set when admission must look at the slow state.
+const SLOW: u64 = 1;
+
+/// Both clocks, read once for a decision.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Now {
+    /// For decisions.
+    pub mono: Monotonic,
+    /// For people.
+    pub wall: Timestamp,
+}
+
+impl Now {
+    /// Reads both clocks.
+    pub fn read(clock: &dyn ums_core::Clock) -> Self {
+        Self { mono: clock.monotonic(), wall: clock.now() }
+    }
+}
+
+/// A change of state, told to the breaker's listener outside its lock.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// From.
+    pub from: BreakerStateWord,
+    /// To.
+    pub to: BreakerStateWord,
+    /// Why; redacted.
+    pub reason: String,
+}
+
+/// Told of each change of state.
+pub type Listener = Arc<dyn Fn(&Change) + Send + Sync>;
+
+/// Why a breaker refuses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// Why it is open or paused.
+    pub cause: Cause,
+    /// How long until it lets a probe through; zero while a probe is out.
+    pub reopens_in: Duration,
+}
+
+/// How a call ended, as the breaker sees it.
+#[derive(Clone, Copy, Debug)]
+pub enum Verdict<'a> {
+    /// The provider took the message.
+    Success,
+    /// It did not, or nobody knows.
+    Failure(&'a Failure),
+}
+
+/// The breaker of one provider account.
+pub struct Breaker {
+    settings: BreakerSettings,
+    random: Arc<dyn Random>,
+    listener: Option<Listener>,
+    /// Generation, and in the lowest bit whether the slow state decides.
+    word: AtomicU64,
+    consecutive: AtomicU32,
+    last_success: AtomicI64,
+    window: Window,
+    slow: Mutex<Slow>,
+}
+
+/// What a permit was given for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Plain,
+    Probe,
+    LastResort,
+}
+
+/// Leave to call the provider once. Dropped without [`Permit::settle`], the call is not counted.
+#[derive(Debug)]
+pub struct Permit<B: Borrow<Breaker>> {
+    breaker: B,
+    generation: u64,
+    kind: Kind,
+    ask_first: bool,
+    open: bool,
+}
+
+impl Breaker {
+    /// A closed breaker.
+    pub fn new(settings: BreakerSettings, random: Arc<dyn Random>, listener: Option<Listener>) -> Self {
+        Self {
+            window: Window::new(settings.window),
+            settings,
+            random,
+            listener,
+            word: AtomicU64::new(0),
+            consecutive: AtomicU32::new(0),
+            last_success: AtomicI64::new(i64::MIN),
+            slow: Mutex::new(Slow::default()),
+        }
+    }
+
+    /// Asks for leave to call the provider.
+    ///
+    /// # Errors
+    /// A [`Refusal`] with the reason and the time left.
+    #[inline]
+    pub fn admit<B: Borrow<Self>>(breaker: B, now: Now) -> Result<Permit<B>, Refusal> {
+        let word = breaker.borrow().word.load(Ordering::Acquire);
+        if word & SLOW == 0 {
+            return Ok(Permit { breaker, generation: word >> 1, kind: Kind::Plain, ask_first: false, open: true });
+        }
+        Self::admit_slowly(breaker, now)
+    }
+
+    #[cold]
+    fn admit_slowly<B: Borrow<Self>>(breaker: B, now: Now) -> Result<Permit<B>, Refusal> {
+        let this: &Self = breaker.borrow();
+        let ((decision, generation), change) = this.locked(|slow| {
+            let change = slow.advance(now);
+            ((slow.admit(now), slow.generation), change)
+        });
+        this.tell(change);
+        match decision? {
+            state::Leave::Plain => Ok(Permit { breaker, generation, kind: Kind::Plain, ask_first: false, open: true }),
+            state::Leave::Probe { ask_first } => Ok(Permit { breaker, generation, kind: Kind::Probe, ask_first, open: true }),
+        }
+    }
+
+    /// Asks for the one permit of the last resort: when every provider refuses, the least bad one
+    /// is tried, at most once a second, unless it is misconfigured or exhausted.
+    pub fn admit_last_resort<B: Borrow<Self>>(breaker: B, now: Now) -> Option<Permit<B>> {
+        let this: &Self = breaker.borrow();
+        let (leave, generation) = this.locked(|slow| ((slow.admit_last_resort(now), slow.generation), None)).0;
+        leave.then(|| Permit { breaker, generation, kind: Kind::LastResort, ask_first: false, open: true })
+    }
+
+    /// What the breaker shows of itself.
+    pub fn snapshot(&self, now: Now) -> Snapshot {
+        let last_success = self.last_success.load(Ordering::Relaxed);
+        let consecutive = self.consecutive.load(Ordering::Relaxed);
+        let totals = self.window.totals(now.mono);
+        let (mut snapshot, _) = self.locked(|slow| (slow.snapshot(now), None));
+        snapshot.last_success_at = (last_success != i64::MIN).then(|| Timestamp::from_micros(last_success));
+        snapshot.failure_count = consecutive;
+        snapshot.recent_failures = totals.failures;
+        snapshot
+    }
+
+    /// What outlives a restart.
+    pub fn to_json(&self, now: Now) -> serde_json::Value {
+        self.locked(|slow| (slow.to_json(now), None)).0
+    }
+
+    /// Takes up what an earlier process kept. Unreadable state is left out: the breaker starts closed.
+    pub fn restore(&self, kept: &serde_json::Value, now: Now) {
+        self.locked(|slow| (slow.restore(kept, now), None));
+        if let Some(last) = kept.get("last_success_micros").and_then(serde_json::Value::as_i64) {
+            self.last_success.store(last, Ordering::Relaxed);
+        }
+    }
+
+    /// Lets a misconfigured breaker be probed at once: settings were mended.
+    pub fn reconfigured(&self, now: Now) {
+        self.locked(|slow| (slow.reconfigured(now), None));
+    }
+
+    #[inline]
+    fn success(&self, permit: (u64, Kind), now: Now) {
+        let word = self.word.load(Ordering::Acquire);
+        if word >> 1 != permit.0 {
+            return;
+        }
+        self.last_success.store(now.wall.as_micros(), Ordering::Relaxed);
+        if self.consecutive.load(Ordering::Relaxed) != 0 {
+            self.consecutive.store(0, Ordering::Relaxed);
+        }
+        if self.settings.rate_percent.is_some() {
+            self.window.success(now.mono);
+        }
+        if permit.1 != Kind::Plain {
+            let needed = self.settings.successes;
+            let (closed, change) = self.locked(|slow| {
+                if slow.generation != permit.0 {
+                    return (false, None);
+                }
+                let change = slow.probe_succeeded(needed);
+                (matches!(slow.mode, Mode::Closed), change)
+            });
+            if closed {
+                self.window.clear();
+            }
+            self.tell(change);
+        }
+    }
+
+    #[cold]
+    fn failure(&self, permit: (u64, Kind), failure: &Failure, now: Now) {
+        if self.word.load(Ordering::Acquire) >> 1 != permit.0 {
+            return;
+        }
+        let effect = failure.class.consequence().breaker;
+        let counted = effect == BreakerEffect::Counted;
+        if counted {
+            self.window.failure(now.mono);
+            self.consecutive.fetch_add(1, Ordering::Relaxed);
+        }
+        let trip = counted.then(|| self.trip_cause(failure, now)).flatten();
+        let jitter = self.random.unit();
+        let ((), change) = self.locked(|slow| {
+            if slow.generation != permit.0 {
+                return ((), None);
+            }
+            slow.last_failure = Some(LastFailure {
+                at: now.wall,
+                class: failure.class,
+                code: failure.code.clone(),
+                detail: failure.detail.clone(),
+            });
+            let probing = permit.1;
+            slow.probe_ended(probing != Kind::Plain);
+            let change = match effect {
+                BreakerEffect::NotCounted => None,
+                BreakerEffect::Counted if probing == Kind::LastResort => None,
+                BreakerEffect::Counted if probing == Kind::Probe => slow.open(
+                    Cause::Failures { code: failure.code.clone(), detail: "the probe failed".into() },
+                    None,
+                    (&self.settings, jitter),
+                    now,
+                ),
+                BreakerEffect::Counted => trip.and_then(|cause| slow.open(cause, None, (&self.settings, jitter), now)),
+                BreakerEffect::OpensMisconfigured => {
+                    slow.open(Cause::Misconfigured { code: failure.code.clone(), detail: failure.detail.clone() }, None, (&self.settings, jitter), now)
+                }
+                BreakerEffect::OpensExhausted => slow.open(
+                    Cause::Exhausted { code: failure.code.clone(), detail: failure.detail.clone() },
+                    failure.retry_after,
+                    (&self.settings, jitter),
+                    now,
+                ),
+                BreakerEffect::Pauses => {
+                    slow.pause(failure.retry_after, now);
+                    None
+                }
+            };
+            ((), change)
+        });
+        self.tell(change);
+    }
+
+    /// Whether this failure trips the closed breaker, and why.
+    fn trip_cause(&self, failure: &Failure, now: Now) -> Option<Cause> {
+        let code = failure.code.clone();
+        let consecutive = self.consecutive.load(Ordering::Relaxed);
+        if consecutive >= self.settings.failures {
+            return Some(Cause::Failures { code, detail: format!("{consecutive} failures in a row") });
+        }
+        let percent = u64::from(self.settings.rate_percent?);
+        let totals = self.window.totals(now.mono);
+        let enough = totals.calls >= u64::from(self.settings.min_calls);
+        (enough && totals.failures * 100 >= percent * totals.calls)
+            .then(|| Cause::Failures { code, detail: format!("{} of the last {} calls failed", totals.failures, totals.calls) })
+    }
+
+    /// Runs a change of the slow state, and brings the word in line with it before the lock is given back.
+    fn locked<T>(&self, change: impl FnOnce(&mut Slow) -> (T, Option<Change>)) -> (T, Option<Change>) {
+        let mut slow: MutexGuard<'_, Slow> = self.slow.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = slow.generation;
+        let (value, change) = change(&mut slow);
+        if slow.generation != before {
+            self.consecutive.store(slow.consecutive_after_change(self.consecutive.load(Ordering::Relaxed)), Ordering::Relaxed);
+        }
+        let word = slow.generation << 1 | u64::from(slow.decides());
+        if word != self.word.load(Ordering::Relaxed) {
+            self.word.store(word, Ordering::Release);
+        }
+        (value, change)
+    }
+
+    fn tell(&self, change: Option<Change>) {
+        if let (Some(change), Some(listener)) = (change, &self.listener) {
+            listener(&change);
+        }
+    }
+}
+
+impl fmt::Debug for Breaker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Breaker(generation {})", self.word.load(Ordering::Relaxed) >> 1)
+    }
+}
+
+impl<B: Borrow<Breaker>> Permit<B> {
+    /// Whether the provider should be asked without sending before a message is risked.
+    pub fn ask_first(&self) -> bool {
+        self.ask_first
+    }
+
+    /// Whether this call probes a provider that is not known to be well.
+    pub fn is_probe(&self) -> bool {
+        self.kind != Kind::Plain
+    }
+
+    /// The provider was asked and did not say no: the next permit is for a message.
+    pub fn cleared(mut self) {
+        self.open = false;
+        let this: &Breaker = self.breaker.borrow();
+        let generation = self.generation;
+        this.locked(|slow| {
+            if slow.generation == generation {
+                slow.probe_ended(true);
+                slow.asked();
+            }
+            ((), None)
+        });
+    }
+
+    /// Gives the permit back with the call's outcome.
+    #[inline]
+    pub fn settle(mut self, verdict: Verdict<'_>, now: Now) {
+        self.open = false;
+        let permit = (self.generation, self.kind);
+        match verdict {
+            Verdict::Success => self.breaker.borrow().success(permit, now),
+            Verdict::Failure(failure) => self.breaker.borrow().failure(permit, failure, now),
+        }
+    }
+}
+
+impl<B: Borrow<Breaker>> Drop for Permit<B> {
+    #[inline]
+    fn drop(&mut self) {
+        if self.open && self.kind != Kind::Plain {
+            let generation = self.generation;
+            let this: &Breaker = self.breaker.borrow();
+            this.locked(|slow| {
+                if slow.generation == generation {
+                    slow.probe_ended(true);
+                }
+                ((), None)
+            });
+        }
+    }
+}
+
+#[cfg(all(test, not(feature = "model-check")))]
+mod tests;

@@ -1,0 +1,45 @@
+//! When a breaker trips, how long it stays open, and what closes it.
+
+use std::time::Duration;
+
+/// Settings of one provider's breaker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BreakerSettings {
+    /// Failures in a row that trip it.
+    pub failures: u32,
+    /// Share of failed calls within the window that trips it, in percent; none to count only failures in a row.
+    pub rate_percent: Option<u8>,
+    /// Fewest calls within the window for the share to mean anything.
+    pub min_calls: u32,
+    /// The window.
+    pub window: Duration,
+    /// How long it stays open the first time; doubles with each failed probe.
+    pub open: Duration,
+    /// Longest time that it stays open.
+    pub open_max: Duration,
+    /// Successful probes that close it.
+    pub successes: u32,
+    /// First wait of a misconfigured provider; doubles.
+    pub misconfigured: Duration,
+    /// Longest wait of a misconfigured provider.
+    pub misconfigured_max: Duration,
+    /// Wait of a provider whose allowance is used up and who does not say until when.
+    pub exhausted: Duration,
+}
+
+impl Default for BreakerSettings {
+    fn default() -> Self {
+        Self {
+            failures: 5,
+            rate_percent: Some(50),
+            min_calls: 10,
+            window: Duration::from_secs(60),
+            open: Duration::from_secs(30),
+            open_max: Duration::from_secs(300),
+            successes: 2,
+            misconfigured: Duration::from_secs(60),
+            misconfigured_max: Duration::from_secs(15 * 60),
+            exhausted: Duration::from_secs(3_600),
+        }
+    }
+}

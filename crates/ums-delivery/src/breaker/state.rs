@@ -1,0 +1,332 @@
+//! The slow state of a breaker: everything but the closed case, behind its lock.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use ums_core::{BreakerStateWord, LastFailure, Monotonic, Timestamp};
+
+use super::{BreakerSettings, Change, Now, Refusal};
+
+/// Longest pause that a provider can ask for.
+const MAX_PAUSE: Duration = Duration::from_secs(15 * 60);
+/// Shortest pause.
+const MIN_PAUSE: Duration = Duration::from_secs(1);
+/// Shortest time between two tries of the last resort.
+const LAST_RESORT_EVERY: Duration = Duration::from_secs(1);
+/// How much jitter may shorten an open time.
+const JITTER_SHARE: f64 = 0.2;
+
+/// Why a breaker refuses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// Calls failed.
+    Failures {
+        /// Code of the failure that tripped it.
+        code: String,
+        /// For people.
+        detail: String,
+    },
+    /// The account or its settings need mending.
+    Misconfigured {
+        /// Code of the failure.
+        code: String,
+        /// For people.
+        detail: String,
+    },
+    /// The allowance is used up.
+    Exhausted {
+        /// Code of the failure.
+        code: String,
+        /// For people.
+        detail: String,
+    },
+    /// The provider asked for a pause.
+    Throttled,
+    /// A probe is out.
+    Probing,
+}
+
+impl Cause {
+    /// Short stable word.
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Failures { .. } => "open",
+            Self::Misconfigured { .. } => "misconfigured",
+            Self::Exhausted { .. } => "quota",
+            Self::Throttled => "throttled",
+            Self::Probing => "probing",
+        }
+    }
+
+    /// For people.
+    pub fn describe(&self) -> String {
+        match self {
+            Self::Failures { code, detail } => format!("{detail} (last: {code})"),
+            Self::Misconfigured { code, detail } => format!("needs mending: {code} {detail}").trim_end().to_owned(),
+            Self::Exhausted { code, detail } => format!("allowance used up: {code} {detail}").trim_end().to_owned(),
+            Self::Throttled => "the provider asked for a pause".to_owned(),
+            Self::Probing => "recovering; one call at a time".to_owned(),
+        }
+    }
+
+    fn parts(&self) -> (&'static str, &str, &str) {
+        match self {
+            Self::Failures { code, detail } | Self::Misconfigured { code, detail } | Self::Exhausted { code, detail } => {
+                (self.word(), code, detail)
+            }
+            Self::Throttled | Self::Probing => (self.word(), "", ""),
+        }
+    }
+
+    fn from_parts(word: &str, code: &str, detail: &str) -> Option<Self> {
+        let (code, detail) = (code.to_owned(), detail.to_owned());
+        match word {
+            "open" => Some(Self::Failures { code, detail }),
+            "misconfigured" => Some(Self::Misconfigured { code, detail }),
+            "quota" => Some(Self::Exhausted { code, detail }),
+            _ => None,
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(super) enum Mode {
+    Closed,
+    Open { cause: Cause, until: Monotonic },
+    HalfOpen { cause: Cause, successes: u32, asked: bool },
+}
+
+/// What is behind the lock.
+#[derive(Debug)]
+pub(super) struct Slow {
+    pub(super) mode: Mode,
+    pub(super) generation: u64,
+    pub(super) last_failure: Option<LastFailure>,
+    /// How often it opened without having been closed between, for doubling.
+    rounds: u32,
+    paused_until: Option<Monotonic>,
+    probe_out: bool,
+    last_resort_at: Option<Monotonic>,
+}
+
+impl Default for Slow {
+    fn default() -> Self {
+        Self {
+            mode: Mode::Closed,
+            generation: 0,
+            last_failure: None,
+            rounds: 0,
+            paused_until: None,
+            probe_out: false,
+            last_resort_at: None,
+        }
+    }
+}
+
+/// Leave that the slow state gives.
+pub(super) enum Leave {
+    Plain,
+    Probe { ask_first: bool },
+}
+
+/// What a breaker shows of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Snapshot {
+    /// Its state.
+    pub state: BreakerStateWord,
+    /// Why it is not plainly closed.
+    pub cause: Option<Cause>,
+    /// When it lets the next call through.
+    pub reopens_at: Option<Timestamp>,
+    /// Counted failures since the last success.
+    pub failure_count: u32,
+    /// Failures within the window.
+    pub recent_failures: u64,
+    /// When the provider last took a message.
+    pub last_success_at: Option<Timestamp>,
+    /// Its last failure.
+    pub last_failure: Option<LastFailure>,
+}
+
+impl Slow {
+    /// Whether admission must come here.
+    pub(super) fn decides(&self) -> bool {
+        !matches!(self.mode, Mode::Closed) || self.paused_until.is_some()
+    }
+
+    /// A breaker that has just closed starts to count from zero.
+    pub(super) fn consecutive_after_change(&self, before: u32) -> u32 {
+        if matches!(self.mode, Mode::Closed) { 0 } else { before }
+    }
+
+    fn word(&self) -> BreakerStateWord {
+        match self.mode {
+            Mode::Closed => BreakerStateWord::Closed,
+            Mode::Open { .. } => BreakerStateWord::Open,
+            Mode::HalfOpen { .. } => BreakerStateWord::HalfOpen,
+        }
+    }
+
+    fn become_mode(&mut self, mode: Mode, reason: String) -> Option<Change> {
+        let from = self.word();
+        self.mode = mode;
+        self.generation += 1;
+        self.probe_out = false;
+        let to = self.word();
+        (from != to).then_some(Change { from, to, reason })
+    }
+
+    /// Moves with time: a pause ends, an open breaker becomes half-open.
+    pub(super) fn advance(&mut self, now: Now) -> Option<Change> {
+        if self.paused_until.is_some_and(|until| until <= now.mono) {
+            self.paused_until = None;
+        }
+        match &self.mode {
+            Mode::Open { cause, until } if *until <= now.mono => {
+                let cause = cause.clone();
+                self.become_mode(Mode::HalfOpen { cause, successes: 0, asked: false }, "its time is over; probing".to_owned())
+            }
+            Mode::Closed | Mode::Open { .. } | Mode::HalfOpen { .. } => None,
+        }
+    }
+
+    pub(super) fn admit(&mut self, now: Now) -> Result<Leave, Refusal> {
+        if let Some(until) = self.paused_until {
+            return Err(Refusal { cause: Cause::Throttled, reopens_in: until.since(now.mono) });
+        }
+        match &self.mode {
+            Mode::Closed => Ok(Leave::Plain),
+            Mode::Open { cause, until } => Err(Refusal { cause: cause.clone(), reopens_in: until.since(now.mono) }),
+            Mode::HalfOpen { .. } if self.probe_out => Err(Refusal { cause: Cause::Probing, reopens_in: Duration::ZERO }),
+            Mode::HalfOpen { asked, .. } => {
+                let ask_first = !asked;
+                self.probe_out = true;
+                Ok(Leave::Probe { ask_first })
+            }
+        }
+    }
+
+    pub(super) fn admit_last_resort(&mut self, now: Now) -> bool {
+        let failing = matches!(&self.mode, Mode::Open { cause: Cause::Failures { .. }, .. });
+        let rested = self.last_resort_at.is_none_or(|last| now.mono.since(last) >= LAST_RESORT_EVERY);
+        let free = failing && rested && !self.probe_out && self.paused_until.is_none();
+        if free {
+            self.probe_out = true;
+            self.last_resort_at = Some(now.mono);
+        }
+        free
+    }
+
+    pub(super) fn probe_ended(&mut self, was_probe: bool) {
+        if was_probe {
+            self.probe_out = false;
+        }
+    }
+
+    /// The provider was asked without sending, and did not say no.
+    pub(super) fn asked(&mut self) {
+        if let Mode::HalfOpen { asked, .. } = &mut self.mode {
+            *asked = true;
+        }
+    }
+
+    pub(super) fn probe_succeeded(&mut self, needed: u32) -> Option<Change> {
+        self.probe_out = false;
+        let (cause, successes) = match &self.mode {
+            Mode::Closed => return None,
+            Mode::Open { cause, .. } => (cause.clone(), 1),
+            Mode::HalfOpen { cause, successes, .. } => (cause.clone(), successes + 1),
+        };
+        if successes >= needed {
+            self.rounds = 0;
+            return self.become_mode(Mode::Closed, format!("{successes} calls in a row went well"));
+        }
+        if let Mode::HalfOpen { successes: counted, asked, .. } = &mut self.mode {
+            *counted = successes;
+            *asked = true;
+            return None;
+        }
+        self.become_mode(Mode::HalfOpen { cause, successes, asked: true }, "a call went well; probing".to_owned())
+    }
+
+    /// Opens, or stays open for another round. Jitter only shortens.
+    pub(super) fn open(&mut self, cause: Cause, wait: Option<Duration>, (settings, jitter): (&BreakerSettings, f64), now: Now) -> Option<Change> {
+        let (first, longest) = match &cause {
+            Cause::Misconfigured { .. } => (settings.misconfigured, settings.misconfigured_max),
+            Cause::Exhausted { .. } => (settings.exhausted, settings.exhausted),
+            Cause::Failures { .. } | Cause::Throttled | Cause::Probing => (settings.open, settings.open_max),
+        };
+        let doubled = first.saturating_mul(1_u32.checked_shl(self.rounds.min(20)).unwrap_or(u32::MAX)).min(longest);
+        let wait = wait.unwrap_or_else(|| doubled.mul_f64(1.0 - JITTER_SHARE * jitter));
+        self.rounds = self.rounds.saturating_add(1);
+        let reason = cause.describe();
+        self.become_mode(Mode::Open { cause, until: now.mono + wait }, reason)
+    }
+
+    /// The provider asked for a pause; a probe that was throttled has failed and waits likewise.
+    pub(super) fn pause(&mut self, wait: Option<Duration>, now: Now) {
+        let until = now.mono + wait.unwrap_or(MIN_PAUSE).clamp(MIN_PAUSE, MAX_PAUSE);
+        self.paused_until = Some(self.paused_until.map_or(until, |before| before.max(until)));
+        if let Mode::HalfOpen { successes, .. } = &mut self.mode {
+            *successes = 0;
+        }
+    }
+
+    pub(super) fn reconfigured(&mut self, now: Now) {
+        if let Mode::Open { cause: Cause::Misconfigured { .. }, until } = &mut self.mode {
+            *until = now.mono;
+        }
+    }
+
+    pub(super) fn snapshot(&mut self, now: Now) -> Snapshot {
+        let over = matches!(&self.mode, Mode::Open { until, .. } if *until <= now.mono);
+        let wall = |until: Monotonic| now.wall + until.since(now.mono);
+        let paused = self.paused_until.filter(|until| *until > now.mono);
+        let (cause, until) = match &self.mode {
+            Mode::Closed => (None, None),
+            Mode::Open { cause, until } => (Some(cause.clone()), (!over).then(|| wall(*until))),
+            Mode::HalfOpen { cause, .. } => (Some(cause.clone()), None),
+        };
+        Snapshot {
+            state: if over { BreakerStateWord::HalfOpen } else { self.word() },
+            cause: cause.or_else(|| paused.map(|_| Cause::Throttled)),
+            reopens_at: until.or_else(|| paused.map(wall)),
+            failure_count: 0,
+            recent_failures: 0,
+            last_success_at: None,
+            last_failure: self.last_failure.clone(),
+        }
+    }
+
+    pub(super) fn to_json(&self, now: Now) -> Value {
+        let (cause, until) = match &self.mode {
+            Mode::Closed => (None, None),
+            Mode::Open { cause, until } => (Some(cause), Some(now.wall + until.since(now.mono))),
+            Mode::HalfOpen { cause, .. } => (Some(cause), Some(now.wall)),
+        };
+        let cause = cause.map(|cause| {
+            let (word, code, detail) = cause.parts();
+            json!({ "word": word, "code": code, "detail": detail })
+        });
+        json!({
+            "cause": cause,
+            "until_micros": until.map(Timestamp::as_micros),
+            "rounds": self.rounds,
+            "paused_until_micros": self.paused_until.map(|until| (now.wall + until.since(now.mono)).as_micros()),
+            "last_failure": self.last_failure,
+        })
+    }
+
+    pub(super) fn restore(&mut self, kept: &Value, now: Now) {
+        let time = |name: &str| kept.get(name).and_then(Value::as_i64).map(Timestamp::from_micros);
+        let ahead = |until: Timestamp| now.mono + until.since(now.wall);
+        self.last_failure = kept.get("last_failure").and_then(|value| serde_json::from_value(value.clone()).ok());
+        self.rounds = kept.get("rounds").and_then(Value::as_u64).and_then(|rounds| u32::try_from(rounds).ok()).unwrap_or(0);
+        self.paused_until = time("paused_until_micros").map(ahead).filter(|until| *until > now.mono);
+        let text = |name: &str| kept.pointer(&format!("/cause/{name}")).and_then(Value::as_str).unwrap_or_default();
+        if let (Some(cause), Some(until)) = (Cause::from_parts(text("word"), text("code"), text("detail")), time("until_micros")) {
+            self.mode = Mode::Open { cause, until: ahead(until) };
+            self.generation += 1;
+        }
+    }
+}

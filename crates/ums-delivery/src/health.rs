@@ -1,0 +1,61 @@
+//! The health report, from what the breakers know.
+
+use ums_core::{BreakerStateWord, HealthReport, HealthStatus, Priority, ProviderHealth};
+
+use crate::breaker::{Cause, Now, Snapshot};
+use crate::chain::Chain;
+use crate::flow::Flow;
+
+/// Makes the report.
+pub(crate) fn report(flow: &Flow) -> HealthReport {
+    let now = Now::read(&*flow.clock);
+    HealthReport {
+        email_providers: providers(&flow.email, now),
+        sms_providers: providers(&flow.sms, now),
+        not_configured: flow.not_configured.clone(),
+    }
+}
+
+fn providers<M: 'static>(chain: &Chain<M>, now: Now) -> Vec<ProviderHealth> {
+    let rows = chain.links.iter().enumerate().map(|(place, link)| {
+        let seen = link.breaker.snapshot(now);
+        let status = status(&seen);
+        ProviderHealth {
+            name: link.kind.guide_name().to_owned(),
+            provider: link.kind,
+            priority: Priority::of_place(place),
+            circuit_breaker: seen.state,
+            is_healthy: seen.state != BreakerStateWord::Open
+                && !matches!(status, HealthStatus::Down | HealthStatus::Misconfigured | HealthStatus::Exhausted),
+            failure_count: seen.failure_count,
+            status,
+            reason: reason(&seen, status),
+            reopens_at: seen.reopens_at,
+            last_success_at: seen.last_success_at,
+            last_failure: seen.last_failure,
+        }
+    });
+    rows.collect()
+}
+
+fn status(seen: &Snapshot) -> HealthStatus {
+    match (seen.state, &seen.cause) {
+        (BreakerStateWord::Closed, Some(_)) => HealthStatus::Degraded,
+        (BreakerStateWord::Closed, None) if seen.failure_count > 0 => HealthStatus::Degraded,
+        (BreakerStateWord::Closed, None) if seen.last_success_at.is_some() => HealthStatus::Healthy,
+        (BreakerStateWord::Closed, None) => HealthStatus::Unknown,
+        (BreakerStateWord::Open, Some(Cause::Misconfigured { .. })) => HealthStatus::Misconfigured,
+        (BreakerStateWord::Open, Some(Cause::Exhausted { .. })) => HealthStatus::Exhausted,
+        (BreakerStateWord::Open, _) => HealthStatus::Down,
+        (BreakerStateWord::HalfOpen, _) => HealthStatus::Degraded,
+    }
+}
+
+fn reason(seen: &Snapshot, status: HealthStatus) -> Option<String> {
+    match (&seen.cause, status) {
+        (Some(cause), _) => Some(cause.describe()),
+        (None, HealthStatus::Degraded) => Some(format!("{} failures since the last success", seen.failure_count)),
+        (None, HealthStatus::Unknown) => Some("nothing was sent by it yet".to_owned()),
+        (None, _) => None,
+    }
+}

@@ -1,0 +1,267 @@
+//! How fast, and how much a day, a provider account is sent through.
+//!
+//! Per second it is a token bucket kept as one number (the theoretical arrival time of the
+//! generic cell rate algorithm); per day a rolling 24 hours in buckets of half an hour.
+
+use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use ums_core::Monotonic;
+
+const DAY: Duration = Duration::from_secs(24 * 3_600);
+const DAY_BUCKET: Duration = Duration::from_secs(1_800);
+/// Buckets of a rolling day, and one for the bucket that is being filled.
+const DAY_BUCKETS: usize = 49;
+
+/// What an account may send. Units are recipients.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PaceSettings {
+    /// Most recipients a second.
+    pub per_second: Option<NonZeroU32>,
+    /// Most recipients in any 24 hours.
+    pub per_day: Option<NonZeroU32>,
+}
+
+/// Why a message must not go out by this account now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OverPace {
+    /// Stable word: `paced` or `day_limit`.
+    pub reason: &'static str,
+    /// How long until there is room.
+    pub wait: Duration,
+}
+
+/// The pace of one provider account.
+#[derive(Debug)]
+pub struct Pacer {
+    settings: PaceSettings,
+    /// Microseconds that one recipient takes up, and how far ahead the bucket may run.
+    interval_micros: u64,
+    burst_micros: u64,
+    arrival_micros: AtomicU64,
+    day: Mutex<Day>,
+}
+
+#[derive(Debug)]
+struct Day {
+    counts: [u32; DAY_BUCKETS],
+    newest: u64,
+}
+
+impl Pacer {
+    /// A pace with nothing used yet.
+    pub fn new(settings: PaceSettings) -> Self {
+        let interval_micros = settings.per_second.map_or(0, |rate| 1_000_000 / u64::from(rate.get()));
+        Self {
+            settings,
+            interval_micros,
+            burst_micros: 1_000_000_u64.saturating_sub(interval_micros),
+            arrival_micros: AtomicU64::new(0),
+            day: Mutex::new(Day { counts: [0; DAY_BUCKETS], newest: 0 }),
+        }
+    }
+
+    /// Takes room for that many recipients.
+    ///
+    /// # Errors
+    /// [`OverPace`] when there is none; nothing was taken then. A message of more recipients than
+    /// a second allows is let through when the bucket is full, and paid for afterwards.
+    pub fn reserve(&self, recipients: u32, now: Monotonic) -> Result<(), OverPace> {
+        if self.settings.per_day.is_some() {
+            self.reserve_day(recipients, now)?;
+        }
+        self.reserve_second(recipients, now).inspect_err(|_| self.refund(recipients, now))
+    }
+
+    /// Gives back room of the day for a message that surely was not sent.
+    pub fn refund(&self, recipients: u32, now: Monotonic) {
+        if self.settings.per_day.is_some() {
+            let mut day = self.day();
+            day.advance(now);
+            let newest = day.index(day.newest);
+            if let Some(count) = day.counts.get_mut(newest) {
+                *count = count.saturating_sub(recipients);
+            }
+        }
+    }
+
+    /// Takes up what was sent in the last 24 hours by an earlier process.
+    pub fn restore_day(&self, recipients: u32, now: Monotonic) {
+        let mut day = self.day();
+        day.advance(now);
+        let newest = day.index(day.newest);
+        if let Some(count) = day.counts.get_mut(newest) {
+            *count = count.saturating_add(recipients);
+        }
+    }
+
+    /// Whether the pace has a limit a day, whose use must outlive a restart.
+    pub fn has_day_limit(&self) -> bool {
+        self.settings.per_day.is_some()
+    }
+
+    fn reserve_second(&self, recipients: u32, now: Monotonic) -> Result<(), OverPace> {
+        if self.interval_micros == 0 {
+            return Ok(());
+        }
+        let now_micros = u64::try_from(now.since_start().as_micros()).unwrap_or(u64::MAX);
+        let cost = self.interval_micros.saturating_mul(u64::from(recipients));
+        let mut arrival = self.arrival_micros.load(Ordering::Relaxed);
+        loop {
+            let ahead = arrival.saturating_sub(now_micros);
+            let full_bucket = ahead == 0;
+            if !full_bucket && ahead.saturating_add(cost) > self.burst_micros.saturating_add(self.interval_micros) {
+                let wait = (ahead + cost).saturating_sub(self.burst_micros + self.interval_micros).min(ahead);
+                return Err(OverPace { reason: "paced", wait: Duration::from_micros(wait.max(1)) });
+            }
+            let next = arrival.max(now_micros).saturating_add(cost);
+            match self.arrival_micros.compare_exchange_weak(arrival, next, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => return Ok(()),
+                Err(changed) => arrival = changed,
+            }
+        }
+    }
+
+    fn reserve_day(&self, recipients: u32, now: Monotonic) -> Result<(), OverPace> {
+        let Some(limit) = self.settings.per_day else { return Ok(()) };
+        let mut day = self.day();
+        day.advance(now);
+        let used: u32 = day.counts.iter().sum();
+        if used.saturating_add(recipients) > limit.get() {
+            return Err(OverPace { reason: "day_limit", wait: day.until_room(used.saturating_add(recipients) - limit.get(), now) });
+        }
+        let newest = day.index(day.newest);
+        if let Some(count) = day.counts.get_mut(newest) {
+            *count += recipients;
+        }
+        Ok(())
+    }
+
+    fn day(&self) -> MutexGuard<'_, Day> {
+        self.day.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Day {
+    #[expect(clippy::unused_self, reason = "reads as a property of the ring")]
+    fn index(&self, bucket: u64) -> usize {
+        usize::try_from(bucket % DAY_BUCKETS as u64).unwrap_or(0)
+    }
+
+    fn bucket(now: Monotonic) -> u64 {
+        now.since_start().as_secs() / DAY_BUCKET.as_secs()
+    }
+
+    /// Empties the buckets that have fallen out of the day.
+    fn advance(&mut self, now: Monotonic) {
+        let current = Self::bucket(now);
+        let passed = current.saturating_sub(self.newest).min(DAY_BUCKETS as u64);
+        for step in 1..=passed {
+            let index = self.index(self.newest + step);
+            if let Some(count) = self.counts.get_mut(index) {
+                *count = 0;
+            }
+        }
+        self.newest = self.newest.max(current);
+    }
+
+    /// How long until that many recipients have fallen out of the day.
+    fn until_room(&self, needed: u32, now: Monotonic) -> Duration {
+        let mut freed = 0_u32;
+        let oldest = (self.newest + 1).saturating_sub(DAY_BUCKETS as u64);
+        for bucket in oldest..=self.newest {
+            freed = freed.saturating_add(self.counts.get(self.index(bucket)).copied().unwrap_or(0));
+            if freed >= needed {
+                let gone_at = Duration::from_secs((bucket + DAY_BUCKETS as u64) * DAY_BUCKET.as_secs());
+                return gone_at.saturating_sub(now.since_start());
+            }
+        }
+        DAY
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn pacer(per_second: u32, per_day: u32) -> Pacer {
+        Pacer::new(PaceSettings { per_second: NonZeroU32::new(per_second), per_day: NonZeroU32::new(per_day) })
+    }
+
+    fn at(millis: u64) -> Monotonic {
+        Monotonic::from_start(Duration::from_millis(millis))
+    }
+
+    #[test]
+    fn a_second_lets_its_share_through_and_says_how_long_to_wait() {
+        let pacer = pacer(14, 0);
+        for _ in 0..14 {
+            pacer.reserve(1, at(0)).unwrap();
+        }
+        let over = pacer.reserve(1, at(0)).unwrap_err();
+        assert_eq!(over.reason, "paced");
+        assert!(over.wait <= Duration::from_millis(72), "{:?}", over.wait);
+        pacer.reserve(1, at(72)).unwrap();
+    }
+
+    #[test]
+    fn one_a_second_is_one_a_second() {
+        let pacer = pacer(1, 0);
+        pacer.reserve(1, at(0)).unwrap();
+        assert!(pacer.reserve(1, at(999)).is_err());
+        pacer.reserve(1, at(1_000)).unwrap();
+    }
+
+    #[test]
+    fn a_message_larger_than_a_second_goes_out_and_is_paid_for() {
+        let pacer = pacer(14, 0);
+        pacer.reserve(50, at(0)).unwrap();
+        assert!(pacer.reserve(1, at(2_000)).is_err());
+        pacer.reserve(1, at(3_600)).unwrap();
+    }
+
+    #[test]
+    fn a_day_is_any_24_hours() {
+        let pacer = pacer(0, 500);
+        pacer.reserve(400, at(0)).unwrap();
+        pacer.reserve(100, at(6 * 3_600_000)).unwrap();
+        let over = pacer.reserve(1, at(7 * 3_600_000)).unwrap_err();
+        assert_eq!(over.reason, "day_limit");
+        assert!(over.wait >= Duration::from_secs(17 * 3_600) && over.wait <= Duration::from_secs(17 * 3_600 + 1_800), "{:?}", over.wait);
+        assert!(pacer.reserve(1, at(23 * 3_600_000)).is_err());
+        pacer.reserve(400, at(25 * 3_600_000)).unwrap();
+        assert!(pacer.reserve(1, at(25 * 3_600_000)).is_err());
+    }
+
+    #[test]
+    fn what_was_surely_not_sent_is_given_back_and_a_restart_remembers() {
+        let pacer = pacer(0, 10);
+        pacer.restore_day(9, at(0));
+        pacer.reserve(1, at(0)).unwrap();
+        assert!(pacer.reserve(1, at(0)).is_err());
+        pacer.refund(1, at(0));
+        pacer.reserve(1, at(0)).unwrap();
+    }
+
+    proptest! {
+        #[test]
+        fn no_minute_exceeds_its_share(rate in 1_u32..50, steps in prop::collection::vec(0_u64..200, 1..600)) {
+            let pacer = pacer(rate, 0);
+            let mut now = 0;
+            let mut taken = Vec::new();
+            for step in steps {
+                now += step;
+                if pacer.reserve(1, at(now)).is_ok() {
+                    taken.push(now);
+                }
+            }
+            for (index, start) in taken.iter().enumerate() {
+                let within = taken[index..].iter().take_while(|time| **time < start + 10_000).count();
+                prop_assert!(within as u64 <= u64::from(rate) * 11 + 1, "{within} in 10 s at {rate}/s");
+            }
+        }
+    }
+}
