@@ -1,0 +1,84 @@
+//! The settings of `ums dev`: the simulator in place of every provider, test values only.
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use crate::ConfigError;
+use crate::settings::{LoadOptions, Settings, load};
+use crate::source::{Layered, MapSource, Origin};
+use crate::values::StoreUrl;
+
+/// Settings that `ums dev` takes over from the caller's sources; none of them is a provider's.
+const TAKEN_OVER: [&str; 5] = ["UMS_CONFIG", "UMS_DEFAULT_REGION", "UMS_LOG", "UMS_LOG_FORMAT", "UMS_SMS_COUNTRIES"];
+
+/// Where the simulator's providers listen; base URLs without a trailing slash.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SimulatorUrls {
+    /// Amazon SES.
+    pub ses: String,
+    /// Amazon SNS.
+    pub sns: String,
+    /// SendGrid.
+    pub sendgrid: String,
+    /// Twilio.
+    pub twilio: String,
+    /// SMTP.
+    pub smtp: SocketAddr,
+}
+
+/// Builds the settings of `ums dev`.
+///
+/// Provider settings of the environment, of `.env` and of AWS's files are not read; the store is
+/// `ums.db` in `data_dir`. Of `sources`, only log, region and the configuration file count.
+///
+/// # Errors
+/// What is wrong with the few settings that are taken over.
+pub fn dev_settings(sources: &Layered, simulator: &SimulatorUrls, data_dir: &Path, listen: SocketAddr) -> Result<Settings, ConfigError> {
+    let taken_over: MapSource = TAKEN_OVER.iter().filter_map(|name| Some((*name, sources.find(name)?.0))).collect();
+    let layered = Layered::new()
+        .over(Origin::Dev, test_values(simulator, listen))
+        .over(Origin::Environment, taken_over);
+    let options = LoadOptions {
+        default_store: StoreUrl::sqlite(data_dir.join("ums.db")),
+        config_file: None,
+    };
+    let mut settings = load(&layered, &options)?;
+    settings.aws.config_file = None;
+    settings.aws.credentials_file = None;
+    Ok(settings)
+}
+
+/// Values of the right form that no provider knows.
+fn test_values(simulator: &SimulatorUrls, listen: SocketAddr) -> MapSource {
+    let pairs = [
+        ("UMS_ENV", "development".to_owned()),
+        ("UMS_LISTEN", listen.to_string()),
+        ("UMS_PUBLIC_URL", format!("http://{listen}")),
+        ("UMS_SECRET_KEY", "only-for-development-no-secret-at-all".to_owned()),
+        ("UMS_EMAIL_CHAIN", "aws_ses,sendgrid,smtp".to_owned()),
+        ("UMS_SMS_CHAIN", "aws_sns,twilio,console".to_owned()),
+        ("AWS_REGION", "us-east-1".to_owned()),
+        ("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE".to_owned()),
+        ("AWS_SECRET_ACCESS_KEY", "test-secret-of-the-simulator".to_owned()),
+        ("AWS_ENDPOINT_URL_SESV2", simulator.ses.clone()),
+        ("AWS_ENDPOINT_URL_SNS", simulator.sns.clone()),
+        ("AWS_SES_FROM_EMAIL", "noreply@example.com".to_owned()),
+        ("AWS_SES_FROM_NAME", "Example".to_owned()),
+        ("SENDGRID_API_KEY", "SG.test-key-of-the-simulator".to_owned()),
+        ("SENDGRID_FROM_EMAIL", "noreply@example.com".to_owned()),
+        ("SENDGRID_FROM_NAME", "Example".to_owned()),
+        ("SENDGRID_API_URL", simulator.sendgrid.clone()),
+        ("TWILIO_ACCOUNT_SID", "AC00000000000000000000000000000000".to_owned()),
+        ("TWILIO_AUTH_TOKEN", "test-token-of-the-simulator".to_owned()),
+        ("TWILIO_PHONE_NUMBER", "+15550100100".to_owned()),
+        ("TWILIO_API_URL", simulator.twilio.clone()),
+        ("SMTP_HOST", simulator.smtp.ip().to_string()),
+        ("SMTP_PORT", simulator.smtp.port().to_string()),
+        ("SMTP_USER", "test".to_owned()),
+        ("SMTP_PASSWORD", "test".to_owned()),
+        ("SMTP_TLS", "none".to_owned()),
+        ("SMTP_FROM_EMAIL", "noreply@example.com".to_owned()),
+        ("SMTP_FROM_NAME", "Example".to_owned()),
+    ];
+    pairs.into_iter().collect()
+}
