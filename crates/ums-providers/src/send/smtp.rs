@@ -1,0 +1,382 @@
+//! SMTP: Gmail or any submission server (RFC 5321), by lettre over a stream of our own.
+//!
+//! - **Endpoint**: `SMTP_HOST:SMTP_PORT`; 587 with STARTTLS, which is never left out, or 465 with TLS from the start. Certificate
+//!   and host name are checked against the system's roots; TLS 1.2 or later.
+//! - **Auth**: PLAIN, else LOGIN. Gmail wants a 16-character app password.
+//! - **Accepted** means that the server answered 2xx to the final dot. The id is our own Message-ID, which is made of the attempt's
+//!   id and comes back in bounces; the same id travels as `ENVID` where the server offers DSN (RFC 3461).
+//! - **Idempotency**: none. Lost before the final dot was handed to the socket: surely not accepted. Lost after it: unknown
+//!   (RFC 1047).
+//! - **Limits**: what the server's SIZE says (Gmail 25 MB); Gmail 500 recipients a day, Workspace 2,000 messages a day, 100 recipients a
+//!   message.
+//! - **Cannot carry**: an address with other letters than ASCII before the `@`, unless the server offers SMTPUTF8.
+//! - **Sources**: RFC 5321, 2920, 3207, 3461, 3463, 4954; support.google.com/a/answer/3726730 (Gmail's replies) and the Amazon SES
+//!   developer guide "SMTP response codes", read 2026-11-22.
+
+mod connection;
+mod dialogue;
+mod pool;
+mod reply;
+mod stream;
+mod tls;
+
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use lettre::transport::smtp::authentication::Credentials;
+use lettre::transport::smtp::extension::ClientId;
+use tokio::time::Instant;
+use ums_core::{
+    Accepted, AccountId, Call, Clock, Email, Failure, FailureClass, Mailbox, Probe, Provider, ProviderKind, Refusal, Secret,
+};
+
+use self::connection::Session;
+use self::dialogue::{Dialogue, Letter};
+use self::pool::Pool;
+use self::tls::Tls;
+use crate::mime;
+use crate::sender::{Chosen, SenderRule};
+
+pub use self::reply::{Stage, UnknownStage};
+
+/// What a refusal means: stage, then `code enhanced`, `enhanced`, the enhanced code's subject, `code`, or the first digit (the
+/// most particular row wins).
+const FAILURES: &[(Stage, &str, FailureClass)] = &[
+    (Stage::Connect, "4", FailureClass::Unavailable),
+    (Stage::Connect, "4.7", FailureClass::Throttled),
+    (Stage::Connect, "5", FailureClass::Misconfigured),
+    (Stage::Ehlo, "4", FailureClass::Unavailable),
+    (Stage::Ehlo, "4.7", FailureClass::Throttled),
+    (Stage::Ehlo, "5", FailureClass::Misconfigured),
+    (Stage::Ehlo, "503", FailureClass::Unavailable),
+    (Stage::Starttls, "4", FailureClass::Unavailable),
+    (Stage::Starttls, "5", FailureClass::Misconfigured),
+    (Stage::Starttls, "503", FailureClass::Unavailable),
+    (Stage::Auth, "4", FailureClass::Unavailable),
+    (Stage::Auth, "432", FailureClass::Misconfigured),
+    (Stage::Auth, "5", FailureClass::Misconfigured),
+    (Stage::Auth, "503", FailureClass::Unavailable),
+    (Stage::Mail, "4", FailureClass::Unavailable),
+    (Stage::Mail, "421 4.7.0", FailureClass::Throttled),
+    (Stage::Mail, "421 4.7.28", FailureClass::Throttled),
+    (Stage::Mail, "450 4.2.1", FailureClass::Throttled),
+    (Stage::Mail, "454", FailureClass::Throttled),
+    (Stage::Mail, "5", FailureClass::Misconfigured),
+    (Stage::Mail, "5.3.4", FailureClass::InvalidMessage),
+    (Stage::Mail, "5.4.5", FailureClass::QuotaExhausted),
+    (Stage::Mail, "5.6", FailureClass::InvalidMessage),
+    (Stage::Mail, "503", FailureClass::Unavailable),
+    (Stage::Mail, "503 5.5.1", FailureClass::Unavailable),
+    (Stage::Mail, "552", FailureClass::InvalidMessage),
+    (Stage::Rcpt, "4", FailureClass::Unavailable),
+    (Stage::Rcpt, "421 4.7.0", FailureClass::Throttled),
+    (Stage::Rcpt, "421 4.7.28", FailureClass::Throttled),
+    (Stage::Rcpt, "454", FailureClass::Throttled),
+    (Stage::Rcpt, "5", FailureClass::InvalidRecipient),
+    (Stage::Rcpt, "5.4.5", FailureClass::QuotaExhausted),
+    (Stage::Rcpt, "5.7", FailureClass::Misconfigured),
+    (Stage::Rcpt, "503", FailureClass::Unavailable),
+    (Stage::Rcpt, "530", FailureClass::Misconfigured),
+    (Stage::Data, "4", FailureClass::Unavailable),
+    (Stage::Data, "421 4.7.0", FailureClass::Throttled),
+    (Stage::Data, "454", FailureClass::Throttled),
+    (Stage::Data, "5", FailureClass::InvalidMessage),
+    (Stage::Data, "5.4.5", FailureClass::QuotaExhausted),
+    (Stage::Data, "5.7.0", FailureClass::Misconfigured),
+    (Stage::Data, "503", FailureClass::Unavailable),
+    (Stage::Data, "530", FailureClass::Misconfigured),
+    (Stage::Dot, "4", FailureClass::Unavailable),
+    (Stage::Dot, "421 4.7.0", FailureClass::Throttled),
+    (Stage::Dot, "421 4.7.28", FailureClass::Throttled),
+    (Stage::Dot, "454", FailureClass::Throttled),
+    (Stage::Dot, "5", FailureClass::InvalidMessage),
+    (Stage::Dot, "5.4.5", FailureClass::QuotaExhausted),
+    (Stage::Dot, "5.7.0", FailureClass::Misconfigured),
+    (Stage::Dot, "5.7.26", FailureClass::Misconfigured),
+    (Stage::Dot, "503", FailureClass::Unavailable),
+    (Stage::Dot, "530", FailureClass::Misconfigured),
+    (Stage::Dot, "552 5.7.0", FailureClass::InvalidMessage),
+];
+
+/// Where a provider's code says less than its words: stage, first digit, a phrase in lower case. Gmail, Amazon SES, SendGrid.
+const PHRASES: &[(Stage, char, &str, FailureClass)] = &[
+    (Stage::Connect, '4', "too many connections", FailureClass::Throttled),
+    (Stage::Connect, '4', "too many concurrent", FailureClass::Throttled),
+    (Stage::Ehlo, '4', "too many connections", FailureClass::Throttled),
+    (Stage::Auth, '4', "too many login attempts", FailureClass::Throttled),
+    (Stage::Auth, '4', "maximum credits exceeded", FailureClass::QuotaExhausted),
+    (Stage::Auth, '5', "too many login attempts", FailureClass::Throttled),
+    (Stage::Mail, '4', "throttling failure: daily", FailureClass::QuotaExhausted),
+    (Stage::Mail, '5', "daily user sending", FailureClass::QuotaExhausted),
+    (Stage::Rcpt, '4', "throttling failure: daily", FailureClass::QuotaExhausted),
+    (Stage::Data, '4', "throttling failure: daily", FailureClass::QuotaExhausted),
+    (Stage::Dot, '4', "throttling failure: daily", FailureClass::QuotaExhausted),
+    (Stage::Dot, '4', "maximum credits exceeded", FailureClass::QuotaExhausted),
+    (Stage::Dot, '5', "daily user sending", FailureClass::QuotaExhausted),
+    (Stage::Dot, '5', "address is not verified", FailureClass::Misconfigured),
+    (Stage::Dot, '5', "addresses are not verified", FailureClass::Misconfigured),
+    (Stage::Dot, '5', "access denied", FailureClass::Misconfigured),
+    (Stage::Dot, '5', "verified sender identity", FailureClass::Misconfigured),
+    (Stage::Dot, '5', "unauthenticated senders not allowed", FailureClass::Misconfigured),
+];
+
+/// Longest time that one message may occupy the adapter, whatever its own life.
+const LONGEST_CALL: Duration = Duration::from_secs(600);
+
+/// How the connection is secured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SmtpTls {
+    /// STARTTLS before anything else; a server that does not offer it is refused.
+    Starttls,
+    /// TLS from the first byte.
+    Implicit,
+    /// In clear: for a server on this machine, or when somebody said so.
+    None,
+}
+
+impl SmtpTls {
+    /// What is right for a host and port when nothing is said.
+    pub fn default_for(host: &str, port: u16) -> Self {
+        match port {
+            465 => Self::Implicit,
+            587 => Self::Starttls,
+            _ if is_loopback(host) => Self::None,
+            _ => Self::Starttls,
+        }
+    }
+}
+
+/// How long to wait for what; each attempt has its own time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SmtpTimeouts {
+    /// For name resolution and the TCP connection together.
+    pub connect: Duration,
+    /// Without a byte of ours being taken.
+    pub write: Duration,
+    /// For a reply, from the last byte written.
+    pub reply: Duration,
+}
+
+impl Default for SmtpTimeouts {
+    fn default() -> Self {
+        Self { connect: Duration::from_secs(2), write: Duration::from_secs(5), reply: Duration::from_secs(8) }
+    }
+}
+
+/// What an SMTP account needs.
+#[derive(Clone)]
+pub struct SmtpSettings {
+    /// The set of credentials that these are.
+    pub account: AccountId,
+    /// The server's name or address.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// User and password; without them there is no login.
+    pub login: Option<(String, Secret)>,
+    /// The sender that belongs to the account.
+    pub from: Mailbox,
+    /// Addresses and domains that callers may send from; the domain of `from` when empty.
+    pub senders: Vec<String>,
+    /// How the connection is secured.
+    pub tls: SmtpTls,
+    /// Certificates in PEM that are trusted beside the system's.
+    pub extra_ca_pem: Option<Vec<u8>>,
+    /// The name that EHLO gives; the host's own by default.
+    pub hello_name: Option<String>,
+    /// How long to wait for what.
+    pub timeouts: SmtpTimeouts,
+    /// Most connections at a time.
+    pub max_connections: u32,
+    /// How long an unused connection is kept.
+    pub idle: Duration,
+}
+
+impl SmtpSettings {
+    /// An account with the usual defaults.
+    pub fn new(host: impl Into<String>, port: u16, from: Mailbox) -> Self {
+        let host = host.into();
+        Self {
+            account: AccountId::default(),
+            tls: SmtpTls::default_for(&host, port),
+            host,
+            port,
+            login: None,
+            from,
+            senders: Vec::new(),
+            extra_ca_pem: None,
+            hello_name: None,
+            timeouts: SmtpTimeouts::default(),
+            max_connections: 4,
+            idle: Duration::from_secs(30),
+        }
+    }
+}
+
+impl fmt::Debug for SmtpSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SmtpSettings")
+            .field("account", &self.account)
+            .field("host", &self.host)
+            .field("port", &self.port)
+            .field("tls", &self.tls)
+            .field("login", &self.login.is_some())
+            .field("from", &self.from)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why settings cannot work. Never holds a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SmtpSettingsFault {
+    /// The host is neither a name nor an address.
+    #[error("SMTP_HOST is neither a host name nor an address")]
+    Host,
+    /// The additional certificates cannot be read.
+    #[error("the additional certificates for SMTP are not certificates in PEM")]
+    CaCertificate,
+}
+
+/// What all connections of an account share.
+struct Inner {
+    settings: SmtpSettings,
+    tls: Option<Tls>,
+    credentials: Option<Credentials>,
+    hello: ClientId,
+}
+
+/// The SMTP provider.
+pub struct Smtp {
+    inner: Inner,
+    pool: Pool,
+    sender: SenderRule,
+    clock: Arc<dyn Clock>,
+}
+
+impl Smtp {
+    /// Prepares the provider; reads the system's certificates once, unless TLS is off.
+    ///
+    /// # Errors
+    /// A [`SmtpSettingsFault`] that says what cannot work.
+    pub fn new(settings: SmtpSettings, clock: Arc<dyn Clock>) -> Result<Self, SmtpSettingsFault> {
+        let tls = match settings.tls {
+            SmtpTls::Starttls | SmtpTls::Implicit => Some(Tls::new(&settings.host, settings.extra_ca_pem.as_deref())?),
+            SmtpTls::None => None,
+        };
+        let credentials = settings.login.as_ref().map(|(user, password)| Credentials::new(user.clone(), password.expose().to_owned()));
+        let hello = connection::hello_name(settings.hello_name.as_deref());
+        let pool = Pool::new(settings.max_connections, settings.idle);
+        let sender = SenderRule::new(settings.from.clone(), &settings.senders);
+        Ok(Self { inner: Inner { settings, tls, credentials, hello }, pool, sender, clock })
+    }
+
+    /// Builds the message and its envelope.
+    fn letter<'a>(&self, email: &'a Email, sender: &Chosen<'a>, call: &Call, message_id: &str) -> Result<Letter<'a>, Failure> {
+        let ids = mime::Ids { message_id, date: self.clock.now() };
+        let message = mime::build(email, sender.from, sender.reply_to, &ids)?;
+        let recipients = email.recipients().map(|(_, mailbox)| &mailbox.address).collect();
+        Letter::new(&sender.from.address, recipients, call.attempt_id.to_string(), message)
+    }
+
+    /// Hands a letter over, on an idle connection if there is one. One that died while idle is replaced by a fresh one, once:
+    /// nothing of the message was handed to it.
+    async fn deliver(&self, letter: &Letter<'_>, until: Instant) -> Result<(Vec<Refusal>, bool), Failure> {
+        let mut idle = self.pool.take();
+        loop {
+            let mut session = match idle.take() {
+                Some(session) => session,
+                None => Session::open(&self.inner, until).await?,
+            };
+            let outcome = Dialogue { session: &mut session, inner: &self.inner, letter, until }.run().await;
+            let simulated = session.simulated;
+            self.pool.put(session);
+            match outcome {
+                Ok(refused) => return Ok((refused, simulated)),
+                Err(failed) if failed.stale => {}
+                Err(failed) => return Err(failed.failure),
+            }
+        }
+    }
+
+    /// When a call must be over.
+    fn until(time_left: Duration) -> Instant {
+        Instant::now() + time_left.min(LONGEST_CALL)
+    }
+
+    /// Waits for a connection's turn, no longer than a connection and a reply may take.
+    async fn turn(&self, until: Instant) -> Result<tokio::sync::SemaphorePermit<'_>, Failure> {
+        let timeouts = &self.inner.settings.timeouts;
+        let patience = until.min(Instant::now() + timeouts.connect + timeouts.reply);
+        let busy = || Failure::local(FailureClass::Throttled, "pool_busy", "all connections to the server stayed in use");
+        self.pool.slot(patience).await.ok_or_else(busy)
+    }
+}
+
+impl fmt::Debug for Smtp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Smtp").field("settings", &self.inner.settings).finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl Provider<Email> for Smtp {
+    fn kind(&self) -> ProviderKind {
+        ProviderKind::Smtp
+    }
+
+    fn account(&self) -> AccountId {
+        self.inner.settings.account.clone()
+    }
+
+    fn is_local(&self) -> bool {
+        is_loopback(&self.inner.settings.host)
+    }
+
+    async fn send(&self, email: &Email, call: &Call) -> Result<Accepted, Failure> {
+        let until = Self::until(call.time_left);
+        let sender = self.sender.choose(email);
+        let message_id = format!("<{}@{}>", call.attempt_id, sender.from.address.domain());
+        let letter = self.letter(email, &sender, call, &message_id)?;
+        let _turn = self.turn(until).await?;
+        let (refused, simulated) = self.deliver(&letter, until).await.map_err(|failure| blame(failure, &sender))?;
+        Ok(Accepted { simulated, from_substituted: sender.substituted, refused, ..Accepted::new(message_id) })
+    }
+
+    async fn probe(&self) -> Probe {
+        let timeouts = &self.inner.settings.timeouts;
+        let until = Self::until(timeouts.connect + timeouts.reply * 4);
+        let asked = async {
+            let _turn = self.turn(until).await?;
+            // A fresh connection asks all the questions; it is kept for the message that follows.
+            let mut session = Session::open(&self.inner, until).await?;
+            session.noop(&self.inner, until).await.map_err(connection::Fault::into_failure)?;
+            self.pool.put(session);
+            Ok(())
+        };
+        asked.await.map_or_else(Probe::Failed, |()| Probe::Healthy)
+    }
+}
+
+/// A sender that the caller chose and the server refuses is no fault of the configuration.
+fn blame(mut failure: Failure, sender: &Chosen<'_>) -> Failure {
+    if sender.callers && failure.class == FailureClass::Misconfigured && failure.detail.starts_with(reply::SENDER_REFUSED) {
+        failure.class = FailureClass::Unsupported;
+    }
+    failure
+}
+
+/// A reply of which the stage is perhaps not known, with its code in front or beside it.
+pub(crate) fn classify_answer(stage: Option<&str>, status: u16, body: &[u8]) -> Option<Failure> {
+    let text = String::from_utf8_lossy(body);
+    let reply = if reply::reply_code(&text).is_some() || status == 0 { text.into_owned() } else { format!("{status} {text}") };
+    let stage = stage.and_then(|word| word.parse().ok()).unwrap_or_else(|| reply::likely_stage(&reply));
+    reply::classify_reply(stage, &reply)
+}
+
+/// Whether a host is this machine.
+fn is_loopback(host: &str) -> bool {
+    host.eq_ignore_ascii_case("localhost") || host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}

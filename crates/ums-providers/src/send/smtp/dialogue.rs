@@ -1,0 +1,305 @@
+//! One message on an open session: envelope, body, and what the replies make of it.
+
+use tokio::time::Instant;
+use ums_core::{EmailAddress, Failure, FailureClass, Refusal};
+
+use super::Inner;
+use super::connection::{Fault, Offers, Session};
+use super::reply::Stage;
+
+/// The end of the message on the wire.
+const TERMINATOR: &str = ".\r\n";
+
+/// A message made ready for the wire.
+pub(super) struct Letter<'a> {
+    /// The envelope's sender.
+    pub(super) from: &'a EmailAddress,
+    /// Whom it goes to, in order.
+    pub(super) recipients: Vec<&'a EmailAddress>,
+    /// Comes back in delivery reports as `Original-Envelope-Id`.
+    pub(super) envelope_id: String,
+    /// Bytes of the message as SIZE counts them.
+    size: usize,
+    /// The message with dots stuffed, and the final dot: written in one go.
+    payload: String,
+}
+
+impl<'a> Letter<'a> {
+    /// Makes a message ready; its lines must have been normalised.
+    pub(super) fn new(from: &'a EmailAddress, recipients: Vec<&'a EmailAddress>, envelope_id: String, message: Vec<u8>) -> Result<Self, Failure> {
+        let size = message.len();
+        let text = String::from_utf8(message)
+            .map_err(|_| Failure::local(FailureClass::InvalidMessage, "not_utf8", "the message is not valid UTF-8"))?;
+        Ok(Self { from, recipients, envelope_id, size, payload: stuff(text) })
+    }
+
+    /// Whether the addresses need SMTPUTF8 (RFC 6531).
+    fn needs_smtp_utf8(&self) -> bool {
+        self.from.needs_smtputf8() || self.recipients.iter().any(|address| address.needs_smtputf8())
+    }
+
+    /// What this server cannot carry, found before anything is said.
+    fn check(&self, offers: &Offers) -> Result<(), Failure> {
+        if self.needs_smtp_utf8() && !offers.smtp_utf8 {
+            let detail = "an address with other letters than ASCII before the @, and the server does not offer SMTPUTF8";
+            return Err(Failure::local(FailureClass::Unsupported, "smtputf8_not_offered", detail));
+        }
+        let limit = offers.size.unwrap_or(0);
+        if limit > 0 && u64::try_from(self.size).unwrap_or(u64::MAX) > limit {
+            let detail = format!("the message is larger than the server's limit of {limit} bytes");
+            return Err(Failure::local(FailureClass::Unsupported, "message_too_large", &detail));
+        }
+        Ok(())
+    }
+
+    fn mail_command(&self, offers: &Offers) -> String {
+        let mut line = String::with_capacity(192 + 96 * self.recipients.len());
+        line.push_str("MAIL FROM:<");
+        line.push_str(self.from.expose());
+        line.push('>');
+        if offers.size.is_some() {
+            line.push_str(" SIZE=");
+            line.push_str(&self.size.to_string());
+        }
+        if offers.eight_bit {
+            line.push_str(" BODY=8BITMIME");
+        }
+        if self.needs_smtp_utf8() {
+            line.push_str(" SMTPUTF8");
+        }
+        if offers.dsn {
+            line.push_str(" RET=HDRS ENVID=");
+            line.push_str(&self.envelope_id);
+        }
+        line.push_str("\r\n");
+        line
+    }
+
+    fn rcpt_command(to: &EmailAddress, offers: &Offers) -> String {
+        let notify = if offers.dsn { " NOTIFY=FAILURE,DELAY" } else { "" };
+        format!("RCPT TO:<{}>{notify}\r\n", to.expose())
+    }
+}
+
+/// Doubles the dot that begins a line (RFC 5321 §4.5.2) and puts the final one. Every line must end in CRLF.
+fn stuff(text: String) -> String {
+    let mut stuffed = if text.starts_with('.') || text.contains("\n.") {
+        let mut stuffed = String::with_capacity(text.len() + text.len() / 64 + 16);
+        for line in text.split_inclusive('\n') {
+            if line.starts_with('.') {
+                stuffed.push('.');
+            }
+            stuffed.push_str(line);
+        }
+        stuffed
+    } else {
+        text
+    };
+    if !stuffed.ends_with("\r\n") {
+        stuffed.push_str("\r\n");
+    }
+    stuffed.push_str(TERMINATOR);
+    stuffed
+}
+
+/// Why a message was not delivered on a session.
+pub(super) struct Failed {
+    pub(super) failure: Failure,
+    /// The connection had died while it lay idle and nothing of the message's content was handed to it: a fresh one may be
+    /// tried.
+    pub(super) stale: bool,
+}
+
+/// One message on one session.
+pub(super) struct Dialogue<'a> {
+    pub(super) session: &'a mut Session,
+    pub(super) inner: &'a Inner,
+    pub(super) letter: &'a Letter<'a>,
+    /// When the message's own time is up.
+    pub(super) until: Instant,
+}
+
+impl Dialogue<'_> {
+    /// Hands the message over; gives back the recipients that were refused while others were accepted.
+    pub(super) async fn run(mut self) -> Result<Vec<Refusal>, Failed> {
+        self.letter.check(&self.session.offers).map_err(|failure| Failed { failure, stale: false })?;
+        self.session.usable = false;
+        self.reset().await?;
+        let refused = if self.session.offers.pipelining { self.envelope_at_once().await } else { self.envelope_stepwise().await }?;
+        self.body().await?;
+        Ok(refused)
+    }
+
+    /// Ends the transaction that the message before left open.
+    async fn reset(&mut self) -> Result<(), Failed> {
+        if self.session.open_transaction {
+            self.say(Stage::Mail, "RSET\r\n").await.map_err(|fault| self.failed_at_mail(fault))?;
+            self.session.open_transaction = false;
+        }
+        Ok(())
+    }
+
+    async fn say(&mut self, stage: Stage, command: &str) -> Result<(), Fault> {
+        self.session.command(self.inner, stage, self.until, command).await.map(drop)
+    }
+
+    /// MAIL, each RCPT and DATA in one write, then the replies in order (RFC 2920).
+    async fn envelope_at_once(&mut self) -> Result<Vec<Refusal>, Failed> {
+        let letter = self.letter;
+        let offers = &self.session.offers;
+        let mut group = letter.mail_command(offers);
+        for to in &letter.recipients {
+            group.push_str(&Letter::rcpt_command(to, offers));
+        }
+        group.push_str("DATA\r\n");
+
+        let mail = self.say(Stage::Mail, &group).await;
+        if let Err(fault) = &mail
+            && fault.ends_connection()
+        {
+            return Err(self.failed_at_mail(fault.clone()));
+        }
+        let mut refused = Vec::new();
+        for to in &letter.recipients {
+            match self.session.next_reply(self.inner, Stage::Rcpt, self.until).await {
+                Ok(_) => {}
+                Err(fault) if fault.ends_connection() => return Err(failed(mail.err().unwrap_or(fault))),
+                Err(fault) => refused.push(Refusal { address: (*to).clone(), failure: fault.into_failure() }),
+            }
+        }
+        let data = self.session.next_reply(self.inner, Stage::Data, self.until).await.map(drop);
+
+        let ended = data.as_ref().is_err_and(Fault::ends_connection);
+        if let Err(fault) = mail {
+            self.leave(&data, ended, false);
+            return Err(failed(fault));
+        }
+        if refused.len() == letter.recipients.len() {
+            self.leave(&data, ended, true);
+            return Err(Failed { failure: worst(refused), stale: false });
+        }
+        if let Err(fault) = data {
+            self.leave(&Err(fault.clone()), ended, true);
+            return Err(failed(fault));
+        }
+        Ok(refused)
+    }
+
+    /// After a refusal: the connection may be used again, unless the server now waits for a body. RFC 2920 §3.1 would then send a
+    /// single dot; a connection that closes before the dot is safer, since that delivers nothing to nobody whatever the
+    /// server made of the refusals.
+    fn leave(&mut self, data: &Result<(), Fault>, ended: bool, open_transaction: bool) {
+        self.session.usable = data.is_err() && !ended;
+        self.session.open_transaction = open_transaction;
+    }
+
+    /// The classic dialogue, one command at a time.
+    async fn envelope_stepwise(&mut self) -> Result<Vec<Refusal>, Failed> {
+        let letter = self.letter;
+        let mail = letter.mail_command(&self.session.offers);
+        self.say(Stage::Mail, &mail).await.map_err(|fault| {
+            self.session.usable = !fault.ends_connection();
+            self.failed_at_mail(fault)
+        })?;
+        self.session.open_transaction = true;
+        let mut refused = Vec::new();
+        for to in &letter.recipients {
+            let rcpt = Letter::rcpt_command(to, &self.session.offers);
+            match self.say(Stage::Rcpt, &rcpt).await {
+                Ok(()) => {}
+                Err(fault) if fault.ends_connection() => return Err(failed(fault)),
+                Err(fault) => refused.push(Refusal { address: (*to).clone(), failure: fault.into_failure() }),
+            }
+        }
+        if refused.len() == letter.recipients.len() {
+            self.session.usable = true;
+            return Err(Failed { failure: worst(refused), stale: false });
+        }
+        self.say(Stage::Data, "DATA\r\n").await.map_err(|fault| {
+            self.session.usable = !fault.ends_connection();
+            failed(fault)
+        })?;
+        Ok(refused)
+    }
+
+    /// Body and final dot in one write. Whether the dot was handed over is the stream's own count.
+    async fn body(&mut self) -> Result<(), Failed> {
+        let before = self.session.line.handed();
+        let said = self.say(Stage::Dot, &self.letter.payload).await;
+        self.session.open_transaction = false;
+        let Err(fault) = said else {
+            self.session.usable = true;
+            return Ok(());
+        };
+        self.session.usable = !fault.ends_connection();
+        let handed = self.session.line.handed().saturating_sub(before);
+        let before_dot = u64::try_from(self.letter.payload.len() - TERMINATOR.len()).unwrap_or(u64::MAX);
+        let failure = if handed > before_dot { fault.into_failure_after_dot() } else { fault.into_failure() };
+        Err(Failed { failure, stale: false })
+    }
+
+    /// An idle connection that was closed meanwhile shows it at the first command.
+    fn failed_at_mail(&self, fault: Fault) -> Failed {
+        let stale = self.session.reused && fault.ends_connection();
+        Failed { stale, failure: fault.into_failure() }
+    }
+}
+
+fn failed(fault: Fault) -> Failed {
+    Failed { failure: fault.into_failure(), stale: false }
+}
+
+/// The failure of a message whose recipients were all refused: one that leaves hope, if there is one.
+fn worst(refused: Vec<Refusal>) -> Failure {
+    let mut failures = refused.into_iter().map(|refusal| refusal.failure);
+    let first = failures.next().unwrap_or_else(|| Failure::local(FailureClass::InvalidMessage, "no_recipients", "no recipient"));
+    if first.class == FailureClass::InvalidRecipient {
+        failures.find(|failure| failure.class != FailureClass::InvalidRecipient).unwrap_or(first)
+    } else {
+        first
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mime::normalise_lines;
+    use proptest::prelude::*;
+
+    #[test]
+    fn dots_are_doubled_at_line_starts_only() {
+        let check = |text: &str, expected: &str| assert_eq!(stuff(text.to_owned()), expected, "{text:?}");
+        check("a\r\n", "a\r\n.\r\n");
+        check("a", "a\r\n.\r\n");
+        check(".\r\n", "..\r\n.\r\n");
+        check("a\r\n..b\r\nc.d\r\n", "a\r\n...b\r\nc.d\r\n.\r\n");
+        check("", "\r\n.\r\n");
+    }
+
+    /// What a server makes of the payload: the message, and what follows it.
+    fn received(payload: &str) -> (String, &str) {
+        let mut message = String::new();
+        let mut rest = payload;
+        while let Some((line, after)) = rest.split_once("\r\n") {
+            rest = after;
+            if line == "." {
+                return (message, rest);
+            }
+            message.push_str(line.strip_prefix('.').unwrap_or(line));
+            message.push_str("\r\n");
+        }
+        panic!("no end");
+    }
+
+    proptest! {
+        #[test]
+        fn one_end_on_the_wire_and_nothing_behind_it(text in "([\\r\\n.a]|\\PC){0,60}") {
+            let normal = String::from_utf8(normalise_lines(text.into_bytes())).unwrap();
+            let payload = stuff(normal.clone());
+            prop_assert_eq!(payload.match_indices("\r\n.\r\n").count() + usize::from(payload == ".\r\n"), 1);
+            let (message, rest) = received(&payload);
+            prop_assert_eq!(rest, "");
+            prop_assert_eq!(message.trim_end_matches("\r\n"), normal.trim_end_matches("\r\n"));
+        }
+    }
+}

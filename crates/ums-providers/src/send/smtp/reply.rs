@@ -1,0 +1,294 @@
+//! What a reply means: the stage decides, then the code and the enhanced code.
+
+use std::fmt;
+use std::str::FromStr;
+
+use ums_core::{Failure, FailureClass};
+
+use super::{FAILURES, PHRASES};
+
+/// What is said of a sender that the server refuses.
+pub(super) const SENDER_REFUSED: &str = "the server refuses the sender: SMTP_FROM_EMAIL must belong to the account and be verified there";
+
+/// Where in the dialogue a reply came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stage {
+    /// The connection and the server's greeting.
+    Connect,
+    /// The reply to EHLO.
+    Ehlo,
+    /// The reply to STARTTLS, and the negotiation.
+    Starttls,
+    /// The replies to AUTH.
+    Auth,
+    /// The reply to MAIL FROM.
+    Mail,
+    /// The reply to one RCPT TO.
+    Rcpt,
+    /// The reply to DATA.
+    Data,
+    /// The reply to the message's final dot.
+    Dot,
+}
+
+impl Stage {
+    /// All stages in the order of the dialogue.
+    pub const ALL: [Self; 8] =
+        [Self::Connect, Self::Ehlo, Self::Starttls, Self::Auth, Self::Mail, Self::Rcpt, Self::Data, Self::Dot];
+
+    /// The word for it, as the command line takes it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Connect => "connect",
+            Self::Ehlo => "ehlo",
+            Self::Starttls => "starttls",
+            Self::Auth => "auth",
+            Self::Mail => "mail",
+            Self::Rcpt => "rcpt",
+            Self::Data => "data",
+            Self::Dot => "dot",
+        }
+    }
+
+    /// What a reply that cannot be read means here: only after the dot may the message have been taken.
+    pub(super) const fn class_of_unreadable(self) -> FailureClass {
+        match self {
+            Self::Dot => FailureClass::Unknown,
+            Self::Connect | Self::Ehlo | Self::Starttls | Self::Auth | Self::Mail | Self::Rcpt | Self::Data => FailureClass::Unavailable,
+        }
+    }
+
+    /// Whether a code says that the dialogue goes on.
+    pub(super) const fn goes_on(self, code: u16) -> bool {
+        match self {
+            Self::Data => code == 354,
+            Self::Auth => code == 334 || code / 100 == 2,
+            Self::Connect | Self::Ehlo | Self::Starttls | Self::Mail | Self::Rcpt | Self::Dot => code / 100 == 2,
+        }
+    }
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A word that names no stage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("is not a stage; stages are connect, ehlo, starttls, auth, mail, rcpt, data, dot")]
+pub struct UnknownStage;
+
+impl FromStr for Stage {
+    type Err = UnknownStage;
+    fn from_str(word: &str) -> Result<Self, UnknownStage> {
+        Self::ALL.into_iter().find(|stage| stage.as_str() == word).ok_or(UnknownStage)
+    }
+}
+
+/// Reads a reply (`550 5.1.1 No such user`, perhaps of several lines) as it means at a stage; `None` when it is no failure.
+pub(crate) fn classify_reply(stage: Stage, reply: &str) -> Option<Failure> {
+    let Some(code) = reply_code(reply) else {
+        return Some(Failure::transport(stage.class_of_unreadable(), "unreadable_reply", "the reply is not SMTP"));
+    };
+    if stage.goes_on(code) {
+        return None;
+    }
+    if !(400..600).contains(&code) {
+        let detail = format!("unexpected reply {code} at {stage}");
+        return Some(Failure::provider(stage.class_of_unreadable(), code.to_string(), &detail));
+    }
+    let text = joined(reply);
+    let enhanced = enhanced_code(&text, code);
+    let full = enhanced.map_or_else(|| code.to_string(), |enhanced| format!("{code} {enhanced}"));
+    let class = class_of(stage, code, enhanced, &text);
+    let detail = match advice(stage, code, class) {
+        Some(advice) => format!("{advice} ({text})"),
+        None => text,
+    };
+    Some(Failure::provider(class, full, &detail))
+}
+
+/// The class by the tables: a telling phrase, then the most particular row, then what the first digit says.
+fn class_of(stage: Stage, code: u16, enhanced: Option<&str>, text: &str) -> FailureClass {
+    let lower = text.to_ascii_lowercase();
+    let digit = if code < 500 { '4' } else { '5' };
+    if let Some((.., class)) = PHRASES.iter().find(|(at, first, phrase, _)| *at == stage && *first == digit && lower.contains(phrase)) {
+        return *class;
+    }
+    let plain = code.to_string();
+    let subject = enhanced.and_then(|enhanced| enhanced.rsplit_once('.')).map(|(subject, _)| subject);
+    let keys = [
+        enhanced.map(|enhanced| format!("{plain} {enhanced}")),
+        enhanced.map(str::to_owned),
+        subject.map(str::to_owned),
+        Some(plain),
+        Some(digit.to_string()),
+    ];
+    keys.into_iter()
+        .flatten()
+        .find_map(|key| {
+            let found = FAILURES.binary_search_by(|(at, row, _)| (*at, *row).cmp(&(stage, key.as_str()))).ok()?;
+            FAILURES.get(found).map(|(.., class)| *class)
+        })
+        .unwrap_or(stage.class_of_unreadable())
+}
+
+/// What to do, where a person must do it.
+fn advice(stage: Stage, code: u16, class: FailureClass) -> Option<&'static str> {
+    match (stage, class) {
+        (Stage::Auth, FailureClass::Misconfigured) => Some(
+            "the server refuses SMTP_USER and SMTP_PASSWORD; Gmail wants a 16-character app password, which needs 2-Step Verification",
+        ),
+        (Stage::Mail, FailureClass::Misconfigured) if code == 530 => Some("the server wants a login: set SMTP_USER and SMTP_PASSWORD"),
+        (Stage::Mail | Stage::Dot, FailureClass::Misconfigured) => Some(SENDER_REFUSED),
+        (Stage::Rcpt, FailureClass::Misconfigured) => Some("the server does not relay for this account: check SMTP_USER and SMTP_FROM_EMAIL"),
+        (_, FailureClass::QuotaExhausted) => Some("the account's sending limit is reached"),
+        _ => None,
+    }
+}
+
+/// The stage that a reply most likely belongs to, when nobody knows.
+pub(super) fn likely_stage(reply: &str) -> Stage {
+    let Some(code) = reply_code(reply) else { return Stage::Dot };
+    let text = joined(reply);
+    let subject = enhanced_code(&text, code).and_then(|enhanced| enhanced.split('.').nth(1));
+    match (code, subject) {
+        (354, _) => Stage::Data,
+        (220 | 421, _) => Stage::Connect,
+        (235 | 334 | 432 | 534 | 535 | 538, _) => Stage::Auth,
+        (450..=452 | 550..=559, Some("1" | "2")) | (551 | 556, _) => Stage::Rcpt,
+        _ => Stage::Dot,
+    }
+}
+
+/// The three digits that a reply begins with.
+pub(super) fn reply_code(reply: &str) -> Option<u16> {
+    let digits = reply.trim_start().get(..3)?;
+    let rest = reply.trim_start().get(3..)?;
+    let ends = rest.is_empty() || rest.starts_with([' ', '-', '\r', '\n']);
+    let fine = ends && digits.bytes().all(|byte| byte.is_ascii_digit()) && digits.starts_with(['2', '3', '4', '5']);
+    if fine { digits.parse().ok() } else { None }
+}
+
+/// The text of all lines without their codes.
+fn joined(reply: &str) -> String {
+    let mut text = String::with_capacity(reply.len());
+    for line in reply.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        let bare = if reply_code(line).is_some() { line.get(4..).unwrap_or_default() } else { line };
+        if !text.is_empty() {
+            text.push(' ');
+        }
+        text.push_str(bare);
+    }
+    text
+}
+
+/// The enhanced code (RFC 3463) that the text begins with, if it agrees with the code (RFC 2034 §4).
+fn enhanced_code(text: &str, code: u16) -> Option<&str> {
+    let word = text.split_whitespace().next()?;
+    let mut numbers = word.split('.');
+    let (class, subject, detail) = (numbers.next()?, numbers.next()?, numbers.next()?);
+    let short = |part: &str| (1..=3).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_digit());
+    let agrees = class.parse::<u16>().is_ok_and(|class| class == code / 100);
+    (numbers.next().is_none() && agrees && short(subject) && short(detail)).then_some(word)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use FailureClass as C;
+    use proptest::prelude::*;
+
+    #[test]
+    fn the_table_is_sorted_and_has_one_meaning_per_row() {
+        for pair in FAILURES.windows(2) {
+            assert!((pair[0].0, pair[0].1) < (pair[1].0, pair[1].1), "{:?} before {:?}", pair[0], pair[1]);
+        }
+    }
+
+    #[test]
+    fn each_stage_has_a_meaning_for_both_kinds_of_refusal() {
+        for stage in Stage::ALL {
+            for key in ["4", "5"] {
+                assert!(FAILURES.iter().any(|(at, row, _)| *at == stage && *row == key), "{stage} {key}");
+            }
+        }
+    }
+
+    #[test]
+    fn stages_have_words() {
+        for stage in Stage::ALL {
+            assert_eq!(stage.as_str().parse(), Ok(stage));
+        }
+        assert_eq!("quit".parse::<Stage>(), Err(UnknownStage));
+    }
+
+    #[test]
+    fn replies_mean_what_the_stage_says() {
+        let check = |stage, reply: &str, class: C, code: &str| {
+            let failure = classify_reply(stage, reply).unwrap();
+            assert_eq!((failure.class, failure.code.as_str()), (class, code), "{stage}: {reply}");
+        };
+        check(Stage::Connect, "421 4.7.0 too many connections", C::Throttled, "421 4.7.0");
+        check(Stage::Connect, "421 Service not available", C::Unavailable, "421");
+        check(Stage::Connect, "554 5.7.1 no service for you", C::Misconfigured, "554 5.7.1");
+        check(Stage::Ehlo, "502 5.5.1 unrecognized", C::Misconfigured, "502 5.5.1");
+        check(Stage::Starttls, "454 4.7.0 TLS not available", C::Unavailable, "454 4.7.0");
+        check(Stage::Auth, "535-5.7.8 Username and Password not accepted.\r\n535 5.7.8 learn more", C::Misconfigured, "535 5.7.8");
+        check(Stage::Auth, "534-5.7.9 Application-specific password required.", C::Misconfigured, "534 5.7.9");
+        check(Stage::Auth, "454 4.7.0 Too many login attempts, please try again later.", C::Throttled, "454 4.7.0");
+        check(Stage::Auth, "454 4.7.0 Temporary authentication failure", C::Unavailable, "454 4.7.0");
+        check(Stage::Auth, "432 4.7.12 A password transition is needed", C::Misconfigured, "432 4.7.12");
+        check(Stage::Auth, "451 Authentication failed: Maximum credits exceeded", C::QuotaExhausted, "451");
+        check(Stage::Mail, "550 5.4.5 Daily user sending limit exceeded.", C::QuotaExhausted, "550 5.4.5");
+        check(Stage::Mail, "550-5.4.5 Daily user sending limit exceeded. For more information\r\n550 5.4.5 go to", C::QuotaExhausted, "550 5.4.5");
+        check(Stage::Mail, "552 5.3.4 too big", C::InvalidMessage, "552 5.3.4");
+        check(Stage::Mail, "550 5.7.0 suspended", C::Misconfigured, "550 5.7.0");
+        check(Stage::Mail, "553 sender rejected", C::Misconfigured, "553");
+        check(Stage::Mail, "454 Throttling failure: Maximum sending rate exceeded.", C::Throttled, "454");
+        check(Stage::Mail, "454 Throttling failure: Daily message quota exceeded.", C::QuotaExhausted, "454");
+        check(Stage::Mail, "454 4.7.0 slow down", C::Throttled, "454 4.7.0");
+        check(Stage::Mail, "451 4.3.0 try later", C::Unavailable, "451 4.3.0");
+        check(Stage::Mail, "503 5.5.1 bad sequence", C::Unavailable, "503 5.5.1");
+        check(Stage::Rcpt, "550 5.1.1 no such user", C::InvalidRecipient, "550 5.1.1");
+        check(Stage::Rcpt, "550 no such user", C::InvalidRecipient, "550");
+        check(Stage::Rcpt, "556 5.1.10 null MX", C::InvalidRecipient, "556 5.1.10");
+        check(Stage::Rcpt, "550 5.7.1 relaying denied", C::Misconfigured, "550 5.7.1");
+        check(Stage::Rcpt, "450 4.2.1 too fast", C::Unavailable, "450 4.2.1");
+        check(Stage::Rcpt, "452 4.5.3 too many recipients", C::Unavailable, "452 4.5.3");
+        check(Stage::Data, "554 5.5.1 no valid recipients", C::InvalidMessage, "554 5.5.1");
+        check(Stage::Data, "451 4.3.0", C::Unavailable, "451 4.3.0");
+        check(Stage::Dot, "550 5.7.1 looks like spam", C::InvalidMessage, "550 5.7.1");
+        check(Stage::Dot, "552 5.7.0 illegal attachment", C::InvalidMessage, "552 5.7.0");
+        check(Stage::Dot, "550 5.7.26 unauthenticated sender", C::Misconfigured, "550 5.7.26");
+        check(Stage::Dot, "554 Message rejected: Email address is not verified.", C::Misconfigured, "554");
+        check(Stage::Dot, "554 Access denied: User is not authorized", C::Misconfigured, "554");
+        check(Stage::Dot, "550 5.4.5 Daily user sending limit exceeded", C::QuotaExhausted, "550 5.4.5");
+        check(Stage::Dot, "451 4.3.0 later", C::Unavailable, "451 4.3.0");
+        check(Stage::Dot, "hello", C::Unknown, "unreadable_reply");
+        check(Stage::Dot, "354 go ahead", C::Unknown, "354");
+        check(Stage::Mail, "garbage", C::Unavailable, "unreadable_reply");
+        check(Stage::Data, "250 ok", C::Unavailable, "250");
+        assert_eq!(classify_reply(Stage::Dot, "250 2.0.0 Ok: queued as ABC"), None);
+        assert_eq!(classify_reply(Stage::Data, "354 go ahead"), None);
+    }
+
+    #[test]
+    fn auth_refusals_say_what_to_do() {
+        let failure = classify_reply(Stage::Auth, "535 5.7.8 Username and Password not accepted").unwrap();
+        assert!(failure.detail.contains("app password"), "{}", failure.detail);
+    }
+
+    proptest! {
+        #[test]
+        fn no_reply_breaks_the_reader(reply in "\\PC{0,80}", code in 200_u16..600) {
+            for stage in Stage::ALL {
+                let garbage = classify_reply(stage, &reply);
+                let numbered = classify_reply(stage, &format!("{code} {reply}"));
+                prop_assert_eq!(stage.goes_on(code), numbered.is_none());
+                prop_assert!(garbage.is_none_or(|failure| failure.detail.len() <= 500));
+            }
+        }
+    }
+}
