@@ -6,6 +6,9 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result};
 
+/// Beginnings of the names that cargo sets for the program that it runs.
+const OUR_OWN: &[&str] = &["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_"];
+
 /// One checkout.
 #[derive(Debug, Clone)]
 pub(crate) struct Workspace {
@@ -38,11 +41,20 @@ impl Workspace {
         Ok(folder)
     }
 
-    /// `cargo <words>` at the root. In CI the lock file must be right already.
+    /// `cargo <words>` at the root.
+    ///
+    /// What cargo tells *us* about this package is not passed on: build scripts would see it change
+    /// between `cargo xtask` and a plain `cargo`, and be run again each time.
     pub(crate) fn cargo<W: AsRef<OsStr>>(&self, words: impl IntoIterator<Item = W>) -> Command {
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
         let mut command = Command::new(cargo);
         command.current_dir(&self.root).args(words);
+        for (name, _) in std::env::vars_os() {
+            let text = name.to_string_lossy();
+            if OUR_OWN.iter().any(|start| text.starts_with(start)) {
+                command.env_remove(&name);
+            }
+        }
         command
     }
 

@@ -12,8 +12,9 @@ use crate::prerequisites::{debian, python};
 use crate::process::{Background, free_port, run_seen};
 use crate::workspace::Workspace;
 
-/// Where the tests lie that need the beds.
-const TESTS: &str = "crates/ums/tests/beds/main.rs";
+/// Where the tests lie that need the beds; `test = false` in the manifest keeps them out of a plain
+/// `cargo test`, which has no beds.
+pub(super) const TESTS: &str = "crates/ums/tests/beds/main.rs";
 /// Time a bed has to get ready; moto takes about 1.2 s on an idle machine.
 const READY: Duration = Duration::from_mins(1);
 

@@ -59,6 +59,16 @@ const STEPS: &[Step] = &[
         run: cargo_test,
     },
     Step {
+        name: "model",
+        what: "the breaker under a model checker",
+        run: model,
+    },
+    Step {
+        name: "doc",
+        what: "documentation builds without a warning",
+        run: |workspace, _| doc(workspace),
+    },
+    Step {
         name: "gen",
         what: "generated files are what the code says",
         run: |workspace, _| generate::check(workspace),
@@ -156,14 +166,40 @@ fn fmt(workspace: &Workspace) -> Result<()> {
 }
 
 fn clippy(workspace: &Workspace) -> Result<()> {
+    let lint = |words: &[&str]| {
+        run(workspace
+            .cargo(["clippy", "--workspace"])
+            .args(words)
+            .args(Workspace::lock_words())
+            .args(["--", "-D", "warnings"]))
+    };
+    lint(&["--all-targets"])?;
+    // `--all-targets` leaves out what a plain `cargo test` does not run.
+    if workspace.path(beds::TESTS).is_file() {
+        lint(&["--test", "beds"])?;
+    }
+    Ok(())
+}
+
+/// A broken link or example in a doc comment is a failure.
+fn doc(workspace: &Workspace) -> Result<()> {
     run(workspace
-        .cargo(["clippy", "--workspace", "--all-targets"])
+        .cargo(["doc", "--workspace", "--no-deps"])
         .args(Workspace::lock_words())
-        .args(["--", "-D", "warnings"]))
+        .env("RUSTDOCFLAGS", "-D warnings"))
 }
 
 fn cargo_test(workspace: &Workspace, tally: &mut Tally) -> Result<()> {
     let mut command = workspace.cargo(["test", "--workspace", "--no-fail-fast"]);
     command.args(Workspace::lock_words());
+    run_seen(&mut command, |line| tally.see_cargo(line))
+}
+
+/// Every interleaving that the model checker finds.
+fn model(workspace: &Workspace, tally: &mut Tally) -> Result<()> {
+    let mut command = workspace.cargo(["test", "--package", "ums-delivery"]);
+    command
+        .args(["--features", "model-check", "--test", "model"])
+        .args(Workspace::lock_words());
     run_seen(&mut command, |line| tally.see_cargo(line))
 }

@@ -44,8 +44,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("xtask", &[]),
 ];
 
-/// What any crate may use in its tests.
-const IN_TESTS: &[&str] = &["ums-testkit", "ums-simulator"];
+/// What any crate may use in its tests: the doubles, the other ends, and the in-memory store.
+const IN_TESTS: &[&str] = &["ums-testkit", "ums-simulator", "ums-store"];
 
 /// Crates of others, and the only crates of ours that may name them.
 const CONFINED: &[(&str, &[&str])] = &[
