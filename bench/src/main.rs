@@ -5,6 +5,8 @@
 //! `msgs_per_s`, `cpu_s_per_1k` (user and system time of this process for a thousand messages),
 //! `p50_us`, `p99_us`. `cargo xtask bench` calls it, pins it to a core, and compares.
 
+#![expect(clippy::disallowed_methods, reason = "it measures time")]
+
 mod measure;
 mod message;
 mod peer;

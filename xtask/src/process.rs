@@ -15,6 +15,9 @@ use anyhow::{Context as _, Result, bail, ensure};
 const POLL: Duration = Duration::from_millis(25);
 /// Time a background program has between being asked to end and being ended.
 const GRACE: Duration = Duration::from_secs(3);
+/// Exit statuses of `timeout`: it sent TERM, or had to send KILL.
+const TIMED_OUT: i32 = 124;
+const KILLED_OUT: i32 = 137;
 /// Lines of a log that are shown when its program failed.
 const TAIL: usize = 40;
 
@@ -34,10 +37,14 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// Runs to the end with its standard output shown line by line, and given to `see`.
-pub(crate) fn run_seen(command: &mut Command, mut see: impl FnMut(&str)) -> Result<()> {
+/// Runs tests to the end with their standard output shown line by line, and given to `see`.
+///
+/// A test that hangs is ended after `limit`, with all that it started; so is everything when we
+/// are killed ourselves.
+pub(crate) fn run_seen(command: &Command, limit: Duration, mut see: impl FnMut(&str)) -> Result<()> {
     println!("   $ {}", shown(command));
-    let mut child = command
+    let mut child = tied_to_us(&limited(command, limit), "TERM")
+        .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()
         .with_context(|| format!("starting {}", shown(command)))?;
@@ -50,6 +57,9 @@ pub(crate) fn run_seen(command: &mut Command, mut see: impl FnMut(&str)) -> Resu
         see(&String::from_utf8_lossy(&line));
     }
     let status = child.wait()?;
+    if matches!(status.code(), Some(TIMED_OUT | KILLED_OUT)) {
+        bail!("`{}` did not end within {limit:?}", shown(command));
+    }
     ensure!(status.success(), "`{}` ended with {status}", shown(command));
     Ok(())
 }
@@ -103,7 +113,7 @@ impl Background {
     pub(crate) fn start(name: &str, command: &Command, logs: &Path) -> Result<Self> {
         let log = logs.join(format!("{name}.log"));
         let file = File::create(&log).with_context(|| format!("making {}", log.display()))?;
-        let child = tied_to_us(command)
+        let child = tied_to_us(command, "KILL")
             .process_group(0)
             .stdin(Stdio::null())
             .stdout(file.try_clone()?)
@@ -194,17 +204,32 @@ impl Drop for Background {
     }
 }
 
-/// The same command, ended by the kernel when this thread ends in whatever way.
-fn tied_to_us(command: &Command) -> Command {
-    let Some(setpriv) = find_program("setpriv") else {
-        return copy(command, Command::new(command.get_program()));
-    };
-    let mut tied = Command::new(setpriv);
-    tied.args(["--pdeathsig", "KILL", "--"]).arg(command.get_program());
-    copy(command, tied)
+/// The same command, sent a signal by the kernel when this thread ends in whatever way.
+fn tied_to_us(command: &Command, signal: &str) -> Command {
+    behind("setpriv", &["--pdeathsig", signal, "--"], command)
 }
 
-fn copy(from: &Command, mut to: Command) -> Command {
+/// The same command, ended with its whole process group after `limit` or when it is sent TERM.
+fn limited(command: &Command, limit: Duration) -> Command {
+    let seconds = limit.as_secs().to_string();
+    behind("timeout", &["--kill-after=10", &seconds], command)
+}
+
+/// `prefix words… command`, or the command alone where there is no such prefix.
+fn behind(prefix: &str, words: &[&str], command: &Command) -> Command {
+    let mut to = match find_program(prefix) {
+        Some(prefix) => {
+            let mut to = Command::new(prefix);
+            to.args(words).arg(command.get_program());
+            to
+        }
+        None => Command::new(command.get_program()),
+    };
+    copy(command, &mut to);
+    to
+}
+
+fn copy(from: &Command, to: &mut Command) {
     to.args(from.get_args());
     for (name, value) in from.get_envs() {
         match value {
@@ -215,7 +240,6 @@ fn copy(from: &Command, mut to: Command) -> Command {
     if let Some(folder) = from.get_current_dir() {
         to.current_dir(folder);
     }
-    to
 }
 
 /// A port of the loopback that nobody listens on at the moment.
@@ -273,8 +297,18 @@ mod tests {
     fn every_line_of_output_is_seen() {
         let mut lines = Vec::new();
         let mut command = Command::new("printf");
-        run_seen(command.arg("one\\ntwo\\n"), |line| lines.push(line.to_owned())).unwrap();
+        command.arg("one\\ntwo\\n");
+        run_seen(&command, LIMIT, |line| lines.push(line.to_owned())).unwrap();
         assert_eq!(lines, ["one", "two"]);
         assert!(find_program("sh").is_some() && find_program("no-such-program").is_none());
+    }
+
+    #[test]
+    fn what_hangs_is_ended_with_its_children() {
+        let mut command = Command::new("sh");
+        // The child holds the output open: reading it ends only when the child is gone too.
+        command.args(["-c", "tail -f /dev/null & wait"]);
+        let error = run_seen(&command, Duration::from_secs(1), |_| {}).unwrap_err();
+        assert!(error.to_string().contains("did not end within 1s"), "{error}");
     }
 }

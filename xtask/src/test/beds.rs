@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use serde_json::Value;
 
+use super::LIMIT;
 use super::tally::Tally;
 use crate::prerequisites::{debian, python};
 use crate::process::{Background, free_port, run_seen};
@@ -133,5 +134,5 @@ pub(crate) fn step(workspace: &Workspace, tally: &mut Tally) -> Result<()> {
     let mut command = workspace.cargo(["test", "--workspace", "--test", "beds"]);
     command.args(Workspace::lock_words());
     beds.tell(&mut command);
-    run_seen(&mut command, |line| tally.see_cargo(line)).with_context(|| beds.tails())
+    run_seen(&command, LIMIT, |line| tally.see_cargo(line)).with_context(|| beds.tails())
 }

@@ -25,6 +25,11 @@ Options:
   --list        name the steps
 ";
 
+/// Time that tests may take when they compile all crates first.
+const BUILD_LIMIT: Duration = Duration::from_mins(30);
+/// Time that tests may take when most is compiled already.
+const LIMIT: Duration = Duration::from_mins(10);
+
 /// One named part of the suite.
 struct Step {
     name: &'static str,
@@ -192,7 +197,7 @@ fn doc(workspace: &Workspace) -> Result<()> {
 fn cargo_test(workspace: &Workspace, tally: &mut Tally) -> Result<()> {
     let mut command = workspace.cargo(["test", "--workspace", "--no-fail-fast"]);
     command.args(Workspace::lock_words());
-    run_seen(&mut command, |line| tally.see_cargo(line))
+    run_seen(&command, BUILD_LIMIT, |line| tally.see_cargo(line))
 }
 
 /// Every interleaving that the model checker finds.
@@ -201,5 +206,5 @@ fn model(workspace: &Workspace, tally: &mut Tally) -> Result<()> {
     command
         .args(["--features", "model-check", "--test", "model"])
         .args(Workspace::lock_words());
-    run_seen(&mut command, |line| tally.see_cargo(line))
+    run_seen(&command, LIMIT, |line| tally.see_cargo(line))
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
+use super::LIMIT;
 use super::beds::fresh_ports_file;
 use super::tally::Tally;
 use crate::binary::{self, Scope};
@@ -46,5 +47,5 @@ pub(crate) fn step(workspace: &Workspace, tally: &mut Tally) -> Result<()> {
         .arg("--smtp-source")
         .arg(source.describe());
     suite.envs(source.command().get_envs().filter_map(|(name, value)| Some((name, value?))));
-    run_seen(&mut suite, |line| tally.see_python(line)).with_context(|| simulator.tail())
+    run_seen(&suite, LIMIT, |line| tally.see_python(line)).with_context(|| simulator.tail())
 }

@@ -74,7 +74,7 @@ pub(crate) fn check(workspace: &Workspace) -> Result<()> {
     if complaints.is_empty() {
         return Ok(());
     }
-    bail!("{} rules are broken:\n{}", complaints.len(), complaints.join("\n"))
+    bail!("{} complaints:\n{}", complaints.len(), complaints.join("\n"))
 }
 
 /// What cargo knows about our crates and all that they use.
