@@ -1,1 +1,28 @@
 //! The only crate that speaks to providers.
+//!
+//! ```text
+//! registry → send/{ses, sendgrid, smtp, sns, twilio, console} → http (or an SMTP connection)
+//!                                   ↘ classify ← each adapter's FAILURES table
+//! ```
+//!
+//! An adapter builds a request, posts it and reads the answer. It does not retry, keep a breaker or
+//! log content; what follows from a failure is decided by its class, elsewhere.
+
+mod aws;
+mod classify;
+mod error;
+mod form;
+mod header_text;
+mod http;
+mod mime;
+mod registry;
+#[cfg(test)]
+mod samples;
+pub mod send;
+mod sender;
+
+pub use aws::AwsCredentials;
+pub use classify::{classify, unknown_codes};
+pub use error::Error;
+pub use http::{TimeLimits, Transport, TransportSettings, TrustedRoots};
+pub use registry::{Chains, ProviderSettings};

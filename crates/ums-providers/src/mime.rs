@@ -37,7 +37,9 @@ pub(crate) fn build(email: &Email, from: &Mailbox, reply_to: &[Mailbox], ids: &I
     check(email, from, reply_to)?;
     // The builder has been seen to panic on hostile names. The guard stands before it; this is the last belt.
     let built = catch_unwind(AssertUnwindSafe(|| assemble(email, from, reply_to, ids)));
-    built.unwrap_or_else(|_| Err(invalid("the message cannot be built"))).map(normalise_lines)
+    built
+        .unwrap_or_else(|_| Err(invalid("the message cannot be built")))
+        .map(normalise_lines)
 }
 
 fn invalid(detail: &str) -> Failure {
@@ -49,11 +51,19 @@ fn check(email: &Email, from: &Mailbox, reply_to: &[Mailbox]) -> Result<(), Fail
     let text = |text: &str, max: usize, detail: &str| guard::header_text(text, max).map_err(|_| invalid(detail));
     text(&email.subject, guard::MAX_SUBJECT_BYTES, "the subject cannot stand in a header")?;
     for mailbox in [from].into_iter().chain(reply_to).chain(&email.to).chain(&email.cc) {
-        text(mailbox.name.as_deref().unwrap_or_default(), ums_core::email_address::MAX_NAME_BYTES, "a name cannot stand in a header")?;
+        text(
+            mailbox.name.as_deref().unwrap_or_default(),
+            ums_core::email_address::MAX_NAME_BYTES,
+            "a name cannot stand in a header",
+        )?;
     }
     for header in &email.headers {
         guard::header_name(&header.name).map_err(|_| invalid("a header's name may not be set"))?;
-        text(&header.value, guard::MAX_HEADER_VALUE_BYTES, "a header's value cannot stand in a header")?;
+        text(
+            &header.value,
+            guard::MAX_HEADER_VALUE_BYTES,
+            "a header's value cannot stand in a header",
+        )?;
     }
     for file in &email.attachments {
         text(&file.filename, MAX_FILENAME_BYTES, "a file's name cannot stand in a header")?;
@@ -111,7 +121,8 @@ fn plain_header(name: &str, value: &str) -> Result<HeaderValue, Failure> {
 }
 
 fn mailbox(mailbox: &Mailbox) -> Result<LettreMailbox, Failure> {
-    let address = Address::new(mailbox.address.local(), mailbox.address.domain()).map_err(|_| invalid("an address cannot stand in a header"))?;
+    let address =
+        Address::new(mailbox.address.local(), mailbox.address.domain()).map_err(|_| invalid("an address cannot stand in a header"))?;
     Ok(LettreMailbox::new(mailbox.name.clone(), address))
 }
 
@@ -121,10 +132,14 @@ enum Part {
 }
 
 fn content(email: &Email) -> Result<Part, Failure> {
-    let (shown, attached): (Vec<_>, Vec<_>) =
-        email.attachments.iter().partition(|file| file.inline && file.content_id.is_some() && email.html.is_some());
+    let (shown, attached): (Vec<_>, Vec<_>) = email
+        .attachments
+        .iter()
+        .partition(|file| file.inline && file.content_id.is_some() && email.html.is_some());
     let mut html = email.html.as_deref().map(|html| Part::Single(SinglePart::html(crlf(html))));
-    if !shown.is_empty() && let Some(Part::Single(page)) = html {
+    if !shown.is_empty()
+        && let Some(Part::Single(page)) = html
+    {
         let mut related = MultiPart::related().singlepart(page);
         for file in shown {
             related = related.singlepart(file_part(file)?);
@@ -155,10 +170,14 @@ fn content(email: &Email) -> Result<Part, Failure> {
 fn file_part(file: &Attachment) -> Result<SinglePart, Failure> {
     let content_type = ContentType::parse(&file.content_type).map_err(|_| invalid("a file's content type is not a media type"))?;
     // Base64 whatever the bytes are: a text file must not have its line ends changed.
-    let body = Body::new_with_encoding(file.content.to_vec(), ContentTransferEncoding::Base64).map_err(|_| invalid("a file cannot be encoded"))?;
+    let body =
+        Body::new_with_encoding(file.content.to_vec(), ContentTransferEncoding::Base64).map_err(|_| invalid("a file cannot be encoded"))?;
     let part = match (&file.content_id, file.inline) {
         (Some(id), true) => FilePart::new_inline_with_name(id.clone(), file.filename.clone()).body(body, content_type),
-        (None, true) => SinglePart::builder().header(ContentDisposition::inline_with_name(&file.filename)).header(content_type).body(body),
+        (None, true) => SinglePart::builder()
+            .header(ContentDisposition::inline_with_name(&file.filename))
+            .header(content_type)
+            .body(body),
         (_, false) => FilePart::new(file.filename.clone()).body(body, content_type),
     };
     Ok(part)
@@ -188,12 +207,20 @@ fn normalise_line_ends(bytes: &[u8]) -> Vec<u8> {
 /// Makes a message fit for the wire: every line ends in CRLF, no CR or LF stands alone, and no line is over 998 bytes (a longer one,
 /// which the builder does not make, is broken).
 pub(crate) fn normalise_lines(message: Vec<u8>) -> Vec<u8> {
-    let mut normal = if is_normal(&message) { message } else { normalise_line_ends(&message) };
+    let mut normal = if is_normal(&message) {
+        message
+    } else {
+        normalise_line_ends(&message)
+    };
     if !normal.is_empty() && !normal.ends_with(b"\r\n") {
         normal.extend_from_slice(b"\r\n");
     }
     let too_long = |line: &[u8]| line.len() > MAX_LINE_BYTES + 1;
-    if normal.split(|byte| *byte == b'\n').any(too_long) { break_lines(&normal) } else { normal }
+    if normal.split(|byte| *byte == b'\n').any(too_long) {
+        break_lines(&normal)
+    } else {
+        normal
+    }
 }
 
 fn is_normal(message: &[u8]) -> bool {

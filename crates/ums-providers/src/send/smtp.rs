@@ -29,9 +29,7 @@ use async_trait::async_trait;
 use lettre::transport::smtp::authentication::Credentials;
 use lettre::transport::smtp::extension::ClientId;
 use tokio::time::Instant;
-use ums_core::{
-    Accepted, AccountId, Call, Clock, Email, Failure, FailureClass, Mailbox, Probe, Provider, ProviderKind, Refusal, Secret,
-};
+use ums_core::{Accepted, AccountId, Call, Clock, Email, Failure, FailureClass, Mailbox, Probe, Provider, ProviderKind, Refusal, Secret};
 
 use self::connection::Session;
 use self::dialogue::{Dialogue, Letter};
@@ -162,7 +160,11 @@ pub struct SmtpTimeouts {
 
 impl Default for SmtpTimeouts {
     fn default() -> Self {
-        Self { connect: Duration::from_secs(2), write: Duration::from_secs(5), reply: Duration::from_secs(8) }
+        Self {
+            connect: Duration::from_secs(2),
+            write: Duration::from_secs(5),
+            reply: Duration::from_secs(8),
+        }
     }
 }
 
@@ -266,16 +268,32 @@ impl Smtp {
             SmtpTls::Starttls | SmtpTls::Implicit => Some(Tls::new(&settings.host, settings.extra_ca_pem.as_deref())?),
             SmtpTls::None => None,
         };
-        let credentials = settings.login.as_ref().map(|(user, password)| Credentials::new(user.clone(), password.expose().to_owned()));
+        let credentials = settings
+            .login
+            .as_ref()
+            .map(|(user, password)| Credentials::new(user.clone(), password.expose().to_owned()));
         let hello = connection::hello_name(settings.hello_name.as_deref());
         let pool = Pool::new(settings.max_connections, settings.idle);
         let sender = SenderRule::new(settings.from.clone(), &settings.senders);
-        Ok(Self { inner: Inner { settings, tls, credentials, hello }, pool, sender, clock })
+        Ok(Self {
+            inner: Inner {
+                settings,
+                tls,
+                credentials,
+                hello,
+            },
+            pool,
+            sender,
+            clock,
+        })
     }
 
     /// Builds the message and its envelope.
     fn letter<'a>(&self, email: &'a Email, sender: &Chosen<'a>, call: &Call, message_id: &str) -> Result<Letter<'a>, Failure> {
-        let ids = mime::Ids { message_id, date: self.clock.now() };
+        let ids = mime::Ids {
+            message_id,
+            date: self.clock.now(),
+        };
         let message = mime::build(email, sender.from, sender.reply_to, &ids)?;
         let recipients = email.recipients().map(|(_, mailbox)| &mailbox.address).collect();
         Letter::new(&sender.from.address, recipients, call.attempt_id.to_string(), message)
@@ -290,7 +308,14 @@ impl Smtp {
                 Some(session) => session,
                 None => Session::open(&self.inner, until).await?,
             };
-            let outcome = Dialogue { session: &mut session, inner: &self.inner, letter, until }.run().await;
+            let outcome = Dialogue {
+                session: &mut session,
+                inner: &self.inner,
+                letter,
+                until,
+            }
+            .run()
+            .await;
             let simulated = session.simulated;
             self.pool.put(session);
             match outcome {
@@ -317,7 +342,9 @@ impl Smtp {
 
 impl fmt::Debug for Smtp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Smtp").field("settings", &self.inner.settings).finish_non_exhaustive()
+        f.debug_struct("Smtp")
+            .field("settings", &self.inner.settings)
+            .finish_non_exhaustive()
     }
 }
 
@@ -342,7 +369,12 @@ impl Provider<Email> for Smtp {
         let letter = self.letter(email, &sender, call, &message_id)?;
         let _turn = self.turn(until).await?;
         let (refused, simulated) = self.deliver(&letter, until).await.map_err(|failure| blame(failure, &sender))?;
-        Ok(Accepted { simulated, from_substituted: sender.substituted, refused, ..Accepted::new(message_id) })
+        Ok(Accepted {
+            simulated,
+            from_substituted: sender.substituted,
+            refused,
+            ..Accepted::new(message_id)
+        })
     }
 
     async fn probe(&self) -> Probe {
@@ -371,12 +403,22 @@ fn blame(mut failure: Failure, sender: &Chosen<'_>) -> Failure {
 /// A reply of which the stage is perhaps not known, with its code in front or beside it.
 pub(crate) fn classify_answer(stage: Option<&str>, status: u16, body: &[u8]) -> Option<Failure> {
     let text = String::from_utf8_lossy(body);
-    let reply = if reply::reply_code(&text).is_some() || status == 0 { text.into_owned() } else { format!("{status} {text}") };
-    let stage = stage.and_then(|word| word.parse().ok()).unwrap_or_else(|| reply::likely_stage(&reply));
+    let reply = if reply::reply_code(&text).is_some() || status == 0 {
+        text.into_owned()
+    } else {
+        format!("{status} {text}")
+    };
+    let stage = stage
+        .and_then(|word| word.parse().ok())
+        .unwrap_or_else(|| reply::likely_stage(&reply));
     reply::classify_reply(stage, &reply)
 }
 
 /// Whether a host is this machine.
 fn is_loopback(host: &str) -> bool {
-    host.eq_ignore_ascii_case("localhost") || host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+    host.eq_ignore_ascii_case("localhost")
+        || host
+            .trim_matches(['[', ']'])
+            .parse::<IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
 }

@@ -85,7 +85,9 @@ impl Fault {
     /// The failure, when the final dot was not handed over, or was answered.
     pub(super) fn into_failure(self) -> Failure {
         match self {
-            Self::Reply(stage, reply) => classify_reply(stage, &reply).unwrap_or_else(|| lost(stage, Ending::Unreadable, FailureClass::Unavailable)),
+            Self::Reply(stage, reply) => {
+                classify_reply(stage, &reply).unwrap_or_else(|| lost(stage, Ending::Unreadable, FailureClass::Unavailable))
+            }
             Self::Lost(stage, ending) => lost(stage, ending, FailureClass::Unavailable),
         }
     }
@@ -154,9 +156,23 @@ impl Session {
             Err(ending) => return Err(Fault::Lost(stage, ending)),
         };
         let heard = line.heard();
-        let offers = Offers::read(heard.lines().filter(|line| line.starts_with("250")).filter_map(|line| line.get(4..)));
+        let offers = Offers::read(
+            heard
+                .lines()
+                .filter(|line| line.starts_with("250"))
+                .filter_map(|line| line.get(4..)),
+        );
         let simulated = heard.lines().any(|line| line.starts_with("220") && line.contains(SIMULATOR_MARK));
-        Ok(Self { smtp, line, offers, simulated, open_transaction: false, reused: false, usable: false, replies: 2 })
+        Ok(Self {
+            smtp,
+            line,
+            offers,
+            simulated,
+            open_transaction: false,
+            reused: false,
+            usable: false,
+            replies: 2,
+        })
     }
 
     /// Says STARTTLS; never goes on in clear.
@@ -165,10 +181,16 @@ impl Session {
             let detail = "the server does not offer STARTTLS; use port 465 with SMTP_TLS=implicit, or another server";
             return Err(Failure::provider(FailureClass::Misconfigured, "starttls_not_offered", detail));
         }
-        self.command(inner, Stage::Starttls, until, Starttls).await.map_err(Fault::into_failure)?;
+        self.command(inner, Stage::Starttls, until, Starttls)
+            .await
+            .map_err(Fault::into_failure)?;
         // What came in clear behind the reply would be read as if it had come by TLS.
         if self.line.heard().lines().count() != 1 {
-            return Err(Failure::transport(FailureClass::Unavailable, "starttls_injection", "data in clear behind the STARTTLS reply"));
+            return Err(Failure::transport(
+                FailureClass::Unavailable,
+                "starttls_injection",
+                "data in clear behind the STARTTLS reply",
+            ));
         }
         secure(inner, &self.line, tls, until).await?;
         let ehlo = Ehlo::new(inner.hello.clone());
@@ -199,7 +221,11 @@ impl Session {
             let answer = Auth::new_from_response(mechanism, credentials.clone(), &reply).map_err(unreadable)?;
             reply = self.command(inner, Stage::Auth, until, answer).await.map_err(Fault::into_failure)?;
         }
-        if reply.has_code(235) { Ok(()) } else { Err(Fault::Lost(Stage::Auth, Ending::Unreadable).into_failure()) }
+        if reply.has_code(235) {
+            Ok(())
+        } else {
+            Err(Fault::Lost(Stage::Auth, Ending::Unreadable).into_failure())
+        }
     }
 
     /// Asks whether the server is there.
@@ -213,7 +239,13 @@ impl Session {
     }
 
     /// Writes (one command or a group) in one go and reads the first reply.
-    pub(super) async fn command(&mut self, inner: &Inner, stage: Stage, until: Instant, command: impl fmt::Display) -> Result<Response, Fault> {
+    pub(super) async fn command(
+        &mut self,
+        inner: &Inner,
+        stage: Stage,
+        until: Instant,
+        command: impl fmt::Display,
+    ) -> Result<Response, Fault> {
         // A reply too many would be read as the answer to what follows: to the final dot, at worst.
         if self.line.replies() != self.replies {
             return Err(Fault::Lost(stage, Ending::Unreadable));
@@ -234,7 +266,10 @@ impl Session {
         self.replies += 1;
         match done {
             Ok(Ok(reply)) if stage.goes_on(reply.code().into()) => Ok(reply),
-            Ok(Ok(reply)) => Err(Fault::Reply(stage, format!("{} {}", reply.code(), reply.first_line().unwrap_or_default()))),
+            Ok(Ok(reply)) => Err(Fault::Reply(
+                stage,
+                format!("{} {}", reply.code(), reply.first_line().unwrap_or_default()),
+            )),
             Ok(Err(error)) => Err(fault(stage, &self.line, &error)),
             Err(ending) => Err(Fault::Lost(stage, ending)),
         }
@@ -279,8 +314,16 @@ async fn secure(inner: &Inner, line: &Line, tls: &Tls, until: Instant) -> Result
             let detail = format!("TLS with the server failed; its certificate must be valid for SMTP_HOST: {error}");
             Err(Failure::transport(FailureClass::Misconfigured, "tls_refused", &detail))
         }
-        Ok(Err(_)) => Err(Failure::transport(FailureClass::Unavailable, "tls_failed", "TLS could not be negotiated")),
-        Err(_) => Err(Failure::transport(FailureClass::Unavailable, "tls_timeout", "TLS was not negotiated in time")),
+        Ok(Err(_)) => Err(Failure::transport(
+            FailureClass::Unavailable,
+            "tls_failed",
+            "TLS could not be negotiated",
+        )),
+        Err(_) => Err(Failure::transport(
+            FailureClass::Unavailable,
+            "tls_timeout",
+            "TLS was not negotiated in time",
+        )),
     }
 }
 
@@ -337,7 +380,15 @@ mod tests {
 
     #[test]
     fn offers_are_read_in_any_case_and_the_old_way() {
-        let reply = ["mx.example at your service", "SIZE 35882577", "8BITMIME", "starttls", "AUTH=LOGIN PLAIN", "PIPELINING", "X-Odd"];
+        let reply = [
+            "mx.example at your service",
+            "SIZE 35882577",
+            "8BITMIME",
+            "starttls",
+            "AUTH=LOGIN PLAIN",
+            "PIPELINING",
+            "X-Odd",
+        ];
         let offers = Offers::read(reply.into_iter());
         assert!(offers.pipelining && offers.eight_bit && offers.starttls && offers.auth_plain && offers.auth_login);
         assert_eq!(offers.size, Some(35_882_577));

@@ -26,11 +26,22 @@ pub(super) struct Letter<'a> {
 
 impl<'a> Letter<'a> {
     /// Makes a message ready; its lines must have been normalised.
-    pub(super) fn new(from: &'a EmailAddress, recipients: Vec<&'a EmailAddress>, envelope_id: String, message: Vec<u8>) -> Result<Self, Failure> {
+    pub(super) fn new(
+        from: &'a EmailAddress,
+        recipients: Vec<&'a EmailAddress>,
+        envelope_id: String,
+        message: Vec<u8>,
+    ) -> Result<Self, Failure> {
         let size = message.len();
         let text = String::from_utf8(message)
             .map_err(|_| Failure::local(FailureClass::InvalidMessage, "not_utf8", "the message is not valid UTF-8"))?;
-        Ok(Self { from, recipients, envelope_id, size, payload: stuff(text) })
+        Ok(Self {
+            from,
+            recipients,
+            envelope_id,
+            size,
+            payload: stuff(text),
+        })
     }
 
     /// Whether the addresses need SMTPUTF8 (RFC 6531).
@@ -122,10 +133,16 @@ pub(super) struct Dialogue<'a> {
 impl Dialogue<'_> {
     /// Hands the message over; gives back the recipients that were refused while others were accepted.
     pub(super) async fn run(mut self) -> Result<Vec<Refusal>, Failed> {
-        self.letter.check(&self.session.offers).map_err(|failure| Failed { failure, stale: false })?;
+        self.letter
+            .check(&self.session.offers)
+            .map_err(|failure| Failed { failure, stale: false })?;
         self.session.usable = false;
         self.reset().await?;
-        let refused = if self.session.offers.pipelining { self.envelope_at_once().await } else { self.envelope_stepwise().await }?;
+        let refused = if self.session.offers.pipelining {
+            self.envelope_at_once().await
+        } else {
+            self.envelope_stepwise().await
+        }?;
         self.body().await?;
         Ok(refused)
     }
@@ -133,7 +150,9 @@ impl Dialogue<'_> {
     /// Ends the transaction that the message before left open.
     async fn reset(&mut self) -> Result<(), Failed> {
         if self.session.open_transaction {
-            self.say(Stage::Mail, "RSET\r\n").await.map_err(|fault| self.failed_at_mail(fault))?;
+            self.say(Stage::Mail, "RSET\r\n")
+                .await
+                .map_err(|fault| self.failed_at_mail(fault))?;
             self.session.open_transaction = false;
         }
         Ok(())
@@ -164,7 +183,10 @@ impl Dialogue<'_> {
             match self.session.next_reply(self.inner, Stage::Rcpt, self.until).await {
                 Ok(_) => {}
                 Err(fault) if fault.ends_connection() => return Err(failed(mail.err().unwrap_or(fault))),
-                Err(fault) => refused.push(Refusal { address: (*to).clone(), failure: fault.into_failure() }),
+                Err(fault) => refused.push(Refusal {
+                    address: (*to).clone(),
+                    failure: fault.into_failure(),
+                }),
             }
         }
         let data = self.session.next_reply(self.inner, Stage::Data, self.until).await.map(drop);
@@ -176,7 +198,10 @@ impl Dialogue<'_> {
         }
         if refused.len() == letter.recipients.len() {
             self.leave(&data, ended, true);
-            return Err(Failed { failure: worst(refused), stale: false });
+            return Err(Failed {
+                failure: worst(refused),
+                stale: false,
+            });
         }
         if let Err(fault) = data {
             self.leave(&Err(fault.clone()), ended, true);
@@ -208,12 +233,18 @@ impl Dialogue<'_> {
             match self.say(Stage::Rcpt, &rcpt).await {
                 Ok(()) => {}
                 Err(fault) if fault.ends_connection() => return Err(failed(fault)),
-                Err(fault) => refused.push(Refusal { address: (*to).clone(), failure: fault.into_failure() }),
+                Err(fault) => refused.push(Refusal {
+                    address: (*to).clone(),
+                    failure: fault.into_failure(),
+                }),
             }
         }
         if refused.len() == letter.recipients.len() {
             self.session.usable = true;
-            return Err(Failed { failure: worst(refused), stale: false });
+            return Err(Failed {
+                failure: worst(refused),
+                stale: false,
+            });
         }
         self.say(Stage::Data, "DATA\r\n").await.map_err(|fault| {
             self.session.usable = !fault.ends_connection();
@@ -234,27 +265,41 @@ impl Dialogue<'_> {
         self.session.usable = !fault.ends_connection();
         let handed = self.session.line.handed().saturating_sub(before);
         let before_dot = u64::try_from(self.letter.payload.len() - TERMINATOR.len()).unwrap_or(u64::MAX);
-        let failure = if handed > before_dot { fault.into_failure_after_dot() } else { fault.into_failure() };
+        let failure = if handed > before_dot {
+            fault.into_failure_after_dot()
+        } else {
+            fault.into_failure()
+        };
         Err(Failed { failure, stale: false })
     }
 
     /// An idle connection that was closed meanwhile shows it at the first command.
     fn failed_at_mail(&self, fault: Fault) -> Failed {
         let stale = self.session.reused && fault.ends_connection();
-        Failed { stale, failure: fault.into_failure() }
+        Failed {
+            stale,
+            failure: fault.into_failure(),
+        }
     }
 }
 
 fn failed(fault: Fault) -> Failed {
-    Failed { failure: fault.into_failure(), stale: false }
+    Failed {
+        failure: fault.into_failure(),
+        stale: false,
+    }
 }
 
 /// The failure of a message whose recipients were all refused: one that leaves hope, if there is one.
 fn worst(refused: Vec<Refusal>) -> Failure {
     let mut failures = refused.into_iter().map(|refusal| refusal.failure);
-    let first = failures.next().unwrap_or_else(|| Failure::local(FailureClass::InvalidMessage, "no_recipients", "no recipient"));
+    let first = failures
+        .next()
+        .unwrap_or_else(|| Failure::local(FailureClass::InvalidMessage, "no_recipients", "no recipient"));
     if first.class == FailureClass::InvalidRecipient {
-        failures.find(|failure| failure.class != FailureClass::InvalidRecipient).unwrap_or(first)
+        failures
+            .find(|failure| failure.class != FailureClass::InvalidRecipient)
+            .unwrap_or(first)
     } else {
         first
     }

@@ -22,7 +22,11 @@ pub(super) struct Pool {
 
 impl Pool {
     pub(super) fn new(max: u32, keep: Duration) -> Self {
-        Self { slots: Semaphore::new(usize::try_from(max.max(1)).unwrap_or(1)), idle: Mutex::new(Vec::new()), keep }
+        Self {
+            slots: Semaphore::new(usize::try_from(max.max(1)).unwrap_or(1)),
+            idle: Mutex::new(Vec::new()),
+            keep,
+        }
     }
 
     /// Waits for the right to use a connection; `None` when none came free in time.
@@ -48,7 +52,10 @@ impl Pool {
         if session.usable {
             let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
             idle.retain(|entry| entry.since.elapsed() < self.keep);
-            idle.push(Idle { session, since: Instant::now() });
+            idle.push(Idle {
+                session,
+                since: Instant::now(),
+            });
         }
     }
 }

@@ -33,8 +33,16 @@ pub enum Stage {
 
 impl Stage {
     /// All stages in the order of the dialogue.
-    pub const ALL: [Self; 8] =
-        [Self::Connect, Self::Ehlo, Self::Starttls, Self::Auth, Self::Mail, Self::Rcpt, Self::Data, Self::Dot];
+    pub const ALL: [Self; 8] = [
+        Self::Connect,
+        Self::Ehlo,
+        Self::Starttls,
+        Self::Auth,
+        Self::Mail,
+        Self::Rcpt,
+        Self::Data,
+        Self::Dot,
+    ];
 
     /// The word for it, as the command line takes it.
     pub const fn as_str(self) -> &'static str {
@@ -89,7 +97,11 @@ impl FromStr for Stage {
 /// Reads a reply (`550 5.1.1 No such user`, perhaps of several lines) as it means at a stage; `None` when it is no failure.
 pub(crate) fn classify_reply(stage: Stage, reply: &str) -> Option<Failure> {
     let Some(code) = reply_code(reply) else {
-        return Some(Failure::transport(stage.class_of_unreadable(), "unreadable_reply", "the reply is not SMTP"));
+        return Some(Failure::transport(
+            stage.class_of_unreadable(),
+            "unreadable_reply",
+            "the reply is not SMTP",
+        ));
     };
     if stage.goes_on(code) {
         return None;
@@ -113,7 +125,10 @@ pub(crate) fn classify_reply(stage: Stage, reply: &str) -> Option<Failure> {
 fn class_of(stage: Stage, code: u16, enhanced: Option<&str>, text: &str) -> FailureClass {
     let lower = text.to_ascii_lowercase();
     let digit = if code < 500 { '4' } else { '5' };
-    if let Some((.., class)) = PHRASES.iter().find(|(at, first, phrase, _)| *at == stage && *first == digit && lower.contains(phrase)) {
+    if let Some((.., class)) = PHRASES
+        .iter()
+        .find(|(at, first, phrase, _)| *at == stage && *first == digit && lower.contains(phrase))
+    {
         return *class;
     }
     let plain = code.to_string();
@@ -128,7 +143,9 @@ fn class_of(stage: Stage, code: u16, enhanced: Option<&str>, text: &str) -> Fail
     keys.into_iter()
         .flatten()
         .find_map(|key| {
-            let found = FAILURES.binary_search_by(|(at, row, _)| (*at, *row).cmp(&(stage, key.as_str()))).ok()?;
+            let found = FAILURES
+                .binary_search_by(|(at, row, _)| (*at, *row).cmp(&(stage, key.as_str())))
+                .ok()?;
             FAILURES.get(found).map(|(.., class)| *class)
         })
         .unwrap_or(stage.class_of_unreadable())
@@ -137,12 +154,14 @@ fn class_of(stage: Stage, code: u16, enhanced: Option<&str>, text: &str) -> Fail
 /// What to do, where a person must do it.
 fn advice(stage: Stage, code: u16, class: FailureClass) -> Option<&'static str> {
     match (stage, class) {
-        (Stage::Auth, FailureClass::Misconfigured) => Some(
-            "the server refuses SMTP_USER and SMTP_PASSWORD; Gmail wants a 16-character app password, which needs 2-Step Verification",
-        ),
+        (Stage::Auth, FailureClass::Misconfigured) => {
+            Some("the server refuses SMTP_USER and SMTP_PASSWORD; Gmail wants a 16-character app password, which needs 2-Step Verification")
+        }
         (Stage::Mail, FailureClass::Misconfigured) if code == 530 => Some("the server wants a login: set SMTP_USER and SMTP_PASSWORD"),
         (Stage::Mail | Stage::Dot, FailureClass::Misconfigured) => Some(SENDER_REFUSED),
-        (Stage::Rcpt, FailureClass::Misconfigured) => Some("the server does not relay for this account: check SMTP_USER and SMTP_FROM_EMAIL"),
+        (Stage::Rcpt, FailureClass::Misconfigured) => {
+            Some("the server does not relay for this account: check SMTP_USER and SMTP_FROM_EMAIL")
+        }
         (_, FailureClass::QuotaExhausted) => Some("the account's sending limit is reached"),
         _ => None,
     }
@@ -175,7 +194,11 @@ pub(super) fn reply_code(reply: &str) -> Option<u16> {
 fn joined(reply: &str) -> String {
     let mut text = String::with_capacity(reply.len());
     for line in reply.lines().map(str::trim).filter(|line| !line.is_empty()) {
-        let bare = if reply_code(line).is_some() { line.get(4..).unwrap_or_default() } else { line };
+        let bare = if reply_code(line).is_some() {
+            line.get(4..).unwrap_or_default()
+        } else {
+            line
+        };
         if !text.is_empty() {
             text.push(' ');
         }
@@ -203,7 +226,12 @@ mod tests {
     #[test]
     fn the_table_is_sorted_and_has_one_meaning_per_row() {
         for pair in FAILURES.windows(2) {
-            assert!((pair[0].0, pair[0].1) < (pair[1].0, pair[1].1), "{:?} before {:?}", pair[0], pair[1]);
+            assert!(
+                (pair[0].0, pair[0].1) < (pair[1].0, pair[1].1),
+                "{:?} before {:?}",
+                pair[0],
+                pair[1]
+            );
         }
     }
 
@@ -235,19 +263,69 @@ mod tests {
         check(Stage::Connect, "554 5.7.1 no service for you", C::Misconfigured, "554 5.7.1");
         check(Stage::Ehlo, "502 5.5.1 unrecognized", C::Misconfigured, "502 5.5.1");
         check(Stage::Starttls, "454 4.7.0 TLS not available", C::Unavailable, "454 4.7.0");
-        check(Stage::Auth, "535-5.7.8 Username and Password not accepted.\r\n535 5.7.8 learn more", C::Misconfigured, "535 5.7.8");
-        check(Stage::Auth, "534-5.7.9 Application-specific password required.", C::Misconfigured, "534 5.7.9");
-        check(Stage::Auth, "454 4.7.0 Too many login attempts, please try again later.", C::Throttled, "454 4.7.0");
-        check(Stage::Auth, "454 4.7.0 Temporary authentication failure", C::Unavailable, "454 4.7.0");
-        check(Stage::Auth, "432 4.7.12 A password transition is needed", C::Misconfigured, "432 4.7.12");
-        check(Stage::Auth, "451 Authentication failed: Maximum credits exceeded", C::QuotaExhausted, "451");
-        check(Stage::Mail, "550 5.4.5 Daily user sending limit exceeded.", C::QuotaExhausted, "550 5.4.5");
-        check(Stage::Mail, "550-5.4.5 Daily user sending limit exceeded. For more information\r\n550 5.4.5 go to", C::QuotaExhausted, "550 5.4.5");
+        check(
+            Stage::Auth,
+            "535-5.7.8 Username and Password not accepted.\r\n535 5.7.8 learn more",
+            C::Misconfigured,
+            "535 5.7.8",
+        );
+        check(
+            Stage::Auth,
+            "534-5.7.9 Application-specific password required.",
+            C::Misconfigured,
+            "534 5.7.9",
+        );
+        check(
+            Stage::Auth,
+            "454 4.7.0 Too many login attempts, please try again later.",
+            C::Throttled,
+            "454 4.7.0",
+        );
+        check(
+            Stage::Auth,
+            "454 4.7.0 Temporary authentication failure",
+            C::Unavailable,
+            "454 4.7.0",
+        );
+        check(
+            Stage::Auth,
+            "432 4.7.12 A password transition is needed",
+            C::Misconfigured,
+            "432 4.7.12",
+        );
+        check(
+            Stage::Auth,
+            "451 Authentication failed: Maximum credits exceeded",
+            C::QuotaExhausted,
+            "451",
+        );
+        check(
+            Stage::Mail,
+            "550 5.4.5 Daily user sending limit exceeded.",
+            C::QuotaExhausted,
+            "550 5.4.5",
+        );
+        check(
+            Stage::Mail,
+            "550-5.4.5 Daily user sending limit exceeded. For more information\r\n550 5.4.5 go to",
+            C::QuotaExhausted,
+            "550 5.4.5",
+        );
         check(Stage::Mail, "552 5.3.4 too big", C::InvalidMessage, "552 5.3.4");
         check(Stage::Mail, "550 5.7.0 suspended", C::Misconfigured, "550 5.7.0");
         check(Stage::Mail, "553 sender rejected", C::Misconfigured, "553");
-        check(Stage::Mail, "454 Throttling failure: Maximum sending rate exceeded.", C::Throttled, "454");
-        check(Stage::Mail, "454 Throttling failure: Daily message quota exceeded.", C::QuotaExhausted, "454");
+        check(
+            Stage::Mail,
+            "454 Throttling failure: Maximum sending rate exceeded.",
+            C::Throttled,
+            "454",
+        );
+        check(
+            Stage::Mail,
+            "454 Throttling failure: Daily message quota exceeded.",
+            C::QuotaExhausted,
+            "454",
+        );
         check(Stage::Mail, "454 4.7.0 slow down", C::Throttled, "454 4.7.0");
         check(Stage::Mail, "451 4.3.0 try later", C::Unavailable, "451 4.3.0");
         check(Stage::Mail, "503 5.5.1 bad sequence", C::Unavailable, "503 5.5.1");
@@ -262,9 +340,19 @@ mod tests {
         check(Stage::Dot, "550 5.7.1 looks like spam", C::InvalidMessage, "550 5.7.1");
         check(Stage::Dot, "552 5.7.0 illegal attachment", C::InvalidMessage, "552 5.7.0");
         check(Stage::Dot, "550 5.7.26 unauthenticated sender", C::Misconfigured, "550 5.7.26");
-        check(Stage::Dot, "554 Message rejected: Email address is not verified.", C::Misconfigured, "554");
+        check(
+            Stage::Dot,
+            "554 Message rejected: Email address is not verified.",
+            C::Misconfigured,
+            "554",
+        );
         check(Stage::Dot, "554 Access denied: User is not authorized", C::Misconfigured, "554");
-        check(Stage::Dot, "550 5.4.5 Daily user sending limit exceeded", C::QuotaExhausted, "550 5.4.5");
+        check(
+            Stage::Dot,
+            "550 5.4.5 Daily user sending limit exceeded",
+            C::QuotaExhausted,
+            "550 5.4.5",
+        );
         check(Stage::Dot, "451 4.3.0 later", C::Unavailable, "451 4.3.0");
         check(Stage::Dot, "hello", C::Unknown, "unreadable_reply");
         check(Stage::Dot, "354 go ahead", C::Unknown, "354");

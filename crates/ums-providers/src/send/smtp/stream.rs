@@ -112,9 +112,19 @@ pub(super) struct Line(Mutex<State>);
 impl Line {
     /// Takes over a fresh TCP connection.
     pub(super) fn new(tcp: TcpStream) -> Arc<Self> {
-        let socket = Socket { tcp, last_write: Instant::now() };
-        let state =
-            State { io: Io::Plain(socket), handed: 0, writing: false, heard: Vec::with_capacity(512), read: 0, column: 0, ending: None };
+        let socket = Socket {
+            tcp,
+            last_write: Instant::now(),
+        };
+        let state = State {
+            io: Io::Plain(socket),
+            handed: 0,
+            writing: false,
+            heard: Vec::with_capacity(512),
+            read: 0,
+            column: 0,
+            ending: None,
+        };
         Arc::new(Self(Mutex::new(state)))
     }
 
@@ -152,7 +162,11 @@ impl Line {
     /// How many replies came since the exchange began: each ends with a line of code and space.
     pub(super) fn replies(&self) -> usize {
         let state = self.state();
-        state.heard.split(|byte| *byte == b'\n').filter(|line| line.get(3) == Some(&b' ')).count()
+        state
+            .heard
+            .split(|byte| *byte == b'\n')
+            .filter(|line| line.get(3) == Some(&b' '))
+            .count()
     }
 
     /// When the exchange is given up.
@@ -171,7 +185,10 @@ impl Line {
         let mut byte = [0; 1];
         let mut buf = ReadBuf::new(&mut byte);
         let mut cx = Context::from_waker(Waker::noop());
-        state.io.socket_mut().is_some_and(|socket| socket.tcp.poll_peek(&mut cx, &mut buf).is_pending())
+        state
+            .io
+            .socket_mut()
+            .is_some_and(|socket| socket.tcp.poll_peek(&mut cx, &mut buf).is_pending())
     }
 
     /// Negotiates TLS on the connection as it stands.
@@ -250,7 +267,11 @@ impl fmt::Debug for Wire {
 
 impl AsyncTokioStream for Wire {
     fn peer_addr(&self) -> io::Result<SocketAddr> {
-        self.0.state().io.socket().map_or_else(|| Err(io::ErrorKind::NotConnected.into()), |socket| socket.tcp.peer_addr())
+        self.0
+            .state()
+            .io
+            .socket()
+            .map_or_else(|| Err(io::ErrorKind::NotConnected.into()), |socket| socket.tcp.peer_addr())
     }
 }
 

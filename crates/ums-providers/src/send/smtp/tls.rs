@@ -37,7 +37,10 @@ impl Tls {
             .map_err(|_| SmtpSettingsFault::CaCertificate)?
             .with_root_certificates(roots)
             .with_no_client_auth();
-        Ok(Self { connector: TlsConnector::from(Arc::new(config)), name })
+        Ok(Self {
+            connector: TlsConnector::from(Arc::new(config)),
+            name,
+        })
     }
 }
 

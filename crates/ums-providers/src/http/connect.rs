@@ -1,0 +1,93 @@
+//! Opening a connection: DNS, TCP (both address families raced), TLS. Nothing is sent here.
+
+use std::io::{self, ErrorKind};
+use std::sync::Arc;
+
+use hyper::service::Service as _;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::service::TowerToHyperService;
+use rustls::{ClientConfig, RootCertStore};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout_at};
+use tokio_rustls::TlsConnector;
+
+use super::connection::Connection;
+use super::stream::Socket;
+use super::{Cause, NoReply, Origin, TimeLimits, Transport, TrustedRoots};
+
+/// Opens a connection to an endpoint, within its own limit and the message's.
+pub(super) async fn connect(transport: &Transport, origin: &Origin, limits: &TimeLimits, deadline: Instant) -> Result<Connection, NoReply> {
+    let limit = Instant::now() + limits.connect;
+    let out_of_time = if deadline < limit { Cause::Deadline } else { Cause::ConnectTimeout };
+    timeout_at(limit.min(deadline), open(transport, origin))
+        .await
+        .unwrap_or(Err(out_of_time))
+        .map_err(NoReply::unsent)
+}
+
+async fn open(transport: &Transport, origin: &Origin) -> Result<Connection, Cause> {
+    let tcp = open_tcp(origin).await?;
+    let socket = match origin.tls_name() {
+        None => Socket::Plain(tcp),
+        Some(name) => {
+            let tls = transport
+                .tls
+                .get_or_try_init(|| tls_connector(transport.settings.roots.clone()))
+                .await?;
+            Socket::Tls(Box::new(tls.connect(name.clone(), tcp).await.map_err(|_| Cause::Tls)?))
+        }
+    };
+    Connection::start(socket).await
+}
+
+async fn open_tcp(origin: &Origin) -> Result<TcpStream, Cause> {
+    let mut connector = HttpConnector::new();
+    connector.enforce_http(false);
+    connector.set_nodelay(true);
+    let opened = TowerToHyperService::new(connector).call(origin.uri().clone()).await;
+    opened.map(hyper_util::rt::TokioIo::into_inner).map_err(|error| tcp_cause(&error))
+}
+
+/// The kind of a failed connect, from the error's own chain of causes.
+fn tcp_cause(error: &(dyn std::error::Error + 'static)) -> Cause {
+    let mut link = Some(error);
+    while let Some(cause) = link {
+        if cause.to_string().starts_with("dns error") {
+            return Cause::Dns;
+        }
+        match cause.downcast_ref::<io::Error>().map(io::Error::kind) {
+            Some(ErrorKind::ConnectionRefused) => return Cause::Refused,
+            Some(ErrorKind::TimedOut) => return Cause::ConnectTimeout,
+            Some(_) | None => link = cause.source(),
+        }
+    }
+    Cause::Connect
+}
+
+/// Trust and protocol: TLS 1.2 and 1.3 by ring, HTTP/1.1 only.
+async fn tls_connector(roots: TrustedRoots) -> Result<TlsConnector, Cause> {
+    let store = tokio::task::spawn_blocking(move || root_store(roots))
+        .await
+        .map_err(|_| Cause::NoRoots)?;
+    if store.is_empty() {
+        return Err(Cause::NoRoots);
+    }
+    let mut config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(|_| Cause::Tls)?
+        .with_root_certificates(store)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(TlsConnector::from(Arc::new(config)))
+}
+
+/// Reads the operating system's roots from files: blocking, some 10 ms.
+fn root_store(roots: TrustedRoots) -> RootCertStore {
+    let certificates = match roots {
+        TrustedRoots::System => rustls_native_certs::load_native_certs().certs,
+        TrustedRoots::Only(certificates) => certificates,
+    };
+    let mut store = RootCertStore::empty();
+    store.add_parsable_certificates(certificates);
+    store
+}

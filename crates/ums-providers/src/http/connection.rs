@@ -1,0 +1,207 @@
+//! One connection, which carries one request at a time.
+//!
+//! hyper's driver is polled by the task that waits for the reply: there is no task per connection
+//! and no wake-up between tasks, and a call that is dropped takes its connection with it.
+
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::{Bytes, BytesMut};
+use http::header::{HOST, USER_AGENT};
+use http::{HeaderMap, HeaderValue, Request};
+use http_body_util::Full;
+use hyper::body::{Body as _, Incoming};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use tokio::time::{Instant, sleep_until};
+
+use super::stream::{Meter, Metered, Socket};
+use super::watch::{Watch, first_look};
+use super::{Cause, NoReply, Origin, Outgoing, Reply, TimeLimits, Transport};
+
+const OUR_NAME: HeaderValue = HeaderValue::from_static(concat!("unified-messaging/", env!("CARGO_PKG_VERSION")));
+
+/// An open connection.
+pub(super) struct Connection {
+    sender: http1::SendRequest<Full<Bytes>>,
+    driver: http1::Connection<TokioIo<Metered>, Full<Bytes>>,
+    meter: Arc<Meter>,
+    used: bool,
+}
+
+impl Connection {
+    /// Sets HTTP up on a socket; nothing is written.
+    pub(super) async fn start(socket: Socket) -> Result<Self, Cause> {
+        let meter = Arc::new(Meter::new());
+        let stream = TokioIo::new(Metered::new(socket, Arc::clone(&meter)));
+        let (sender, driver) = http1::Builder::new().handshake(stream).await.map_err(|_| Cause::Connect)?;
+        Ok(Self {
+            sender,
+            driver,
+            meter,
+            used: false,
+        })
+    }
+
+    /// Writes the request, reads the whole reply, and gives the connection back for the next one.
+    pub(super) async fn run(
+        mut self,
+        origin: &Origin,
+        request: &Outgoing<'_>,
+        limits: &TimeLimits,
+        deadline: Instant,
+        transport: &Transport,
+    ) -> Result<Reply, NoReply> {
+        let reused = std::mem::replace(&mut self.used, true);
+        self.meter.begin(reused);
+        let timer = pin!(sleep_until(first_look(limits, deadline)));
+        let mut watch = Watch { limits, deadline, timer };
+        if reused {
+            self.revive().await.map_err(|cause| NoReply {
+                cause,
+                sent: false,
+                reused,
+            })?;
+        }
+        match self.exchange(origin, request, &mut watch, transport.settings.max_reply_bytes).await {
+            Ok(reply) => {
+                if self.settle().await {
+                    origin.checkin(self, transport.settings.idle_timeout, transport.settings.max_idle);
+                }
+                Ok(reply)
+            }
+            // The rest of a too long refusal is not needed to understand it.
+            Err((Cause::TooLong, Some(head))) if !(200..300).contains(&head.0) => Ok(Reply {
+                status: head.0,
+                headers: head.1,
+                body: Bytes::new(),
+            }),
+            Err((cause, _)) => Err(NoReply {
+                cause,
+                sent: self.meter.handed(),
+                reused,
+            }),
+        }
+    }
+
+    async fn exchange(
+        &mut self,
+        origin: &Origin,
+        request: &Outgoing<'_>,
+        watch: &mut Watch<'_>,
+        max_bytes: usize,
+    ) -> Result<Reply, (Cause, Option<(u16, HeaderMap)>)> {
+        let outgoing = build(origin, request);
+        let mut response = pin!(self.sender.send_request(outgoing));
+        let (driver, meter) = (&mut self.driver, &*self.meter);
+        let answer = poll_fn(|cx| poll_driven(driver, watch, meter, cx, |cx| response.as_mut().poll(cx))).await;
+        let (head, mut body) = match answer {
+            Ok(Ok(response)) => response.into_parts(),
+            Ok(Err(error)) => return Err((cause_of(&error), None)),
+            Err(cause) => return Err((cause, None)),
+        };
+        let status = head.status.as_u16();
+        match self.read_body(&mut body, watch, max_bytes).await {
+            Ok(body) => Ok(Reply {
+                status,
+                headers: head.headers,
+                body,
+            }),
+            Err(cause) => Err((cause, Some((status, head.headers)))),
+        }
+    }
+
+    /// Reads the body up to the cap. The usual reply is one frame, which is not copied.
+    async fn read_body(&mut self, body: &mut Incoming, watch: &mut Watch<'_>, max_bytes: usize) -> Result<Bytes, Cause> {
+        let announced = body.size_hint().lower();
+        if announced > max_bytes as u64 {
+            return Err(Cause::TooLong);
+        }
+        let (mut first, mut joined) = (Bytes::new(), BytesMut::new());
+        loop {
+            let (driver, meter) = (&mut self.driver, &*self.meter);
+            let frame = poll_fn(|cx| poll_driven(driver, watch, meter, cx, |cx| Pin::new(&mut *body).poll_frame(cx))).await?;
+            let Some(frame) = frame else { break };
+            let Ok(data) = frame.map_err(|error| cause_of(&error))?.into_data() else {
+                continue;
+            };
+            if first.len() + joined.len() + data.len() > max_bytes {
+                return Err(Cause::TooLong);
+            }
+            if first.is_empty() && joined.is_empty() {
+                first = data;
+                continue;
+            }
+            if joined.is_empty() {
+                joined.extend_from_slice(&std::mem::take(&mut first));
+            }
+            joined.extend_from_slice(&data);
+        }
+        Ok(if joined.is_empty() { first } else { joined.freeze() })
+    }
+
+    /// Lets hyper see what the other side did while the connection lay idle.
+    async fn revive(&mut self) -> Result<(), Cause> {
+        poll_fn(|cx| {
+            if self.driver.poll_without_shutdown(cx).is_ready() {
+                return Poll::Ready(Err(Cause::Lost));
+            }
+            self.sender.poll_ready(cx).map_err(|_| Cause::Lost)
+        })
+        .await
+    }
+
+    /// Lets hyper end the exchange; whether the connection can carry another one.
+    async fn settle(&mut self) -> bool {
+        poll_fn(|cx| {
+            let ended = self.driver.poll_without_shutdown(cx).is_ready();
+            Poll::Ready(!ended && self.sender.is_ready())
+        })
+        .await
+    }
+}
+
+/// Polls what is waited for, then the driver, which may have brought it, then the watch.
+fn poll_driven<T>(
+    driver: &mut http1::Connection<TokioIo<Metered>, Full<Bytes>>,
+    watch: &mut Watch<'_>,
+    meter: &Meter,
+    cx: &mut Context<'_>,
+    mut awaited: impl FnMut(&mut Context<'_>) -> Poll<T>,
+) -> Poll<Result<T, Cause>> {
+    if let Poll::Ready(value) = awaited(cx) {
+        return Poll::Ready(Ok(value));
+    }
+    let ended = driver.poll_without_shutdown(cx).is_ready();
+    if let Poll::Ready(value) = awaited(cx) {
+        return Poll::Ready(Ok(value));
+    }
+    if ended {
+        return Poll::Ready(Err(Cause::Lost));
+    }
+    watch.poll_expired(meter, cx).map(Err)
+}
+
+fn build(origin: &Origin, request: &Outgoing<'_>) -> Request<Full<Bytes>> {
+    let mut headers = HeaderMap::with_capacity(request.headers.len() + 3);
+    headers.insert(HOST, origin.host_header().clone());
+    headers.insert(USER_AGENT, OUR_NAME);
+    for (name, value) in request.headers {
+        headers.insert(name.clone(), value.clone());
+    }
+    let mut outgoing = Request::new(Full::new(request.body.clone()));
+    *outgoing.method_mut() = request.method.clone();
+    *outgoing.uri_mut() = request.target.clone();
+    *outgoing.headers_mut() = headers;
+    outgoing
+}
+
+fn cause_of(error: &hyper::Error) -> Cause {
+    if error.is_parse() && !error.is_incomplete_message() {
+        Cause::Unreadable
+    } else {
+        Cause::Lost
+    }
+}

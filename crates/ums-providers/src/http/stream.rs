@@ -1,0 +1,180 @@
+//! The socket as hyper sees it, with a meter on what is written.
+
+use std::io::{self, ErrorKind, IoSlice};
+use std::mem::MaybeUninit;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use socket2::SockRef;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+use tokio_rustls::client::TlsStream;
+
+/// TCP, or TLS over it.
+pub(super) enum Socket {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+impl Socket {
+    fn tcp(&self) -> &TcpStream {
+        match self {
+            Self::Plain(tcp) => tcp,
+            Self::Tls(tls) => tls.get_ref().0,
+        }
+    }
+
+    /// Asks the kernel, not the runtime's last notice, whether the other side has closed.
+    fn is_closed_by_peer(&self) -> bool {
+        let mut byte = [MaybeUninit::uninit()];
+        match SockRef::from(self.tcp()).peek(&mut byte) {
+            Ok(read) => read == 0,
+            Err(error) => !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted),
+        }
+    }
+}
+
+/// What was handed to the socket, of the request that is under way.
+///
+/// All of it is read and written by the task that runs the connection; the atomics only make it `Sync`.
+#[derive(Debug)]
+pub(super) struct Meter {
+    epoch: Instant,
+    handed: AtomicBool,
+    flushed: AtomicBool,
+    progress_micros: AtomicU64,
+    check_peer: AtomicBool,
+}
+
+impl Meter {
+    pub(super) fn new() -> Self {
+        Self {
+            epoch: Instant::now(),
+            handed: AtomicBool::new(false),
+            flushed: AtomicBool::new(false),
+            progress_micros: AtomicU64::new(0),
+            check_peer: AtomicBool::new(false),
+        }
+    }
+
+    /// Starts a new request; a connection that lay idle is looked at before its first byte.
+    pub(super) fn begin(&self, reused: bool) {
+        self.handed.store(false, Ordering::Relaxed);
+        self.flushed.store(false, Ordering::Relaxed);
+        self.check_peer.store(reused, Ordering::Relaxed);
+        self.mark_progress();
+    }
+
+    /// Whether a byte of the request was handed to the socket.
+    pub(super) fn handed(&self) -> bool {
+        self.handed.load(Ordering::Relaxed)
+    }
+
+    /// Whether the whole request was.
+    pub(super) fn flushed(&self) -> bool {
+        self.flushed.load(Ordering::Relaxed)
+    }
+
+    /// When the last byte was, or when the request began.
+    pub(super) fn last_progress(&self) -> Instant {
+        self.epoch + Duration::from_micros(self.progress_micros.load(Ordering::Relaxed))
+    }
+
+    fn mark_progress(&self) {
+        let micros = u64::try_from(self.epoch.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.progress_micros.store(micros, Ordering::Relaxed);
+    }
+
+    fn wrote(&self, bytes: usize) {
+        if bytes > 0 {
+            self.handed.store(true, Ordering::Relaxed);
+            self.mark_progress();
+        }
+    }
+}
+
+/// A socket that tells its meter what it takes. It counts above TLS: a byte that the TLS layer
+/// took may be on the wire at any moment.
+pub(super) struct Metered {
+    socket: Socket,
+    meter: Arc<Meter>,
+}
+
+impl Metered {
+    pub(super) fn new(socket: Socket, meter: Arc<Meter>) -> Self {
+        Self { socket, meter }
+    }
+
+    /// The last look before the first byte: a peer that closed while the connection lay idle must
+    /// not turn "not sent" into "maybe sent".
+    fn check_peer(&self) -> io::Result<()> {
+        if self.meter.check_peer.swap(false, Ordering::Relaxed) && self.socket.is_closed_by_peer() {
+            return Err(ErrorKind::ConnectionAborted.into());
+        }
+        Ok(())
+    }
+}
+
+impl AsyncRead for Metered {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match &mut self.get_mut().socket {
+            Socket::Plain(tcp) => Pin::new(tcp).poll_read(cx, buf),
+            Socket::Tls(tls) => Pin::new(tls).poll_read(cx, buf),
+        }
+    }
+}
+
+impl AsyncWrite for Metered {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        this.check_peer()?;
+        let written = ready!(match &mut this.socket {
+            Socket::Plain(tcp) => Pin::new(tcp).poll_write(cx, buf),
+            Socket::Tls(tls) => Pin::new(tls).poll_write(cx, buf),
+        })?;
+        this.meter.wrote(written);
+        Poll::Ready(Ok(written))
+    }
+
+    fn poll_write_vectored(self: Pin<&mut Self>, cx: &mut Context<'_>, bufs: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        this.check_peer()?;
+        let written = ready!(match &mut this.socket {
+            Socket::Plain(tcp) => Pin::new(tcp).poll_write_vectored(cx, bufs),
+            Socket::Tls(tls) => Pin::new(tls).poll_write_vectored(cx, bufs),
+        })?;
+        this.meter.wrote(written);
+        Poll::Ready(Ok(written))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match &self.socket {
+            Socket::Plain(tcp) => tcp.is_write_vectored(),
+            Socket::Tls(tls) => tls.is_write_vectored(),
+        }
+    }
+
+    /// hyper flushes when its own buffer is empty, so this ends the request.
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        ready!(match &mut this.socket {
+            Socket::Plain(tcp) => Pin::new(tcp).poll_flush(cx),
+            Socket::Tls(tls) => Pin::new(tls).poll_flush(cx),
+        })?;
+        if this.meter.handed() {
+            this.meter.flushed.store(true, Ordering::Relaxed);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.get_mut().socket {
+            Socket::Plain(tcp) => Pin::new(tcp).poll_shutdown(cx),
+            Socket::Tls(tls) => Pin::new(tls).poll_shutdown(cx),
+        }
+    }
+}

@@ -1,0 +1,245 @@
+//! Amazon SES, API v2: `POST /v2/email/outbound-emails`, JSON.
+//!
+//! - **Endpoint**: `https://email.<region>.amazonaws.com`, signed as service `ses`. Permissions: `ses:SendEmail`, and `ses:SendRawEmail` for raw MIME.
+//! - **Accepted**: 200 with a `MessageId`. SES may still drop it (a virus); then an event follows.
+//! - **Idempotency**: none; the ids travel as message tags.
+//! - **Limits**: 50 recipients, 40 MB after base64, 15 custom headers (more go as raw MIME); quotas count recipients.
+//! - **Cannot carry**: an address with other letters than ASCII before the `@`. It replaces Message-ID and Date.
+//! - **Sources**: botocore 1.44.5 model `sesv2/2019-09-27`; Amazon SES developer guide (quotas, header fields, error messages);
+//!   read 2026-11-22.
+
+mod body;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::Method;
+use serde::Deserialize;
+use ums_core::{Accepted, Call, Email, Failure, FailureClass, Mailbox, Probe, Provider, ProviderKind};
+
+use crate::Error;
+use crate::aws::{self, AwsApi, AwsCredentials, AwsService};
+use crate::classify::{Answer, FailureTable, refusal, refusal_by_status, success_without_id};
+use crate::http::Transport;
+use crate::sender::{Chosen, SenderRule};
+
+const API: AwsApi = AwsApi {
+    service: "ses",
+    host: "email",
+    send_path: "/v2/email/outbound-emails",
+    content_type: "application/json",
+};
+const KIND: ProviderKind = ProviderKind::AwsSes;
+/// Longest wait for a question that sends nothing.
+pub(super) const ASK_TIME: Duration = Duration::from_secs(8);
+
+/// SES's own codes, `/` with what the message text tells apart; AWS's common ones are in [`aws::FAILURES`].
+pub(crate) const FAILURES: FailureTable = &[
+    ("AccountSuspendedException", FailureClass::Misconfigured),
+    ("BadRequestException", FailureClass::InvalidMessage),
+    ("InternalServiceErrorException", FailureClass::Unknown),
+    ("LimitExceededException", FailureClass::Misconfigured),
+    ("MailFromDomainNotVerifiedException", FailureClass::Misconfigured),
+    ("MessageRejected", FailureClass::InvalidMessage),
+    ("MessageRejected/callers_sender", FailureClass::Unsupported),
+    ("MessageRejected/sandbox", FailureClass::Misconfigured),
+    ("MessageRejected/sender", FailureClass::Misconfigured),
+    ("NotFoundException", FailureClass::Misconfigured),
+    ("RequestAbortedException", FailureClass::Unknown),
+    ("RequestEntityTooLargeException", FailureClass::InvalidMessage),
+    ("SendingPausedException", FailureClass::Misconfigured),
+    ("ThrottlingException/daily", FailureClass::QuotaExhausted),
+];
+
+const SANDBOX_ADVICE: &str = "the SES account is in the sandbox, so recipients must be verified too: request production access in the SES console (Account dashboard), or verify the recipient by `ums ses verify-sender ADDRESS`";
+const SENDER_ADVICE: &str =
+    "the sender is not verified at SES in this region: run `ums ses verify-sender ADDRESS`, or verify its domain in the SES console";
+
+/// Settings of SES.
+#[derive(Clone, Debug)]
+pub struct SesSettings {
+    /// Region; without one the environment, the profile or the instance is asked.
+    pub region: Option<String>,
+    /// The sender.
+    pub from: Mailbox,
+    /// Addresses and domains that callers may send from; without any, the sender's domain.
+    pub senders: Vec<String>,
+    /// Configuration set, which sends events.
+    pub configuration_set: Option<String>,
+    /// Another endpoint than the region's.
+    pub base_url: Option<String>,
+    /// Credentials.
+    pub credentials: AwsCredentials,
+}
+
+/// Amazon SES.
+#[derive(Debug)]
+pub struct Ses {
+    pub(super) aws: AwsService,
+    sender: SenderRule,
+    configuration_set: Option<String>,
+}
+
+impl Ses {
+    /// Sets it up; nothing is opened or read before the first call.
+    ///
+    /// # Errors
+    /// [`Error`] when the endpoint is not one.
+    pub fn new(settings: SesSettings, transport: &Arc<Transport>) -> Result<Self, Error> {
+        let SesSettings {
+            region,
+            from,
+            senders,
+            configuration_set,
+            base_url,
+            credentials,
+        } = settings;
+        let aws = AwsService::new(API, KIND, (credentials, region, base_url), Arc::clone(transport))?;
+        Ok(Self {
+            aws,
+            sender: SenderRule::new(from, &senders),
+            configuration_set,
+        })
+    }
+}
+
+#[async_trait]
+impl Provider<Email> for Ses {
+    fn kind(&self) -> ProviderKind {
+        KIND
+    }
+
+    fn is_local(&self) -> bool {
+        self.aws.is_local()
+    }
+
+    async fn send(&self, email: &Email, call: &Call) -> Result<Accepted, Failure> {
+        let sender = self.sender.choose(email);
+        let body = body::build(email, &sender, self.configuration_set.as_deref(), call, self.aws.now())?;
+        let reply = self.aws.send(body, call.time_left).await?;
+        let id = outcome(&reply.answer(self.aws.now()), Some(&sender))?;
+        Ok(Accepted {
+            simulated: reply.is_simulated(),
+            from_substituted: sender.substituted,
+            ..Accepted::new(id)
+        })
+    }
+
+    /// Asks `GetAccount`, which the usual policy for sending does not allow: then nothing is said.
+    async fn probe(&self) -> Probe {
+        match self.aws.request(Method::GET, "/v2/email/account", Bytes::new(), ASK_TIME).await {
+            Ok(reply) => read_account(reply.status, &reply.body),
+            Err(failure) => Probe::Failed(failure),
+        }
+    }
+}
+
+/// What an answer to a send means: the message's id, or a failure.
+pub(crate) fn outcome(answer: &Answer<'_>, sender: Option<&Chosen<'_>>) -> Result<String, Failure> {
+    if answer.is_success() {
+        let accepted: Option<SendEmailReply> = serde_json::from_slice(answer.body).ok();
+        return accepted
+            .map(|reply| reply.message_id)
+            .filter(|id| !id.is_empty())
+            .ok_or_else(|| success_without_id(answer));
+    }
+    let (code, message) = aws::json_error(answer.headers, answer.body);
+    let Some(code) = code else {
+        return Err(refusal_by_status(KIND, "SES answered without a readable error", answer));
+    };
+    let (row, advice) = row_of(&code, &message, sender);
+    Err(refusal(KIND, &[FAILURES, aws::FAILURES], row, advice.unwrap_or(&message), answer))
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct SendEmailReply {
+    message_id: String,
+}
+
+/// The row of the table: the code, and what only the text of the message tells.
+fn row_of<'a>(code: &'a str, message: &str, sender: Option<&Chosen<'_>>) -> (&'a str, Option<&'static str>) {
+    match code {
+        "ThrottlingException" if message.to_ascii_lowercase().contains("daily") => ("ThrottlingException/daily", None),
+        "MessageRejected" if message.contains("not verified") => {
+            // "Email address is not verified. The following identities failed the check in region X: a, b"
+            let failed = message.rsplit_once(": ").map_or("", |(_, identities)| identities);
+            match sender {
+                Some(sender) if !names(failed, sender.from) => ("MessageRejected/sandbox", Some(SANDBOX_ADVICE)),
+                Some(sender) if sender.callers => ("MessageRejected/callers_sender", Some(SENDER_ADVICE)),
+                Some(_) | None => ("MessageRejected/sender", Some(SENDER_ADVICE)),
+            }
+        }
+        _ => (code, None),
+    }
+}
+
+/// Whether a list of identities names a sender's address or domain. An empty list names it: SES checks the sender first.
+fn names(identities: &str, from: &Mailbox) -> bool {
+    let mut listed = identities
+        .split(',')
+        .map(|identity| identity.trim().trim_end_matches('.'))
+        .filter(|identity| !identity.is_empty())
+        .peekable();
+    if listed.peek().is_none() {
+        return true;
+    }
+    listed.any(|identity| {
+        let address = identity.rsplit_once('<').map_or(identity, |(_, rest)| rest.trim_end_matches('>'));
+        address.eq_ignore_ascii_case(from.address.expose()) || address.eq_ignore_ascii_case(from.address.domain())
+    })
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Account {
+    sending_enabled: Option<bool>,
+    enforcement_status: Option<String>,
+    production_access_enabled: Option<bool>,
+    send_quota: Option<SendQuota>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct SendQuota {
+    max24_hour_send: f64,
+    sent_last24_hours: f64,
+}
+
+/// What `GetAccount` says about sending.
+fn read_account(status: u16, body: &[u8]) -> Probe {
+    let Some(account) = (status == 200).then(|| serde_json::from_slice::<Account>(body).ok()).flatten() else {
+        return Probe::NoAnswer;
+    };
+    let failed = |class, code: &str, words: &str| Probe::Failed(Failure::provider(class, code, words));
+    if account.sending_enabled == Some(false) || account.enforcement_status.as_deref() == Some("SHUTDOWN") {
+        return failed(
+            FailureClass::Misconfigured,
+            "SendingDisabled",
+            "sending is disabled for the SES account; see the SES console",
+        );
+    }
+    let quota_used_up = account
+        .send_quota
+        .is_some_and(|quota| quota.max24_hour_send >= 0.0 && quota.sent_last24_hours >= quota.max24_hour_send);
+    if quota_used_up {
+        return failed(
+            FailureClass::QuotaExhausted,
+            "DailyQuota",
+            "the SES account's daily quota is used up",
+        );
+    }
+    if account.production_access_enabled == Some(false) {
+        // A sandbox account still reaches verified recipients: only a message can tell.
+        return Probe::NoAnswer;
+    }
+    if account.sending_enabled == Some(true) {
+        Probe::Healthy
+    } else {
+        Probe::NoAnswer
+    }
+}

@@ -1,0 +1,254 @@
+//! The body of SES's `SendEmail`. Simple content carries nearly everything; the rest goes as raw MIME.
+
+use base64::display::Base64Display;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use serde::{Serialize, Serializer};
+use ums_core::{Attachment, Call, Email, Failure, FailureClass, Header, Mailbox, Timestamp};
+
+use crate::header_text;
+use crate::mime;
+use crate::sender::Chosen;
+
+/// Recipients of one message.
+const MAX_RECIPIENTS: usize = 50;
+/// Bytes of one message after base64: 40 MB, less room for the headers.
+const MAX_BYTES: usize = 40_000_000 - 64 * 1024;
+/// Custom headers of simple content.
+const MAX_HEADERS: usize = 15;
+/// Bytes of a header's value, and of name and value together.
+const MAX_HEADER_VALUE: usize = 995;
+const MAX_HEADER: usize = 996;
+/// Characters of an attachment's names.
+const MAX_FILENAME: usize = 255;
+const MAX_CONTENT_TYPE: usize = 78;
+const MAX_CONTENT_ID: usize = 78;
+
+/// Builds the request's body.
+pub(super) fn build(
+    email: &Email,
+    sender: &Chosen<'_>,
+    configuration_set: Option<&str>,
+    call: &Call,
+    now: Timestamp,
+) -> Result<Bytes, Failure> {
+    refuse_what_cannot_be_carried(email, sender)?;
+    let raw = if simple_content_carries(email) {
+        None
+    } else {
+        Some(raw_message(email, sender, call, now)?)
+    };
+    let request = SendEmail {
+        from_email_address: header_text::mailbox(sender.from),
+        destination: Destination {
+            to_addresses: mailboxes(&email.to),
+            cc_addresses: mailboxes(&email.cc),
+            bcc_addresses: mailboxes(&email.bcc),
+        },
+        reply_to_addresses: mailboxes(sender.reply_to),
+        content: match &raw {
+            Some(message) => Content::Raw(Raw { data: Base64(message) }),
+            None => Content::Simple(simple(email)),
+        },
+        email_tags: [
+            Tag {
+                name: "ums_message_id",
+                value: call.message_id.to_string(),
+            },
+            Tag {
+                name: "ums_attempt_id",
+                value: call.attempt_id.to_string(),
+            },
+        ],
+        configuration_set_name: configuration_set,
+    };
+    let mut body = Vec::with_capacity(1024 + raw.as_ref().map_or(email.content_bytes(), Vec::len) * 4 / 3);
+    serde_json::to_writer(&mut body, &request).map_err(|_| unsupported("not_json", "the message cannot be written as JSON"))?;
+    Ok(body.into())
+}
+
+fn refuse_what_cannot_be_carried(email: &Email, sender: &Chosen<'_>) -> Result<(), Failure> {
+    let addresses = email
+        .recipients()
+        .map(|(_, mailbox)| mailbox)
+        .chain(sender.reply_to)
+        .chain([sender.from]);
+    if addresses.into_iter().any(|mailbox| mailbox.address.needs_smtputf8()) {
+        return Err(unsupported("smtputf8", "SES takes only ASCII letters before the @ of an address"));
+    }
+    if email.recipients().count() > MAX_RECIPIENTS {
+        return Err(unsupported("too_many_recipients", "SES takes at most 50 recipients a message"));
+    }
+    if email.content_bytes() / 3 * 4 > MAX_BYTES {
+        return Err(unsupported("too_large", "SES takes at most 40 MB a message"));
+    }
+    Ok(())
+}
+
+fn unsupported(code: &str, words: &str) -> Failure {
+    Failure::local(FailureClass::Unsupported, code, words)
+}
+
+/// Whether simple content can say all of the message.
+fn simple_content_carries(email: &Email) -> bool {
+    let header_fits = |header: &Header| {
+        let value = header_text::encode(&header.value).len();
+        (1..=MAX_HEADER_VALUE).contains(&value) && header.name.len() + value <= MAX_HEADER
+    };
+    let file_fits = |file: &Attachment| {
+        file.filename.chars().count() <= MAX_FILENAME
+            && file.content_type.len() <= MAX_CONTENT_TYPE
+            && file.content_id.as_ref().is_none_or(|id| (1..=MAX_CONTENT_ID).contains(&id.len()))
+    };
+    email.headers.len() <= MAX_HEADERS && email.headers.iter().all(header_fits) && email.attachments.iter().all(file_fits)
+}
+
+/// The message as MIME, without a Bcc header: the destination names all recipients.
+fn raw_message(email: &Email, sender: &Chosen<'_>, call: &Call, now: Timestamp) -> Result<Vec<u8>, Failure> {
+    let message_id = format!("<{}@{}>", call.attempt_id, sender.from.address.domain());
+    let ids = mime::Ids {
+        message_id: &message_id,
+        date: now,
+    };
+    mime::build(email, sender.from, sender.reply_to, &ids)
+}
+
+fn simple(email: &Email) -> Simple<'_> {
+    Simple {
+        subject: Text::new(&email.subject),
+        body: Body {
+            text: email.text.as_deref().map(Text::new),
+            html: email.html.as_deref().map(Text::new),
+        },
+        headers: email
+            .headers
+            .iter()
+            .map(|header| HeaderField {
+                name: &header.name,
+                value: header_text::encode(&header.value),
+            })
+            .collect(),
+        attachments: email.attachments.iter().map(File::new).collect(),
+    }
+}
+
+fn mailboxes(list: &[Mailbox]) -> Vec<String> {
+    list.iter().map(header_text::mailbox).collect()
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct SendEmail<'a> {
+    from_email_address: String,
+    destination: Destination,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    reply_to_addresses: Vec<String>,
+    content: Content<'a>,
+    email_tags: [Tag; 2],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    configuration_set_name: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Destination {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    to_addresses: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    cc_addresses: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    bcc_addresses: Vec<String>,
+}
+
+#[derive(Serialize)]
+enum Content<'a> {
+    Simple(Simple<'a>),
+    Raw(Raw<'a>),
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Raw<'a> {
+    data: Base64<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Simple<'a> {
+    subject: Text<'a>,
+    body: Body<'a>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    headers: Vec<HeaderField<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    attachments: Vec<File<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Body<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    text: Option<Text<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    html: Option<Text<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Text<'a> {
+    data: &'a str,
+    charset: &'static str,
+}
+
+impl<'a> Text<'a> {
+    fn new(data: &'a str) -> Self {
+        Self { data, charset: "UTF-8" }
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct HeaderField<'a> {
+    name: &'a str,
+    value: std::borrow::Cow<'a, str>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct File<'a> {
+    raw_content: Base64<'a>,
+    file_name: &'a str,
+    content_type: &'a str,
+    content_disposition: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    content_id: Option<&'a str>,
+    content_transfer_encoding: &'static str,
+}
+
+impl<'a> File<'a> {
+    fn new(file: &'a Attachment) -> Self {
+        Self {
+            raw_content: Base64(&file.content),
+            file_name: &file.filename,
+            content_type: &file.content_type,
+            content_disposition: if file.inline { "INLINE" } else { "ATTACHMENT" },
+            content_id: file.content_id.as_deref(),
+            content_transfer_encoding: "BASE64",
+        }
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Tag {
+    name: &'static str,
+    value: String,
+}
+
+/// Bytes that are written into the JSON as base64, without a copy in between.
+struct Base64<'a>(&'a [u8]);
+
+impl Serialize for Base64<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&Base64Display::new(self.0, &STANDARD))
+    }
+}
