@@ -44,7 +44,8 @@ fn links(page: &File) -> Vec<(usize, String)> {
         for piece in line.split('`').step_by(2) {
             for rest in piece.split("](").skip(1) {
                 let target = rest.split([')', ' ']).next().unwrap_or_default();
-                let is_outside = target.contains("://") || target.starts_with("mailto:");
+                // A leading slash means a path of the running service.
+                let is_outside = target.contains("://") || target.starts_with('/') || target.starts_with("mailto:");
                 if !is_outside && !target.is_empty() {
                     found.push((index + 1, target.to_owned()));
                 }
@@ -93,7 +94,7 @@ mod tests {
     #[test]
     fn broken_links_are_named_and_code_is_left_alone() {
         let page = "[a](other.md) [b](../README.md#two-words) [c](none.md)\n\
-                    [d](https://example.com/x) `[e](no.md)` [f](#here)\n\
+                    [d](https://example.com/x) `[e](no.md)` [f](#here) [s](/docs)\n\
                     # Here\n```\n[g](no.md)\n```\n[h](../README.md#gone) [i](../../x.md)\n";
         let found = check(&Tree::planted(&[
             ("README.md", "# Two words\n"),
