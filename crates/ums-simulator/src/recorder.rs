@@ -16,6 +16,10 @@ const MAX_MESSAGES: usize = 100_000;
 /// Most bytes of bodies kept, all messages together: 256 MiB.
 const MAX_BYTES: usize = 256 << 20;
 
+/// Bodies up to this length are copied to their exact size: as slices they would
+/// keep the whole block alive that they were read into.
+const COPIED: usize = 32_768;
+
 /// A message that a provider accepted.
 ///
 /// Addresses are bare (`a@b.example`), without display names.
@@ -193,6 +197,9 @@ struct Kept {
 
 impl Recorder {
     pub(crate) fn record(&self, mut draft: Draft) {
+        if draft.raw.len() <= COPIED {
+            draft.raw = Bytes::copy_from_slice(&draft.raw);
+        }
         let mut kept = lock(&self.state);
         kept.last_seq += 1;
         draft.message.seq = kept.last_seq;

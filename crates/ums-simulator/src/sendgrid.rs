@@ -6,6 +6,7 @@
 //! is recorded as a message of its own. Limits and texts: the OpenAPI document of
 //! January 2026 and the pages on errors of July 2026.
 
+mod mail;
 mod request;
 
 use hyper::Method;

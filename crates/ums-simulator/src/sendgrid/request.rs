@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, HashSet};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde::Deserialize;
 use serde_json::Value;
 
 use super::error;
+use super::mail::{File, Mail, Person, Personalization};
 use crate::address::email_fault;
 use crate::call::Call;
 use crate::recorder::{Attachment, Draft, SimMessage};
@@ -42,72 +42,6 @@ const RESERVED: [&str; 13] = [
     "bcc",
     "date",
 ];
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Mail {
-    personalizations: Option<Vec<Personalization>>,
-    from: Option<Person>,
-    reply_to: Option<Person>,
-    reply_to_list: Option<Vec<Person>>,
-    subject: Option<String>,
-    content: Option<Vec<Content>>,
-    attachments: Option<Vec<File>>,
-    template_id: Option<String>,
-    headers: Option<BTreeMap<String, String>>,
-    categories: Option<Vec<String>>,
-    custom_args: Option<BTreeMap<String, Value>>,
-    send_at: Option<i64>,
-    #[serde(rename = "mail_settings")]
-    settings: Option<MailSettings>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Personalization {
-    to: Option<Vec<Person>>,
-    cc: Option<Vec<Person>>,
-    bcc: Option<Vec<Person>>,
-    subject: Option<String>,
-    headers: Option<BTreeMap<String, String>>,
-    custom_args: Option<BTreeMap<String, Value>>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Person {
-    email: Option<String>,
-    name: Option<String>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Content {
-    r#type: Option<String>,
-    value: Option<String>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct File {
-    content: Option<String>,
-    filename: Option<String>,
-    r#type: Option<String>,
-    disposition: Option<String>,
-    content_id: Option<String>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct MailSettings {
-    sandbox_mode: Option<Switch>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Switch {
-    enable: bool,
-}
 
 /// A request that passed.
 #[derive(Debug)]

@@ -20,8 +20,8 @@ const MAX_RECIPIENTS: usize = 50;
 /// Most headers of a Simple message.
 const MAX_HEADERS: usize = 15;
 
-/// Longest message after decoding: 40 MB.
-const MAX_MESSAGE: usize = 40_000_000;
+/// Longest message, in bytes, base64 included: 40 MiB.
+const MAX_MESSAGE: usize = 41_943_040;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
@@ -103,6 +103,9 @@ struct File {
 
 /// Reads a call into a message, or into SES's refusal of it.
 pub(super) fn read(call: &Call, id: String) -> Result<Draft, Reply> {
+    if call.body.len() > MAX_MESSAGE {
+        return Err(bad_request("Message length is more than 41943040 bytes long"));
+    }
     let request: SendEmail =
         serde_json::from_slice(&call.body).map_err(|_| error(400, "SerializationException", "The body is not the JSON expected."))?;
     let mut message = SimMessage::new(Provider::Ses, id);
@@ -216,14 +219,8 @@ fn fill_simple(message: &mut SimMessage, simple: Simple) -> Result<(), Reply> {
         check_header(&header)?;
         message.headers.insert(header.name, header.value);
     }
-    let mut total = 0;
     for file in simple.attachments.into_iter().flatten() {
-        let attachment = attachment(file)?;
-        total += attachment.size;
-        message.attachments.push(attachment);
-    }
-    if total > MAX_MESSAGE {
-        return Err(error(400, "MessageRejected", "Message length is more than 41943040 bytes long."));
+        message.attachments.push(attachment(file)?);
     }
     Ok(())
 }
@@ -261,9 +258,6 @@ fn read_raw(mut message: SimMessage, raw: &Raw) -> Result<Draft, Reply> {
     let mime = STANDARD
         .decode(&raw.data)
         .map_err(|_| error(400, "SerializationException", "Data is not base64."))?;
-    if mime.len() > MAX_MESSAGE {
-        return Err(error(400, "MessageRejected", "Message length is more than 41943040 bytes long."));
-    }
     let mime = Bytes::from(mime);
     // The request may leave the envelope to the headers.
     let mut parsed = message.clone();
