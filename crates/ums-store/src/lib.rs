@@ -1,1 +1,41 @@
-//! The only crate with SQL.
+//! Where messages are kept: the only crate with SQL.
+//!
+//! Two implementations of [`ums_core::Store`] with one behaviour, held together by one suite
+//! (feature `conformance`):
+//!
+//! - [`SqliteStore`], a file: what was answered survives the process and the machine's power;
+//! - [`MemoryStore`], for a library without a database: nothing survives.
+//!
+//! **Invariant:** what [`Store::accept`] and [`Store::record`] have answered is on stable storage
+//! when the store is durable. **Invariant:** no error names an address, a body or a key.
+
+mod fence;
+mod location;
+mod memory;
+mod sqlite;
+
+#[cfg(feature = "conformance")]
+pub mod conformance;
+
+use std::sync::Arc;
+
+use ums_core::{Clock, Store, StoreError};
+
+pub use memory::MemoryStore;
+pub use sqlite::{SqliteOptions, SqliteStore};
+
+use location::Location;
+
+/// Opens the store that a URL names.
+///
+/// `sqlite://ums.db` (beside the working directory), `sqlite:///var/lib/ums/ums.db`,
+/// `sqlite::memory:` and `memory:`.
+///
+/// # Errors
+/// [`StoreError::Unusable`] says in words what is wrong with the URL or the file.
+pub async fn open(url: &str, clock: Arc<dyn Clock>) -> Result<Arc<dyn Store>, StoreError> {
+    Ok(match Location::parse(url)? {
+        Location::Memory => Arc::new(MemoryStore::new(clock)),
+        Location::SqliteMemory | Location::SqliteFile(_) => Arc::new(SqliteStore::open(url, clock).await?),
+    })
+}

@@ -1,0 +1,118 @@
+-- Messages and all that is known of them.
+--
+-- Times are microseconds UTC, money millionths of a currency, ids the 16 bytes of a UUIDv7. The keys
+-- of a tenant's tables begin with the tenant. Global tables: owners, breakers.
+
+-- Processes that open this database; a message under way names the one that works on it.
+CREATE TABLE owners (
+  id INTEGER PRIMARY KEY AUTOINCREMENT, -- never used twice, so that an old owner is always fenced
+  epoch INTEGER NOT NULL,               -- when it registered
+  until INTEGER NOT NULL                -- when it was last seen alive
+) STRICT;
+
+-- Where messages stand. Rows are small, because each step of a message rewrites one: what never
+-- changes is in contents.
+CREATE TABLE messages (
+  tenant TEXT NOT NULL,
+  id BLOB NOT NULL CHECK (length(id) = 16),
+  channel TEXT NOT NULL CHECK (channel IN ('email', 'sms')),
+  purpose TEXT NOT NULL CHECK (purpose IN ('otp', 'transactional', 'bulk')),
+  lane INTEGER NOT NULL CHECK (lane IN (0, 1, 2)),
+  status TEXT NOT NULL CHECK (status IN ('pending', 'scheduled', 'queued', 'sending', 'sent', 'delivered', 'bounced',
+    'failed', 'expired', 'cancelled', 'suppressed', 'unsubscribed', 'unknown')),
+  error TEXT,
+  accepted_at INTEGER NOT NULL,
+  expires_at INTEGER NOT NULL,
+  due_at INTEGER,
+  sent_at INTEGER,
+  delivered_at INTEGER,
+  owner INTEGER,                        -- null unless a process works on it
+  token INTEGER NOT NULL,               -- grows with each claim
+  PRIMARY KEY (tenant, id),
+  CHECK (owner IS NULL OR due_at IS NULL)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX messages_due ON messages (lane, due_at, id) WHERE due_at IS NOT NULL;
+CREATE INDEX messages_owned ON messages (owner) WHERE owner IS NOT NULL;
+
+-- What was accepted; written once.
+CREATE TABLE contents (
+  tenant TEXT NOT NULL,
+  message_id BLOB NOT NULL,
+  content TEXT NOT NULL,                -- JSON
+  handling TEXT NOT NULL,               -- JSON
+  metadata TEXT NOT NULL,               -- JSON
+  PRIMARY KEY (tenant, message_id),
+  FOREIGN KEY (tenant, message_id) REFERENCES messages (tenant, id) ON DELETE CASCADE
+) STRICT;
+
+CREATE TABLE recipients (
+  tenant TEXT NOT NULL,
+  message_id BLOB NOT NULL,
+  idx INTEGER NOT NULL,                 -- 0 is the recipient that the message's status follows
+  kind TEXT NOT NULL CHECK (kind IN ('to', 'cc', 'bcc')),
+  address TEXT NOT NULL COLLATE NOCASE,
+  status TEXT NOT NULL CHECK (status IN ('pending', 'scheduled', 'queued', 'sending', 'sent', 'delivered', 'bounced',
+    'failed', 'expired', 'cancelled', 'suppressed', 'unsubscribed', 'unknown')),
+  reason TEXT,
+  PRIMARY KEY (tenant, message_id, idx),
+  FOREIGN KEY (tenant, message_id) REFERENCES messages (tenant, id) ON DELETE CASCADE
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX recipients_address ON recipients (tenant, address, message_id);
+
+-- Calls to providers. The row is there, as 'calling', before the first byte is sent.
+CREATE TABLE attempts (
+  tenant TEXT NOT NULL,
+  message_id BLOB NOT NULL,
+  id BLOB NOT NULL CHECK (length(id) = 16),
+  number INTEGER NOT NULL,              -- order within the message, from 1
+  provider TEXT NOT NULL,
+  account TEXT NOT NULL,
+  called_at INTEGER NOT NULL,
+  outcome TEXT NOT NULL CHECK (outcome IN ('calling', 'accepted', 'failed', 'unknown')),
+  class TEXT,
+  code TEXT,
+  detail TEXT,
+  duration_ms INTEGER,
+  provider_message_id TEXT,
+  simulated INTEGER NOT NULL,
+  from_substituted INTEGER NOT NULL,
+  cost_micros INTEGER,
+  PRIMARY KEY (tenant, message_id, id),
+  FOREIGN KEY (tenant, message_id) REFERENCES messages (tenant, id) ON DELETE CASCADE
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX attempts_sent ON attempts (provider, account, called_at) WHERE outcome IN ('accepted', 'unknown');
+
+-- Providers that were considered and passed over.
+CREATE TABLE skips (
+  tenant TEXT NOT NULL,
+  message_id BLOB NOT NULL,
+  number INTEGER NOT NULL,              -- order within the message, from 1
+  provider TEXT NOT NULL,
+  account TEXT NOT NULL,
+  at INTEGER NOT NULL,
+  reason TEXT NOT NULL,
+  detail TEXT NOT NULL,
+  PRIMARY KEY (tenant, message_id, number),
+  FOREIGN KEY (tenant, message_id) REFERENCES messages (tenant, id) ON DELETE CASCADE
+) STRICT, WITHOUT ROWID;
+
+-- Callers' keys; a key may outlive its message.
+CREATE TABLE idempotency (
+  tenant TEXT NOT NULL,
+  key TEXT NOT NULL,
+  fingerprint BLOB NOT NULL CHECK (length(fingerprint) = 32),
+  message_id BLOB NOT NULL,
+  expires_at INTEGER NOT NULL,
+  PRIMARY KEY (tenant, key)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE breakers (
+  provider TEXT NOT NULL,
+  account TEXT NOT NULL,
+  state TEXT NOT NULL,                  -- JSON
+  changed_at INTEGER NOT NULL,
+  PRIMARY KEY (provider, account)
+) STRICT, WITHOUT ROWID;

@@ -1,0 +1,80 @@
+//! What every store does, whatever it is made of: one function for each promise of the port.
+//!
+//! A test names where its store is by a [`Ground`] and lets `store_suite!` run all cases, each on a
+//! ground of its own. A failed assertion is a failed case.
+
+#![expect(clippy::missing_panics_doc, reason = "a failed assertion is how a case reports")]
+#![expect(clippy::missing_errors_doc, reason = "an error of the store fails the case")]
+
+mod accepting;
+mod queueing;
+mod reading;
+mod recording;
+mod sample;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use ums_core::{Store, StoreError};
+
+pub use accepting::*;
+pub use queueing::*;
+pub use reading::*;
+pub use recording::*;
+pub use sample::Sample;
+
+/// Why a case could not go on.
+pub type Outcome = Result<(), Box<dyn std::error::Error>>;
+
+/// Where a store is.
+#[async_trait]
+pub trait Ground: Send + Sync {
+    /// Opens the store. After it was closed it is opened as by another process: what was durable is there.
+    async fn open(&self) -> Result<Arc<dyn Store>, StoreError>;
+}
+
+/// Makes a test of each case, in a module of that name, on the ground that the expression makes.
+#[macro_export]
+macro_rules! store_suite {
+    ($module:ident, $ground:expr) => {
+        $crate::store_suite!(@cases $module, $ground,
+            a_message_reads_back_as_it_was_accepted,
+            a_message_is_its_tenants_alone,
+            the_same_key_replays_and_another_request_conflicts,
+            an_expired_key_is_free_and_keys_are_a_tenants_own,
+            a_repeated_accept_is_replayed_as_itself,
+            concurrent_twins_with_one_key_become_one_message,
+            an_end_decided_at_the_door_is_kept,
+            a_step_moves_the_message_and_adds_to_its_story,
+            a_later_step_keeps_when_it_was_sent,
+            an_attempt_is_replaced_in_its_place,
+            an_illegal_move_changes_nothing,
+            a_step_for_nobody_is_not_found,
+            a_failed_message_can_be_sent_again,
+            due_messages_come_by_lane_then_time_then_id,
+            a_message_is_claimed_once,
+            a_message_put_back_is_due_again,
+            an_ended_message_is_never_due,
+            the_next_due_time_is_the_earliest_of_all_lanes,
+            what_was_answered_outlives_the_process,
+            a_dead_process_s_work_is_given_back,
+            a_living_process_s_work_is_left_alone,
+            a_closed_store_refuses,
+            messages_are_listed_newest_first_in_pages,
+            messages_are_listed_by_what_they_are,
+            breakers_are_kept_by_account,
+            recipients_sent_are_counted_by_account_and_time,
+            a_store_that_works_passes_its_check,
+        );
+    };
+    (@cases $module:ident, $ground:expr, $($case:ident),+ $(,)?) => {
+        mod $module {
+            $(
+                #[tokio::test]
+                async fn $case() -> $crate::conformance::Outcome {
+                    $crate::conformance::$case(&$ground).await
+                }
+            )+
+        }
+    };
+}

@@ -1,0 +1,149 @@
+//! The queue: claimed in order, once, and given back when the process that claimed is dead.
+
+use std::time::Duration;
+
+use ums_core::{AttemptOutcome, FailureClass, MessageId, MessageRecord, Purpose, Recovered, Status, Step, Store, StoreError};
+
+use super::sample::moment;
+use super::{Ground, Outcome, Sample};
+
+fn ids(records: &[MessageRecord]) -> Vec<MessageId> {
+    records.iter().map(|record| record.message.id).collect()
+}
+
+/// The lanes in order; within a lane the earliest due, then the smaller id.
+pub async fn due_messages_come_by_lane_then_time_then_id(ground: &dyn Ground) -> Outcome {
+    let store = ground.open().await?;
+    let rows = [
+        (1, Purpose::Bulk, 1),
+        (2, Purpose::Transactional, 3),
+        (3, Purpose::Otp, 9),
+        (5, Purpose::Transactional, 2),
+        (4, Purpose::Transactional, 2),
+        (6, Purpose::Otp, 99),
+    ];
+    for (number, purpose, due) in rows {
+        let sample = Sample::sms(number).purpose(purpose).of(if number % 2 == 0 { "even" } else { "odd" });
+        store.accept(sample.new_message(Status::Queued, Some(moment(due)))?).await?;
+    }
+    let order: Vec<_> = [3, 4, 5, 2, 1].map(|number| Sample::sms(number).id()).into();
+    let first = store.claim_due(moment(10), 2).await?;
+    let rest = store.claim_due(moment(10), 10).await?;
+    assert_eq!([ids(&first), ids(&rest)].concat(), order);
+    assert!(first.iter().all(|record| record.due_at.is_none() && record.status == Status::Queued && record.recipients.len() == 1));
+    assert!(store.claim_due(moment(10), 0).await?.is_empty());
+    Ok(())
+}
+
+/// However many ask at once, a message is given to one of them.
+pub async fn a_message_is_claimed_once(ground: &dyn Ground) -> Outcome {
+    let store = ground.open().await?;
+    for number in 1..=30 {
+        store.accept(Sample::sms(number).new_message(Status::Scheduled, Some(moment(1)))?).await?;
+    }
+    let claims = (0..6).map(|_| {
+        let store = std::sync::Arc::clone(&store);
+        tokio::spawn(async move { store.claim_due(moment(1), 10).await })
+    });
+    let mut claimed = Vec::new();
+    for claim in claims.collect::<Vec<_>>() {
+        claimed.extend(ids(&claim.await??));
+    }
+    claimed.sort();
+    claimed.dedup();
+    assert_eq!(claimed.len(), 30);
+    assert_eq!(store.next_due().await?, None);
+    Ok(())
+}
+
+/// A claimed message that is put back with a time is due then, and not before.
+pub async fn a_message_put_back_is_due_again(ground: &dyn Ground) -> Outcome {
+    let store = ground.open().await?;
+    let sample = Sample::sms(1);
+    store.accept(sample.new_message(Status::Queued, Some(moment(1)))?).await?;
+    assert_eq!(store.claim_due(moment(1), 1).await?.len(), 1);
+    store.record(Step { due_at: Some(moment(60)), error: Some("held".to_owned()), ..sample.step(Status::Queued) }).await?;
+    assert!(store.claim_due(moment(59), 1).await?.is_empty());
+    assert_eq!(store.next_due().await?, Some(moment(60)));
+    assert_eq!(store.claim_due(moment(60), 1).await?.len(), 1);
+    Ok(())
+}
+
+/// A message that ends is not claimed any more, even if the step named a time.
+pub async fn an_ended_message_is_never_due(ground: &dyn Ground) -> Outcome {
+    let store = ground.open().await?;
+    let sample = Sample::sms(1);
+    store.accept(sample.new_message(Status::Scheduled, Some(moment(1)))?).await?;
+    store.record(Step { due_at: Some(moment(1)), ..sample.step(Status::Cancelled) }).await?;
+    assert!(store.claim_due(moment(9), 9).await?.is_empty());
+    assert_eq!(store.next_due().await?, None);
+    Ok(())
+}
+
+/// A bulk message that is due earlier than a code wakes the worker earlier.
+pub async fn the_next_due_time_is_the_earliest_of_all_lanes(ground: &dyn Ground) -> Outcome {
+    let store = ground.open().await?;
+    assert_eq!(store.next_due().await?, None);
+    for (number, purpose, due) in [(1, Purpose::Otp, 50), (2, Purpose::Bulk, 20), (3, Purpose::Transactional, 30)] {
+        store.accept(Sample::sms(number).purpose(purpose).new_message(Status::Queued, Some(moment(due)))?).await?;
+    }
+    assert_eq!(store.next_due().await?, Some(moment(20)));
+    Ok(())
+}
+
+/// After a restart: without an intent it is sent again, with one the attempt is unknown.
+pub async fn a_dead_process_s_work_is_given_back(ground: &dyn Ground) -> Outcome {
+    let store = ground.open().await?;
+    if !store.is_durable() {
+        return Ok(());
+    }
+    let (fresh, called, claimed, waiting, ended) = (Sample::sms(1), Sample::sms(2), Sample::sms(3), Sample::sms(4), Sample::sms(5));
+    store.accept(fresh.new_message(Status::Pending, None)?).await?;
+    store.accept(called.sending()?).await?;
+    store.accept(claimed.new_message(Status::Scheduled, Some(moment(1)))?).await?;
+    assert_eq!(store.claim_due(moment(1), 10).await?.len(), 1);
+    store.accept(waiting.new_message(Status::Queued, Some(moment(500)))?).await?;
+    store.accept(ended.sending()?).await?;
+    store.record(ended.step(Status::Sent)).await?;
+    store.close(Duration::from_secs(10)).await;
+    drop::<std::sync::Arc<dyn Store>>(store);
+
+    let store = ground.open().await?;
+    assert!(store.claim_due(moment(100), 10).await?.is_empty(), "nothing is given back before the recovery");
+    let fenced = store.record(called.step(Status::Sent)).await;
+    assert!(matches!(fenced, Err(StoreError::Fenced)), "{fenced:?}");
+    assert_eq!(store.recover(moment(100)).await?, Recovered { requeued: 2, unknown: 1 });
+    assert_eq!(store.recover(moment(100)).await?, Recovered::default());
+    let given_back = store.claim_due(moment(100), 10).await?;
+    assert_eq!(ids(&given_back), [fresh.id(), called.id(), claimed.id()]);
+    assert!(given_back.iter().all(|record| record.status == Status::Queued));
+    let attempts = &given_back.get(1).ok_or("not given back")?.attempts;
+    let attempt = attempts.first().ok_or("no attempt")?;
+    assert_eq!((attempts.len(), attempt.outcome, attempt.class), (1, AttemptOutcome::Unknown, Some(FailureClass::Unknown)));
+    Ok(())
+}
+
+/// A recovery leaves alone what this process is working on.
+pub async fn a_living_process_s_work_is_left_alone(ground: &dyn Ground) -> Outcome {
+    let store = ground.open().await?;
+    let sample = Sample::sms(1);
+    store.accept(sample.sending()?).await?;
+    assert_eq!(store.recover(moment(1)).await?, Recovered::default());
+    store.record(sample.step(Status::Sent)).await?;
+    Ok(())
+}
+
+/// After it was closed a durable store takes nothing, and says so.
+pub async fn a_closed_store_refuses(ground: &dyn Ground) -> Outcome {
+    let store = ground.open().await?;
+    if !store.is_durable() {
+        return Ok(());
+    }
+    store.close(Duration::from_secs(10)).await;
+    store.close(Duration::from_secs(10)).await;
+    let refused = store.accept(Sample::sms(1).sending()?).await;
+    assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{refused:?}");
+    let refused = store.next_due().await;
+    assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{refused:?}");
+    Ok(())
+}

@@ -1,0 +1,260 @@
+//! Messages in a SQLite file: the default, no server.
+//!
+//! A write-ahead log with `synchronous = FULL`: a commit is on the disk before it is answered. All
+//! writes go through one thread ([`writer`]), reads through a few connections beside it. The SQL stands in
+//! the function that runs it, in the file named after its table or its use.
+
+mod attempts;
+mod breakers;
+mod connection;
+mod idempotency;
+mod listing;
+mod messages;
+mod migrate;
+mod owners;
+mod queue;
+mod readers;
+mod recipients;
+mod row;
+mod skips;
+mod writer;
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use rusqlite::Connection;
+use ums_core::{
+    AccountId, BreakerRecord, Clock, MessageFilter, MessageId, MessagePage, MessageRecord, NewMessage, ProviderKind, Recovered, Step,
+    Store, StoreError, Stored, TenantId, Timestamp,
+};
+
+use crate::location::Location;
+use connection::{Opening, create_private, store_error};
+use owners::Ownership;
+use readers::Readers;
+use writer::Writer;
+
+/// For how long the row of a process that has gone is kept, for people who look into the file.
+const FORGET_OWNERS_AFTER: Duration = Duration::from_hours(24);
+
+/// How a SQLite store is opened.
+#[derive(Clone, Copy, Debug)]
+pub struct SqliteOptions {
+    /// Connections that read.
+    pub readers: usize,
+    /// How long a write waits for another process's write.
+    pub busy_timeout: Duration,
+    /// Largest size of the file in pages of 4 KiB; beyond it writes fail as on a full disk.
+    pub max_pages: Option<u32>,
+}
+
+impl Default for SqliteOptions {
+    fn default() -> Self {
+        Self { readers: 4, busy_timeout: Duration::from_secs(5), max_pages: None }
+    }
+}
+
+/// A store in a SQLite file, or in SQLite's memory for tests.
+pub struct SqliteStore {
+    writer: Writer,
+    /// None for a database in memory: there is one connection to it.
+    readers: Option<Readers>,
+    ownership: Arc<Ownership>,
+    opening: Arc<Opening>,
+    owner: i64,
+    clock: Arc<dyn Clock>,
+}
+
+/// This process, as a write sees it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Process {
+    /// Its registration.
+    owner: i64,
+    /// Whether it is the one that sends.
+    may_send: bool,
+}
+
+impl SqliteStore {
+    /// Opens a database by its URL, as [`open`](crate::open) reads it, or makes it.
+    ///
+    /// # Errors
+    /// [`StoreError::Unusable`] when the file cannot be used as it is, [`StoreError::Unavailable`] when
+    /// another process keeps it locked.
+    pub async fn open(url: &str, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
+        Self::open_with(url, clock, SqliteOptions::default()).await
+    }
+
+    /// Opens a database with options.
+    ///
+    /// # Errors
+    /// As [`SqliteStore::open`].
+    pub async fn open_with(url: &str, clock: Arc<dyn Clock>, options: SqliteOptions) -> Result<Self, StoreError> {
+        let path = match Location::parse(url)? {
+            Location::SqliteFile(path) => Some(path),
+            Location::SqliteMemory => None,
+            Location::Memory => return Err(StoreError::Unusable("memory: is not a SQLite database".to_owned())),
+        };
+        let max_pages = AtomicU32::new(options.max_pages.unwrap_or(0));
+        let opening = Arc::new(Opening { path, busy: options.busy_timeout, max_pages });
+        let opened = tokio::task::spawn_blocking(move || open_blocking(opening, clock, options.readers));
+        opened.await.map_err(|error| StoreError::Unavailable(Box::new(error)))?
+    }
+
+    /// Commits so far: far fewer than requests when many come at once.
+    pub fn commits(&self) -> u64 {
+        self.writer.commits()
+    }
+
+    /// Sets the largest size of the file, in pages of 4 KiB; none for no limit.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when the writer cannot be reached.
+    pub async fn limit_pages(&self, pages: Option<u32>) -> Result<(), StoreError> {
+        self.opening.max_pages.store(pages.unwrap_or(0), Ordering::Relaxed);
+        let opening = Arc::clone(&self.opening);
+        self.writer.submit(0, move |connection| opening.apply_limit(connection).map_err(store_error)).await
+    }
+
+    /// How many messages are kept.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn count(&self) -> Result<u64, StoreError> {
+        self.read(messages::count).await
+    }
+
+    fn process(&self) -> Process {
+        Process { owner: self.owner, may_send: self.ownership.is_held() }
+    }
+
+    async fn read<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    {
+        match &self.readers {
+            Some(readers) => readers.read(work).await,
+            None => self.writer.submit(0, work).await,
+        }
+    }
+}
+
+fn open_blocking(opening: Arc<Opening>, clock: Arc<dyn Clock>, readers: usize) -> Result<SqliteStore, StoreError> {
+    let ownership = Arc::new(match &opening.path {
+        Some(path) => {
+            let unusable = |error| StoreError::Unusable(format!("the database file {} cannot be opened: {error}", path.display()));
+            create_private(path).map_err(unusable)?;
+            Ownership::beside(path)?
+        }
+        None => Ownership::alone(),
+    });
+    let mut connection = opening.writer().map_err(store_error)?;
+    migrate::migrate(&mut connection, clock.now())?;
+    let owner = owners::register(&connection, clock.now())?;
+    if !ownership.is_held() {
+        tracing::info!("another process sends from this database; this one only stores messages for it");
+    }
+    let readers = opening.path.as_deref().map(|path: &Path| Readers::new(Arc::clone(&opening), path.to_owned(), readers));
+    let writer = Writer::start(connection, Arc::clone(&opening), Arc::clone(&ownership))?;
+    Ok(SqliteStore { writer, readers, ownership, opening, owner, clock })
+}
+
+impl fmt::Debug for SqliteStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SqliteStore({:?}, owner {})", self.opening.path, self.ownership.is_held())
+    }
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    fn is_durable(&self) -> bool {
+        self.opening.path.is_some()
+    }
+
+    fn is_owner(&self) -> bool {
+        self.ownership.is_held()
+    }
+
+    async fn accept(&self, new: NewMessage) -> Result<Stored, StoreError> {
+        let row = messages::Encoded::new(new)?;
+        let (process, now) = (self.process(), self.clock.now());
+        self.writer.submit(row.bytes(), move |connection| messages::accept(connection, process, &row, now)).await
+    }
+
+    async fn record(&self, step: Step) -> Result<(), StoreError> {
+        let process = self.process();
+        self.writer.submit(0, move |connection| messages::record(connection, process, &step)).await
+    }
+
+    async fn message(&self, tenant: &TenantId, id: MessageId) -> Result<Option<MessageRecord>, StoreError> {
+        let tenant = tenant.clone();
+        self.read(move |connection| messages::message(connection, &tenant, id)).await
+    }
+
+    async fn messages(
+        &self,
+        tenant: &TenantId,
+        filter: &MessageFilter,
+        cursor: Option<MessageId>,
+        limit: usize,
+    ) -> Result<MessagePage, StoreError> {
+        let (tenant, filter) = (tenant.clone(), filter.clone());
+        self.read(move |connection| listing::messages(connection, &tenant, &filter, cursor, limit)).await
+    }
+
+    async fn claim_due(&self, now: Timestamp, limit: usize) -> Result<Vec<MessageRecord>, StoreError> {
+        let Process { owner, may_send } = self.process();
+        if !may_send {
+            return Ok(Vec::new());
+        }
+        self.writer.submit(0, move |connection| queue::claim_due(connection, owner, now, limit)).await
+    }
+
+    async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
+        self.read(queue::next_due).await
+    }
+
+    /// A process that was not the owner becomes it here when the owner has died.
+    async fn recover(&self, now: Timestamp) -> Result<Recovered, StoreError> {
+        if !self.ownership.try_take()? {
+            return Ok(Recovered::default());
+        }
+        let owner = self.owner;
+        let work = move |connection: &Connection| {
+            owners::forget_others(connection, owner, now - FORGET_OWNERS_AFTER)?;
+            queue::recover(connection, owner, now)
+        };
+        self.writer.submit(0, work).await
+    }
+
+    async fn save_breaker(&self, record: BreakerRecord) -> Result<(), StoreError> {
+        self.writer.submit(0, move |connection| breakers::save(connection, &record)).await
+    }
+
+    async fn breakers(&self) -> Result<Vec<BreakerRecord>, StoreError> {
+        self.read(breakers::all).await
+    }
+
+    async fn recipients_sent_since(&self, provider: ProviderKind, account: &AccountId, since: Timestamp) -> Result<u64, StoreError> {
+        let account = account.clone();
+        self.read(move |connection| attempts::recipients_sent_since(connection, provider, &account, since)).await
+    }
+
+    async fn check(&self) -> Result<(), StoreError> {
+        let (owner, now) = (self.owner, self.clock.now());
+        self.writer.submit(0, move |connection| owners::renew(connection, owner, now)).await?;
+        let seen = self.read(move |connection| owners::seen(connection, owner)).await?;
+        if seen >= Some(now) { Ok(()) } else { Err(StoreError::Unavailable("what was written could not be read back".into())) }
+    }
+
+    async fn close(&self, wait: Duration) {
+        self.writer.stop(wait).await;
+        if let Some(readers) = &self.readers {
+            readers.close();
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! Attempts: the intent before the call, the outcome after it, one row.
+
+use rusqlite::{Connection, params};
+use ums_core::{AccountId, AttemptId, AttemptRecord, FailureClass, MessageId, ProviderKind, StoreError, TenantId, Timestamp};
+
+use super::connection::store_error;
+use super::row::Columns;
+
+/// Stores attempts; one that is there already is replaced and keeps its place.
+pub(crate) fn upsert(connection: &Connection, tenant: &TenantId, id: MessageId, attempts: &[AttemptRecord]) -> Result<(), StoreError> {
+    for attempt in attempts {
+        let mut statement = connection
+            .prepare_cached(
+                "INSERT INTO attempts (tenant, message_id, id, number, provider, account, called_at, outcome, class, code, detail,
+                   duration_ms, provider_message_id, simulated, from_substituted, cost_micros)
+                 SELECT ?1, ?2, ?3, coalesce(max(number), 0) + 1, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15
+                 FROM attempts WHERE tenant = ?1 AND message_id = ?2
+                 ON CONFLICT (tenant, message_id, id) DO UPDATE SET provider = ?4, account = ?5, called_at = ?6, outcome = ?7, class = ?8,
+                   code = ?9, detail = ?10, duration_ms = ?11, provider_message_id = ?12, simulated = ?13, from_substituted = ?14,
+                   cost_micros = ?15",
+            )
+            .map_err(store_error)?;
+        let stored = statement.execute(params![
+            tenant.as_str(),
+            id.as_uuid().into_bytes(),
+            attempt.id.as_uuid().into_bytes(),
+            attempt.provider.as_str(),
+            attempt.account.as_str(),
+            attempt.called_at.as_micros(),
+            attempt.outcome.as_str(),
+            attempt.class.map(FailureClass::as_str),
+            attempt.code,
+            attempt.detail,
+            attempt.duration_ms.map(|millis| i64::try_from(millis).unwrap_or(i64::MAX)),
+            attempt.provider_message_id,
+            attempt.simulated,
+            attempt.from_substituted,
+            attempt.cost_micros,
+        ]);
+        stored.map_err(store_error)?;
+    }
+    Ok(())
+}
+
+/// The attempts of a message in order.
+pub(crate) fn of(connection: &Connection, tenant: &TenantId, id: MessageId) -> Result<Vec<AttemptRecord>, StoreError> {
+    let mut statement = connection
+        .prepare_cached(
+            "SELECT id, provider, account, called_at, outcome, class, code, detail, duration_ms, provider_message_id, simulated,
+               from_substituted, cost_micros
+             FROM attempts WHERE tenant = ?1 AND message_id = ?2 ORDER BY number",
+        )
+        .map_err(store_error)?;
+    let mut rows = statement.query(params![tenant.as_str(), id.as_uuid().into_bytes()]).map_err(store_error)?;
+    let mut attempts = Vec::new();
+    while let Some(row) = rows.next().map_err(store_error)? {
+        attempts.push(attempt(&Columns { row, table: "attempts", id: &id })?);
+    }
+    Ok(attempts)
+}
+
+fn attempt(columns: &Columns<'_>) -> Result<AttemptRecord, StoreError> {
+    Ok(AttemptRecord {
+        id: AttemptId::from_uuid(columns.uuid("id")?),
+        provider: columns.word("provider")?,
+        account: AccountId::new(columns.value::<String>("account")?),
+        called_at: columns.time("called_at")?,
+        outcome: columns.word("outcome")?,
+        class: columns.optional_word("class")?,
+        code: columns.value("code")?,
+        detail: columns.value("detail")?,
+        duration_ms: columns.value::<Option<i64>>("duration_ms")?.map(|millis| u64::try_from(millis).unwrap_or(0)),
+        provider_message_id: columns.value("provider_message_id")?,
+        simulated: columns.value("simulated")?,
+        from_substituted: columns.value("from_substituted")?,
+        cost_micros: columns.value("cost_micros")?,
+    })
+}
+
+/// Ends the calls of dead processes as unknown. Returns how many calls and of how many messages.
+pub(crate) fn lose(connection: &Connection, owner: i64) -> Result<(u64, u64), StoreError> {
+    let counted = connection
+        .query_row(
+            "SELECT count(*), count(DISTINCT hex(a.tenant) || hex(a.message_id)) FROM messages m
+             JOIN attempts a ON a.tenant = m.tenant AND a.message_id = m.id AND a.outcome = 'calling'
+             WHERE m.owner IS NOT NULL AND m.owner <> ?1",
+            [owner],
+            |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)),
+        )
+        .map_err(store_error)?;
+    let mut statement = connection
+        .prepare_cached(
+            "UPDATE attempts SET outcome = 'unknown', class = 'unknown', code = 'process_ended',
+               detail = 'the process ended during the call'
+             WHERE outcome = 'calling'
+               AND (tenant, message_id) IN (SELECT m.tenant, m.id FROM messages m WHERE m.owner IS NOT NULL AND m.owner <> ?1)",
+        )
+        .map_err(store_error)?;
+    statement.execute([owner]).map_err(store_error)?;
+    Ok((counted.0.unsigned_abs(), counted.1.unsigned_abs()))
+}
+
+/// Recipients that a provider account has been handed since a time.
+pub(crate) fn recipients_sent_since(
+    connection: &Connection,
+    provider: ProviderKind,
+    account: &AccountId,
+    since: Timestamp,
+) -> Result<u64, StoreError> {
+    let mut statement = connection
+        .prepare_cached(
+            "SELECT count(*) FROM attempts a
+             JOIN recipients r ON r.tenant = a.tenant AND r.message_id = a.message_id AND r.status NOT IN ('suppressed', 'unsubscribed')
+             WHERE a.provider = ?1 AND a.account = ?2 AND a.called_at >= ?3 AND a.outcome IN ('accepted', 'unknown')",
+        )
+        .map_err(store_error)?;
+    let count = statement.query_row(params![provider.as_str(), account.as_str(), since.as_micros()], |row| row.get::<_, i64>(0));
+    Ok(count.map_err(store_error)?.unsigned_abs())
+}

@@ -1,0 +1,182 @@
+//! Messages: stored once, moved by steps, read back whole.
+
+use std::sync::Arc;
+
+use rusqlite::{Connection, params};
+use ums_core::{Message, MessageId, MessageRecord, NewMessage, Status, Step, StoreError, Stored, TenantId, Timestamp};
+
+use super::connection::store_error;
+use super::row::{Columns, to_json};
+use super::{Process, attempts, idempotency, recipients, skips};
+use crate::fence;
+
+/// A message to be stored, with its JSON made before the writer's thread sees it.
+pub(crate) struct Encoded {
+    new: NewMessage,
+    content: String,
+    handling: String,
+    metadata: String,
+}
+
+impl Encoded {
+    pub(crate) fn new(new: NewMessage) -> Result<Self, StoreError> {
+        let message = &new.message;
+        let (content, handling, metadata) = (to_json(&message.content)?, to_json(&message.handling)?, to_json(&message.metadata)?);
+        Ok(Self { new, content, handling, metadata })
+    }
+
+    /// Bytes that it will take, about.
+    pub(crate) fn bytes(&self) -> usize {
+        self.content.len() + self.handling.len() + self.metadata.len()
+    }
+}
+
+/// Stores a message and all that belongs to it.
+pub(crate) fn accept(connection: &Connection, process: Process, row: &Encoded, now: Timestamp) -> Result<Stored, StoreError> {
+    let Encoded { new, .. } = row;
+    let (tenant, id) = (&new.message.tenant, new.message.id);
+    if !process.may_send && new.intent.is_some() {
+        return Err(StoreError::Fenced);
+    }
+    if let Some(key) = &new.idempotency
+        && let Some(earlier) = idempotency::take(connection, tenant, key, id, now)?
+    {
+        return Ok(earlier);
+    }
+    if !insert_message(connection, process, new, now)? {
+        return Ok(Stored::Replayed(id));
+    }
+    insert_content(connection, row)?;
+    recipients::insert(connection, tenant, id, &new.recipients)?;
+    attempts::upsert(connection, tenant, id, new.intent.as_slice())?;
+    skips::append(connection, tenant, id, &new.skips)?;
+    Ok(Stored::New)
+}
+
+/// False when there is a message of that id.
+fn insert_message(connection: &Connection, process: Process, new: &NewMessage, now: Timestamp) -> Result<bool, StoreError> {
+    let message = &new.message;
+    let mut due_at = fence::due(new.status, new.due_at);
+    if !process.may_send && fence::is_under_way(new.status, due_at) {
+        // This process may not work on it; the one that may finds it by its time.
+        due_at = Some(now);
+    }
+    let owner = fence::is_under_way(new.status, due_at).then_some(process.owner);
+    let mut statement = connection
+        .prepare_cached(
+            "INSERT INTO messages (tenant, id, channel, purpose, lane, status, error, accepted_at, expires_at, due_at, owner, token)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12) ON CONFLICT (tenant, id) DO NOTHING",
+        )
+        .map_err(store_error)?;
+    let inserted = statement.execute(params![
+        message.tenant.as_str(),
+        message.id.as_uuid().into_bytes(),
+        message.content.channel().as_str(),
+        message.handling.purpose.as_str(),
+        fence::lane(message.handling.purpose),
+        new.status.as_str(),
+        new.error,
+        message.accepted_at.as_micros(),
+        message.expires_at.as_micros(),
+        due_at.map(Timestamp::as_micros),
+        owner,
+        i64::from(owner.is_some()),
+    ]);
+    Ok(inserted.map_err(store_error)? == 1)
+}
+
+fn insert_content(connection: &Connection, row: &Encoded) -> Result<(), StoreError> {
+    let message = &row.new.message;
+    let mut statement = connection
+        .prepare_cached("INSERT INTO contents (tenant, message_id, content, handling, metadata) VALUES (?1, ?2, ?3, ?4, ?5)")
+        .map_err(store_error)?;
+    let values = params![message.tenant.as_str(), message.id.as_uuid().into_bytes(), row.content, row.handling, row.metadata];
+    statement.execute(values).map(drop).map_err(store_error)
+}
+
+/// Moves a message by a step, unless it belongs to another process or the move is illegal.
+pub(crate) fn record(connection: &Connection, process: Process, step: &Step) -> Result<(), StoreError> {
+    let from = fenced_status(connection, process, &step.tenant, step.message_id)?;
+    fence::check_move(from, step.status)?;
+    update_message(connection, process, step)?;
+    attempts::upsert(connection, &step.tenant, step.message_id, &step.attempts)?;
+    skips::append(connection, &step.tenant, step.message_id, &step.skips)?;
+    match &step.recipients {
+        Some(recipients) => recipients::replace(connection, &step.tenant, step.message_id, recipients),
+        None => Ok(()),
+    }
+}
+
+/// Where a message stands that this process may write to: its own, or one that nobody works on.
+fn fenced_status(connection: &Connection, process: Process, tenant: &TenantId, id: MessageId) -> Result<Status, StoreError> {
+    let mut statement = connection.prepare_cached("SELECT status, owner FROM messages WHERE tenant = ?1 AND id = ?2").map_err(store_error)?;
+    let mut rows = statement.query(params![tenant.as_str(), id.as_uuid().into_bytes()]).map_err(store_error)?;
+    let row = rows.next().map_err(store_error)?.ok_or(StoreError::NotFound)?;
+    let columns = Columns { row, table: "messages", id: &id };
+    let owner: Option<i64> = columns.value("owner")?;
+    if !process.may_send || owner.is_some_and(|owner| owner != process.owner) {
+        return Err(StoreError::Fenced);
+    }
+    columns.word("status")
+}
+
+fn update_message(connection: &Connection, process: Process, step: &Step) -> Result<(), StoreError> {
+    let due_at = fence::due(step.status, step.due_at);
+    let owner = fence::is_under_way(step.status, due_at).then_some(process.owner);
+    let mut statement = connection
+        .prepare_cached(
+            "UPDATE messages SET status = ?3, error = ?4, due_at = ?5, sent_at = coalesce(?6, sent_at), owner = ?7
+             WHERE tenant = ?1 AND id = ?2",
+        )
+        .map_err(store_error)?;
+    let updated = statement.execute(params![
+        step.tenant.as_str(),
+        step.message_id.as_uuid().into_bytes(),
+        step.status.as_str(),
+        step.error,
+        due_at.map(Timestamp::as_micros),
+        step.sent_at.map(Timestamp::as_micros),
+        owner,
+    ]);
+    updated.map(drop).map_err(store_error)
+}
+
+/// All that is known of a message.
+pub(crate) fn message(connection: &Connection, tenant: &TenantId, id: MessageId) -> Result<Option<MessageRecord>, StoreError> {
+    let mut statement = connection
+        .prepare_cached(
+            "SELECT m.status, m.error, m.accepted_at, m.expires_at, m.due_at, m.sent_at, m.delivered_at, c.content, c.handling, c.metadata
+             FROM messages m LEFT JOIN contents c ON c.tenant = m.tenant AND c.message_id = m.id
+             WHERE m.tenant = ?1 AND m.id = ?2",
+        )
+        .map_err(store_error)?;
+    let mut rows = statement.query(params![tenant.as_str(), id.as_uuid().into_bytes()]).map_err(store_error)?;
+    let Some(row) = rows.next().map_err(store_error)? else { return Ok(None) };
+    let (columns, contents) = (Columns { row, table: "messages", id: &id }, Columns { row, table: "contents", id: &id });
+    let message = Message {
+        id,
+        tenant: tenant.clone(),
+        content: contents.json("content")?,
+        handling: contents.json("handling")?,
+        metadata: contents.json("metadata")?,
+        accepted_at: columns.time("accepted_at")?,
+        expires_at: columns.time("expires_at")?,
+    };
+    Ok(Some(MessageRecord {
+        message: Arc::new(message),
+        status: columns.word("status")?,
+        sent_at: columns.optional_time("sent_at")?,
+        delivered_at: columns.optional_time("delivered_at")?,
+        due_at: columns.optional_time("due_at")?,
+        error: columns.value("error")?,
+        recipients: recipients::of(connection, tenant, id)?,
+        attempts: attempts::of(connection, tenant, id)?,
+        skips: skips::of(connection, tenant, id)?,
+    }))
+}
+
+/// How many messages there are.
+pub(crate) fn count(connection: &Connection) -> Result<u64, StoreError> {
+    let counted = connection.query_row("SELECT count(*) FROM messages", [], |row| row.get::<_, i64>(0));
+    Ok(counted.map_err(store_error)?.unsigned_abs())
+}

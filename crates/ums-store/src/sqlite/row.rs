@@ -1,0 +1,62 @@
+//! Reading columns: whatever is in a row, a wrong value is an error that names the place.
+
+use std::fmt::Display;
+use std::str::FromStr;
+
+use rusqlite::Row;
+use rusqlite::types::FromSql;
+use serde::de::DeserializeOwned;
+use ums_core::{StoreError, Timestamp};
+use uuid::Uuid;
+
+/// A row of a table, and the key that errors name.
+pub(crate) struct Columns<'a> {
+    pub(crate) row: &'a Row<'a>,
+    pub(crate) table: &'static str,
+    pub(crate) id: &'a dyn Display,
+}
+
+impl Columns<'_> {
+    fn corrupt(&self, column: &'static str) -> StoreError {
+        StoreError::Corrupt { table: self.table, column, id: self.id.to_string() }
+    }
+
+    /// A value as SQLite holds it; `Option` for a column that may be null.
+    pub(crate) fn value<T: FromSql>(&self, column: &'static str) -> Result<T, StoreError> {
+        self.row.get(column).map_err(|_| self.corrupt(column))
+    }
+
+    /// A word of a closed set.
+    pub(crate) fn word<T: FromStr>(&self, column: &'static str) -> Result<T, StoreError> {
+        self.optional_word(column)?.ok_or_else(|| self.corrupt(column))
+    }
+
+    /// A word of a closed set, or null.
+    pub(crate) fn optional_word<T: FromStr>(&self, column: &'static str) -> Result<Option<T>, StoreError> {
+        let text: Option<String> = self.value(column)?;
+        text.map(|text| text.parse().map_err(|_| self.corrupt(column))).transpose()
+    }
+
+    pub(crate) fn time(&self, column: &'static str) -> Result<Timestamp, StoreError> {
+        self.value(column).map(Timestamp::from_micros)
+    }
+
+    pub(crate) fn optional_time(&self, column: &'static str) -> Result<Option<Timestamp>, StoreError> {
+        Ok(self.value::<Option<i64>>(column)?.map(Timestamp::from_micros))
+    }
+
+    /// A value kept as JSON.
+    pub(crate) fn json<T: DeserializeOwned>(&self, column: &'static str) -> Result<T, StoreError> {
+        let text: String = self.value(column)?;
+        serde_json::from_str(&text).map_err(|_| self.corrupt(column))
+    }
+
+    pub(crate) fn uuid(&self, column: &'static str) -> Result<Uuid, StoreError> {
+        self.value::<[u8; 16]>(column).map(Uuid::from_bytes)
+    }
+}
+
+/// A value as JSON for a column.
+pub(crate) fn to_json<T: serde::Serialize>(value: &T) -> Result<String, StoreError> {
+    serde_json::to_string(value).map_err(|error| StoreError::Unavailable(Box::new(error)))
+}
