@@ -12,5 +12,8 @@ pub(crate) fn serialize<S: Serializer>(bytes: &Arc<[u8]>, serializer: S) -> Resu
 
 pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arc<[u8]>, D::Error> {
     let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
-    STANDARD.decode(text.as_bytes()).map(Arc::from).map_err(|_| serde::de::Error::custom("is not base64"))
+    STANDARD
+        .decode(text.as_bytes())
+        .map(Arc::from)
+        .map_err(|_| serde::de::Error::custom("is not base64"))
 }

@@ -1,7 +1,5 @@
 //! The closed sets of words that a message carries: channel, provider, purpose, policies.
 
-
-
 /// A word that is not one of its set.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("must be one of {}", .allowed.join(", "))]
@@ -138,7 +136,6 @@ words! {
         Fail = "fail",
     }
 }
-
 
 #[cfg(test)]
 mod tests {

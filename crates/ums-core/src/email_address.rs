@@ -57,7 +57,11 @@ impl EmailAddress {
             return Err(AddressFault::QuotedLocal);
         }
         if local.is_empty() || local.len() > MAX_LOCAL_BYTES {
-            return Err(if local.is_empty() { AddressFault::Syntax } else { AddressFault::TooLong });
+            return Err(if local.is_empty() {
+                AddressFault::Syntax
+            } else {
+                AddressFault::TooLong
+            });
         }
         if text.chars().any(|c| guard::is_forbidden(c) || c.is_whitespace()) || !email_address::EmailAddress::is_valid_local_part(local) {
             return Err(AddressFault::Syntax);
@@ -66,7 +70,10 @@ impl EmailAddress {
         if local.len() + 1 + domain.len() > MAX_ADDRESS_BYTES {
             return Err(AddressFault::TooLong);
         }
-        Ok(Self { at: local.len(), text: format!("{local}@{domain}").into_boxed_str() })
+        Ok(Self {
+            at: local.len(),
+            text: format!("{local}@{domain}").into_boxed_str(),
+        })
     }
 
     /// The whole address, for the provider and for the caller's own answer.
@@ -100,8 +107,15 @@ fn ascii_domain(domain: &str) -> Result<String, AddressFault> {
             && !label.starts_with('-')
             && !label.ends_with('-')
     });
-    let top_is_a_name = ascii.rsplit('.').next().is_some_and(|top| !top.bytes().all(|byte| byte.is_ascii_digit()));
-    if labels_fine && top_is_a_name && ascii.contains('.') && ascii.len() <= 253 { Ok(ascii) } else { Err(AddressFault::Domain) }
+    let top_is_a_name = ascii
+        .rsplit('.')
+        .next()
+        .is_some_and(|top| !top.bytes().all(|byte| byte.is_ascii_digit()));
+    if labels_fine && top_is_a_name && ascii.contains('.') && ascii.len() <= 253 {
+        Ok(ascii)
+    } else {
+        Err(AddressFault::Domain)
+    }
 }
 
 /// Masks an address for logs: the first letter of each side.
@@ -156,7 +170,10 @@ impl Mailbox {
         if let Some(name) = name {
             guard::header_text(name, MAX_NAME_BYTES).map_err(|_| AddressFault::Name)?;
         }
-        Ok(Self { name: name.map(str::to_owned), address })
+        Ok(Self {
+            name: name.map(str::to_owned),
+            address,
+        })
     }
 
     /// Reads `local@domain` or `Name <local@domain>`; the name may stand in double quotes.
@@ -199,7 +216,11 @@ mod tests {
     #[test]
     fn addresses_are_accepted_or_refused_by_rule() {
         let check = |text: &str, expected: Result<&str, AddressFault>| {
-            assert_eq!(EmailAddress::parse(text).as_ref().map(EmailAddress::expose), expected.as_ref().map(|s| *s), "{text:?}");
+            assert_eq!(
+                EmailAddress::parse(text).as_ref().map(EmailAddress::expose),
+                expected.as_ref().map(|s| *s),
+                "{text:?}"
+            );
         };
         check("customer@example.com", Ok("customer@example.com"));
         check(" Customer+tag@EXAMPLE.com ", Ok("Customer+tag@example.com"));

@@ -105,7 +105,12 @@ impl FailureClass {
             Self::Unavailable => (N::Yes, R::Yes, B::Counted, false),
             Self::Unknown => (N::IfDuplicatesAllowed, R::AfterFeedback, B::Counted, false),
         };
-        Consequence { next_provider, retry_later, breaker, tell_operator }
+        Consequence {
+            next_provider,
+            retry_later,
+            breaker,
+            tell_operator,
+        }
     }
 
     /// Whether the provider may have taken the message all the same.
@@ -158,7 +163,13 @@ impl Failure {
     }
 
     fn from_source(source: FailureSource, class: FailureClass, code: String, detail: &str) -> Self {
-        Self { class, code, detail: redact(detail), retry_after: None, source }
+        Self {
+            class,
+            code,
+            detail: redact(detail),
+            retry_after: None,
+            source,
+        }
     }
 
     /// Adds the delay that the provider asks for.
@@ -171,7 +182,11 @@ impl Failure {
 
 impl fmt::Debug for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Failure({} {} {:?} retry_after={:?})", self.class, self.code, self.detail, self.retry_after)
+        write!(
+            f,
+            "Failure({} {} {:?} retry_after={:?})",
+            self.class, self.code, self.detail, self.retry_after
+        )
     }
 }
 
@@ -189,7 +204,10 @@ impl fmt::Display for Failure {
 /// that looks like a key are masked, controls become spaces, the end is cut.
 pub fn redact(text: &str) -> String {
     let mut clean = String::with_capacity(text.len().min(MAX_DETAIL_BYTES));
-    for word in text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty()) {
+    for word in text
+        .split(|c: char| c.is_whitespace() || c.is_control())
+        .filter(|word| !word.is_empty())
+    {
         if clean.len() >= MAX_DETAIL_BYTES {
             break;
         }
@@ -240,7 +258,11 @@ mod tests {
         assert_eq!(rows.len(), FailureClass::ALL.len());
         for (class, next, breaker, tell) in rows {
             let row = class.consequence();
-            assert_eq!((row.next_provider, row.breaker, row.tell_operator), (next, breaker, tell), "{class}");
+            assert_eq!(
+                (row.next_provider, row.breaker, row.tell_operator),
+                (next, breaker, tell),
+                "{class}"
+            );
         }
     }
 

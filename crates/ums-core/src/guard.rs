@@ -104,7 +104,17 @@ mod tests {
         for good in ["X-Order", "x-order-id", "List-Unsubscribe", "in-reply-to"] {
             assert_eq!(header_name(good), Ok(()), "{good}");
         }
-        for bad in ["Bcc", "To", "X-", "X-Bad\r\nBcc", "X-Bad: a", "X-Grün", "", "X-SES-CONFIGURATION-SET", "x-smtpapi"] {
+        for bad in [
+            "Bcc",
+            "To",
+            "X-",
+            "X-Bad\r\nBcc",
+            "X-Bad: a",
+            "X-Grün",
+            "",
+            "X-SES-CONFIGURATION-SET",
+            "x-smtpapi",
+        ] {
             assert_eq!(header_name(bad), Err(HeaderFault::NameNotAllowed), "{bad}");
         }
     }

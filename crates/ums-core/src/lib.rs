@@ -34,9 +34,7 @@ mod store;
 pub use channel::{Channel, Duplicates, OnExhausted, ProviderKind, Purpose, UnknownWord};
 pub use clock::{Clock, Monotonic, SystemClock, Timestamp};
 pub use email_address::{EmailAddress, Mailbox};
-pub use failure::{
-    BreakerEffect, Consequence, Failure, FailureClass, FailureSource, MAX_DETAIL_BYTES, NextProvider, RetryLater, redact,
-};
+pub use failure::{BreakerEffect, Consequence, Failure, FailureClass, FailureSource, MAX_DETAIL_BYTES, NextProvider, RetryLater, redact};
 pub use health::{BreakerStateWord, HealthReport, HealthStatus, LastFailure, NotConfigured, Priority, ProviderHealth};
 pub use ids::{AccountId, AttemptId, MessageId, TenantId};
 pub use message::{Attachment, Content, Email, Handling, Header, Message, Metadata, Sms, SmsSender};
@@ -48,6 +46,4 @@ pub use request::{InvalidRequest, Parsed, SendEmail, SendSms};
 pub use secret::Secret;
 pub use segments::{Encoding, Segments};
 pub use status::{AttemptOutcome, RecipientKind, Status};
-pub use store::{
-    BreakerRecord, IdempotencyKey, MessageFilter, MessagePage, NewMessage, Owner, Recovered, Step, Store, StoreError, Stored,
-};
+pub use store::{BreakerRecord, IdempotencyKey, MessageFilter, MessagePage, NewMessage, Owner, Recovered, Step, Store, StoreError, Stored};

@@ -79,7 +79,11 @@ impl Email {
     /// All recipients with the line that they stand on: to, cc, bcc in order.
     pub fn recipients(&self) -> impl Iterator<Item = (RecipientKind, &Mailbox)> {
         let on = |kind| move |mailbox| (kind, mailbox);
-        self.to.iter().map(on(RecipientKind::To)).chain(self.cc.iter().map(on(RecipientKind::Cc))).chain(self.bcc.iter().map(on(RecipientKind::Bcc)))
+        self.to
+            .iter()
+            .map(on(RecipientKind::To))
+            .chain(self.cc.iter().map(on(RecipientKind::Cc)))
+            .chain(self.bcc.iter().map(on(RecipientKind::Bcc)))
     }
 
     /// The same e-mail for those recipients only that `keep` names: after a partial acceptance a
@@ -102,7 +106,13 @@ impl Email {
 
 impl fmt::Debug for Email {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Email(to {:?}, {} recipients, {} bytes)", self.to.first(), self.recipients().count(), self.content_bytes())
+        write!(
+            f,
+            "Email(to {:?}, {} recipients, {} bytes)",
+            self.to.first(),
+            self.recipients().count(),
+            self.content_bytes()
+        )
     }
 }
 
@@ -167,7 +177,10 @@ impl Content {
     /// The recipients as rows of the store: kind and full address.
     pub fn recipients(&self) -> Vec<(RecipientKind, String)> {
         match self {
-            Self::Email(email) => email.recipients().map(|(kind, mailbox)| (kind, mailbox.address.expose().to_owned())).collect(),
+            Self::Email(email) => email
+                .recipients()
+                .map(|(kind, mailbox)| (kind, mailbox.address.expose().to_owned()))
+                .collect(),
             Self::Sms(sms) => vec![(RecipientKind::To, sms.to.expose().to_owned())],
         }
     }

@@ -92,7 +92,11 @@ impl PhoneNumber {
             return Err(PhoneFault::Syntax);
         }
         let region = default_region.ok_or(PhoneFault::NotInternational)?;
-        if region.is_north_american() { Self::north_american(&digits) } else { Self::national(&digits, region) }
+        if region.is_north_american() {
+            Self::north_american(&digits)
+        } else {
+            Self::national(&digits, region)
+        }
     }
 
     /// Reads a number that is already E.164, as stores keep it.
@@ -133,7 +137,12 @@ impl PhoneNumber {
         }
         let assigned = parsed.is_valid();
         let region = parsed.country().id().and_then(|id| id.as_ref().as_bytes().try_into().ok());
-        Ok(Self { region, country_code: parsed.code().value(), e164: e164.into_boxed_str(), assigned })
+        Ok(Self {
+            region,
+            country_code: parsed.code().value(),
+            e164: e164.into_boxed_str(),
+            assigned,
+        })
     }
 
     /// Ten digits, or eleven that begin with the trunk prefix 1, that are a valid number of +1.
@@ -143,7 +152,9 @@ impl PhoneNumber {
             (10, _) => digits,
             _ => return Err(PhoneFault::Length),
         };
-        let area_and_exchange_fine = [0, 3].iter().all(|at| subscriber.as_bytes().get(*at).is_some_and(|digit| (b'2'..=b'9').contains(digit)));
+        let area_and_exchange_fine = [0, 3]
+            .iter()
+            .all(|at| subscriber.as_bytes().get(*at).is_some_and(|digit| (b'2'..=b'9').contains(digit)));
         if !area_and_exchange_fine {
             return Err(PhoneFault::Ambiguous);
         }
@@ -197,14 +208,10 @@ fn refused_kind(kind: Type) -> Option<&'static str> {
         Type::SharedCost => Some("shared cost"),
         Type::Uan => Some("company number"),
         Type::TollFree => Some("toll-free"),
-        Type::ShortCode | Type::Emergency | Type::Voicemail | Type::StandardRate | Type::Carrier | Type::NoInternational => Some("service number"),
-        Type::FixedLine
-        | Type::Mobile
-        | Type::FixedLineOrMobile
-        | Type::PersonalNumber
-        | Type::Voip
-        | Type::Pager
-        | Type::Unknown => None,
+        Type::ShortCode | Type::Emergency | Type::Voicemail | Type::StandardRate | Type::Carrier | Type::NoInternational => {
+            Some("service number")
+        }
+        Type::FixedLine | Type::Mobile | Type::FixedLineOrMobile | Type::PersonalNumber | Type::Voip | Type::Pager | Type::Unknown => None,
     }
 }
 
@@ -246,10 +253,15 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    #[expect(clippy::needless_pass_by_value, reason = "reads as a table")]
     fn check(text: &str, region: Option<&str>, expected: Result<&str, PhoneFault>) {
         let region = region.map(|region| region.parse().unwrap());
         let parsed = PhoneNumber::parse(text, region);
-        assert_eq!(parsed.as_ref().map(PhoneNumber::expose), expected.as_ref().map(|e164| *e164), "{text:?} in {region:?}");
+        assert_eq!(
+            parsed.as_ref().map(PhoneNumber::expose),
+            expected.as_ref().map(|e164| *e164),
+            "{text:?} in {region:?}"
+        );
     }
 
     #[test]

@@ -39,7 +39,12 @@ pub struct Accepted {
 impl Accepted {
     /// An acceptance without anything special about it.
     pub fn new(provider_message_id: impl Into<String>) -> Self {
-        Self { provider_message_id: provider_message_id.into(), simulated: false, from_substituted: false, refused: Vec::new() }
+        Self {
+            provider_message_id: provider_message_id.into(),
+            simulated: false,
+            from_substituted: false,
+            refused: Vec::new(),
+        }
     }
 }
 

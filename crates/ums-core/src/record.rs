@@ -128,7 +128,12 @@ impl MessageRecord {
             .content
             .recipients()
             .into_iter()
-            .map(|(kind, address)| RecipientRecord { address, kind, status, reason: None })
+            .map(|(kind, address)| RecipientRecord {
+                address,
+                kind,
+                status,
+                reason: None,
+            })
             .collect();
         Self {
             message,
@@ -150,28 +155,46 @@ impl MessageRecord {
 
     /// How many attempts may have been accepted.
     pub fn unknown_attempts(&self) -> usize {
-        self.attempts.iter().filter(|attempt| attempt.outcome == AttemptOutcome::Unknown).count()
+        self.attempts
+            .iter()
+            .filter(|attempt| attempt.outcome == AttemptOutcome::Unknown)
+            .count()
     }
 
     /// The result that callers see.
     pub fn result(&self) -> SendResult {
-        let accepted = self.attempts.iter().rev().find(|attempt| attempt.outcome == AttemptOutcome::Accepted);
+        let accepted = self
+            .attempts
+            .iter()
+            .rev()
+            .find(|attempt| attempt.outcome == AttemptOutcome::Accepted);
         let mut metadata = self.message.metadata.clone();
         if let Some(attempt) = accepted {
             metadata.insert("provider".into(), attempt.provider.as_str().into());
             metadata.insert("provider_message_id".into(), attempt.provider_message_id.clone().into());
         }
         let costs: Vec<i64> = self.attempts.iter().filter_map(|attempt| attempt.cost_micros).collect();
-        let taken = self.attempts.iter().filter(|attempt| matches!(attempt.outcome, AttemptOutcome::Accepted | AttemptOutcome::Unknown));
+        let taken = self
+            .attempts
+            .iter()
+            .filter(|attempt| matches!(attempt.outcome, AttemptOutcome::Accepted | AttemptOutcome::Unknown));
         let needs_error = !matches!(self.status, Status::Sent | Status::Delivered | Status::Scheduled);
         SendResult {
             message_id: self.message.id,
-            recipient_id: self.recipients.first().map(|recipient| recipient.address.clone()).unwrap_or_default(),
+            recipient_id: self
+                .recipients
+                .first()
+                .map(|recipient| recipient.address.clone())
+                .unwrap_or_default(),
             status: self.status,
             channel: self.message.content.channel(),
             sent_at: self.sent_at,
             delivered_at: self.delivered_at,
-            error_message: if needs_error { Some(self.error.clone().unwrap_or_else(|| self.status.to_string())) } else { None },
+            error_message: if needs_error {
+                Some(self.error.clone().unwrap_or_else(|| self.status.to_string()))
+            } else {
+                None
+            },
             cost: (!costs.is_empty()).then(|| format_micros(costs.iter().sum())),
             currency: "USD".to_owned(),
             possibly_duplicate: taken.count() > 1,
@@ -186,7 +209,11 @@ impl MessageRecord {
 /// Money in millionths as a decimal with six digits.
 fn format_micros(micros: i64) -> String {
     let sign = if micros < 0 { "-" } else { "" };
-    format!("{sign}{}.{:06}", micros.unsigned_abs() / 1_000_000, micros.unsigned_abs() % 1_000_000)
+    format!(
+        "{sign}{}.{:06}",
+        micros.unsigned_abs() / 1_000_000,
+        micros.unsigned_abs() % 1_000_000
+    )
 }
 
 /// The result of a send: the same over HTTP, in Rust, in Python and on the command line.
@@ -225,13 +252,21 @@ pub struct SendResult {
 impl SendResult {
     /// The provider that took the message.
     pub fn provider(&self) -> Option<ProviderKind> {
-        self.attempts.iter().rev().find(|attempt| attempt.outcome == AttemptOutcome::Accepted).map(|attempt| attempt.provider)
+        self.attempts
+            .iter()
+            .rev()
+            .find(|attempt| attempt.outcome == AttemptOutcome::Accepted)
+            .map(|attempt| attempt.provider)
     }
 }
 
 impl fmt::Debug for SendResult {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "SendResult({} {} {} {:?} {:?})", self.message_id, self.channel, self.status, self.error_message, self.attempts)
+        write!(
+            f,
+            "SendResult({} {} {} {:?} {:?})",
+            self.message_id, self.channel, self.status, self.error_message, self.attempts
+        )
     }
 }
 
@@ -251,7 +286,12 @@ pub struct RecipientResult {
 
 impl From<&RecipientRecord> for RecipientResult {
     fn from(record: &RecipientRecord) -> Self {
-        Self { address: record.address.clone(), kind: record.kind, status: record.status, reason: record.reason.clone() }
+        Self {
+            address: record.address.clone(),
+            kind: record.kind,
+            status: record.status,
+            reason: record.reason.clone(),
+        }
     }
 }
 

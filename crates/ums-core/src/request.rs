@@ -33,9 +33,9 @@ pub const MAX_METADATA_BYTES: usize = 10 * 1024;
 /// Longest time that a message may wait, in seconds (30 days).
 pub const MAX_EXPIRES_IN_SECONDS: u64 = 30 * 24 * 3_600;
 /// How long a one-time code waits unless told otherwise.
-pub const OTP_EXPIRES_IN: Duration = Duration::from_secs(10 * 60);
+pub const OTP_EXPIRES_IN: Duration = Duration::from_mins(10);
 /// How long any other message waits unless told otherwise.
-pub const DEFAULT_EXPIRES_IN: Duration = Duration::from_secs(72 * 3_600);
+pub const DEFAULT_EXPIRES_IN: Duration = Duration::from_hours(72);
 
 /// One thing that is wrong with a request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -216,7 +216,11 @@ pub struct SendEmail {
 impl SendEmail {
     /// Starts an e-mail with what every e-mail has.
     pub fn new(to: impl Into<OneOrMany>, subject: impl Into<String>) -> Self {
-        Self { to: to.into(), subject: subject.into(), ..Self::default() }
+        Self {
+            to: to.into(),
+            subject: subject.into(),
+            ..Self::default()
+        }
     }
 
     /// Sets the HTML part.
@@ -279,7 +283,11 @@ impl SendEmail {
             faults.add("to", "must be exactly one recipient for a one-time code, without cc and bcc");
         }
         check_metadata(&self.metadata, &mut faults);
-        faults.into_result(Parsed { content: Content::Email(email), handling, metadata: self.metadata })
+        faults.into_result(Parsed {
+            content: Content::Email(email),
+            handling,
+            metadata: self.metadata,
+        })
     }
 }
 
@@ -313,7 +321,11 @@ pub struct SendSms {
 impl SendSms {
     /// Starts a text message with what every text message has.
     pub fn new(to: impl Into<String>, message_body: impl Into<String>) -> Self {
-        Self { to: to.into(), message_body: message_body.into(), ..Self::default() }
+        Self {
+            to: to.into(),
+            message_body: message_body.into(),
+            ..Self::default()
+        }
     }
 
     /// Sets the purpose.
@@ -346,7 +358,9 @@ impl SendSms {
         check_unknown(&self.unknown, &mut faults);
         let to = PhoneNumber::parse(&self.to, default_region);
         let from = self.from_number.as_deref().map(|from| sms_sender(from, default_region));
-        let body: String = icu_normalizer::ComposingNormalizer::new_nfc().normalize(&self.message_body).into_owned();
+        let body: String = icu_normalizer::ComposingNormalizer::new_nfc()
+            .normalize(&self.message_body)
+            .into_owned();
         if let Err(fault) = &to {
             faults.add("to", fault);
         }
@@ -365,8 +379,16 @@ impl SendSms {
         check_metadata(&self.metadata, &mut faults);
         match to {
             Ok(to) => {
-                let sms = Sms { to, from: from.and_then(Result::ok), body };
-                faults.into_result(Parsed { content: Content::Sms(sms), handling, metadata: self.metadata })
+                let sms = Sms {
+                    to,
+                    from: from.and_then(Result::ok),
+                    body,
+                };
+                faults.into_result(Parsed {
+                    content: Content::Sms(sms),
+                    handling,
+                    metadata: self.metadata,
+                })
             }
             Err(_) => Err(InvalidRequest { faults: faults.0 }),
         }
@@ -395,12 +417,19 @@ pub struct Parsed {
 struct Faults(Vec<FieldFault>);
 
 impl Faults {
-    fn add(&mut self, field: impl Into<String>, reason: impl ToString) {
-        self.0.push(FieldFault { field: field.into(), reason: reason.to_string() });
+    fn add(&mut self, field: impl Into<String>, reason: impl fmt::Display) {
+        self.0.push(FieldFault {
+            field: field.into(),
+            reason: format!("{reason}"),
+        });
     }
 
     fn into_result<T>(self, value: T) -> Result<T, InvalidRequest> {
-        if self.0.is_empty() { Ok(value) } else { Err(InvalidRequest { faults: self.0 }) }
+        if self.0.is_empty() {
+            Ok(value)
+        } else {
+            Err(InvalidRequest { faults: self.0 })
+        }
     }
 }
 
@@ -420,7 +449,9 @@ fn sender(address: Option<&str>, name: Option<&str>, faults: &mut Faults) -> Opt
     };
     let parsed = Mailbox::parse(address).map_err(|fault| faults.add("from_email", fault)).ok()?;
     let Some(name) = name else { return Some(parsed) };
-    Mailbox::new(Some(name), parsed.address).map_err(|fault| faults.add("from_name", fault)).ok()
+    Mailbox::new(Some(name), parsed.address)
+        .map_err(|fault| faults.add("from_name", fault))
+        .ok()
 }
 
 fn mailboxes(field: &str, list: &OneOrMany, faults: &mut Faults) -> Vec<Mailbox> {
@@ -520,10 +551,16 @@ fn check_email(email: &Email, no_to: bool, faults: &mut Faults) {
         }
     }
     if email.content_bytes() > MAX_EMAIL_BYTES {
-        faults.add("attachments", format!("bodies and attachments together must be at most {MAX_EMAIL_BYTES} bytes"));
+        faults.add(
+            "attachments",
+            format!("bodies and attachments together must be at most {MAX_EMAIL_BYTES} bytes"),
+        );
     }
     let mut seen = std::collections::HashSet::new();
-    if let Some((kind, _)) = email.recipients().find(|(_, mailbox)| !seen.insert(mailbox.address.expose().to_ascii_lowercase())) {
+    if let Some((kind, _)) = email
+        .recipients()
+        .find(|(_, mailbox)| !seen.insert(mailbox.address.expose().to_ascii_lowercase()))
+    {
         faults.add(kind.as_str(), "names a recipient that is already there");
     }
 }
@@ -535,7 +572,9 @@ fn sms_sender(text: &str, region: Option<Region>) -> Result<SmsSender, String> {
         return Ok(SmsSender::ShortCode(text.to_owned()));
     }
     if text.starts_with('+') || digits {
-        return PhoneNumber::parse(text, region).map(SmsSender::Number).map_err(|fault| fault.to_string());
+        return PhoneNumber::parse(text, region)
+            .map(SmsSender::Number)
+            .map_err(|fault| fault.to_string());
     }
     let fine = text.len() <= 11
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b' ' | b'-'))
@@ -548,7 +587,10 @@ fn sms_sender(text: &str, region: Option<Region>) -> Result<SmsSender, String> {
 }
 
 fn handling(request: &HandlingRequest, metadata: &Metadata, channel: Channel, faults: &mut Faults) -> Handling {
-    let from_metadata = metadata.get("purpose").and_then(|value| value.as_str()).and_then(|word| word.parse().ok());
+    let from_metadata = metadata
+        .get("purpose")
+        .and_then(|value| value.as_str())
+        .and_then(|word| word.parse().ok());
     let purpose = request.purpose.or(from_metadata).unwrap_or(Purpose::Transactional);
     if let Some(via) = request.via
         && via.channel() != channel
@@ -560,7 +602,11 @@ fn handling(request: &HandlingRequest, metadata: &Metadata, channel: Channel, fa
     {
         faults.add("expires_in_seconds", format!("must be 1 to {MAX_EXPIRES_IN_SECONDS}"));
     }
-    let default_expiry = if purpose == Purpose::Otp { OTP_EXPIRES_IN } else { DEFAULT_EXPIRES_IN };
+    let default_expiry = if purpose == Purpose::Otp {
+        OTP_EXPIRES_IN
+    } else {
+        DEFAULT_EXPIRES_IN
+    };
     Handling {
         purpose,
         duplicates: request.duplicates.unwrap_or(purpose.default_duplicates()),

@@ -49,9 +49,18 @@ impl Segments {
                 offending.push(character);
             }
         }
-        let (encoding, limits) = if offending.is_empty() { (Encoding::Gsm7, GSM7_LIMITS) } else { (Encoding::Ucs2, UCS2_LIMITS) };
+        let (encoding, limits) = if offending.is_empty() {
+            (Encoding::Gsm7, GSM7_LIMITS)
+        } else {
+            (Encoding::Ucs2, UCS2_LIMITS)
+        };
         let parts = split(text, encoding, limits);
-        Self { encoding, segments: parts.len(), units: parts.iter().sum(), offending }
+        Self {
+            encoding,
+            segments: parts.len(),
+            units: parts.iter().sum(),
+            offending,
+        }
     }
 }
 
@@ -95,7 +104,11 @@ mod tests {
 
     fn check(text: &str, encoding: Encoding, units: usize, segments: usize) {
         let counted = Segments::of(text);
-        assert_eq!((counted.encoding, counted.units, counted.segments), (encoding, units, segments), "{text:?}");
+        assert_eq!(
+            (counted.encoding, counted.units, counted.segments),
+            (encoding, units, segments),
+            "{text:?}"
+        );
     }
 
     #[test]

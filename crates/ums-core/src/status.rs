@@ -50,7 +50,10 @@ impl Status {
         use Status as S;
         match self {
             S::Pending => !matches!(next, S::Pending | S::Delivered | S::Bounced),
-            S::Scheduled => matches!(next, S::Pending | S::Queued | S::Sending | S::Cancelled | S::Expired | S::Suppressed | S::Unsubscribed),
+            S::Scheduled => matches!(
+                next,
+                S::Pending | S::Queued | S::Sending | S::Cancelled | S::Expired | S::Suppressed | S::Unsubscribed
+            ),
             S::Queued => !matches!(next, S::Pending | S::Scheduled),
             S::Sending => !matches!(next, S::Pending | S::Scheduled | S::Cancelled),
             S::Sent => matches!(next, S::Delivered | S::Bounced | S::Failed),

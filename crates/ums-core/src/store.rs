@@ -154,7 +154,11 @@ pub struct MessageFilter {
 
 impl fmt::Debug for MessageFilter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "MessageFilter(status {:?}, channel {:?}, provider {:?})", self.status, self.channel, self.provider)
+        write!(
+            f,
+            "MessageFilter(status {:?}, channel {:?}, provider {:?})",
+            self.status, self.channel, self.provider
+        )
     }
 }
 

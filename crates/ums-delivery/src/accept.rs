@@ -40,7 +40,11 @@ pub(crate) async fn accept<M: Carried>(flow: &Arc<Flow>, chain: &Chain<M>, submi
     }
 
     let mut walk = walk_of::<M>(&message);
-    let slot = if record.status == Status::Pending { chain.pick(&mut walk, flow) } else { None };
+    let slot = if record.status == Status::Pending {
+        chain.pick(&mut walk, flow)
+    } else {
+        None
+    };
     match &slot {
         Some(slot) => begin_attempt(flow, &mut record, slot, now.wall),
         // Whoever delivers it looks again, and records why.
@@ -50,7 +54,15 @@ pub(crate) async fn accept<M: Carried>(flow: &Arc<Flow>, chain: &Chain<M>, submi
 
     match flow.store.accept(to_store(&record, idempotency)).await? {
         Stored::New => {}
-        Stored::Replayed(message_id) => return Ok(Ticket { message_id, tenant, replayed: true, settled: None, flow: flow.clone() }),
+        Stored::Replayed(message_id) => {
+            return Ok(Ticket {
+                message_id,
+                tenant,
+                replayed: true,
+                settled: None,
+                flow: flow.clone(),
+            });
+        }
         Stored::KeyConflict => return Err(SubmitError::KeyConflict),
     }
     tracing::debug!(message = %message.id, channel = %message.content.channel(), purpose = %message.handling.purpose, "accepted");
@@ -60,9 +72,23 @@ pub(crate) async fn accept<M: Carried>(flow: &Arc<Flow>, chain: &Chain<M>, submi
             flow.queued.notify_one();
             None
         }
-        _ => None,
+        Status::Sent
+        | Status::Delivered
+        | Status::Bounced
+        | Status::Failed
+        | Status::Expired
+        | Status::Cancelled
+        | Status::Suppressed
+        | Status::Unsubscribed
+        | Status::Unknown => None,
     };
-    Ok(Ticket { message_id: message.id, tenant, replayed: false, settled, flow: flow.clone() })
+    Ok(Ticket {
+        message_id: message.id,
+        tenant,
+        replayed: false,
+        settled,
+        flow: flow.clone(),
+    })
 }
 
 /// Sends it on a task of its own, so that a caller who goes away cancels nothing.
@@ -93,7 +119,9 @@ pub(crate) fn walk_of<M: Carried>(message: &Message) -> Walk {
 /// Adds the intent to call a provider.
 pub(crate) fn begin_attempt<M>(flow: &Flow, record: &mut MessageRecord, slot: &Slot<M>, now: Timestamp) {
     let id = AttemptId::new(&*flow.clock, &*flow.random);
-    record.attempts.push(AttemptRecord::intent(id, slot.link.kind, slot.link.account.clone(), now));
+    record
+        .attempts
+        .push(AttemptRecord::intent(id, slot.link.kind, slot.link.account.clone(), now));
     record.status = Status::Sending;
     record.due_at = None;
 }
@@ -112,7 +140,10 @@ fn refuse_what_nobody_could_carry<M>(chain: &Chain<M>, submission: &Submission) 
     }
     let via: Option<ProviderKind> = submission.parsed.handling.via;
     if via.is_some_and(|via| chain.links.iter().all(|link| link.kind != via)) {
-        let fault = FieldFault { field: "via".into(), reason: "names a provider that is not configured here; see `ums health`".into() };
+        let fault = FieldFault {
+            field: "via".into(),
+            reason: "names a provider that is not configured here; see `ums health`".into(),
+        };
         return Err(InvalidRequest { faults: vec![fault] }.into());
     }
     Ok(())

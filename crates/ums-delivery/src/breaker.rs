@@ -41,7 +41,10 @@ pub struct Now {
 impl Now {
     /// Reads both clocks.
     pub fn read(clock: &dyn ums_core::Clock) -> Self {
-        Self { mono: clock.monotonic(), wall: clock.now() }
+        Self {
+            mono: clock.monotonic(),
+            wall: clock.now(),
+        }
     }
 }
 
@@ -131,7 +134,13 @@ impl Breaker {
     pub fn admit<B: Borrow<Self>>(breaker: B, now: Now) -> Result<Permit<B>, Refusal> {
         let word = breaker.borrow().word.load(Ordering::Acquire);
         if word & SLOW == 0 {
-            return Ok(Permit { breaker, generation: word >> 1, kind: Kind::Plain, ask_first: false, open: true });
+            return Ok(Permit {
+                breaker,
+                generation: word >> 1,
+                kind: Kind::Plain,
+                ask_first: false,
+                open: true,
+            });
         }
         Self::admit_slowly(breaker, now)
     }
@@ -145,8 +154,20 @@ impl Breaker {
         });
         this.tell(change);
         match decision? {
-            state::Leave::Plain => Ok(Permit { breaker, generation, kind: Kind::Plain, ask_first: false, open: true }),
-            state::Leave::Probe { ask_first } => Ok(Permit { breaker, generation, kind: Kind::Probe, ask_first, open: true }),
+            state::Leave::Plain => Ok(Permit {
+                breaker,
+                generation,
+                kind: Kind::Plain,
+                ask_first: false,
+                open: true,
+            }),
+            state::Leave::Probe { ask_first } => Ok(Permit {
+                breaker,
+                generation,
+                kind: Kind::Probe,
+                ask_first,
+                open: true,
+            }),
         }
     }
 
@@ -155,7 +176,13 @@ impl Breaker {
     pub fn admit_last_resort<B: Borrow<Self>>(breaker: B, now: Now) -> Option<Permit<B>> {
         let this: &Self = breaker.borrow();
         let (leave, generation) = this.locked(|slow| ((slow.admit_last_resort(now), slow.generation), None)).0;
-        leave.then(|| Permit { breaker, generation, kind: Kind::LastResort, ask_first: false, open: true })
+        leave.then(|| Permit {
+            breaker,
+            generation,
+            kind: Kind::LastResort,
+            ask_first: false,
+            open: true,
+        })
     }
 
     /// What the breaker shows of itself.
@@ -246,17 +273,29 @@ impl Breaker {
                 BreakerEffect::NotCounted => None,
                 BreakerEffect::Counted if probing == Kind::LastResort => None,
                 BreakerEffect::Counted if probing == Kind::Probe => slow.open(
-                    Cause::Failures { code: failure.code.clone(), detail: "the probe failed".into() },
+                    Cause::Failures {
+                        code: failure.code.clone(),
+                        detail: "the probe failed".into(),
+                    },
                     None,
                     (&self.settings, jitter),
                     now,
                 ),
                 BreakerEffect::Counted => trip.and_then(|cause| slow.open(cause, None, (&self.settings, jitter), now)),
-                BreakerEffect::OpensMisconfigured => {
-                    slow.open(Cause::Misconfigured { code: failure.code.clone(), detail: failure.detail.clone() }, None, (&self.settings, jitter), now)
-                }
+                BreakerEffect::OpensMisconfigured => slow.open(
+                    Cause::Misconfigured {
+                        code: failure.code.clone(),
+                        detail: failure.detail.clone(),
+                    },
+                    None,
+                    (&self.settings, jitter),
+                    now,
+                ),
                 BreakerEffect::OpensExhausted => slow.open(
-                    Cause::Exhausted { code: failure.code.clone(), detail: failure.detail.clone() },
+                    Cause::Exhausted {
+                        code: failure.code.clone(),
+                        detail: failure.detail.clone(),
+                    },
                     failure.retry_after,
                     (&self.settings, jitter),
                     now,
@@ -276,13 +315,18 @@ impl Breaker {
         let code = failure.code.clone();
         let consecutive = self.consecutive.load(Ordering::Relaxed);
         if consecutive >= self.settings.failures {
-            return Some(Cause::Failures { code, detail: format!("{consecutive} failures in a row") });
+            return Some(Cause::Failures {
+                code,
+                detail: format!("{consecutive} failures in a row"),
+            });
         }
         let percent = u64::from(self.settings.rate_percent?);
         let totals = self.window.totals(now.mono);
         let enough = totals.calls >= u64::from(self.settings.min_calls);
-        (enough && totals.failures * 100 >= percent * totals.calls)
-            .then(|| Cause::Failures { code, detail: format!("{} of the last {} calls failed", totals.failures, totals.calls) })
+        (enough && totals.failures * 100 >= percent * totals.calls).then(|| Cause::Failures {
+            code,
+            detail: format!("{} of the last {} calls failed", totals.failures, totals.calls),
+        })
     }
 
     /// Runs a change of the slow state, and brings the word in line with it before the lock is given back.
@@ -291,7 +335,10 @@ impl Breaker {
         let before = slow.generation;
         let (value, change) = change(&mut slow);
         if slow.generation != before {
-            self.consecutive.store(slow.consecutive_after_change(self.consecutive.load(Ordering::Relaxed)), Ordering::Relaxed);
+            self.consecutive.store(
+                slow.consecutive_after_change(self.consecutive.load(Ordering::Relaxed)),
+                Ordering::Relaxed,
+            );
         }
         let word = slow.generation << 1 | u64::from(slow.decides());
         if word != self.word.load(Ordering::Relaxed) {
@@ -366,5 +413,6 @@ impl<B: Borrow<Breaker>> Drop for Permit<B> {
     }
 }
 
-#[cfg(all(test, not(feature = "model-check")))]
+#[cfg(test)]
+#[cfg(not(feature = "model-check"))]
 mod tests;

@@ -44,7 +44,11 @@ impl Carried for Email {
     }
 
     fn for_the_rest(&self, recipients: &[RecipientRecord]) -> Self {
-        self.only(|address| recipients.iter().any(|recipient| recipient.address == address.expose() && is_open(recipient.status)))
+        self.only(|address| {
+            recipients
+                .iter()
+                .any(|recipient| recipient.address == address.expose() && is_open(recipient.status))
+        })
     }
 }
 

@@ -107,14 +107,32 @@ pub(crate) struct Walk {
 
 impl Walk {
     pub(crate) fn new(purpose: Purpose, via: Option<ProviderKind>, recipients: u32) -> Self {
-        Self { purpose, via, recipients, tried: 0, asks: Vec::new(), soonest: None, paced: false, skips: Vec::new() }
+        Self {
+            purpose,
+            via,
+            recipients,
+            tried: 0,
+            asks: Vec::new(),
+            soonest: None,
+            paced: false,
+            skips: Vec::new(),
+        }
     }
 
     fn skip<M>(&mut self, link: &Link<M>, now: Now, reason: &str, detail: String, wait: Duration) {
         self.soonest = Some(self.soonest.map_or(wait, |soonest| soonest.min(wait)));
-        let known = self.skips.iter().any(|skip| skip.provider == link.kind && skip.account == link.account && skip.reason == reason);
+        let known = self
+            .skips
+            .iter()
+            .any(|skip| skip.provider == link.kind && skip.account == link.account && skip.reason == reason);
         if !known {
-            self.skips.push(Skip { provider: link.kind, account: link.account.clone(), at: now.wall, reason: reason.to_owned(), detail });
+            self.skips.push(Skip {
+                provider: link.kind,
+                account: link.account.clone(),
+                at: now.wall,
+                reason: reason.to_owned(),
+                detail,
+            });
         }
     }
 }
@@ -149,7 +167,10 @@ impl<M: 'static> Chain<M> {
                 continue;
             }
             walk.tried |= bit;
-            return Some(Slot { link: link.clone(), permit });
+            return Some(Slot {
+                link: link.clone(),
+                permit,
+            });
         }
         None
     }
@@ -170,20 +191,33 @@ impl<M: 'static> Chain<M> {
                 return Some(slot);
             }
         }
-        if walk.tried == 0 && !walk.paced { self.last_resort(walk, flow) } else { None }
+        if walk.tried == 0 && !walk.paced {
+            self.last_resort(walk, flow)
+        } else {
+            None
+        }
     }
 
     /// All are open: the one that reopens first is tried through its single permit.
     fn last_resort(&self, walk: &mut Walk, flow: &Flow) -> Option<Slot<M>> {
         let now = Now::read(&*flow.clock);
-        let mut places: Vec<_> =
-            self.links.iter().enumerate().filter(|(_, link)| walk.via.is_none_or(|via| via == link.kind)).collect();
+        let mut places: Vec<_> = self
+            .links
+            .iter()
+            .enumerate()
+            .filter(|(_, link)| walk.via.is_none_or(|via| via == link.kind))
+            .collect();
         places.sort_by_key(|(_, link)| link.breaker.snapshot(now).reopens_at);
         for (place, link) in places {
-            let Some(permit) = Breaker::admit_last_resort(link.breaker.clone(), now) else { continue };
+            let Some(permit) = Breaker::admit_last_resort(link.breaker.clone(), now) else {
+                continue;
+            };
             if link.pacer.reserve(walk.recipients, now.mono).is_ok() {
                 walk.tried |= 1 << (place % 64);
-                return Some(Slot { link: link.clone(), permit });
+                return Some(Slot {
+                    link: link.clone(),
+                    permit,
+                });
             }
         }
         None

@@ -9,8 +9,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use ums_core::{
-    Accepted, AttemptOutcome, Call, Channel, Duplicates, Failure, FailureClass, MessageRecord, NextProvider, OnExhausted, RetryLater, Status,
-    Timestamp,
+    Accepted, AttemptOutcome, Call, Channel, Duplicates, Failure, FailureClass, MessageRecord, NextProvider, OnExhausted, RetryLater,
+    Status, Timestamp,
 };
 
 use crate::accept::begin_attempt;
@@ -37,7 +37,11 @@ pub(crate) struct Work<M> {
 impl<M> Work<M> {
     /// Takes a message in hand. With a slot its intent is committed already.
     pub(crate) fn new(record: MessageRecord, walk: Walk, slot: Option<Slot<M>>) -> Self {
-        Self { journal: Journal::new(record), walk, slot }
+        Self {
+            journal: Journal::new(record),
+            walk,
+            slot,
+        }
     }
 }
 
@@ -53,12 +57,18 @@ enum Next {
 
 /// Delivers a message: find a provider, call it, note what it said, decide what follows, commit.
 pub(crate) async fn deliver<M: Carried>(flow: &Flow, work: Work<M>) -> MessageRecord {
-    let Work { mut journal, mut walk, mut slot } = work;
+    let Work {
+        mut journal,
+        mut walk,
+        mut slot,
+    } = work;
     if slot.is_none() {
         slot = first_slot::<M>(flow, &mut journal, &mut walk).await;
     }
     while let Some(current) = slot.take() {
-        let Some(content) = M::of(&journal.record.message.content) else { break };
+        let Some(content) = M::of(&journal.record.message.content) else {
+            break;
+        };
         let partly_done = journal.record.recipients.iter().any(|recipient| recipient.status.is_final());
         let rest = partly_done.then(|| content.for_the_rest(&journal.record.recipients));
         let content = rest.as_ref().unwrap_or(content);
@@ -81,7 +91,11 @@ pub(crate) async fn deliver<M: Carried>(flow: &Flow, work: Work<M>) -> MessageRe
 
 /// Finds the first provider of a message that has no intent yet, and commits the intent.
 async fn first_slot<M: Carried>(flow: &Flow, journal: &mut Journal, walk: &mut Walk) -> Option<Slot<M>> {
-    let slot = if must_not_be_sent(flow, journal) { None } else { next_slot(flow, journal, walk).await };
+    let slot = if must_not_be_sent(flow, journal) {
+        None
+    } else {
+        next_slot(flow, journal, walk).await
+    };
     match journal.commit(flow).await {
         Ok(()) => slot,
         Err(error) => {
@@ -114,11 +128,15 @@ fn must_not_be_sent(flow: &Flow, journal: &mut Journal) -> bool {
 /// The next provider with its intent in the journal; without one the message is held or ends.
 async fn next_slot<M: Carried>(flow: &Flow, journal: &mut Journal, walk: &mut Walk) -> Option<Slot<M>> {
     let now = flow.clock.now();
-    let slot = if journal.record.message.expires_at > now { M::chain(flow).next(walk, flow).await } else { None };
+    let slot = if journal.record.message.expires_at > now {
+        M::chain(flow).next(walk, flow).await
+    } else {
+        None
+    };
     journal.record.skips.append(&mut walk.skips);
     match &slot {
         Some(slot) => begin_attempt(flow, &mut journal.record, slot, flow.clock.now()),
-        None => exhausted(flow, journal, walk),
+        None => exhausted(flow, journal, walk, M::chain(flow).links.len()),
     }
     slot
 }
@@ -127,7 +145,10 @@ async fn next_slot<M: Carried>(flow: &Flow, journal: &mut Journal, walk: &mut Wa
 async fn call<M: Carried>(flow: &Flow, record: &MessageRecord, content: &M, slot: Slot<M>) -> Ended {
     let began = Now::read(&*flow.clock);
     let Slot { link, permit } = slot;
-    let attempt_id = record.attempts.last().map(|attempt| attempt.id).unwrap_or_else(|| ums_core::AttemptId::new(&*flow.clock, &*flow.random));
+    let attempt_id = record
+        .attempts
+        .last()
+        .map_or_else(|| ums_core::AttemptId::new(&*flow.clock, &*flow.random), |attempt| attempt.id);
     let call = Call {
         message_id: record.message.id,
         attempt_id,
@@ -137,7 +158,11 @@ async fn call<M: Carried>(flow: &Flow, record: &MessageRecord, content: &M, slot
     let send = Caught(link.provider.send(content, &call));
     let result = match tokio::time::timeout(call.time_left, send).await {
         Ok(result) => result.and_then(must_have_an_id),
-        Err(_) => Err(Failure::transport(FailureClass::Unknown, "deadline", "the message's time ran out during the call")),
+        Err(_) => Err(Failure::transport(
+            FailureClass::Unknown,
+            "deadline",
+            "the message's time ran out during the call",
+        )),
     };
     let now = Now::read(&*flow.clock);
     match &result {
@@ -149,15 +174,23 @@ async fn call<M: Carried>(flow: &Flow, record: &MessageRecord, content: &M, slot
             }
         }
     }
-    let ended = Ended { result, took: now.mono.since(began.mono), at: now.wall };
-    tell_attempt(flow, record, &link.kind, &ended);
+    let ended = Ended {
+        result,
+        took: now.mono.since(began.mono),
+        at: now.wall,
+    };
+    tell_attempt(flow, record, link.kind, &ended);
     ended
 }
 
 /// An acceptance without an id cannot be followed up: it may be one.
 fn must_have_an_id(accepted: Accepted) -> Result<Accepted, Failure> {
     if accepted.provider_message_id.is_empty() {
-        return Err(Failure::provider(FailureClass::Unknown, "no_message_id", "accepted without a message id"));
+        return Err(Failure::provider(
+            FailureClass::Unknown,
+            "no_message_id",
+            "accepted without a message id",
+        ));
     }
     Ok(accepted)
 }
@@ -227,7 +260,7 @@ fn wait_for_feedback(flow: &Flow, journal: &mut Journal) {
 }
 
 /// No provider is left in this round: the message is held, or ends.
-fn exhausted(flow: &Flow, journal: &mut Journal, walk: &Walk) {
+fn exhausted(flow: &Flow, journal: &mut Journal, walk: &Walk, providers: usize) {
     let now = flow.clock.now();
     let why = story(&journal.record);
     let expired = journal.record.message.expires_at <= now;
@@ -244,7 +277,7 @@ fn exhausted(flow: &Flow, journal: &mut Journal, walk: &Walk) {
         let (status, error) = end_without_acceptance(&journal.record, end, &why);
         journal.stand(status, Some(error), None);
     } else {
-        let due_at = hold_until(flow, &journal.record, walk, now);
+        let due_at = hold_until(flow, &journal.record, (walk, providers), now);
         journal.stand(Status::Queued, Some(why), Some(due_at));
         flow.queued.notify_one();
     }
@@ -252,17 +285,23 @@ fn exhausted(flow: &Flow, journal: &mut Journal, walk: &Walk) {
 
 /// Every provider said that it cannot carry the message, and none was passed over.
 fn nobody_can_carry_it(record: &MessageRecord, walk: &Walk) -> bool {
-    let all_unsupported = record.attempts.iter().all(|attempt| attempt.class == Some(FailureClass::Unsupported));
+    let all_unsupported = record
+        .attempts
+        .iter()
+        .all(|attempt| attempt.class == Some(FailureClass::Unsupported));
     walk.soonest.is_none() && !record.attempts.is_empty() && all_unsupported
 }
 
 /// When a held message is looked at again: when the first provider that was passed over reopens,
 /// or by the schedule after providers were tried; never after its expiry.
-fn hold_until(flow: &Flow, record: &MessageRecord, walk: &Walk, now: Timestamp) -> Timestamp {
+fn hold_until(flow: &Flow, record: &MessageRecord, (walk, providers): (&Walk, usize), now: Timestamp) -> Timestamp {
+    let round = (record.attempts.len() / providers.max(1)).saturating_sub(1);
     let last_class = record.attempts.last().and_then(|attempt| attempt.class);
     let by_schedule = last_class.map(|class| match class.consequence().retry_later {
         RetryLater::Slowly => flow.rules.retry.slowest(),
-        _ => flow.rules.retry.wait(record.attempts.len().saturating_sub(1), &*flow.random),
+        RetryLater::Yes | RetryLater::AtReset | RetryLater::AfterDelay | RetryLater::AfterFeedback | RetryLater::No => {
+            flow.rules.retry.wait(round, &*flow.random)
+        }
     });
     let wait = match (walk.soonest, by_schedule) {
         (Some(soonest), Some(schedule)) => soonest.min(schedule),
@@ -273,23 +312,38 @@ fn hold_until(flow: &Flow, record: &MessageRecord, walk: &Walk, now: Timestamp) 
 }
 
 fn policy(flow: &Flow, record: &MessageRecord) -> OnExhausted {
-    let by_route = if record.message.handling.via.is_some() { OnExhausted::Fail } else { flow.on_exhausted() };
+    let by_route = if record.message.handling.via.is_some() {
+        OnExhausted::Fail
+    } else {
+        flow.on_exhausted()
+    };
     record.message.handling.on_exhausted.unwrap_or(by_route)
 }
 
 /// Each provider and why it did not take the message, in one line.
 fn story(record: &MessageRecord) -> String {
-    let tried = record.attempts.iter().filter(|attempt| attempt.outcome != AttemptOutcome::Accepted).map(|attempt| {
-        let class = attempt.class.map_or("?", FailureClass::as_str);
-        let code = attempt.code.as_deref().unwrap_or("?");
-        format!("{}: {class} ({code})", attempt.provider)
-    });
-    let skipped = record.skips.iter().map(|skip| format!("{}: not tried, {} ({})", skip.provider, skip.reason, skip.detail));
+    let tried = record
+        .attempts
+        .iter()
+        .filter(|attempt| attempt.outcome != AttemptOutcome::Accepted)
+        .map(|attempt| {
+            let class = attempt.class.map_or("?", FailureClass::as_str);
+            let code = attempt.code.as_deref().unwrap_or("?");
+            format!("{}: {class} ({code})", attempt.provider)
+        });
+    let skipped = record
+        .skips
+        .iter()
+        .map(|skip| format!("{}: not tried, {} ({})", skip.provider, skip.reason, skip.detail));
     let lines: Vec<String> = tried.chain(skipped).collect();
-    if lines.is_empty() { "no provider was free".to_owned() } else { format!("no provider took it: {}", lines.join("; ")) }
+    if lines.is_empty() {
+        "no provider was free".to_owned()
+    } else {
+        format!("no provider took it: {}", lines.join("; "))
+    }
 }
 
-fn tell_attempt(flow: &Flow, record: &MessageRecord, provider: &ums_core::ProviderKind, ended: &Ended) {
+fn tell_attempt(flow: &Flow, record: &MessageRecord, provider: ums_core::ProviderKind, ended: &Ended) {
     let message = record.message.id;
     let duration_ms = ums_core::millis(ended.took);
     let (outcome, class) = match &ended.result {
@@ -304,19 +358,40 @@ fn tell_attempt(flow: &Flow, record: &MessageRecord, provider: &ums_core::Provid
             } else {
                 tracing::warn!(%message, %provider, duration_ms, %class, %code, %detail, "attempt failed");
             }
-            (if class.may_have_been_accepted() { AttemptOutcome::Unknown } else { AttemptOutcome::Failed }, Some(class))
+            (
+                if class.may_have_been_accepted() {
+                    AttemptOutcome::Unknown
+                } else {
+                    AttemptOutcome::Failed
+                },
+                Some(class),
+            )
         }
     };
-    flow.observer.attempt(&AttemptEvent { provider: *provider, outcome, class, duration: ended.took });
+    flow.observer.attempt(&AttemptEvent {
+        provider,
+        outcome,
+        class,
+        duration: ended.took,
+    });
 }
 
 fn tell_result(flow: &Flow, record: &MessageRecord) {
     let costs = record.attempts.iter().filter_map(|attempt| attempt.cost_micros);
     let cost_micros = costs.reduce(i64::saturating_add);
-    let taken = record.attempts.iter().filter(|attempt| matches!(attempt.outcome, AttemptOutcome::Accepted | AttemptOutcome::Unknown)).count();
+    let taken = record
+        .attempts
+        .iter()
+        .filter(|attempt| matches!(attempt.outcome, AttemptOutcome::Accepted | AttemptOutcome::Unknown))
+        .count();
     let (message, status, channel) = (record.message.id, record.status, record.message.content.channel());
     tracing::info!(%message, %channel, %status, attempts = record.attempts.len(), cost_micros, "settled");
-    flow.observer.settled(&SettledEvent { channel, status, possibly_duplicate: taken > 1, cost_micros });
+    flow.observer.settled(&SettledEvent {
+        channel,
+        status,
+        possibly_duplicate: taken > 1,
+        cost_micros,
+    });
 }
 
 /// A call whose panic is an unknown outcome: one broken adapter must not stop the service.
@@ -328,6 +403,12 @@ impl<F: Future<Output = Result<Accepted, Failure>> + Unpin> Future for Caught<F>
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let call = &mut self.0;
         let polled = std::panic::catch_unwind(AssertUnwindSafe(|| Pin::new(call).poll(context)));
-        polled.unwrap_or_else(|_| Poll::Ready(Err(Failure::local(FailureClass::Unknown, "panic", "the provider's adapter panicked"))))
+        polled.unwrap_or_else(|_| {
+            Poll::Ready(Err(Failure::local(
+                FailureClass::Unknown,
+                "panic",
+                "the provider's adapter panicked",
+            )))
+        })
     }
 }

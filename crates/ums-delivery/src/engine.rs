@@ -26,7 +26,11 @@ pub struct Submission {
 
 impl From<Parsed> for Submission {
     fn from(parsed: Parsed) -> Self {
-        Self { tenant: TenantId::default(), parsed, idempotency: None }
+        Self {
+            tenant: TenantId::default(),
+            parsed,
+            idempotency: None,
+        }
     }
 }
 

@@ -100,7 +100,7 @@ impl Messaging {
     /// # Errors
     /// The store, when it cannot be read.
     pub async fn start(parts: Parts) -> Result<Self, StoreError> {
-        let (changed, changes) = mpsc::unbounded_channel();
+        let (changed, told) = mpsc::unbounded_channel();
         let link_up = |observer: &Arc<dyn Observer>, kind: ProviderKind| listener(observer.clone(), kind, changed.clone());
         let email = parts.email.into_iter().map(|link| {
             let listener = link_up(&parts.observer, link.provider.kind());
@@ -127,7 +127,7 @@ impl Messaging {
             queued: Notify::new(),
         });
         flow.take_up().await?;
-        flow.tasks.spawn(keep_breakers(flow.clone(), changes));
+        flow.tasks.spawn(keep_breakers(flow.clone(), told));
         flow.tasks.spawn(crate::worker::run(flow.clone()));
         Ok(Self { flow })
     }
@@ -136,7 +136,12 @@ impl Messaging {
 /// Tells whoever counts, logs, and has the breaker's state kept.
 fn listener(observer: Arc<dyn Observer>, provider: ProviderKind, changed: mpsc::UnboundedSender<ProviderKind>) -> Listener {
     Arc::new(move |change: &Change| {
-        observer.breaker(&BreakerEvent { provider, from: change.from, to: change.to, reason: &change.reason });
+        observer.breaker(&BreakerEvent {
+            provider,
+            from: change.from,
+            to: change.to,
+            reason: &change.reason,
+        });
         let (from, to, reason) = (change.from.as_str(), change.to.as_str(), change.reason.as_str());
         match change.to {
             BreakerStateWord::Open => tracing::warn!(%provider, from, to, reason, "breaker opened"),
@@ -168,17 +173,29 @@ impl Flow {
         let now = Now::read(&*self.clock);
         let recovered = self.store.recover(now.wall).await?;
         if recovered.requeued + recovered.unknown > 0 {
-            tracing::info!(requeued = recovered.requeued, unknown = recovered.unknown, "took up messages of an earlier process");
+            tracing::info!(
+                requeued = recovered.requeued,
+                unknown = recovered.unknown,
+                "took up messages of an earlier process"
+            );
         }
         for kept in self.store.breakers().await? {
             if let Some(breaker) = self.breaker(kept.provider) {
                 breaker.restore(&kept.state, now);
             }
         }
-        let since = now.wall - Duration::from_secs(24 * 3_600);
+        let since = now.wall - Duration::from_hours(24);
         let day_limited = |kind, account: &ums_core::AccountId, limited: bool| limited.then(|| (kind, account.clone()));
-        let email = self.email.links.iter().filter_map(|link| day_limited(link.kind, &link.account, link.pacer.has_day_limit()));
-        let sms = self.sms.links.iter().filter_map(|link| day_limited(link.kind, &link.account, link.pacer.has_day_limit()));
+        let email = self
+            .email
+            .links
+            .iter()
+            .filter_map(|link| day_limited(link.kind, &link.account, link.pacer.has_day_limit()));
+        let sms = self
+            .sms
+            .links
+            .iter()
+            .filter_map(|link| day_limited(link.kind, &link.account, link.pacer.has_day_limit()));
         for (kind, account) in email.chain(sms).collect::<Vec<_>>() {
             let sent = self.store.recipients_sent_since(kind, &account, since).await?;
             self.restore_day(kind, u32::try_from(sent).unwrap_or(u32::MAX), now);
@@ -203,12 +220,21 @@ impl Flow {
     fn breaker_record(&self, provider: ProviderKind) -> Option<BreakerRecord> {
         let now = Now::read(&*self.clock);
         let state = self.breaker(provider)?.to_json(now);
-        Some(BreakerRecord { provider, account: ums_core::AccountId::default(), state, changed_at: now.wall })
+        Some(BreakerRecord {
+            provider,
+            account: ums_core::AccountId::default(),
+            state,
+            changed_at: now.wall,
+        })
     }
 
     /// What follows when no provider took a message that does not say so itself.
     pub(crate) fn on_exhausted(&self) -> OnExhausted {
-        let by_store = if self.store.is_durable() { OnExhausted::Hold } else { OnExhausted::Fail };
+        let by_store = if self.store.is_durable() {
+            OnExhausted::Hold
+        } else {
+            OnExhausted::Fail
+        };
         self.rules.on_exhausted.unwrap_or(by_store)
     }
 
@@ -216,7 +242,10 @@ impl Flow {
         self.closing.cancel();
         self.tasks.close();
         if tokio::time::timeout(wait, self.tasks.wait()).await.is_err() {
-            tracing::warn!(unfinished = self.tasks.len(), "stopped before every message had its outcome; they are taken up at the next start");
+            tracing::warn!(
+                unfinished = self.tasks.len(),
+                "stopped before every message had its outcome; they are taken up at the next start"
+            );
         }
         self.store.close(wait).await;
     }

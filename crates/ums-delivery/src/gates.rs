@@ -43,7 +43,11 @@ fn only_allowed_recipients_in_development(flow: &Flow, content: &Content) -> Opt
         let domain = address.rsplit_once('@').map(|(_, domain)| domain);
         flow.rules.allow_recipients.iter().any(|allowed| {
             allowed.eq_ignore_ascii_case(address)
-                || domain.is_some_and(|domain| allowed.strip_prefix('@').is_some_and(|allowed| allowed.eq_ignore_ascii_case(domain)))
+                || domain.is_some_and(|domain| {
+                    allowed
+                        .strip_prefix('@')
+                        .is_some_and(|allowed| allowed.eq_ignore_ascii_case(domain))
+                })
         })
     };
     let fine = all_local || content.recipients().iter().all(|(_, address)| allowed(address));

@@ -40,14 +40,13 @@ fn providers<M: 'static>(chain: &Chain<M>, now: Now) -> Vec<ProviderHealth> {
 
 fn status(seen: &Snapshot) -> HealthStatus {
     match (seen.state, &seen.cause) {
-        (BreakerStateWord::Closed, Some(_)) => HealthStatus::Degraded,
         (BreakerStateWord::Closed, None) if seen.failure_count > 0 => HealthStatus::Degraded,
         (BreakerStateWord::Closed, None) if seen.last_success_at.is_some() => HealthStatus::Healthy,
         (BreakerStateWord::Closed, None) => HealthStatus::Unknown,
         (BreakerStateWord::Open, Some(Cause::Misconfigured { .. })) => HealthStatus::Misconfigured,
         (BreakerStateWord::Open, Some(Cause::Exhausted { .. })) => HealthStatus::Exhausted,
         (BreakerStateWord::Open, _) => HealthStatus::Down,
-        (BreakerStateWord::HalfOpen, _) => HealthStatus::Degraded,
+        (BreakerStateWord::HalfOpen, _) | (BreakerStateWord::Closed, Some(_)) => HealthStatus::Degraded,
     }
 }
 

@@ -36,7 +36,11 @@ impl Journal {
     /// Goes on from what the store has.
     pub(crate) fn new(record: MessageRecord) -> Self {
         Self {
-            kept_attempts: record.attempts.iter().filter(|attempt| attempt.outcome != AttemptOutcome::Calling).count(),
+            kept_attempts: record
+                .attempts
+                .iter()
+                .filter(|attempt| attempt.outcome != AttemptOutcome::Calling)
+                .count(),
             kept_skips: record.skips.len(),
             recipients_changed: false,
             record,
@@ -45,7 +49,10 @@ impl Journal {
 
     /// A message that a gate ended after it had been stored.
     pub(crate) fn stopped(record: MessageRecord) -> Self {
-        Self { recipients_changed: true, ..Self::new(record) }
+        Self {
+            recipients_changed: true,
+            ..Self::new(record)
+        }
     }
 
     /// Commits, and only logs when that fails: the message is taken up again at the next start.
@@ -124,7 +131,12 @@ impl Journal {
                 Err(error) => return Err(error),
             }
         }
-        self.kept_attempts = self.record.attempts.iter().filter(|attempt| attempt.outcome != AttemptOutcome::Calling).count();
+        self.kept_attempts = self
+            .record
+            .attempts
+            .iter()
+            .filter(|attempt| attempt.outcome != AttemptOutcome::Calling)
+            .count();
         self.kept_skips = self.record.skips.len();
         self.recipients_changed = false;
         Ok(())

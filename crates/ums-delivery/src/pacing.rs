@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use ums_core::Monotonic;
 
-const DAY: Duration = Duration::from_secs(24 * 3_600);
-const DAY_BUCKET: Duration = Duration::from_secs(1_800);
+const DAY: Duration = Duration::from_hours(24);
+const DAY_BUCKET: Duration = Duration::from_mins(30);
 /// Buckets of a rolling day, and one for the bucket that is being filled.
 const DAY_BUCKETS: usize = 49;
 
@@ -59,7 +59,10 @@ impl Pacer {
             interval_micros,
             burst_micros: 1_000_000_u64.saturating_sub(interval_micros),
             arrival_micros: AtomicU64::new(0),
-            day: Mutex::new(Day { counts: [0; DAY_BUCKETS], newest: 0 }),
+            day: Mutex::new(Day {
+                counts: [0; DAY_BUCKETS],
+                newest: 0,
+            }),
         }
     }
 
@@ -114,10 +117,16 @@ impl Pacer {
             let full_bucket = ahead == 0;
             if !full_bucket && ahead.saturating_add(cost) > self.burst_micros.saturating_add(self.interval_micros) {
                 let wait = (ahead + cost).saturating_sub(self.burst_micros + self.interval_micros).min(ahead);
-                return Err(OverPace { reason: "paced", wait: Duration::from_micros(wait.max(1)) });
+                return Err(OverPace {
+                    reason: "paced",
+                    wait: Duration::from_micros(wait.max(1)),
+                });
             }
             let next = arrival.max(now_micros).saturating_add(cost);
-            match self.arrival_micros.compare_exchange_weak(arrival, next, Ordering::Relaxed, Ordering::Relaxed) {
+            match self
+                .arrival_micros
+                .compare_exchange_weak(arrival, next, Ordering::Relaxed, Ordering::Relaxed)
+            {
                 Ok(_) => return Ok(()),
                 Err(changed) => arrival = changed,
             }
@@ -130,7 +139,10 @@ impl Pacer {
         day.advance(now);
         let used: u32 = day.counts.iter().sum();
         if used.saturating_add(recipients) > limit.get() {
-            return Err(OverPace { reason: "day_limit", wait: day.until_room(used.saturating_add(recipients) - limit.get(), now) });
+            return Err(OverPace {
+                reason: "day_limit",
+                wait: day.until_room(used.saturating_add(recipients) - limit.get(), now),
+            });
         }
         let newest = day.index(day.newest);
         if let Some(count) = day.counts.get_mut(newest) {
@@ -188,7 +200,10 @@ mod tests {
     use proptest::prelude::*;
 
     fn pacer(per_second: u32, per_day: u32) -> Pacer {
-        Pacer::new(PaceSettings { per_second: NonZeroU32::new(per_second), per_day: NonZeroU32::new(per_day) })
+        Pacer::new(PaceSettings {
+            per_second: NonZeroU32::new(per_second),
+            per_day: NonZeroU32::new(per_day),
+        })
     }
 
     fn at(millis: u64) -> Monotonic {
@@ -230,7 +245,11 @@ mod tests {
         pacer.reserve(100, at(6 * 3_600_000)).unwrap();
         let over = pacer.reserve(1, at(7 * 3_600_000)).unwrap_err();
         assert_eq!(over.reason, "day_limit");
-        assert!(over.wait >= Duration::from_secs(17 * 3_600) && over.wait <= Duration::from_secs(17 * 3_600 + 1_800), "{:?}", over.wait);
+        assert!(
+            over.wait >= Duration::from_hours(17) && over.wait <= Duration::from_mins(1050),
+            "{:?}",
+            over.wait
+        );
         assert!(pacer.reserve(1, at(23 * 3_600_000)).is_err());
         pacer.reserve(400, at(25 * 3_600_000)).unwrap();
         assert!(pacer.reserve(1, at(25 * 3_600_000)).is_err());

@@ -22,7 +22,8 @@ impl TestClock {
 
     /// Moves both clocks on.
     pub fn advance(&self, by: Duration) {
-        self.elapsed_micros.fetch_add(u64::try_from(by.as_micros()).unwrap_or(u64::MAX), Ordering::SeqCst);
+        self.elapsed_micros
+            .fetch_add(u64::try_from(by.as_micros()).unwrap_or(u64::MAX), Ordering::SeqCst);
     }
 
     fn elapsed(&self) -> Duration {

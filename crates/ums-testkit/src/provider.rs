@@ -28,6 +28,7 @@ pub enum Reply {
 pub struct FakeProvider<M> {
     kind: ProviderKind,
     local: bool,
+    askable: Mutex<bool>,
     standing: Mutex<Reply>,
     queued: Mutex<VecDeque<Reply>>,
     probe: Mutex<Probe>,
@@ -50,6 +51,7 @@ impl<M: Clone> FakeProvider<M> {
         Self {
             kind,
             local: true,
+            askable: Mutex::new(false),
             standing: Mutex::new(Reply::Accept),
             queued: Mutex::default(),
             probe: Mutex::new(Probe::NoAnswer),
@@ -78,6 +80,11 @@ impl<M: Clone> FakeProvider<M> {
     /// Answers so once, before the standing answer.
     pub fn answer_once(&self, reply: Reply) {
         locked(&self.queued).push_back(reply);
+    }
+
+    /// Whether it can be asked without sending.
+    pub fn can_be_asked(&self, can: bool) {
+        *locked(&self.askable) = can;
     }
 
     /// Answers so when asked without sending.
@@ -144,6 +151,10 @@ impl<M: Clone + Send + Sync> Provider<M> for FakeProvider<M> {
 
     fn is_local(&self) -> bool {
         self.local
+    }
+
+    fn can_be_asked(&self) -> bool {
+        *locked(&self.askable)
     }
 
     #[expect(clippy::panic, reason = "a scripted panic is what the test asks for")]

@@ -4,7 +4,7 @@ use std::sync::Mutex;
 
 use ums_core::Random;
 
-/// Random bytes from a seed (SplitMix64); the same seed gives the same bytes.
+/// Random bytes from a seed (`SplitMix64`); the same seed gives the same bytes.
 #[derive(Debug)]
 pub struct SeededRandom(Mutex<u64>);
 

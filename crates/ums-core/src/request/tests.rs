@@ -1,7 +1,13 @@
 use super::*;
 
 fn faults_of(email: SendEmail) -> Vec<String> {
-    email.parse().expect_err("refused").faults.into_iter().map(|fault| fault.field).collect()
+    email
+        .parse()
+        .expect_err("refused")
+        .faults
+        .into_iter()
+        .map(|fault| fault.field)
+        .collect()
 }
 
 fn email() -> SendEmail {
@@ -72,38 +78,72 @@ fn json_of_the_contract_is_read() {
     )
     .unwrap();
     let parsed = request.parse().unwrap();
-    let Content::Email(email) = &parsed.content else { panic!("an e-mail") };
+    let Content::Email(email) = &parsed.content else {
+        panic!("an e-mail")
+    };
     assert_eq!(&*email.attachments[0].content, b"abc");
     assert_eq!(parsed.handling.send_at.unwrap().to_string(), "2026-11-22T10:00:00Z");
-    assert_eq!(parsed.handling.expires_in, Duration::from_secs(60));
+    assert_eq!(parsed.handling.expires_in, Duration::from_mins(1));
     assert_eq!(parsed.handling.duplicates, Duplicates::Never);
 }
 
 #[test]
 fn purpose_may_come_from_metadata_but_the_field_wins() {
     let parsed = email().metadata("purpose", "bulk").parse().unwrap();
-    assert_eq!((parsed.handling.purpose, parsed.handling.duplicates), (Purpose::Bulk, Duplicates::Never));
+    assert_eq!(
+        (parsed.handling.purpose, parsed.handling.duplicates),
+        (Purpose::Bulk, Duplicates::Never)
+    );
     let parsed = email().metadata("purpose", "login").purpose(Purpose::Otp).parse().unwrap();
-    assert_eq!((parsed.handling.purpose, parsed.handling.expires_in), (Purpose::Otp, OTP_EXPIRES_IN));
+    assert_eq!(
+        (parsed.handling.purpose, parsed.handling.expires_in),
+        (Purpose::Otp, OTP_EXPIRES_IN)
+    );
 }
 
 #[test]
 fn limits_hold() {
     let many: Vec<String> = (0..=MAX_RECIPIENTS).map(|n| format!("a{n}@example.com")).collect();
-    assert_eq!(faults_of(SendEmail { to: many.into(), ..email() }), ["to"]);
-    assert_eq!(faults_of(SendEmail { cc: "Customer@example.com".into(), ..email() }), ["cc"]);
-    assert_eq!(faults_of(SendEmail { subject: "x".repeat(10 << 20), ..email() }), ["subject"]);
+    assert_eq!(
+        faults_of(SendEmail {
+            to: many.into(),
+            ..email()
+        }),
+        ["to"]
+    );
+    assert_eq!(
+        faults_of(SendEmail {
+            cc: "Customer@example.com".into(),
+            ..email()
+        }),
+        ["cc"]
+    );
+    assert_eq!(
+        faults_of(SendEmail {
+            subject: "x".repeat(10 << 20),
+            ..email()
+        }),
+        ["subject"]
+    );
     assert_eq!(faults_of(email().via(ProviderKind::Twilio)), ["via"]);
     assert_eq!(faults_of(email().metadata("a", serde_json::json!([1]))), ["metadata"]);
     assert_eq!(faults_of(email().metadata("a", "x".repeat(MAX_METADATA_BYTES))), ["metadata"]);
-    assert_eq!(faults_of(SendEmail { cc: "b@example.com".into(), ..email().purpose(Purpose::Otp) }), ["to"]);
+    assert_eq!(
+        faults_of(SendEmail {
+            cc: "b@example.com".into(),
+            ..email().purpose(Purpose::Otp)
+        }),
+        ["to"]
+    );
 }
 
 #[test]
 fn text_messages_are_composed_and_checked() {
     let region = Some("US".parse().unwrap());
     let parsed = SendSms::new("(416) 555-0123", "cafe\u{301}").parse(region).unwrap();
-    let Content::Sms(sms) = parsed.content else { panic!("a text message") };
+    let Content::Sms(sms) = parsed.content else {
+        panic!("a text message")
+    };
     assert_eq!((sms.to.expose(), sms.body.as_str()), ("+14165550123", "café"));
 
     let invalid = SendSms::new("canary", " ").via(ProviderKind::AwsSes).parse(region).unwrap_err();
@@ -126,5 +166,8 @@ fn senders_of_text_messages_keep_their_form() {
 #[test]
 fn debug_shows_no_recipient() {
     let shown = format!("{:?} {:?}", email(), SendSms::new("+14165550123", "code 123456"));
-    assert!(!shown.contains("customer@") && !shown.contains("4165550123") && !shown.contains("123456"), "{shown}");
+    assert!(
+        !shown.contains("customer@") && !shown.contains("4165550123") && !shown.contains("123456"),
+        "{shown}"
+    );
 }

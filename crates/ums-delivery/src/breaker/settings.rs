@@ -33,13 +33,13 @@ impl Default for BreakerSettings {
             failures: 5,
             rate_percent: Some(50),
             min_calls: 10,
-            window: Duration::from_secs(60),
+            window: Duration::from_mins(1),
             open: Duration::from_secs(30),
-            open_max: Duration::from_secs(300),
+            open_max: Duration::from_mins(5),
             successes: 2,
-            misconfigured: Duration::from_secs(60),
-            misconfigured_max: Duration::from_secs(15 * 60),
-            exhausted: Duration::from_secs(3_600),
+            misconfigured: Duration::from_mins(1),
+            misconfigured_max: Duration::from_mins(15),
+            exhausted: Duration::from_hours(1),
         }
     }
 }

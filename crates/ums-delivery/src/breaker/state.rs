@@ -8,7 +8,7 @@ use ums_core::{BreakerStateWord, LastFailure, Monotonic, Timestamp};
 use super::{BreakerSettings, Change, Now, Refusal};
 
 /// Longest pause that a provider can ask for.
-const MAX_PAUSE: Duration = Duration::from_secs(15 * 60);
+const MAX_PAUSE: Duration = Duration::from_mins(15);
 /// Shortest pause.
 const MIN_PAUSE: Duration = Duration::from_secs(1);
 /// Shortest time between two tries of the last resort.
@@ -184,7 +184,14 @@ impl Slow {
         match &self.mode {
             Mode::Open { cause, until } if *until <= now.mono => {
                 let cause = cause.clone();
-                self.become_mode(Mode::HalfOpen { cause, successes: 0, asked: false }, "its time is over; probing".to_owned())
+                self.become_mode(
+                    Mode::HalfOpen {
+                        cause,
+                        successes: 0,
+                        asked: false,
+                    },
+                    "its time is over; probing".to_owned(),
+                )
             }
             Mode::Closed | Mode::Open { .. } | Mode::HalfOpen { .. } => None,
         }
@@ -192,12 +199,21 @@ impl Slow {
 
     pub(super) fn admit(&mut self, now: Now) -> Result<Leave, Refusal> {
         if let Some(until) = self.paused_until {
-            return Err(Refusal { cause: Cause::Throttled, reopens_in: until.since(now.mono) });
+            return Err(Refusal {
+                cause: Cause::Throttled,
+                reopens_in: until.since(now.mono),
+            });
         }
         match &self.mode {
             Mode::Closed => Ok(Leave::Plain),
-            Mode::Open { cause, until } => Err(Refusal { cause: cause.clone(), reopens_in: until.since(now.mono) }),
-            Mode::HalfOpen { .. } if self.probe_out => Err(Refusal { cause: Cause::Probing, reopens_in: Duration::ZERO }),
+            Mode::Open { cause, until } => Err(Refusal {
+                cause: cause.clone(),
+                reopens_in: until.since(now.mono),
+            }),
+            Mode::HalfOpen { .. } if self.probe_out => Err(Refusal {
+                cause: Cause::Probing,
+                reopens_in: Duration::ZERO,
+            }),
             Mode::HalfOpen { asked, .. } => {
                 let ask_first = !asked;
                 self.probe_out = true;
@@ -207,7 +223,13 @@ impl Slow {
     }
 
     pub(super) fn admit_last_resort(&mut self, now: Now) -> bool {
-        let failing = matches!(&self.mode, Mode::Open { cause: Cause::Failures { .. }, .. });
+        let failing = matches!(
+            &self.mode,
+            Mode::Open {
+                cause: Cause::Failures { .. },
+                ..
+            }
+        );
         let rested = self.last_resort_at.is_none_or(|last| now.mono.since(last) >= LAST_RESORT_EVERY);
         let free = failing && rested && !self.probe_out && self.paused_until.is_none();
         if free {
@@ -241,26 +263,50 @@ impl Slow {
             self.rounds = 0;
             return self.become_mode(Mode::Closed, format!("{successes} calls in a row went well"));
         }
-        if let Mode::HalfOpen { successes: counted, asked, .. } = &mut self.mode {
+        if let Mode::HalfOpen {
+            successes: counted, asked, ..
+        } = &mut self.mode
+        {
             *counted = successes;
             *asked = true;
             return None;
         }
-        self.become_mode(Mode::HalfOpen { cause, successes, asked: true }, "a call went well; probing".to_owned())
+        self.become_mode(
+            Mode::HalfOpen {
+                cause,
+                successes,
+                asked: true,
+            },
+            "a call went well; probing".to_owned(),
+        )
     }
 
     /// Opens, or stays open for another round. Jitter only shortens.
-    pub(super) fn open(&mut self, cause: Cause, wait: Option<Duration>, (settings, jitter): (&BreakerSettings, f64), now: Now) -> Option<Change> {
+    pub(super) fn open(
+        &mut self,
+        cause: Cause,
+        wait: Option<Duration>,
+        (settings, jitter): (&BreakerSettings, f64),
+        now: Now,
+    ) -> Option<Change> {
         let (first, longest) = match &cause {
             Cause::Misconfigured { .. } => (settings.misconfigured, settings.misconfigured_max),
             Cause::Exhausted { .. } => (settings.exhausted, settings.exhausted),
             Cause::Failures { .. } | Cause::Throttled | Cause::Probing => (settings.open, settings.open_max),
         };
-        let doubled = first.saturating_mul(1_u32.checked_shl(self.rounds.min(20)).unwrap_or(u32::MAX)).min(longest);
+        let doubled = first
+            .saturating_mul(1_u32.checked_shl(self.rounds.min(20)).unwrap_or(u32::MAX))
+            .min(longest);
         let wait = wait.unwrap_or_else(|| doubled.mul_f64(1.0 - JITTER_SHARE * jitter));
         self.rounds = self.rounds.saturating_add(1);
         let reason = cause.describe();
-        self.become_mode(Mode::Open { cause, until: now.mono + wait }, reason)
+        self.become_mode(
+            Mode::Open {
+                cause,
+                until: now.mono + wait,
+            },
+            reason,
+        )
     }
 
     /// The provider asked for a pause; a probe that was throttled has failed and waits likewise.
@@ -273,7 +319,11 @@ impl Slow {
     }
 
     pub(super) fn reconfigured(&mut self, now: Now) {
-        if let Mode::Open { cause: Cause::Misconfigured { .. }, until } = &mut self.mode {
+        if let Mode::Open {
+            cause: Cause::Misconfigured { .. },
+            until,
+        } = &mut self.mode
+        {
             *until = now.mono;
         }
     }
@@ -320,12 +370,21 @@ impl Slow {
     pub(super) fn restore(&mut self, kept: &Value, now: Now) {
         let time = |name: &str| kept.get(name).and_then(Value::as_i64).map(Timestamp::from_micros);
         let ahead = |until: Timestamp| now.mono + until.since(now.wall);
-        self.last_failure = kept.get("last_failure").and_then(|value| serde_json::from_value(value.clone()).ok());
-        self.rounds = kept.get("rounds").and_then(Value::as_u64).and_then(|rounds| u32::try_from(rounds).ok()).unwrap_or(0);
+        self.last_failure = kept
+            .get("last_failure")
+            .and_then(|value| serde_json::from_value(value.clone()).ok());
+        self.rounds = kept
+            .get("rounds")
+            .and_then(Value::as_u64)
+            .and_then(|rounds| u32::try_from(rounds).ok())
+            .unwrap_or(0);
         self.paused_until = time("paused_until_micros").map(ahead).filter(|until| *until > now.mono);
         let text = |name: &str| kept.pointer(&format!("/cause/{name}")).and_then(Value::as_str).unwrap_or_default();
         if let (Some(cause), Some(until)) = (Cause::from_parts(text("word"), text("code"), text("detail")), time("until_micros")) {
-            self.mode = Mode::Open { cause, until: ahead(until) };
+            self.mode = Mode::Open {
+                cause,
+                until: ahead(until),
+            };
             self.generation += 1;
         }
     }
