@@ -107,7 +107,9 @@ fn bare(clock: &dyn Clock, path: &Path, count: u32) -> f64 {
 }
 
 fn insert(connection: &Connection, row: &Rows) {
-    let run = |sql: &str, values: &[&dyn rusqlite::ToSql]| drop(connection.prepare_cached(sql).unwrap().execute(values).unwrap());
+    let run = |sql: &str, values: &[&dyn rusqlite::ToSql]| {
+        connection.prepare_cached(sql).unwrap().execute(values).unwrap();
+    };
     run(
         "INSERT INTO messages (tenant, id, channel, purpose, lane, status, accepted_at, expires_at, owner, token)
          VALUES ('default', ?1, 'email', 'transactional', 1, 'sending', ?2, ?2, 1, 1)",

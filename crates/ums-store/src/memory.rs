@@ -43,7 +43,7 @@ struct State {
 
 struct Entry {
     record: MessageRecord,
-    key: Option<String>,
+    keys: Vec<String>,
     /// The number of its ending, unless it is unfinished.
     ending: Option<u64>,
 }
@@ -90,31 +90,32 @@ impl State {
         self.due.range(lowest..).next().copied().filter(|row| row.0 == lane)
     }
 
-    /// What an earlier request under the same key, or with the same id, makes of this one.
+    /// What an earlier request under the same key makes of this one.
     fn earlier(&self, new: &NewMessage, now: Timestamp) -> Option<Stored> {
-        if let Some(idempotency) = &new.idempotency {
-            let key = self.keys.get(&(new.message.tenant.clone(), idempotency.key.clone()));
-            if let Some(key) = key.filter(|key| key.expires_at > now) {
-                let same = key.fingerprint == idempotency.fingerprint;
-                return Some(if same { Stored::Replayed(key.message_id) } else { Stored::KeyConflict });
-            }
-        }
-        self.messages.contains_key(&new.message.id).then_some(Stored::Replayed(new.message.id))
+        let idempotency = new.idempotency.as_ref()?;
+        let key = self.keys.get(&(new.message.tenant.clone(), idempotency.key.clone())).filter(|key| key.expires_at > now)?;
+        let same = key.fingerprint == idempotency.fingerprint;
+        Some(if same { Stored::Replayed(key.message_id) } else { Stored::KeyConflict })
     }
 
-    fn insert(&mut self, new: NewMessage) -> MessageId {
+    fn insert(&mut self, new: NewMessage) -> Stored {
         let NewMessage { message, status, error, due_at, recipients, intent, skips, idempotency } = new;
         let id = message.id;
-        let key = idempotency.map(|idempotency| {
+        let mut keys = Vec::new();
+        if let Some(idempotency) = idempotency {
             let row = Key { fingerprint: idempotency.fingerprint, message_id: id, expires_at: idempotency.expires_at };
             self.keys.insert((message.tenant.clone(), idempotency.key.clone()), row);
-            idempotency.key
-        });
+            keys.push(idempotency.key);
+        }
+        if let Some(entry) = self.messages.get_mut(&id) {
+            entry.keys.append(&mut keys);
+            return Stored::Replayed(id);
+        }
         let due_at = fence::due(status, due_at);
         let attempts = intent.into_iter().collect();
         let record = MessageRecord { message, status, sent_at: None, delivered_at: None, due_at, error, recipients, attempts, skips };
-        self.messages.insert(id, Entry { record, key, ending: None });
-        id
+        self.messages.insert(id, Entry { record, keys, ending: None });
+        Stored::New
     }
 
     /// Puts a message that has changed where it belongs: among the due, or among the ended.
@@ -149,10 +150,12 @@ impl State {
             if self.messages.get(&id).is_none_or(|entry| entry.ending != Some(ending)) {
                 continue;
             }
-            let Some(Entry { record, key: Some(key), .. }) = self.messages.remove(&id) else { continue };
-            let key = (record.message.tenant.clone(), key);
-            if self.keys.get(&key).is_some_and(|row| row.message_id == id) {
-                self.keys.remove(&key);
+            let Some(Entry { record, keys, .. }) = self.messages.remove(&id) else { continue };
+            for key in keys {
+                let key = (record.message.tenant.clone(), key);
+                if self.keys.get(&key).is_some_and(|row| row.message_id == id) {
+                    self.keys.remove(&key);
+                }
             }
         }
     }
@@ -201,9 +204,12 @@ impl Store for MemoryStore {
         if let Some(earlier) = state.earlier(&new, now) {
             return Ok(earlier);
         }
-        let id = state.insert(new);
-        state.settle(id, None, self.keep_ended);
-        Ok(Stored::New)
+        let id = new.message.id;
+        let stored = state.insert(new);
+        if stored == Stored::New {
+            state.settle(id, None, self.keep_ended);
+        }
+        Ok(stored)
     }
 
     async fn record(&self, step: Step) -> Result<(), StoreError> {

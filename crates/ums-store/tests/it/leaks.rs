@@ -19,7 +19,7 @@ async fn errors_and_debug_show_no_content() {
         "PRAGMA ignore_check_constraints = ON",
         "UPDATE recipients SET status = address",
         "UPDATE messages SET status = 'customer1@example.com'",
-        "UPDATE idempotency SET fingerprint = 'canary-key'",
+        "UPDATE idempotency SET message_id = x'00'",
         "DROP TABLE skips",
     ] {
         stranger.execute_batch(spoil).unwrap();
