@@ -12,6 +12,7 @@ mod problems;
 mod sizes;
 mod sleeps;
 mod tree;
+mod unused;
 
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
@@ -46,6 +47,7 @@ pub(crate) fn main(workspace: &Workspace, mut arguments: Arguments) -> Result<()
         print!("{HELP}\nChecks:\n");
         println!("  {:12} {}", "edges", edges::RULE);
         println!("  {:12} {}", "dependencies", dependencies::RULE);
+        println!("  {:12} {}", "unused", unused::RULE);
         for (name, rule, _) in FILE_CHECKS {
             println!("  {name:12} {rule}");
         }
@@ -68,6 +70,7 @@ pub(crate) fn check(workspace: &Workspace) -> Result<()> {
     };
     report("edges", edges::check(&metadata));
     report("dependencies", dependencies::check(&metadata, &policy));
+    report("unused", unused::check(&metadata, &tree));
     for (name, _, check) in FILE_CHECKS {
         report(name, check(&tree));
     }
