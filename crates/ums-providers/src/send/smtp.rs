@@ -122,7 +122,7 @@ const PHRASES: &[(Stage, char, &str, FailureClass)] = &[
 ];
 
 /// Longest time that one message may occupy the adapter, whatever its own life.
-const LONGEST_CALL: Duration = Duration::from_secs(600);
+const LONGEST_CALL: Duration = Duration::from_mins(10);
 
 /// How the connection is secured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -25,6 +25,7 @@ use super::{Inner, SmtpTls};
 const SIMULATOR_MARK: &str = "UMS-Simulator";
 
 /// What the server offers (RFC 5321 §4.1.1.1).
+#[expect(clippy::struct_excessive_bools, reason = "each is one keyword that the server says or does not say")]
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Offers {
     pub(super) pipelining: bool,
@@ -111,6 +112,17 @@ fn lost(stage: Stage, ending: Ending, class: FailureClass) -> Failure {
     Failure::transport(class, code, &format!("{what} at {stage}"))
 }
 
+/// Where a session stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// Within a message, or at an end: not to be used for another one.
+    Busy,
+    /// Between two messages.
+    Ready,
+    /// Between two messages, but RSET must come first.
+    OpenTransaction,
+}
+
 /// A connection that may say MAIL FROM.
 pub(super) struct Session {
     smtp: AsyncSmtpConnection,
@@ -118,12 +130,9 @@ pub(super) struct Session {
     pub(super) offers: Offers,
     /// Whether the server is our own simulator.
     pub(super) simulated: bool,
-    /// Whether a transaction was left open, so that RSET must come first.
-    pub(super) open_transaction: bool,
     /// Whether it was used before.
     pub(super) reused: bool,
-    /// Whether it stands between two messages, so that the next one may use it.
-    pub(super) usable: bool,
+    pub(super) standing: Standing,
     /// Replies read since the last command was written.
     replies: usize,
 }
@@ -140,7 +149,7 @@ impl Session {
             session.upgrade(inner, tls, until).await?;
         }
         session.log_in(inner, until).await?;
-        session.usable = true;
+        session.standing = Standing::Ready;
         Ok(session)
     }
 
@@ -168,9 +177,8 @@ impl Session {
             line,
             offers,
             simulated,
-            open_transaction: false,
+            standing: Standing::Busy,
             reused: false,
-            usable: false,
             replies: 2,
         })
     }
@@ -365,13 +373,8 @@ pub(super) fn hello_name(chosen: Option<&str>) -> ClientId {
     let is_name = |name: &str| {
         !name.is_empty() && name.len() <= 253 && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.'))
     };
-    let literal = ClientId::Ipv4(std::net::Ipv4Addr::LOCALHOST);
-    match chosen {
-        Some(name) if is_name(name) => ClientId::Domain(name.to_owned()),
-        Some(_) => literal,
-        None if is_name(&ClientId::default().to_string()) => ClientId::default(),
-        None => literal,
-    }
+    let name = chosen.map_or_else(|| ClientId::default().to_string(), str::to_owned);
+    if is_name(&name) { ClientId::Domain(name) } else { ClientId::Ipv4(std::net::Ipv4Addr::LOCALHOST) }
 }
 
 #[cfg(test)]

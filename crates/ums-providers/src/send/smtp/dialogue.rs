@@ -4,7 +4,7 @@ use tokio::time::Instant;
 use ums_core::{EmailAddress, Failure, FailureClass, Refusal};
 
 use super::Inner;
-use super::connection::{Fault, Offers, Session};
+use super::connection::{Fault, Offers, Session, Standing};
 use super::reply::Stage;
 
 /// The end of the message on the wire.
@@ -136,7 +136,6 @@ impl Dialogue<'_> {
         self.letter
             .check(&self.session.offers)
             .map_err(|failure| Failed { failure, stale: false })?;
-        self.session.usable = false;
         self.reset().await?;
         let refused = if self.session.offers.pipelining {
             self.envelope_at_once().await
@@ -149,13 +148,17 @@ impl Dialogue<'_> {
 
     /// Ends the transaction that the message before left open.
     async fn reset(&mut self) -> Result<(), Failed> {
-        if self.session.open_transaction {
-            self.say(Stage::Mail, "RSET\r\n")
-                .await
-                .map_err(|fault| self.failed_at_mail(fault))?;
-            self.session.open_transaction = false;
+        let before = std::mem::replace(&mut self.session.standing, Standing::Busy);
+        if before == Standing::OpenTransaction {
+            let said = self.say(Stage::Mail, "RSET\r\n").await;
+            said.map_err(|fault| self.failed_at_mail(fault))?;
         }
         Ok(())
+    }
+
+    /// Notes where a refusal leaves the session.
+    fn leave(&mut self, fault: &Fault, standing: Standing) {
+        self.session.standing = if fault.ends_connection() { Standing::Busy } else { standing };
     }
 
     async fn say(&mut self, stage: Stage, command: &str) -> Result<(), Fault> {
@@ -172,137 +175,92 @@ impl Dialogue<'_> {
         }
         group.push_str("DATA\r\n");
 
-        let mail = self.say(Stage::Mail, &group).await;
-        if let Err(fault) = &mail
-            && fault.ends_connection()
-        {
-            return Err(self.failed_at_mail(fault.clone()));
-        }
+        let mail = match self.say(Stage::Mail, &group).await {
+            Err(fault) if fault.ends_connection() => return Err(self.failed_at_mail(fault)),
+            said => said,
+        };
         let mut refused = Vec::new();
         for to in &letter.recipients {
             match self.session.next_reply(self.inner, Stage::Rcpt, self.until).await {
                 Ok(_) => {}
                 Err(fault) if fault.ends_connection() => return Err(failed(mail.err().unwrap_or(fault))),
-                Err(fault) => refused.push(Refusal {
-                    address: (*to).clone(),
-                    failure: fault.into_failure(),
-                }),
+                Err(fault) => refused.push(refusal(to, fault)),
             }
         }
         let data = self.session.next_reply(self.inner, Stage::Data, self.until).await.map(drop);
 
-        let ended = data.as_ref().is_err_and(Fault::ends_connection);
-        if let Err(fault) = mail {
-            self.leave(&data, ended, false);
-            return Err(failed(fault));
+        // Refused, and yet the server waits for a body: RFC 2920 §3.1 would send it a single dot. The connection is closed before
+        // the dot instead, which delivers nothing to nobody whatever the server made of the refusals.
+        if let Err(fault) = &data {
+            self.leave(fault, if mail.is_ok() { Standing::OpenTransaction } else { Standing::Ready });
         }
-        if refused.len() == letter.recipients.len() {
-            self.leave(&data, ended, true);
-            return Err(Failed {
-                failure: worst(refused),
-                stale: false,
-            });
-        }
-        if let Err(fault) = data {
-            self.leave(&Err(fault.clone()), ended, true);
-            return Err(failed(fault));
-        }
+        mail.map_err(failed)?;
+        all_refused(&letter.recipients, &refused)?;
+        data.map_err(failed)?;
         Ok(refused)
-    }
-
-    /// After a refusal: the connection may be used again, unless the server now waits for a body. RFC 2920 §3.1 would then send a
-    /// single dot; a connection that closes before the dot is safer, since that delivers nothing to nobody whatever the
-    /// server made of the refusals.
-    fn leave(&mut self, data: &Result<(), Fault>, ended: bool, open_transaction: bool) {
-        self.session.usable = data.is_err() && !ended;
-        self.session.open_transaction = open_transaction;
     }
 
     /// The classic dialogue, one command at a time.
     async fn envelope_stepwise(&mut self) -> Result<Vec<Refusal>, Failed> {
         let letter = self.letter;
-        let mail = letter.mail_command(&self.session.offers);
-        self.say(Stage::Mail, &mail).await.map_err(|fault| {
-            self.session.usable = !fault.ends_connection();
-            self.failed_at_mail(fault)
-        })?;
-        self.session.open_transaction = true;
+        if let Err(fault) = self.say(Stage::Mail, &letter.mail_command(&self.session.offers)).await {
+            self.leave(&fault, Standing::Ready);
+            return Err(self.failed_at_mail(fault));
+        }
         let mut refused = Vec::new();
         for to in &letter.recipients {
             let rcpt = Letter::rcpt_command(to, &self.session.offers);
             match self.say(Stage::Rcpt, &rcpt).await {
                 Ok(()) => {}
                 Err(fault) if fault.ends_connection() => return Err(failed(fault)),
-                Err(fault) => refused.push(Refusal {
-                    address: (*to).clone(),
-                    failure: fault.into_failure(),
-                }),
+                Err(fault) => refused.push(refusal(to, fault)),
             }
         }
-        if refused.len() == letter.recipients.len() {
-            self.session.usable = true;
-            return Err(Failed {
-                failure: worst(refused),
-                stale: false,
-            });
+        self.session.standing = Standing::OpenTransaction;
+        all_refused(&letter.recipients, &refused)?;
+        if let Err(fault) = self.say(Stage::Data, "DATA\r\n").await {
+            self.leave(&fault, Standing::OpenTransaction);
+            return Err(failed(fault));
         }
-        self.say(Stage::Data, "DATA\r\n").await.map_err(|fault| {
-            self.session.usable = !fault.ends_connection();
-            failed(fault)
-        })?;
         Ok(refused)
     }
 
     /// Body and final dot in one write. Whether the dot was handed over is the stream's own count.
     async fn body(&mut self) -> Result<(), Failed> {
+        self.session.standing = Standing::Busy;
         let before = self.session.line.handed();
-        let said = self.say(Stage::Dot, &self.letter.payload).await;
-        self.session.open_transaction = false;
-        let Err(fault) = said else {
-            self.session.usable = true;
+        let Err(fault) = self.say(Stage::Dot, &self.letter.payload).await else {
+            self.session.standing = Standing::Ready;
             return Ok(());
         };
-        self.session.usable = !fault.ends_connection();
+        self.leave(&fault, Standing::Ready);
         let handed = self.session.line.handed().saturating_sub(before);
         let before_dot = u64::try_from(self.letter.payload.len() - TERMINATOR.len()).unwrap_or(u64::MAX);
-        let failure = if handed > before_dot {
-            fault.into_failure_after_dot()
-        } else {
-            fault.into_failure()
-        };
+        let dot_was_handed = handed > before_dot;
+        let failure = if dot_was_handed { fault.into_failure_after_dot() } else { fault.into_failure() };
         Err(Failed { failure, stale: false })
     }
 
     /// An idle connection that was closed meanwhile shows it at the first command.
     fn failed_at_mail(&self, fault: Fault) -> Failed {
         let stale = self.session.reused && fault.ends_connection();
-        Failed {
-            stale,
-            failure: fault.into_failure(),
-        }
+        Failed { stale, ..failed(fault) }
     }
 }
 
 fn failed(fault: Fault) -> Failed {
-    Failed {
-        failure: fault.into_failure(),
-        stale: false,
-    }
+    Failed { failure: fault.into_failure(), stale: false }
 }
 
-/// The failure of a message whose recipients were all refused: one that leaves hope, if there is one.
-fn worst(refused: Vec<Refusal>) -> Failure {
-    let mut failures = refused.into_iter().map(|refusal| refusal.failure);
-    let first = failures
-        .next()
-        .unwrap_or_else(|| Failure::local(FailureClass::InvalidMessage, "no_recipients", "no recipient"));
-    if first.class == FailureClass::InvalidRecipient {
-        failures
-            .find(|failure| failure.class != FailureClass::InvalidRecipient)
-            .unwrap_or(first)
-    } else {
-        first
-    }
+fn refusal(to: &EmailAddress, fault: Fault) -> Refusal {
+    Refusal { address: to.clone(), failure: fault.into_failure() }
+}
+
+/// Nobody is left: the failure is a refusal that leaves hope, if there is one.
+fn all_refused(recipients: &[&EmailAddress], refused: &[Refusal]) -> Result<(), Failed> {
+    let Some(first) = refused.first().filter(|_| refused.len() == recipients.len()) else { return Ok(()) };
+    let hopeful = refused.iter().find(|refusal| refusal.failure.class != FailureClass::InvalidRecipient);
+    Err(Failed { failure: hopeful.unwrap_or(first).failure.clone(), stale: false })
 }
 
 #[cfg(test)]
