@@ -6,7 +6,11 @@
 //! bare inserts of the same rows by one thread, 100 messages a commit; accepts by the store from 1
 //! and from 64 callers, each waiting for its own commit. Ratios are taken within a round, then the median.
 
-#![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a measuring program: its output is its purpose")]
+#![expect(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a measuring program: its output is its purpose"
+)]
 #![expect(clippy::cast_precision_loss, reason = "rates are printed with few digits")]
 
 use std::io::Write as _;
@@ -48,7 +52,11 @@ fn messages(count: u32) -> Vec<NewMessage> {
             message.content = Content::Email(email);
             let message = Arc::new(message);
             let recipients = MessageRecord::accepted(Arc::clone(&message), Status::Sending).recipients;
-            NewMessage { message, recipients, ..sample.sending().unwrap() }
+            NewMessage {
+                message,
+                recipients,
+                ..sample.sending().unwrap()
+            }
         })
         .collect()
 }
@@ -94,7 +102,9 @@ fn bare(clock: &dyn Clock, path: &Path, count: u32) -> f64 {
         })
         .collect();
     let connection = Connection::open(path).unwrap();
-    connection.execute_batch("PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 4000").unwrap();
+    connection
+        .execute_batch("PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 4000")
+        .unwrap();
     let start = clock.monotonic();
     for batch in rows.chunks(BARE_BATCH) {
         connection.prepare_cached("BEGIN IMMEDIATE").unwrap().execute([]).unwrap();
@@ -179,7 +189,7 @@ async fn main() {
         let scratch = tempfile::tempdir_in(&directory).unwrap();
         let syncs = fdatasyncs(&clock, scratch.path());
         let (store, path) = fresh(scratch.path(), "bare.db").await;
-        store.close(Duration::from_secs(60)).await;
+        store.close(Duration::from_mins(1)).await;
         let bare = tokio::task::block_in_place(|| bare(&clock, &path, TOGETHER));
         let (store, _) = fresh(scratch.path(), "one.db").await;
         let (one, _) = accepts(&clock, store, ALONE, 1).await;
@@ -191,5 +201,9 @@ async fn main() {
         all_together.push(many);
     }
     println!("accepts at 1 / fdatasync:  {:.2} (wanted 0.8)", median(alone));
-    println!("accepts at 64 / bare100:   {:.2} (wanted 0.7), {:.0}/s", median(together), median(all_together));
+    println!(
+        "accepts at 64 / bare100:   {:.2} (wanted 0.7), {:.0}/s",
+        median(together),
+        median(all_together)
+    );
 }

@@ -27,5 +27,9 @@ pub(crate) fn due(status: Status, due_at: Option<Timestamp>) -> Option<Timestamp
 
 /// Refuses a step to a status that cannot follow; a message may stay where it is.
 pub(crate) fn check_move(from: Status, to: Status) -> Result<(), StoreError> {
-    if from == to || from.may_become(to) { Ok(()) } else { Err(StoreError::IllegalMove { from, to }) }
+    if from == to || from.may_become(to) {
+        Ok(())
+    } else {
+        Err(StoreError::IllegalMove { from, to })
+    }
 }

@@ -60,7 +60,13 @@ mod tests {
 
     #[test]
     fn a_refused_url_is_explained_and_not_repeated() {
-        for url in ["postgres://me:hunter2@db/ums", "mysql://me:hunter2@db", "sqlite://a.db?key=hunter2", "sqlite://", ""] {
+        for url in [
+            "postgres://me:hunter2@db/ums",
+            "mysql://me:hunter2@db",
+            "sqlite://a.db?key=hunter2",
+            "sqlite://",
+            "",
+        ] {
             let error = Location::parse(url).unwrap_err().to_string();
             assert!(!error.contains("hunter2"), "{error}");
             assert!(error.contains("sqlite:") || error.contains("options"), "{error}");

@@ -57,7 +57,11 @@ struct Key {
 impl MemoryStore {
     /// Makes an empty store that keeps the last 10,000 ended messages.
     pub fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { clock, keep_ended: KEEP_ENDED, state: Mutex::default() }
+        Self {
+            clock,
+            keep_ended: KEEP_ENDED,
+            state: Mutex::default(),
+        }
     }
 
     /// Sets how many ended messages are kept.
@@ -93,17 +97,37 @@ impl State {
     /// What an earlier request under the same key makes of this one.
     fn earlier(&self, new: &NewMessage, now: Timestamp) -> Option<Stored> {
         let idempotency = new.idempotency.as_ref()?;
-        let key = self.keys.get(&(new.message.tenant.clone(), idempotency.key.clone())).filter(|key| key.expires_at > now)?;
+        let key = self
+            .keys
+            .get(&(new.message.tenant.clone(), idempotency.key.clone()))
+            .filter(|key| key.expires_at > now)?;
         let same = key.fingerprint == idempotency.fingerprint;
-        Some(if same { Stored::Replayed(key.message_id) } else { Stored::KeyConflict })
+        Some(if same {
+            Stored::Replayed(key.message_id)
+        } else {
+            Stored::KeyConflict
+        })
     }
 
     fn insert(&mut self, new: NewMessage) -> Stored {
-        let NewMessage { message, status, error, due_at, recipients, intent, skips, idempotency } = new;
+        let NewMessage {
+            message,
+            status,
+            error,
+            due_at,
+            recipients,
+            intent,
+            skips,
+            idempotency,
+        } = new;
         let id = message.id;
         let mut keys = Vec::new();
         if let Some(idempotency) = idempotency {
-            let row = Key { fingerprint: idempotency.fingerprint, message_id: id, expires_at: idempotency.expires_at };
+            let row = Key {
+                fingerprint: idempotency.fingerprint,
+                message_id: id,
+                expires_at: idempotency.expires_at,
+            };
             self.keys.insert((message.tenant.clone(), idempotency.key.clone()), row);
             keys.push(idempotency.key);
         }
@@ -113,8 +137,25 @@ impl State {
         }
         let due_at = fence::due(status, due_at);
         let attempts = intent.into_iter().collect();
-        let record = MessageRecord { message, status, sent_at: None, delivered_at: None, due_at, error, recipients, attempts, skips };
-        self.messages.insert(id, Entry { record, keys, ending: None });
+        let record = MessageRecord {
+            message,
+            status,
+            sent_at: None,
+            delivered_at: None,
+            due_at,
+            error,
+            recipients,
+            attempts,
+            skips,
+        };
+        self.messages.insert(
+            id,
+            Entry {
+                record,
+                keys,
+                ending: None,
+            },
+        );
         Stored::New
     }
 
@@ -150,7 +191,9 @@ impl State {
             if self.messages.get(&id).is_none_or(|entry| entry.ending != Some(ending)) {
                 continue;
             }
-            let Some(Entry { record, keys, .. }) = self.messages.remove(&id) else { continue };
+            let Some(Entry { record, keys, .. }) = self.messages.remove(&id) else {
+                continue;
+            };
             for key in keys {
                 let key = (record.message.tenant.clone(), key);
                 if self.keys.get(&key).is_some_and(|row| row.message_id == id) {
@@ -183,10 +226,15 @@ fn apply(record: &mut MessageRecord, step: Step) -> Result<(), StoreError> {
 
 fn matches(record: &MessageRecord, filter: &MessageFilter) -> bool {
     let message = &record.message;
-    filter.to.as_ref().is_none_or(|to| record.recipients.iter().any(|recipient| recipient.address.eq_ignore_ascii_case(to)))
+    filter
+        .to
+        .as_ref()
+        .is_none_or(|to| record.recipients.iter().any(|recipient| recipient.address.eq_ignore_ascii_case(to)))
         && filter.status.is_none_or(|status| record.status == status)
         && filter.channel.is_none_or(|channel| message.content.channel() == channel)
-        && filter.provider.is_none_or(|provider| record.attempts.iter().any(|attempt| attempt.provider == provider))
+        && filter
+            .provider
+            .is_none_or(|provider| record.attempts.iter().any(|attempt| attempt.provider == provider))
         && filter.purpose.is_none_or(|purpose| message.handling.purpose == purpose)
         && filter.since.is_none_or(|since| message.accepted_at >= since)
         && filter.until.is_none_or(|until| message.accepted_at < until)
@@ -215,7 +263,11 @@ impl Store for MemoryStore {
     async fn record(&self, step: Step) -> Result<(), StoreError> {
         let mut state = self.state();
         let id = step.message_id;
-        let entry = state.messages.get_mut(&id).filter(|entry| entry.record.message.tenant == step.tenant).ok_or(StoreError::NotFound)?;
+        let entry = state
+            .messages
+            .get_mut(&id)
+            .filter(|entry| entry.record.message.tenant == step.tenant)
+            .ok_or(StoreError::NotFound)?;
         let was_due_at = entry.record.due_at;
         apply(&mut entry.record, step)?;
         state.settle(id, was_due_at, self.keep_ended);
@@ -234,8 +286,13 @@ impl Store for MemoryStore {
         limit: usize,
     ) -> Result<MessagePage, StoreError> {
         let state = self.state();
-        let older = state.messages.range((Bound::Unbounded, cursor.map_or(Bound::Unbounded, Bound::Excluded))).rev();
-        let mut found = older.map(|(_, entry)| &entry.record).filter(|record| record.message.tenant == *tenant && matches(record, filter));
+        let older = state
+            .messages
+            .range((Bound::Unbounded, cursor.map_or(Bound::Unbounded, Bound::Excluded)))
+            .rev();
+        let mut found = older
+            .map(|(_, entry)| &entry.record)
+            .filter(|record| record.message.tenant == *tenant && matches(record, filter));
         let messages: Vec<_> = found.by_ref().take(limit).cloned().collect();
         let next_cursor = messages.last().map(|record| record.message.id).filter(|_| found.next().is_some());
         Ok(MessagePage { messages, next_cursor })
@@ -246,7 +303,9 @@ impl Store for MemoryStore {
         let mut claimed = Vec::new();
         for purpose in fence::LANES {
             while claimed.len() < limit {
-                let Some(row) = state.first_due(purpose).filter(|row| row.1 <= now) else { break };
+                let Some(row) = state.first_due(purpose).filter(|row| row.1 <= now) else {
+                    break;
+                };
                 state.due.remove(&row);
                 if let Some(entry) = state.messages.get_mut(&row.2) {
                     entry.record.due_at = None;
@@ -259,7 +318,11 @@ impl Store for MemoryStore {
 
     async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
         let state = self.state();
-        Ok(fence::LANES.into_iter().filter_map(|purpose| state.first_due(purpose)).map(|row| row.1).min())
+        Ok(fence::LANES
+            .into_iter()
+            .filter_map(|purpose| state.first_due(purpose))
+            .map(|row| row.1)
+            .min())
     }
 
     async fn recover(&self, _now: Timestamp) -> Result<Recovered, StoreError> {
@@ -304,6 +367,9 @@ mod tests {
 
     #[test]
     fn an_empty_store_shows_its_size_only() {
-        assert_eq!(format!("{:?}", MemoryStore::new(Arc::new(SystemClock::new()))), "MemoryStore(0 messages)");
+        assert_eq!(
+            format!("{:?}", MemoryStore::new(Arc::new(SystemClock::new()))),
+            "MemoryStore(0 messages)"
+        );
     }
 }

@@ -54,7 +54,11 @@ pub struct SqliteOptions {
 
 impl Default for SqliteOptions {
     fn default() -> Self {
-        Self { readers: 4, busy_timeout: Duration::from_secs(5), max_pages: None }
+        Self {
+            readers: 4,
+            busy_timeout: Duration::from_secs(5),
+            max_pages: None,
+        }
     }
 }
 
@@ -99,7 +103,11 @@ impl SqliteStore {
             Location::Memory => return Err(StoreError::Unusable("memory: is not a SQLite database".to_owned())),
         };
         let max_pages = AtomicU32::new(options.max_pages.unwrap_or(0));
-        let opening = Arc::new(Opening { path, busy: options.busy_timeout, max_pages });
+        let opening = Arc::new(Opening {
+            path,
+            busy: options.busy_timeout,
+            max_pages,
+        });
         let opened = tokio::task::spawn_blocking(move || open_blocking(opening, clock, options.readers));
         opened.await.map_err(|error| StoreError::Unavailable(Box::new(error)))?
     }
@@ -116,7 +124,9 @@ impl SqliteStore {
     pub async fn limit_pages(&self, pages: Option<u32>) -> Result<(), StoreError> {
         self.opening.max_pages.store(pages.unwrap_or(0), Ordering::Relaxed);
         let opening = Arc::clone(&self.opening);
-        self.writer.submit(0, move |connection| opening.apply_limit(connection).map_err(store_error)).await
+        self.writer
+            .submit(0, move |connection| opening.apply_limit(connection).map_err(store_error))
+            .await
     }
 
     /// How many messages are kept.
@@ -128,7 +138,10 @@ impl SqliteStore {
     }
 
     fn process(&self) -> Process {
-        Process { owner: self.owner, may_send: self.ownership.is_held() }
+        Process {
+            owner: self.owner,
+            may_send: self.ownership.is_held(),
+        }
     }
 
     async fn read<T, F>(&self, work: F) -> Result<T, StoreError>
@@ -158,9 +171,19 @@ fn open_blocking(opening: Arc<Opening>, clock: Arc<dyn Clock>, readers: usize) -
     if !ownership.is_held() {
         tracing::info!("another process sends from this database; this one only stores messages for it");
     }
-    let readers = opening.path.as_deref().map(|path: &Path| Readers::new(Arc::clone(&opening), path.to_owned(), readers));
+    let readers = opening
+        .path
+        .as_deref()
+        .map(|path: &Path| Readers::new(Arc::clone(&opening), path.to_owned(), readers));
     let writer = Writer::start(connection, Arc::clone(&opening), Arc::clone(&ownership))?;
-    Ok(SqliteStore { writer, readers, ownership, opening, owner, clock })
+    Ok(SqliteStore {
+        writer,
+        readers,
+        ownership,
+        opening,
+        owner,
+        clock,
+    })
 }
 
 impl fmt::Debug for SqliteStore {
@@ -182,12 +205,16 @@ impl Store for SqliteStore {
     async fn accept(&self, new: NewMessage) -> Result<Stored, StoreError> {
         let row = messages::Encoded::new(new)?;
         let (process, now) = (self.process(), self.clock.now());
-        self.writer.submit(row.bytes(), move |connection| messages::accept(connection, process, &row, now)).await
+        self.writer
+            .submit(row.bytes(), move |connection| messages::accept(connection, process, &row, now))
+            .await
     }
 
     async fn record(&self, step: Step) -> Result<(), StoreError> {
         let process = self.process();
-        self.writer.submit(0, move |connection| messages::record(connection, process, &step)).await
+        self.writer
+            .submit(0, move |connection| messages::record(connection, process, &step))
+            .await
     }
 
     async fn message(&self, tenant: &TenantId, id: MessageId) -> Result<Option<MessageRecord>, StoreError> {
@@ -203,7 +230,8 @@ impl Store for SqliteStore {
         limit: usize,
     ) -> Result<MessagePage, StoreError> {
         let (tenant, filter) = (tenant.clone(), filter.clone());
-        self.read(move |connection| listing::messages(connection, &tenant, &filter, cursor, limit)).await
+        self.read(move |connection| listing::messages(connection, &tenant, &filter, cursor, limit))
+            .await
     }
 
     async fn claim_due(&self, now: Timestamp, limit: usize) -> Result<Vec<MessageRecord>, StoreError> {
@@ -211,7 +239,9 @@ impl Store for SqliteStore {
         if !may_send {
             return Ok(Vec::new());
         }
-        self.writer.submit(0, move |connection| queue::claim_due(connection, owner, now, limit)).await
+        self.writer
+            .submit(0, move |connection| queue::claim_due(connection, owner, now, limit))
+            .await
     }
 
     async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
@@ -241,14 +271,21 @@ impl Store for SqliteStore {
 
     async fn recipients_sent_since(&self, provider: ProviderKind, account: &AccountId, since: Timestamp) -> Result<u64, StoreError> {
         let account = account.clone();
-        self.read(move |connection| attempts::recipients_sent_since(connection, provider, &account, since)).await
+        self.read(move |connection| attempts::recipients_sent_since(connection, provider, &account, since))
+            .await
     }
 
     async fn check(&self) -> Result<(), StoreError> {
         let (owner, now) = (self.owner, self.clock.now());
-        self.writer.submit(0, move |connection| owners::renew(connection, owner, now)).await?;
+        self.writer
+            .submit(0, move |connection| owners::renew(connection, owner, now))
+            .await?;
         let seen = self.read(move |connection| owners::seen(connection, owner)).await?;
-        if seen >= Some(now) { Ok(()) } else { Err(StoreError::Unavailable("what was written could not be read back".into())) }
+        if seen >= Some(now) {
+            Ok(())
+        } else {
+            Err(StoreError::Unavailable("what was written could not be read back".into()))
+        }
     }
 
     async fn close(&self, wait: Duration) {

@@ -34,14 +34,23 @@ pub async fn a_message_is_its_tenants_alone(ground: &dyn Ground) -> Outcome {
     assert!(store.message(&TenantId::new("one"), sample.id()).await?.is_some());
     assert!(store.message(&TenantId::new("two"), sample.id()).await?.is_none());
     assert!(store.message(&TenantId::new("one"), Sample::sms(2).id()).await?.is_none());
-    assert!(store.messages(&TenantId::new("two"), &ums_core::MessageFilter::default(), None, 10).await?.messages.is_empty());
+    assert!(
+        store
+            .messages(&TenantId::new("two"), &ums_core::MessageFilter::default(), None, 10)
+            .await?
+            .messages
+            .is_empty()
+    );
     let refused = store.record(Sample::sms(1).of("two").step(Status::Sent)).await;
     assert!(matches!(refused, Err(StoreError::NotFound)), "{refused:?}");
     Ok(())
 }
 
 fn keyed(sample: &Sample, idempotency: IdempotencyKey) -> Result<NewMessage, Box<dyn std::error::Error>> {
-    Ok(NewMessage { idempotency: Some(idempotency), ..sample.sending()? })
+    Ok(NewMessage {
+        idempotency: Some(idempotency),
+        ..sample.sending()?
+    })
 }
 
 /// One key, one message; the same key for another request is a conflict. Neither stores anything.
@@ -49,8 +58,14 @@ pub async fn the_same_key_replays_and_another_request_conflicts(ground: &dyn Gro
     let store = ground.open().await?;
     let first = Sample::email(1);
     assert_eq!(store.accept(keyed(&first, key("order-1", 1))?).await?, Stored::New);
-    assert_eq!(store.accept(keyed(&Sample::email(2), key("order-1", 1))?).await?, Stored::Replayed(first.id()));
-    assert_eq!(store.accept(keyed(&Sample::email(3), key("order-1", 9))?).await?, Stored::KeyConflict);
+    assert_eq!(
+        store.accept(keyed(&Sample::email(2), key("order-1", 1))?).await?,
+        Stored::Replayed(first.id())
+    );
+    assert_eq!(
+        store.accept(keyed(&Sample::email(3), key("order-1", 9))?).await?,
+        Stored::KeyConflict
+    );
     assert_eq!(store.accept(keyed(&Sample::email(4), key("order-2", 1))?).await?, Stored::New);
     assert!(store.message(first.tenant(), Sample::email(2).id()).await?.is_none());
     assert!(store.message(first.tenant(), Sample::email(3).id()).await?.is_none());
@@ -60,11 +75,20 @@ pub async fn the_same_key_replays_and_another_request_conflicts(ground: &dyn Gro
 /// A key may be used again when its time is over, and by another tenant at any time.
 pub async fn an_expired_key_is_free_and_keys_are_a_tenants_own(ground: &dyn Ground) -> Outcome {
     let store = ground.open().await?;
-    let expired = IdempotencyKey { expires_at: Timestamp::from_micros(1), ..key("order-1", 1) };
+    let expired = IdempotencyKey {
+        expires_at: Timestamp::from_micros(1),
+        ..key("order-1", 1)
+    };
     assert_eq!(store.accept(keyed(&Sample::sms(1), expired)?).await?, Stored::New);
     assert_eq!(store.accept(keyed(&Sample::sms(2), key("order-1", 2))?).await?, Stored::New);
-    assert_eq!(store.accept(keyed(&Sample::sms(3), key("order-1", 2))?).await?, Stored::Replayed(Sample::sms(2).id()));
-    assert_eq!(store.accept(keyed(&Sample::sms(4).of("two"), key("order-1", 3))?).await?, Stored::New);
+    assert_eq!(
+        store.accept(keyed(&Sample::sms(3), key("order-1", 2))?).await?,
+        Stored::Replayed(Sample::sms(2).id())
+    );
+    assert_eq!(
+        store.accept(keyed(&Sample::sms(4).of("two"), key("order-1", 3))?).await?,
+        Stored::New
+    );
     Ok(())
 }
 
@@ -108,10 +132,16 @@ pub async fn concurrent_twins_with_one_key_become_one_message(ground: &dyn Groun
 pub async fn an_end_decided_at_the_door_is_kept(ground: &dyn Ground) -> Outcome {
     let store = ground.open().await?;
     let sample = Sample::sms(1);
-    let new = NewMessage { error: Some("opted out".to_owned()), ..sample.new_message(Status::Unsubscribed, Some(moment(0)))? };
+    let new = NewMessage {
+        error: Some("opted out".to_owned()),
+        ..sample.new_message(Status::Unsubscribed, Some(moment(0)))?
+    };
     assert_eq!(store.accept(new).await?, Stored::New);
     let record = store.message(sample.tenant(), sample.id()).await?.ok_or("not stored")?;
-    assert_eq!((record.status, record.error.as_deref(), record.due_at), (Status::Unsubscribed, Some("opted out"), None));
+    assert_eq!(
+        (record.status, record.error.as_deref(), record.due_at),
+        (Status::Unsubscribed, Some("opted out"), None)
+    );
     assert_eq!(store.next_due().await?, None);
     Ok(())
 }
@@ -131,6 +161,9 @@ pub async fn what_was_answered_outlives_the_process(ground: &dyn Ground) -> Outc
     let store = ground.open().await?;
     assert!(before.is_some());
     assert_eq!(store.message(sample.tenant(), sample.id()).await?, before);
-    assert_eq!(store.accept(keyed(&Sample::email(2), key("order-1", 1))?).await?, Stored::Replayed(sample.id()));
+    assert_eq!(
+        store.accept(keyed(&Sample::email(2), key("order-1", 1))?).await?,
+        Stored::Replayed(sample.id())
+    );
     Ok(())
 }

@@ -23,14 +23,20 @@ pub async fn due_messages_come_by_lane_then_time_then_id(ground: &dyn Ground) ->
         (6, Purpose::Otp, 99),
     ];
     for (number, purpose, due) in rows {
-        let sample = Sample::sms(number).purpose(purpose).of(if number % 2 == 0 { "even" } else { "odd" });
+        let sample = Sample::sms(number)
+            .purpose(purpose)
+            .of(if number % 2 == 0 { "even" } else { "odd" });
         store.accept(sample.new_message(Status::Queued, Some(moment(due)))?).await?;
     }
     let order: Vec<_> = [3, 4, 5, 2, 1].map(|number| Sample::sms(number).id()).into();
     let first = store.claim_due(moment(10), 2).await?;
     let rest = store.claim_due(moment(10), 10).await?;
     assert_eq!([ids(&first), ids(&rest)].concat(), order);
-    assert!(first.iter().all(|record| record.due_at.is_none() && record.status == Status::Queued && record.recipients.len() == 1));
+    assert!(
+        first
+            .iter()
+            .all(|record| record.due_at.is_none() && record.status == Status::Queued && record.recipients.len() == 1)
+    );
     assert!(store.claim_due(moment(10), 0).await?.is_empty());
     Ok(())
 }
@@ -39,7 +45,9 @@ pub async fn due_messages_come_by_lane_then_time_then_id(ground: &dyn Ground) ->
 pub async fn a_message_is_claimed_once(ground: &dyn Ground) -> Outcome {
     let store = ground.open().await?;
     for number in 1..=30 {
-        store.accept(Sample::sms(number).new_message(Status::Scheduled, Some(moment(1)))?).await?;
+        store
+            .accept(Sample::sms(number).new_message(Status::Scheduled, Some(moment(1)))?)
+            .await?;
     }
     let claims = (0..6).map(|_| {
         let store = std::sync::Arc::clone(&store);
@@ -62,7 +70,13 @@ pub async fn a_message_put_back_is_due_again(ground: &dyn Ground) -> Outcome {
     let sample = Sample::sms(1);
     store.accept(sample.new_message(Status::Queued, Some(moment(1)))?).await?;
     assert_eq!(store.claim_due(moment(1), 1).await?.len(), 1);
-    store.record(Step { due_at: Some(moment(60)), error: Some("held".to_owned()), ..sample.step(Status::Queued) }).await?;
+    store
+        .record(Step {
+            due_at: Some(moment(60)),
+            error: Some("held".to_owned()),
+            ..sample.step(Status::Queued)
+        })
+        .await?;
     assert!(store.claim_due(moment(59), 1).await?.is_empty());
     assert_eq!(store.next_due().await?, Some(moment(60)));
     assert_eq!(store.claim_due(moment(60), 1).await?.len(), 1);
@@ -74,7 +88,12 @@ pub async fn an_ended_message_is_never_due(ground: &dyn Ground) -> Outcome {
     let store = ground.open().await?;
     let sample = Sample::sms(1);
     store.accept(sample.new_message(Status::Scheduled, Some(moment(1)))?).await?;
-    store.record(Step { due_at: Some(moment(1)), ..sample.step(Status::Cancelled) }).await?;
+    store
+        .record(Step {
+            due_at: Some(moment(1)),
+            ..sample.step(Status::Cancelled)
+        })
+        .await?;
     assert!(store.claim_due(moment(9), 9).await?.is_empty());
     assert_eq!(store.next_due().await?, None);
     Ok(())
@@ -85,7 +104,13 @@ pub async fn the_next_due_time_is_the_earliest_of_all_lanes(ground: &dyn Ground)
     let store = ground.open().await?;
     assert_eq!(store.next_due().await?, None);
     for (number, purpose, due) in [(1, Purpose::Otp, 50), (2, Purpose::Bulk, 20), (3, Purpose::Transactional, 30)] {
-        store.accept(Sample::sms(number).purpose(purpose).new_message(Status::Queued, Some(moment(due)))?).await?;
+        store
+            .accept(
+                Sample::sms(number)
+                    .purpose(purpose)
+                    .new_message(Status::Queued, Some(moment(due)))?,
+            )
+            .await?;
     }
     assert_eq!(store.next_due().await?, Some(moment(20)));
     Ok(())
@@ -109,7 +134,10 @@ pub async fn a_dead_process_s_work_is_given_back(ground: &dyn Ground) -> Outcome
     drop::<std::sync::Arc<dyn Store>>(store);
 
     let store = ground.open().await?;
-    assert!(store.claim_due(moment(100), 10).await?.is_empty(), "nothing is given back before the recovery");
+    assert!(
+        store.claim_due(moment(100), 10).await?.is_empty(),
+        "nothing is given back before the recovery"
+    );
     let fenced = store.record(called.step(Status::Sent)).await;
     assert!(matches!(fenced, Err(StoreError::Fenced)), "{fenced:?}");
     assert_eq!(store.recover(moment(100)).await?, Recovered { requeued: 2, unknown: 1 });
@@ -119,7 +147,10 @@ pub async fn a_dead_process_s_work_is_given_back(ground: &dyn Ground) -> Outcome
     assert!(given_back.iter().all(|record| record.status == Status::Queued));
     let attempts = &given_back.get(1).ok_or("not given back")?.attempts;
     let attempt = attempts.first().ok_or("no attempt")?;
-    assert_eq!((attempts.len(), attempt.outcome, attempt.class), (1, AttemptOutcome::Unknown, Some(FailureClass::Unknown)));
+    assert_eq!(
+        (attempts.len(), attempt.outcome, attempt.class),
+        (1, AttemptOutcome::Unknown, Some(FailureClass::Unknown))
+    );
     Ok(())
 }
 

@@ -36,34 +36,58 @@ pub async fn messages_are_listed_newest_first_in_pages(ground: &dyn Ground) -> O
     Ok(())
 }
 
+/// What a filter asks for.
+type Narrow = fn(&mut MessageFilter);
+
 /// Each filter alone and some together.
 pub async fn messages_are_listed_by_what_they_are(ground: &dyn Ground) -> Outcome {
     let store = ground.open().await?;
     store.accept(Sample::email(1).sending()?).await?;
     store.accept(Sample::sms(2).sending()?).await?;
-    store.accept(Sample::email(3).purpose(Purpose::Bulk).new_message(Status::Queued, Some(moment(1)))?).await?;
-    store.accept(Sample::sms(4).purpose(Purpose::Otp).new_message(Status::Suppressed, None)?).await?;
-    let default = MessageFilter::default;
-    let rows = [
-        (MessageFilter { to: Some("customer3@example.com".into()), ..default() }, vec![3]),
-        (MessageFilter { to: Some("CUSTOMER3@Example.com".into()), ..default() }, vec![3]),
-        (MessageFilter { to: Some("hidden@example.net".into()), ..default() }, vec![3, 1]),
-        (MessageFilter { to: Some("+14165550123".into()), status: Some(Status::Suppressed), ..default() }, vec![4]),
-        (MessageFilter { to: Some("nobody@example.com".into()), ..default() }, vec![]),
-        (MessageFilter { status: Some(Status::Sending), ..default() }, vec![2, 1]),
-        (MessageFilter { channel: Some(Channel::Sms), ..default() }, vec![4, 2]),
-        (MessageFilter { provider: Some(ProviderKind::AwsSes), ..default() }, vec![1]),
-        (MessageFilter { purpose: Some(Purpose::Bulk), ..default() }, vec![3]),
-        (MessageFilter { since: Some(moment(2)), until: Some(moment(4)), ..default() }, vec![3, 2]),
-        (MessageFilter { channel: Some(Channel::Email), status: Some(Status::Suppressed), ..default() }, vec![]),
+    store
+        .accept(
+            Sample::email(3)
+                .purpose(Purpose::Bulk)
+                .new_message(Status::Queued, Some(moment(1)))?,
+        )
+        .await?;
+    store
+        .accept(Sample::sms(4).purpose(Purpose::Otp).new_message(Status::Suppressed, None)?)
+        .await?;
+    let rows: [(Narrow, &[u32]); 11] = [
+        (|filter| filter.to = Some("customer3@example.com".into()), &[3]),
+        (|filter| filter.to = Some("CUSTOMER3@Example.com".into()), &[3]),
+        (|filter| filter.to = Some("hidden@example.net".into()), &[3, 1]),
+        (
+            |filter| (filter.to, filter.status) = (Some("+14165550123".into()), Some(Status::Suppressed)),
+            &[4],
+        ),
+        (|filter| filter.to = Some("nobody@example.com".into()), &[]),
+        (|filter| filter.status = Some(Status::Sending), &[2, 1]),
+        (|filter| filter.channel = Some(Channel::Sms), &[4, 2]),
+        (|filter| filter.provider = Some(ProviderKind::AwsSes), &[1]),
+        (|filter| filter.purpose = Some(Purpose::Bulk), &[3]),
+        (|filter| (filter.since, filter.until) = (Some(moment(2)), Some(moment(4))), &[3, 2]),
+        (
+            |filter| (filter.channel, filter.status) = (Some(Channel::Email), Some(Status::Suppressed)),
+            &[],
+        ),
     ];
-    for (filter, expected) in rows {
+    for (narrow, expected) in rows {
+        let mut filter = MessageFilter::default();
+        narrow(&mut filter);
         let page = store.messages(&TenantId::default(), &filter, None, 10).await?;
-        assert_eq!(ids(&page), numbers(expected), "{filter:?}");
+        assert_eq!(ids(&page), numbers(expected.iter().copied()), "{filter:?}");
     }
-    let filter = MessageFilter { to: Some("copy@example.com".into()), ..default() };
+    let filter = MessageFilter {
+        to: Some("copy@example.com".into()),
+        ..MessageFilter::default()
+    };
     let page = store.messages(&TenantId::default(), &filter, None, 1).await?;
-    assert_eq!(ids(&store.messages(&TenantId::default(), &filter, page.next_cursor, 1).await?), numbers([1]));
+    assert_eq!(
+        ids(&store.messages(&TenantId::default(), &filter, page.next_cursor, 1).await?),
+        numbers([1])
+    );
     Ok(())
 }
 
@@ -76,7 +100,10 @@ pub async fn breakers_are_kept_by_account(ground: &dyn Ground) -> Outcome {
         state: serde_json::json!({ "state": state }),
         changed_at: moment(at),
     };
-    let last = [record(ProviderKind::AwsSes, "default", "closed", 3), record(ProviderKind::Twilio, "eu", "open", 2)];
+    let last = [
+        record(ProviderKind::AwsSes, "default", "closed", 3),
+        record(ProviderKind::Twilio, "eu", "open", 2),
+    ];
     store.save_breaker(record(ProviderKind::AwsSes, "default", "open", 1)).await?;
     for record in last.iter().rev() {
         store.save_breaker(record.clone()).await?;
@@ -89,7 +116,12 @@ async fn send(store: &dyn Store, sample: &Sample, outcome: AttemptOutcome) -> Ou
     store.accept(sample.sending()?).await?;
     let mut attempt = sample.intent(1);
     attempt.outcome = outcome;
-    store.record(Step { attempts: vec![attempt], ..sample.step(Status::Sending) }).await?;
+    store
+        .record(Step {
+            attempts: vec![attempt],
+            ..sample.step(Status::Sending)
+        })
+        .await?;
     Ok(())
 }
 
@@ -105,14 +137,24 @@ pub async fn recipients_sent_are_counted_by_account_and_time(ground: &dyn Ground
     let count = |since| store.recipients_sent_since(ProviderKind::AwsSes, &account, moment(since));
     assert_eq!((count(0).await?, count(2).await?, count(4).await?), (9, 6, 0));
     assert_eq!(store.recipients_sent_since(ProviderKind::AwsSns, &account, moment(5)).await?, 1);
-    assert_eq!(store.recipients_sent_since(ProviderKind::AwsSes, &AccountId::new("other"), moment(0)).await?, 0);
+    assert_eq!(
+        store
+            .recipients_sent_since(ProviderKind::AwsSes, &AccountId::new("other"), moment(0))
+            .await?,
+        0
+    );
 
     let mut recipients = Sample::email(2).sending()?.recipients;
     recipients.truncate(3);
     if let Some(left_out) = recipients.last_mut() {
         left_out.status = Status::Suppressed;
     }
-    store.record(Step { recipients: Some(recipients), ..Sample::email(2).step(Status::Sent) }).await?;
+    store
+        .record(Step {
+            recipients: Some(recipients),
+            ..Sample::email(2).step(Status::Sent)
+        })
+        .await?;
     assert_eq!(count(2).await?, 5);
     Ok(())
 }

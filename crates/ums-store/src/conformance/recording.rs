@@ -9,7 +9,10 @@ use super::{Ground, Outcome, Sample};
 pub async fn a_step_moves_the_message_and_adds_to_its_story(ground: &dyn Ground) -> Outcome {
     let store = ground.open().await?;
     let sample = Sample::email(1);
-    let new = NewMessage { skips: vec![skip(ProviderKind::Smtp, "open")], ..sample.sending()? };
+    let new = NewMessage {
+        skips: vec![skip(ProviderKind::Smtp, "open")],
+        ..sample.sending()?
+    };
     let mut recipients = new.recipients.clone();
     store.accept(new).await?;
 
@@ -22,7 +25,13 @@ pub async fn a_step_moves_the_message_and_adds_to_its_story(ground: &dyn Ground)
     let mut second = sample.intent(2);
     second.provider = ProviderKind::SendGrid;
     let attempts = vec![failed.clone(), second.clone()];
-    store.record(Step { attempts, skips: vec![skip(ProviderKind::SendGrid, "paced")], ..sample.step(Status::Sending) }).await?;
+    store
+        .record(Step {
+            attempts,
+            skips: vec![skip(ProviderKind::SendGrid, "paced")],
+            ..sample.step(Status::Sending)
+        })
+        .await?;
 
     second.outcome = AttemptOutcome::Accepted;
     second.provider_message_id = Some("sg-1".to_owned());
@@ -44,10 +53,17 @@ pub async fn a_step_moves_the_message_and_adds_to_its_story(ground: &dyn Ground)
     store.record(step).await?;
 
     let record = store.message(sample.tenant(), sample.id()).await?.ok_or("not stored")?;
-    assert_eq!((record.status, record.sent_at, record.due_at), (Status::Sent, Some(moment(5)), None), "an ended message is not due");
+    assert_eq!(
+        (record.status, record.sent_at, record.due_at),
+        (Status::Sent, Some(moment(5)), None),
+        "an ended message is not due"
+    );
     assert_eq!(record.error.as_deref(), Some("all well"));
     assert_eq!(record.attempts, [failed, second]);
-    assert_eq!(record.skips, [skip(ProviderKind::Smtp, "open"), skip(ProviderKind::SendGrid, "paced")]);
+    assert_eq!(
+        record.skips,
+        [skip(ProviderKind::Smtp, "open"), skip(ProviderKind::SendGrid, "paced")]
+    );
     assert_eq!(record.recipients, recipients);
     Ok(())
 }
@@ -57,10 +73,19 @@ pub async fn a_later_step_keeps_when_it_was_sent(ground: &dyn Ground) -> Outcome
     let store = ground.open().await?;
     let sample = Sample::sms(1);
     store.accept(sample.sending()?).await?;
-    store.record(Step { sent_at: Some(moment(5)), error: Some("once".to_owned()), ..sample.step(Status::Sent) }).await?;
+    store
+        .record(Step {
+            sent_at: Some(moment(5)),
+            error: Some("once".to_owned()),
+            ..sample.step(Status::Sent)
+        })
+        .await?;
     store.record(sample.step(Status::Delivered)).await?;
     let record = store.message(sample.tenant(), sample.id()).await?.ok_or("not stored")?;
-    assert_eq!((record.status, record.sent_at, record.error), (Status::Delivered, Some(moment(5)), None));
+    assert_eq!(
+        (record.status, record.sent_at, record.error),
+        (Status::Delivered, Some(moment(5)), None)
+    );
     Ok(())
 }
 
@@ -71,12 +96,21 @@ pub async fn an_attempt_is_replaced_in_its_place(ground: &dyn Ground) -> Outcome
     let new = sample.sending()?;
     let mut recipients = new.recipients.clone();
     store.accept(new).await?;
-    store.record(Step { attempts: vec![sample.intent(2), sample.intent(3)], ..sample.step(Status::Sending) }).await?;
+    store
+        .record(Step {
+            attempts: vec![sample.intent(2), sample.intent(3)],
+            ..sample.step(Status::Sending)
+        })
+        .await?;
     let mut first = sample.intent(1);
     first.outcome = AttemptOutcome::Unknown;
     first.class = Some(FailureClass::Unknown);
     recipients.remove(1);
-    let step = Step { attempts: vec![first.clone()], recipients: Some(recipients.clone()), ..sample.step(Status::Sending) };
+    let step = Step {
+        attempts: vec![first.clone()],
+        recipients: Some(recipients.clone()),
+        ..sample.step(Status::Sending)
+    };
     store.record(step).await?;
     let record = store.message(sample.tenant(), sample.id()).await?.ok_or("not stored")?;
     assert_eq!(record.attempts, [first, sample.intent(2), sample.intent(3)]);
@@ -94,7 +128,11 @@ pub async fn an_illegal_move_changes_nothing(ground: &dyn Ground) -> Outcome {
             let sample = Sample::sms(number);
             store.accept(sample.new_message(*from, None)?).await?;
             let before = store.message(sample.tenant(), sample.id()).await?.ok_or("not stored")?;
-            let step = Step { attempts: vec![sample.intent(1)], error: Some("moved".to_owned()), ..sample.step(*to) };
+            let step = Step {
+                attempts: vec![sample.intent(1)],
+                error: Some("moved".to_owned()),
+                ..sample.step(*to)
+            };
             let moved = store.record(step).await;
             let after = store.message(sample.tenant(), sample.id()).await?.ok_or("lost")?;
             if from == to || from.may_become(*to) {
@@ -121,8 +159,18 @@ pub async fn a_failed_message_can_be_sent_again(ground: &dyn Ground) -> Outcome 
     let store = ground.open().await?;
     let sample = Sample::sms(1);
     store.accept(sample.sending()?).await?;
-    store.record(Step { error: Some("refused".to_owned()), ..sample.step(Status::Failed) }).await?;
-    store.record(Step { due_at: Some(moment(1)), ..sample.step(Status::Queued) }).await?;
+    store
+        .record(Step {
+            error: Some("refused".to_owned()),
+            ..sample.step(Status::Failed)
+        })
+        .await?;
+    store
+        .record(Step {
+            due_at: Some(moment(1)),
+            ..sample.step(Status::Queued)
+        })
+        .await?;
     let claimed = store.claim_due(moment(1), 10).await?;
     assert_eq!(claimed.len(), 1);
     store.record(sample.step(Status::Sending)).await?;

@@ -22,12 +22,20 @@ pub struct Sample {
 impl Sample {
     /// An e-mail with everything that an e-mail can have.
     pub fn email(number: u32) -> Self {
-        Self { number, channel: Channel::Email, purpose: Purpose::Transactional, tenant: TenantId::default() }
+        Self {
+            number,
+            channel: Channel::Email,
+            purpose: Purpose::Transactional,
+            tenant: TenantId::default(),
+        }
     }
 
     /// A text message.
     pub fn sms(number: u32) -> Self {
-        Self { channel: Channel::Sms, ..Self::email(number) }
+        Self {
+            channel: Channel::Sms,
+            ..Self::email(number)
+        }
     }
 
     /// The same for a purpose.
@@ -76,7 +84,15 @@ impl Sample {
         let metadata = metadata.as_object().cloned().unwrap_or_default();
         let accepted_at = self.accepted_at();
         let expires_at = accepted_at + handling.expires_in;
-        Ok(Arc::new(Message { id: self.id(), tenant: self.tenant.clone(), content, handling, metadata, accepted_at, expires_at }))
+        Ok(Arc::new(Message {
+            id: self.id(),
+            tenant: self.tenant.clone(),
+            content,
+            handling,
+            metadata,
+            accepted_at,
+            expires_at,
+        }))
     }
 
     fn email_content(&self) -> Result<Email, Box<dyn std::error::Error>> {
@@ -99,7 +115,10 @@ impl Sample {
                 inline: true,
                 content_id: Some("receipt".to_owned()),
             }],
-            headers: vec![Header { name: "X-Order".to_owned(), value: "42".to_owned() }],
+            headers: vec![Header {
+                name: "X-Order".to_owned(),
+                value: "42".to_owned(),
+            }],
         })
     }
 
@@ -107,12 +126,24 @@ impl Sample {
     pub fn new_message(&self, status: Status, due_at: Option<Timestamp>) -> Result<NewMessage, Box<dyn std::error::Error>> {
         let message = self.message()?;
         let recipients = MessageRecord::accepted(Arc::clone(&message), status).recipients;
-        Ok(NewMessage { message, status, error: None, due_at, recipients, intent: None, skips: Vec::new(), idempotency: None })
+        Ok(NewMessage {
+            message,
+            status,
+            error: None,
+            due_at,
+            recipients,
+            intent: None,
+            skips: Vec::new(),
+            idempotency: None,
+        })
     }
 
     /// The message with an intent, as it is when a provider is about to be called.
     pub fn sending(&self) -> Result<NewMessage, Box<dyn std::error::Error>> {
-        Ok(NewMessage { intent: Some(self.intent(1)), ..self.new_message(Status::Sending, None)? })
+        Ok(NewMessage {
+            intent: Some(self.intent(1)),
+            ..self.new_message(Status::Sending, None)?
+        })
     }
 
     /// The intent of one of its attempts.
@@ -120,7 +151,11 @@ impl Sample {
         // Ids fall while attempts go on: their order must come from the store, not from the ids.
         let id = u128::from(self.number) << 32 | u128::from(u32::MAX - attempt);
         let id = AttemptId::from_uuid(Uuid::from_u128(0x0199_0000_0000_7000_9000_0000_0000_0000 | id));
-        let provider = if self.channel == Channel::Email { ProviderKind::AwsSes } else { ProviderKind::AwsSns };
+        let provider = if self.channel == Channel::Email {
+            ProviderKind::AwsSes
+        } else {
+            ProviderKind::AwsSns
+        };
         AttemptRecord::intent(id, provider, AccountId::default(), self.accepted_at())
     }
 
@@ -152,10 +187,20 @@ pub(super) fn moment(seconds: u64) -> Timestamp {
 
 /// A provider that was passed over.
 pub(super) fn skip(provider: ProviderKind, reason: &str) -> Skip {
-    Skip { provider, account: AccountId::new("spare"), at: moment(3), reason: reason.to_owned(), detail: "reopens in 30 s".to_owned() }
+    Skip {
+        provider,
+        account: AccountId::new("spare"),
+        at: moment(3),
+        reason: reason.to_owned(),
+        detail: "reopens in 30 s".to_owned(),
+    }
 }
 
 /// A caller's key that is good for a long time.
 pub(super) fn key(key: &str, request: u8) -> IdempotencyKey {
-    IdempotencyKey { key: key.to_owned(), fingerprint: [request; 32], expires_at: Timestamp::from_micros(i64::MAX) }
+    IdempotencyKey {
+        key: key.to_owned(),
+        fingerprint: [request; 32],
+        expires_at: Timestamp::from_micros(i64::MAX),
+    }
 }

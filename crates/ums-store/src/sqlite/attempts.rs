@@ -51,10 +51,16 @@ pub(crate) fn of(connection: &Connection, tenant: &TenantId, id: MessageId) -> R
              FROM attempts WHERE tenant = ?1 AND message_id = ?2 ORDER BY number",
         )
         .map_err(store_error)?;
-    let mut rows = statement.query(params![tenant.as_str(), id.as_uuid().into_bytes()]).map_err(store_error)?;
+    let mut rows = statement
+        .query(params![tenant.as_str(), id.as_uuid().into_bytes()])
+        .map_err(store_error)?;
     let mut attempts = Vec::new();
     while let Some(row) = rows.next().map_err(store_error)? {
-        attempts.push(attempt(&Columns { row, table: "attempts", id: &id })?);
+        attempts.push(attempt(&Columns {
+            row,
+            table: "attempts",
+            id: &id,
+        })?);
     }
     Ok(attempts)
 }
@@ -69,7 +75,9 @@ fn attempt(columns: &Columns<'_>) -> Result<AttemptRecord, StoreError> {
         class: columns.optional_word("class")?,
         code: columns.value("code")?,
         detail: columns.value("detail")?,
-        duration_ms: columns.value::<Option<i64>>("duration_ms")?.map(|millis| u64::try_from(millis).unwrap_or(0)),
+        duration_ms: columns
+            .value::<Option<i64>>("duration_ms")?
+            .map(|millis| u64::try_from(millis).unwrap_or(0)),
         provider_message_id: columns.value("provider_message_id")?,
         simulated: columns.value("simulated")?,
         from_substituted: columns.value("from_substituted")?,
@@ -79,13 +87,12 @@ fn attempt(columns: &Columns<'_>) -> Result<AttemptRecord, StoreError> {
 
 /// Ends the calls of dead processes as unknown. Returns how many calls and of how many messages.
 pub(crate) fn lose(connection: &Connection, owner: i64) -> Result<(u64, u64), StoreError> {
-    let counted = connection
+    let messages = connection
         .query_row(
-            "SELECT count(*), count(DISTINCT hex(a.tenant) || hex(a.message_id)) FROM messages m
-             JOIN attempts a ON a.tenant = m.tenant AND a.message_id = m.id AND a.outcome = 'calling'
-             WHERE m.owner IS NOT NULL AND m.owner <> ?1",
+            "SELECT count(*) FROM messages m WHERE m.owner IS NOT NULL AND m.owner <> ?1 AND EXISTS (
+               SELECT 1 FROM attempts a WHERE a.tenant = m.tenant AND a.message_id = m.id AND a.outcome = 'calling')",
             [owner],
-            |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)),
+            |row| row.get::<_, i64>(0),
         )
         .map_err(store_error)?;
     let mut statement = connection
@@ -96,8 +103,8 @@ pub(crate) fn lose(connection: &Connection, owner: i64) -> Result<(u64, u64), St
                AND (tenant, message_id) IN (SELECT m.tenant, m.id FROM messages m WHERE m.owner IS NOT NULL AND m.owner <> ?1)",
         )
         .map_err(store_error)?;
-    statement.execute([owner]).map_err(store_error)?;
-    Ok((counted.0.unsigned_abs(), counted.1.unsigned_abs()))
+    let calls = statement.execute([owner]).map_err(store_error)?;
+    Ok((u64::try_from(calls).unwrap_or(u64::MAX), messages.unsigned_abs()))
 }
 
 /// Recipients that a provider account has been handed since a time.
@@ -114,6 +121,8 @@ pub(crate) fn recipients_sent_since(
              WHERE a.provider = ?1 AND a.account = ?2 AND a.called_at >= ?3 AND a.outcome IN ('accepted', 'unknown')",
         )
         .map_err(store_error)?;
-    let count = statement.query_row(params![provider.as_str(), account.as_str(), since.as_micros()], |row| row.get::<_, i64>(0));
+    let count = statement.query_row(params![provider.as_str(), account.as_str(), since.as_micros()], |row| {
+        row.get::<_, i64>(0)
+    });
     Ok(count.map_err(store_error)?.unsigned_abs())
 }

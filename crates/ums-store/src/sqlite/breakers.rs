@@ -14,18 +14,28 @@ pub(crate) fn save(connection: &Connection, record: &BreakerRecord) -> Result<()
              ON CONFLICT (provider, account) DO UPDATE SET state = ?3, changed_at = ?4",
         )
         .map_err(store_error)?;
-    let row = params![record.provider.as_str(), record.account.as_str(), to_json(&record.state)?, record.changed_at.as_micros()];
+    let row = params![
+        record.provider.as_str(),
+        record.account.as_str(),
+        to_json(&record.state)?,
+        record.changed_at.as_micros()
+    ];
     statement.execute(row).map(drop).map_err(store_error)
 }
 
 /// The states that were kept.
 pub(crate) fn all(connection: &Connection) -> Result<Vec<BreakerRecord>, StoreError> {
-    let mut statement =
-        connection.prepare_cached("SELECT provider, account, state, changed_at FROM breakers").map_err(store_error)?;
+    let mut statement = connection
+        .prepare_cached("SELECT provider, account, state, changed_at FROM breakers")
+        .map_err(store_error)?;
     let mut rows = statement.query([]).map_err(store_error)?;
     let mut records = Vec::new();
     while let Some(row) = rows.next().map_err(store_error)? {
-        let columns = Columns { row, table: "breakers", id: &"a breaker" };
+        let columns = Columns {
+            row,
+            table: "breakers",
+            id: &"a breaker",
+        };
         records.push(BreakerRecord {
             provider: columns.word("provider")?,
             account: AccountId::new(columns.value::<String>("account")?),

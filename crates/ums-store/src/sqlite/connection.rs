@@ -39,7 +39,10 @@ impl Opening {
         // The mode is kept in the file: asked for, then checked, since a file system may refuse it.
         let mode: String = connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
         if self.path.is_some() && mode != "wal" {
-            tracing::warn!(mode, "the database's file system does not allow a write-ahead log; writes will be slow");
+            tracing::warn!(
+                mode,
+                "the database's file system does not allow a write-ahead log; writes will be slow"
+            );
         }
         connection.pragma_update(None, "synchronous", "FULL")?;
         connection.pragma_update(None, "foreign_keys", true)?;
@@ -98,6 +101,8 @@ pub(crate) fn store_error(error: rusqlite::Error) -> StoreError {
 pub(crate) fn wants_reopening(error: &rusqlite::Error) -> bool {
     matches!(
         error.sqlite_error_code(),
-        Some(ErrorCode::SystemIoFailure | ErrorCode::CannotOpen | ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::ReadOnly)
+        Some(
+            ErrorCode::SystemIoFailure | ErrorCode::CannotOpen | ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::ReadOnly
+        )
     )
 }

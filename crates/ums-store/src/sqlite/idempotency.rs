@@ -20,7 +20,14 @@ pub(crate) fn take(
              ON CONFLICT (tenant, key) DO UPDATE SET fingerprint = ?3, message_id = ?4, expires_at = ?5 WHERE idempotency.expires_at <= ?6",
         )
         .map_err(store_error)?;
-    let row = params![tenant.as_str(), key.key, key.fingerprint, id.as_uuid().into_bytes(), key.expires_at.as_micros(), now.as_micros()];
+    let row = params![
+        tenant.as_str(),
+        key.key,
+        key.fingerprint,
+        id.as_uuid().into_bytes(),
+        key.expires_at.as_micros(),
+        now.as_micros()
+    ];
     if statement.execute(row).map_err(store_error)? == 1 {
         return Ok(None);
     }
@@ -34,7 +41,15 @@ fn earlier(connection: &Connection, tenant: &TenantId, key: &IdempotencyKey) -> 
     let mut rows = statement.query(params![tenant.as_str(), key.key]).map_err(store_error)?;
     let row = rows.next().map_err(store_error)?.ok_or(StoreError::NotFound)?;
     // The key is the caller's own text, so an error names the tenant only.
-    let columns = Columns { row, table: "idempotency", id: tenant };
+    let columns = Columns {
+        row,
+        table: "idempotency",
+        id: tenant,
+    };
     let same = columns.value::<[u8; 32]>("fingerprint")? == key.fingerprint;
-    Ok(if same { Stored::Replayed(MessageId::from_uuid(columns.uuid("message_id")?)) } else { Stored::KeyConflict })
+    Ok(if same {
+        Stored::Replayed(MessageId::from_uuid(columns.uuid("message_id")?))
+    } else {
+        Stored::KeyConflict
+    })
 }

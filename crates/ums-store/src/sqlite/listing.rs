@@ -22,8 +22,13 @@ pub(crate) fn messages(
     let more = ids.len() > limit;
     ids.truncate(limit);
     let next_cursor = ids.last().copied().filter(|_| more);
-    let records = ids.into_iter().filter_map(|id| messages::message(connection, tenant, id).transpose());
-    Ok(MessagePage { messages: records.collect::<Result<_, _>>()?, next_cursor })
+    let records = ids
+        .into_iter()
+        .filter_map(|id| messages::message(connection, tenant, id).transpose());
+    Ok(MessagePage {
+        messages: records.collect::<Result<_, _>>()?,
+        next_cursor,
+    })
 }
 
 fn ids(
@@ -69,7 +74,11 @@ fn ids(
     let mut rows = statement.query(values).map_err(store_error)?;
     let mut ids = Vec::new();
     while let Some(row) = rows.next().map_err(store_error)? {
-        let columns = Columns { row, table: "messages", id: &"a listed message" };
+        let columns = Columns {
+            row,
+            table: "messages",
+            id: &"a listed message",
+        };
         ids.push(MessageId::from_uuid(columns.uuid("id")?));
     }
     Ok(ids)

@@ -22,7 +22,12 @@ impl Encoded {
     pub(crate) fn new(new: NewMessage) -> Result<Self, StoreError> {
         let message = &new.message;
         let (content, handling, metadata) = (to_json(&message.content)?, to_json(&message.handling)?, to_json(&message.metadata)?);
-        Ok(Self { new, content, handling, metadata })
+        Ok(Self {
+            new,
+            content,
+            handling,
+            metadata,
+        })
     }
 
     /// Bytes that it will take, about.
@@ -90,7 +95,13 @@ fn insert_content(connection: &Connection, row: &Encoded) -> Result<(), StoreErr
     let mut statement = connection
         .prepare_cached("INSERT INTO contents (tenant, message_id, content, handling, metadata) VALUES (?1, ?2, ?3, ?4, ?5)")
         .map_err(store_error)?;
-    let values = params![message.tenant.as_str(), message.id.as_uuid().into_bytes(), row.content, row.handling, row.metadata];
+    let values = params![
+        message.tenant.as_str(),
+        message.id.as_uuid().into_bytes(),
+        row.content,
+        row.handling,
+        row.metadata
+    ];
     statement.execute(values).map(drop).map_err(store_error)
 }
 
@@ -109,10 +120,18 @@ pub(crate) fn record(connection: &Connection, process: Process, step: &Step) -> 
 
 /// Where a message stands that this process may write to: its own, or one that nobody works on.
 fn fenced_status(connection: &Connection, process: Process, tenant: &TenantId, id: MessageId) -> Result<Status, StoreError> {
-    let mut statement = connection.prepare_cached("SELECT status, owner FROM messages WHERE tenant = ?1 AND id = ?2").map_err(store_error)?;
-    let mut rows = statement.query(params![tenant.as_str(), id.as_uuid().into_bytes()]).map_err(store_error)?;
+    let mut statement = connection
+        .prepare_cached("SELECT status, owner FROM messages WHERE tenant = ?1 AND id = ?2")
+        .map_err(store_error)?;
+    let mut rows = statement
+        .query(params![tenant.as_str(), id.as_uuid().into_bytes()])
+        .map_err(store_error)?;
     let row = rows.next().map_err(store_error)?.ok_or(StoreError::NotFound)?;
-    let columns = Columns { row, table: "messages", id: &id };
+    let columns = Columns {
+        row,
+        table: "messages",
+        id: &id,
+    };
     let owner: Option<i64> = columns.value("owner")?;
     if !process.may_send || owner.is_some_and(|owner| owner != process.owner) {
         return Err(StoreError::Fenced);
@@ -150,9 +169,24 @@ pub(crate) fn message(connection: &Connection, tenant: &TenantId, id: MessageId)
              WHERE m.tenant = ?1 AND m.id = ?2",
         )
         .map_err(store_error)?;
-    let mut rows = statement.query(params![tenant.as_str(), id.as_uuid().into_bytes()]).map_err(store_error)?;
-    let Some(row) = rows.next().map_err(store_error)? else { return Ok(None) };
-    let (columns, contents) = (Columns { row, table: "messages", id: &id }, Columns { row, table: "contents", id: &id });
+    let mut rows = statement
+        .query(params![tenant.as_str(), id.as_uuid().into_bytes()])
+        .map_err(store_error)?;
+    let Some(row) = rows.next().map_err(store_error)? else {
+        return Ok(None);
+    };
+    let (columns, contents) = (
+        Columns {
+            row,
+            table: "messages",
+            id: &id,
+        },
+        Columns {
+            row,
+            table: "contents",
+            id: &id,
+        },
+    );
     let message = Message {
         id,
         tenant: tenant.clone(),

@@ -10,7 +10,9 @@ const MIGRATIONS: [(i64, &str, &str); 1] = [(1, "messages", include_str!("../../
 
 /// Brings the database to this program's schema. Two processes that start together wait for each other.
 pub(crate) fn migrate(connection: &mut Connection, now: Timestamp) -> Result<(), StoreError> {
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(store_error)?;
+    let transaction = connection
+        .transaction_with_behavior(TransactionBehavior::Immediate)
+        .map_err(store_error)?;
     let found = version(&transaction)?;
     let newest = MIGRATIONS.iter().map(|(version, ..)| *version).max().unwrap_or(0);
     if found > newest {
@@ -21,7 +23,9 @@ pub(crate) fn migrate(connection: &mut Connection, now: Timestamp) -> Result<(),
     for (version, name, script) in MIGRATIONS.into_iter().filter(|(version, ..)| *version > found) {
         transaction.execute_batch(script).map_err(store_error)?;
         let row = params![version, name, now.as_micros()];
-        transaction.execute("INSERT INTO schema_migrations (version, name, applied_at) VALUES (?1, ?2, ?3)", row).map_err(store_error)?;
+        transaction
+            .execute("INSERT INTO schema_migrations (version, name, applied_at) VALUES (?1, ?2, ?3)", row)
+            .map_err(store_error)?;
         tracing::info!(version, name, "the database's schema was brought forward");
     }
     transaction.commit().map_err(store_error)
@@ -30,13 +34,21 @@ pub(crate) fn migrate(connection: &mut Connection, now: Timestamp) -> Result<(),
 /// The version that the database has; 0 for an empty file, which gets its list of versions here.
 fn version(connection: &Connection) -> Result<i64, StoreError> {
     let has_list: bool = connection
-        .query_row("SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'schema_migrations')", [], |row| row.get(0))
+        .query_row(
+            "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'schema_migrations')",
+            [],
+            |row| row.get(0),
+        )
         .map_err(store_error)?;
     if !has_list {
-        let stranger: Option<i64> =
-            connection.query_row("SELECT 1 FROM sqlite_schema LIMIT 1", [], |row| row.get(0)).optional().map_err(store_error)?;
+        let stranger: Option<i64> = connection
+            .query_row("SELECT 1 FROM sqlite_schema LIMIT 1", [], |row| row.get(0))
+            .optional()
+            .map_err(store_error)?;
         if stranger.is_some() {
-            return Err(StoreError::Unusable("the database holds tables of another program; name another file".to_owned()));
+            return Err(StoreError::Unusable(
+                "the database holds tables of another program; name another file".to_owned(),
+            ));
         }
         connection
             .execute_batch(

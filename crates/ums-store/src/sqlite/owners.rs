@@ -28,19 +28,27 @@ impl Ownership {
         name.push(".lock");
         let file = create_private(Path::new(&name))
             .map_err(|error| StoreError::Unusable(format!("the lock file beside the database cannot be opened: {error}")))?;
-        let ownership = Self { file: Some(file), held: AtomicBool::new(false) };
+        let ownership = Self {
+            file: Some(file),
+            held: AtomicBool::new(false),
+        };
         ownership.try_take()?;
         Ok(ownership)
     }
 
     /// The ownership of a database that only this process can see.
     pub(crate) fn alone() -> Self {
-        Self { file: None, held: AtomicBool::new(true) }
+        Self {
+            file: None,
+            held: AtomicBool::new(true),
+        }
     }
 
     /// Takes the lock if it is free. Says whether it is held by us now.
     pub(crate) fn try_take(&self) -> Result<bool, StoreError> {
-        let Some(file) = self.file.as_ref().filter(|_| !self.is_held()) else { return Ok(self.is_held()) };
+        let Some(file) = self.file.as_ref().filter(|_| !self.is_held()) else {
+            return Ok(self.is_held());
+        };
         match file.try_lock() {
             Ok(()) => self.held.store(true, Ordering::Release),
             Err(TryLockError::WouldBlock) => {}
@@ -64,8 +72,9 @@ impl Ownership {
 
 /// Registers this process and returns its id, which was never used before.
 pub(crate) fn register(connection: &Connection, now: Timestamp) -> Result<i64, StoreError> {
-    let mut statement =
-        connection.prepare_cached("INSERT INTO owners (epoch, until) VALUES (?1, ?1) RETURNING id").map_err(store_error)?;
+    let mut statement = connection
+        .prepare_cached("INSERT INTO owners (epoch, until) VALUES (?1, ?1) RETURNING id")
+        .map_err(store_error)?;
     statement.query_row([now.as_micros()], |row| row.get(0)).map_err(store_error)
 }
 
@@ -79,13 +88,17 @@ pub(crate) fn renew(connection: &Connection, owner: i64, now: Timestamp) -> Resu
 
 /// When a process was last seen alive.
 pub(crate) fn seen(connection: &Connection, owner: i64) -> Result<Option<Timestamp>, StoreError> {
-    let mut statement = connection.prepare_cached("SELECT max(until) FROM owners WHERE id = ?1").map_err(store_error)?;
+    let mut statement = connection
+        .prepare_cached("SELECT max(until) FROM owners WHERE id = ?1")
+        .map_err(store_error)?;
     let until: Option<i64> = statement.query_row([owner], |row| row.get(0)).map_err(store_error)?;
     Ok(until.map(Timestamp::from_micros))
 }
 
 /// Forgets all processes but this one and those that were seen since.
 pub(crate) fn forget_others(connection: &Connection, owner: i64, since: Timestamp) -> Result<(), StoreError> {
-    let mut statement = connection.prepare_cached("DELETE FROM owners WHERE id <> ?1 AND until < ?2").map_err(store_error)?;
+    let mut statement = connection
+        .prepare_cached("DELETE FROM owners WHERE id <> ?1 AND until < ?2")
+        .map_err(store_error)?;
     statement.execute(params![owner, since.as_micros()]).map(drop).map_err(store_error)
 }

@@ -30,11 +30,20 @@ fn due_in_lane(connection: &Connection, lane: Purpose, now: Timestamp, limit: us
         .prepare_cached("SELECT tenant, id FROM messages WHERE lane = ?1 AND due_at <= ?2 ORDER BY due_at, id LIMIT ?3")
         .map_err(store_error)?;
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let mut rows = statement.query(params![fence::lane(lane), now.as_micros(), limit]).map_err(store_error)?;
+    let mut rows = statement
+        .query(params![fence::lane(lane), now.as_micros(), limit])
+        .map_err(store_error)?;
     let mut due = Vec::new();
     while let Some(row) = rows.next().map_err(store_error)? {
-        let columns = Columns { row, table: "messages", id: &"a due message" };
-        due.push((TenantId::new(columns.value::<String>("tenant")?), MessageId::from_uuid(columns.uuid("id")?)));
+        let columns = Columns {
+            row,
+            table: "messages",
+            id: &"a due message",
+        };
+        due.push((
+            TenantId::new(columns.value::<String>("tenant")?),
+            MessageId::from_uuid(columns.uuid("id")?),
+        ));
     }
     Ok(due)
 }
@@ -43,7 +52,10 @@ fn own(connection: &Connection, owner: i64, tenant: &TenantId, id: MessageId) ->
     let mut statement = connection
         .prepare_cached("UPDATE messages SET owner = ?3, token = token + 1, due_at = NULL WHERE tenant = ?1 AND id = ?2")
         .map_err(store_error)?;
-    statement.execute(params![tenant.as_str(), id.as_uuid().into_bytes(), owner]).map(drop).map_err(store_error)
+    statement
+        .execute(params![tenant.as_str(), id.as_uuid().into_bytes(), owner])
+        .map(drop)
+        .map_err(store_error)
 }
 
 /// When the next message is due.

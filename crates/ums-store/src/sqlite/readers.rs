@@ -21,7 +21,12 @@ pub(crate) struct Readers {
 
 impl Readers {
     pub(crate) fn new(opening: Arc<Opening>, path: PathBuf, connections: usize) -> Self {
-        Self { opening, path, idle: Arc::default(), permits: Arc::new(Semaphore::new(connections.max(1))) }
+        Self {
+            opening,
+            path,
+            idle: Arc::default(),
+            permits: Arc::new(Semaphore::new(connections.max(1))),
+        }
     }
 
     /// Runs work on a connection of its own, in one read transaction, off the async threads.
@@ -31,7 +36,10 @@ impl Readers {
         F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     {
         let unavailable = |error: Box<dyn std::error::Error + Send + Sync>| StoreError::Unavailable(error);
-        let permit = Arc::clone(&self.permits).acquire_owned().await.map_err(|error| unavailable(error.into()))?;
+        let permit = Arc::clone(&self.permits)
+            .acquire_owned()
+            .await
+            .map_err(|error| unavailable(error.into()))?;
         let (opening, path, idle) = (Arc::clone(&self.opening), self.path.clone(), Arc::clone(&self.idle));
         let reading = tokio::task::spawn_blocking(move || {
             let spare = idle.lock().unwrap_or_else(PoisonError::into_inner).pop();

@@ -8,7 +8,10 @@ use super::row::Columns;
 
 /// Stores the recipients of a new message.
 pub(crate) fn insert(connection: &Connection, tenant: &TenantId, id: MessageId, recipients: &[RecipientRecord]) -> Result<(), StoreError> {
-    recipients.iter().zip(0..).try_for_each(|(recipient, idx)| insert_one(connection, tenant, id, idx, recipient))
+    recipients
+        .iter()
+        .zip(0..)
+        .try_for_each(|(recipient, idx)| insert_one(connection, tenant, id, idx, recipient))
 }
 
 fn insert_one(connection: &Connection, tenant: &TenantId, id: MessageId, idx: i64, recipient: &RecipientRecord) -> Result<(), StoreError> {
@@ -18,8 +21,21 @@ fn insert_one(connection: &Connection, tenant: &TenantId, id: MessageId, idx: i6
              ON CONFLICT (tenant, message_id, idx) DO UPDATE SET kind = ?4, address = ?5, status = ?6, reason = ?7",
         )
         .map_err(store_error)?;
-    let RecipientRecord { address, kind, status, reason } = recipient;
-    let row = params![tenant.as_str(), id.as_uuid().into_bytes(), idx, kind.as_str(), address, status.as_str(), reason];
+    let RecipientRecord {
+        address,
+        kind,
+        status,
+        reason,
+    } = recipient;
+    let row = params![
+        tenant.as_str(),
+        id.as_uuid().into_bytes(),
+        idx,
+        kind.as_str(),
+        address,
+        status.as_str(),
+        reason
+    ];
     statement.execute(row).map(drop).map_err(store_error)
 }
 
@@ -34,8 +50,21 @@ pub(crate) fn replace(connection: &Connection, tenant: &TenantId, id: MessageId,
         .map_err(store_error)?;
     let mut count: i64 = 0;
     for recipient in recipients {
-        let RecipientRecord { address, kind, status, reason } = recipient;
-        let row = params![tenant.as_str(), id.as_uuid().into_bytes(), count, kind.as_str(), address, status.as_str(), reason];
+        let RecipientRecord {
+            address,
+            kind,
+            status,
+            reason,
+        } = recipient;
+        let row = params![
+            tenant.as_str(),
+            id.as_uuid().into_bytes(),
+            count,
+            kind.as_str(),
+            address,
+            status.as_str(),
+            reason
+        ];
         if update.execute(row).map_err(store_error)? == 0 {
             insert_one(connection, tenant, id, count, recipient)?;
         }
@@ -44,7 +73,9 @@ pub(crate) fn replace(connection: &Connection, tenant: &TenantId, id: MessageId,
     let mut rest = connection
         .prepare_cached("DELETE FROM recipients WHERE tenant = ?1 AND message_id = ?2 AND idx >= ?3")
         .map_err(store_error)?;
-    rest.execute(params![tenant.as_str(), id.as_uuid().into_bytes(), count]).map(drop).map_err(store_error)
+    rest.execute(params![tenant.as_str(), id.as_uuid().into_bytes(), count])
+        .map(drop)
+        .map_err(store_error)
 }
 
 /// The recipients of a message in order.
@@ -52,10 +83,16 @@ pub(crate) fn of(connection: &Connection, tenant: &TenantId, id: MessageId) -> R
     let mut statement = connection
         .prepare_cached("SELECT kind, address, status, reason FROM recipients WHERE tenant = ?1 AND message_id = ?2 ORDER BY idx")
         .map_err(store_error)?;
-    let mut rows = statement.query(params![tenant.as_str(), id.as_uuid().into_bytes()]).map_err(store_error)?;
+    let mut rows = statement
+        .query(params![tenant.as_str(), id.as_uuid().into_bytes()])
+        .map_err(store_error)?;
     let mut recipients = Vec::new();
     while let Some(row) = rows.next().map_err(store_error)? {
-        let columns = Columns { row, table: "recipients", id: &id };
+        let columns = Columns {
+            row,
+            table: "recipients",
+            id: &id,
+        };
         recipients.push(RecipientRecord {
             address: columns.value("address")?,
             kind: columns.word("kind")?,

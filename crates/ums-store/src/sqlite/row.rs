@@ -18,7 +18,11 @@ pub(crate) struct Columns<'a> {
 
 impl Columns<'_> {
     fn corrupt(&self, column: &'static str) -> StoreError {
-        StoreError::Corrupt { table: self.table, column, id: self.id.to_string() }
+        StoreError::Corrupt {
+            table: self.table,
+            column,
+            id: self.id.to_string(),
+        }
     }
 
     /// A value as SQLite holds it; `Option` for a column that may be null.

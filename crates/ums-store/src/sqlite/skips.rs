@@ -15,9 +15,22 @@ pub(crate) fn append(connection: &Connection, tenant: &TenantId, id: MessageId, 
                  SELECT ?1, ?2, coalesce(max(number), 0) + 1, ?3, ?4, ?5, ?6, ?7 FROM skips WHERE tenant = ?1 AND message_id = ?2",
             )
             .map_err(store_error)?;
-        let Skip { provider, account, at, reason, detail } = skip;
-        let row =
-            params![tenant.as_str(), id.as_uuid().into_bytes(), provider.as_str(), account.as_str(), at.as_micros(), reason, detail];
+        let Skip {
+            provider,
+            account,
+            at,
+            reason,
+            detail,
+        } = skip;
+        let row = params![
+            tenant.as_str(),
+            id.as_uuid().into_bytes(),
+            provider.as_str(),
+            account.as_str(),
+            at.as_micros(),
+            reason,
+            detail
+        ];
         statement.execute(row).map_err(store_error)?;
     }
     Ok(())
@@ -28,10 +41,16 @@ pub(crate) fn of(connection: &Connection, tenant: &TenantId, id: MessageId) -> R
     let mut statement = connection
         .prepare_cached("SELECT provider, account, at, reason, detail FROM skips WHERE tenant = ?1 AND message_id = ?2 ORDER BY number")
         .map_err(store_error)?;
-    let mut rows = statement.query(params![tenant.as_str(), id.as_uuid().into_bytes()]).map_err(store_error)?;
+    let mut rows = statement
+        .query(params![tenant.as_str(), id.as_uuid().into_bytes()])
+        .map_err(store_error)?;
     let mut skips = Vec::new();
     while let Some(row) = rows.next().map_err(store_error)? {
-        let columns = Columns { row, table: "skips", id: &id };
+        let columns = Columns {
+            row,
+            table: "skips",
+            id: &id,
+        };
         skips.push(Skip {
             provider: columns.word("provider")?,
             account: AccountId::new(columns.value::<String>("account")?),

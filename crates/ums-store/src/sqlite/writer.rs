@@ -137,7 +137,11 @@ impl Writer {
         let (errands, inbox) = mpsc::channel(QUEUE);
         let (ending, ended) = watch::channel(false);
         let commits = Arc::new(AtomicU64::new(0));
-        let thread = WriterThread { connection: Some(connection), opening, commits: Arc::clone(&commits) };
+        let thread = WriterThread {
+            connection: Some(connection),
+            opening,
+            commits: Arc::clone(&commits),
+        };
         let work = move || {
             thread.run(inbox);
             ownership.release();
@@ -159,10 +163,17 @@ impl Writer {
     {
         let (caller, answer) = oneshot::channel();
         let outcome = Err(StoreError::Unavailable(Box::new(Refused::Lost)));
-        let request = Request { bytes, work: Some(work), outcome, caller };
+        let request = Request {
+            bytes,
+            work: Some(work),
+            outcome,
+            caller,
+        };
         let handed_over = self.errands.send(Errand::Do(Box::new(request))).await;
         handed_over.map_err(|_| StoreError::Unavailable(Box::new(Refused::Closed)))?;
-        answer.await.unwrap_or_else(|_| Err(StoreError::CommitUnknown(Box::new(Refused::Lost))))
+        answer
+            .await
+            .unwrap_or_else(|_| Err(StoreError::CommitUnknown(Box::new(Refused::Lost))))
     }
 
     /// Takes no more requests, does those that are waiting, and ends the thread.

@@ -30,7 +30,13 @@ async fn everything_answered_is_there_after_a_crash() {
                 if number % 3 == 0 {
                     let mut attempt = sample.intent(1);
                     attempt.outcome = AttemptOutcome::Accepted;
-                    store.record(Step { attempts: vec![attempt], ..sample.step(Status::Sent) }).await.unwrap();
+                    store
+                        .record(Step {
+                            attempts: vec![attempt],
+                            ..sample.step(Status::Sent)
+                        })
+                        .await
+                        .unwrap();
                 }
             })
         })
@@ -41,7 +47,10 @@ async fn everything_answered_is_there_after_a_crash() {
     let copy = copy_of(&ground);
     let after = copy.store().await;
     assert!(after.is_owner());
-    assert_eq!(after.recover(Timestamp::from_micros(1)).await.unwrap(), Recovered { requeued: 0, unknown: 200 });
+    assert_eq!(
+        after.recover(Timestamp::from_micros(1)).await.unwrap(),
+        Recovered { requeued: 0, unknown: 200 }
+    );
     for number in 1..=300 {
         let sample = Sample::sms(number);
         let record = after.message(sample.tenant(), sample.id()).await.unwrap().unwrap();
@@ -62,6 +71,9 @@ async fn a_store_that_is_dropped_finishes_what_it_was_handed() {
     let store = ground.store().await;
     store.accept(Sample::sms(1).sending().unwrap()).await.unwrap();
     drop(store);
-    let kept: i64 = ground.stranger().query_row("SELECT count(*) FROM messages", [], |row| row.get(0)).unwrap();
+    let kept: i64 = ground
+        .stranger()
+        .query_row("SELECT count(*) FROM messages", [], |row| row.get(0))
+        .unwrap();
     assert_eq!(kept, 1);
 }

@@ -60,7 +60,10 @@ impl SqliteFile {
     }
 
     pub(crate) async fn try_store(&self) -> Result<Arc<SqliteStore>, StoreError> {
-        let options = SqliteOptions { busy_timeout: Duration::from_millis(50), ..SqliteOptions::default() };
+        let options = SqliteOptions {
+            busy_timeout: Duration::from_millis(50),
+            ..SqliteOptions::default()
+        };
         SqliteStore::open_with(&self.url(), clock(), options).await.map(Arc::new)
     }
 

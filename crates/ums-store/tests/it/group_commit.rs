@@ -66,7 +66,11 @@ async fn one_bad_request_does_not_fail_the_others() {
         .collect();
     for (task, number) in tasks.into_iter().zip(1..) {
         let answer = task.await.unwrap();
-        let as_wanted = if number % 2 == 0 { matches!(answer, Ok(true)) } else { matches!(answer, Err(StoreError::NotFound)) };
+        let as_wanted = if number % 2 == 0 {
+            matches!(answer, Ok(true))
+        } else {
+            matches!(answer, Err(StoreError::NotFound))
+        };
         assert!(as_wanted, "{number}: {answer:?}");
     }
     assert_eq!(store.count().await.unwrap(), 100);
@@ -79,7 +83,11 @@ async fn a_caller_that_goes_away_cancels_nothing() {
     let sample = Sample::sms(1);
     let mut accept = Box::pin(store.accept(sample.sending().unwrap()));
     // One poll hands the request over; the caller then leaves.
-    assert!(std::future::poll_fn(|context| std::task::Poll::Ready(accept.as_mut().poll(context))).await.is_pending());
+    assert!(
+        std::future::poll_fn(|context| std::task::Poll::Ready(accept.as_mut().poll(context)))
+            .await
+            .is_pending()
+    );
     drop(accept);
     store.close(std::time::Duration::from_secs(10)).await;
     assert_eq!(ground.store().await.count().await.unwrap(), 1);
@@ -120,7 +128,10 @@ async fn a_file_locked_by_another_program_refuses_and_recovers() {
     let refused = store.accept(Sample::sms(1).sending().unwrap()).await;
     assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{refused:?}");
     assert!(store.check().await.is_err());
-    assert!(store.message(&TenantId::default(), Sample::sms(1).id()).await.unwrap().is_none(), "readers do not wait");
+    assert!(
+        store.message(&TenantId::default(), Sample::sms(1).id()).await.unwrap().is_none(),
+        "readers do not wait"
+    );
     stranger.execute_batch("ROLLBACK").unwrap();
     assert_eq!(store.accept(Sample::sms(1).sending().unwrap()).await.unwrap(), Stored::New);
     store.check().await.unwrap();
@@ -133,9 +144,18 @@ async fn a_second_process_stores_for_the_first_and_takes_over_when_it_dies() {
     assert!(first.is_owner() && !second.is_owner());
 
     let sample = Sample::sms(1);
-    assert_eq!(second.accept(sample.new_message(Status::Pending, None).unwrap()).await.unwrap(), Stored::New);
-    assert!(matches!(second.accept(Sample::sms(2).sending().unwrap()).await, Err(StoreError::Fenced)), "it may not send");
-    assert!(matches!(second.record(sample.step(Status::Cancelled)).await, Err(StoreError::Fenced)));
+    assert_eq!(
+        second.accept(sample.new_message(Status::Pending, None).unwrap()).await.unwrap(),
+        Stored::New
+    );
+    assert!(
+        matches!(second.accept(Sample::sms(2).sending().unwrap()).await, Err(StoreError::Fenced)),
+        "it may not send"
+    );
+    assert!(matches!(
+        second.record(sample.step(Status::Cancelled)).await,
+        Err(StoreError::Fenced)
+    ));
     let far = ums_core::Timestamp::from_micros(i64::MAX);
     assert!(second.claim_due(far, 10).await.unwrap().is_empty());
     assert_eq!(second.recover(far).await.unwrap(), ums_core::Recovered::default());
@@ -156,12 +176,19 @@ async fn a_corrupt_row_is_named_and_keeps_no_other_back() {
     let ground = SqliteFile::new();
     let store = ground.store().await;
     for number in 1..=3 {
-        let new: NewMessage = Sample::sms(number).new_message(Status::Queued, Some(ums_core::Timestamp::from_micros(1))).unwrap();
+        let new: NewMessage = Sample::sms(number)
+            .new_message(Status::Queued, Some(ums_core::Timestamp::from_micros(1)))
+            .unwrap();
         store.accept(new).await.unwrap();
     }
     let bad = Sample::sms(2);
     let broken = ground.stranger();
-    broken.execute("UPDATE contents SET content = '{\"channel\":' WHERE message_id = ?1", [bad.id().as_uuid().into_bytes()]).unwrap();
+    broken
+        .execute(
+            "UPDATE contents SET content = '{\"channel\":' WHERE message_id = ?1",
+            [bad.id().as_uuid().into_bytes()],
+        )
+        .unwrap();
     let error = store.message(bad.tenant(), bad.id()).await.unwrap_err();
     assert_eq!(error.to_string(), format!("contents.content of {} cannot be read", bad.id()));
     assert_eq!(store.claim_due(ums_core::Timestamp::from_micros(1), 10).await.unwrap().len(), 2);

@@ -9,8 +9,15 @@ use crate::ground::SqliteFile;
 async fn errors_and_debug_show_no_content() {
     let ground = SqliteFile::new();
     let store = ground.store().await;
-    let key = IdempotencyKey { key: "canary-key".to_owned(), fingerprint: [7; 32], expires_at: Timestamp::from_micros(i64::MAX) };
-    let new = NewMessage { idempotency: Some(key), ..Sample::email(1).sending().unwrap() };
+    let key = IdempotencyKey {
+        key: "canary-key".to_owned(),
+        fingerprint: [7; 32],
+        expires_at: Timestamp::from_micros(i64::MAX),
+    };
+    let new = NewMessage {
+        idempotency: Some(key),
+        ..Sample::email(1).sending().unwrap()
+    };
     let mut shown = format!("{store:?} {new:?} {:?}", store.accept(new.clone()).await);
 
     let stranger = ground.stranger();
@@ -28,7 +35,10 @@ async fn errors_and_debug_show_no_content() {
             store.accept(new.clone()).await.err(),
             store.record(Sample::email(1).step(ums_core::Status::Sent)).await.err(),
         ] {
-            let source = error.as_ref().and_then(std::error::Error::source).map(|source| format!("{source} {source:?}"));
+            let source = error
+                .as_ref()
+                .and_then(std::error::Error::source)
+                .map(|source| format!("{source} {source:?}"));
             let words = error.as_ref().map(ToString::to_string);
             shown = format!("{shown} {error:?} {words:?} {source:?}");
         }

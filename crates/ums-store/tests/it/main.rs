@@ -3,12 +3,12 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends where it fails")]
 
 mod crash;
+mod ground;
 mod group_commit;
 mod leaks;
 mod memory;
 mod opening;
 mod parity;
-mod ground;
 
 ums_store::store_suite!(in_memory, crate::ground::Memory::new());
 ums_store::store_suite!(sqlite_in_memory, crate::ground::SqliteMemory);

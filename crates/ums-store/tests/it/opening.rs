@@ -21,7 +21,10 @@ async fn a_url_names_its_store() {
     assert!(!ums_store::open("sqlite::memory:", clock()).await.unwrap().is_durable());
     assert!(!ums_store::open("memory:", clock()).await.unwrap().is_durable());
     let refused = ums_store::open("postgres://me:hunter2@db/ums", clock()).await.unwrap_err();
-    assert!(matches!(&refused, StoreError::Unusable(words) if words.contains("PostgreSQL")), "{refused:?}");
+    assert!(
+        matches!(&refused, StoreError::Unusable(words) if words.contains("PostgreSQL")),
+        "{refused:?}"
+    );
 }
 
 #[tokio::test]
@@ -48,7 +51,10 @@ async fn an_existing_database_is_opened_as_it_is() {
         assert_eq!(store.count().await.unwrap(), u64::from(number));
         store.close(std::time::Duration::from_secs(10)).await;
     }
-    let versions: i64 = ground.stranger().query_row("SELECT count(*) FROM schema_migrations", [], |row| row.get(0)).unwrap();
+    let versions: i64 = ground
+        .stranger()
+        .query_row("SELECT count(*) FROM schema_migrations", [], |row| row.get(0))
+        .unwrap();
     assert_eq!(versions, 1);
 }
 
@@ -72,7 +78,10 @@ async fn processes_that_start_together_make_one_schema() {
 async fn a_newer_schema_is_refused_with_clear_words() {
     let ground = SqliteFile::new();
     ground.store().await.close(std::time::Duration::from_secs(10)).await;
-    ground.stranger().execute("INSERT INTO schema_migrations VALUES (99, 'from the future', 0)", []).unwrap();
+    ground
+        .stranger()
+        .execute("INSERT INTO schema_migrations VALUES (99, 'from the future', 0)", [])
+        .unwrap();
     let words = refusal(&ground).await;
     assert!(words.contains("version 99") && words.contains("newer ums"), "{words}");
 }
@@ -82,11 +91,18 @@ async fn another_program_s_file_is_refused_and_left_alone() {
     let ground = SqliteFile::new();
     ground.stranger().execute_batch("CREATE TABLE theirs (a)").unwrap();
     assert!(refusal(&ground).await.contains("another program"));
-    let tables: i64 = ground.stranger().query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).unwrap();
+    let tables: i64 = ground
+        .stranger()
+        .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
+        .unwrap();
     assert_eq!(tables, 1);
 
     let text = SqliteFile::new();
-    std::fs::write(text.path(), "not a database, but long enough to have a header of its own".repeat(100)).unwrap();
+    std::fs::write(
+        text.path(),
+        "not a database, but long enough to have a header of its own".repeat(100),
+    )
+    .unwrap();
     assert!(refusal(&text).await.contains("not a SQLite database"));
 }
 
