@@ -3,8 +3,8 @@
 use super::tree::Tree;
 
 const CALL: &str = concat!("sleep", "(");
-/// What a line, or the one before it, says where the runtime's clock is paused and no time passes.
-const PAUSED: &str = "paused clock";
+/// What a line, or the one before it, says where it is right: the clock is paused, a slow peer is played.
+const REASON: &str = "Sleeps because ";
 
 pub(crate) fn check(tree: &Tree) -> Vec<String> {
     tree.files
@@ -14,7 +14,7 @@ pub(crate) fn check(tree: &Tree) -> Vec<String> {
         .flat_map(|file| {
             let mut before = "";
             file.test_lines().filter_map(move |(number, line)| {
-                let excused = line.contains(PAUSED) || before.contains(PAUSED);
+                let excused = line.contains(REASON) || before.contains(REASON);
                 before = line;
                 let code = line.trim_start();
                 let is_comment = code.starts_with("//") || code.starts_with('#');
@@ -22,7 +22,7 @@ pub(crate) fn check(tree: &Tree) -> Vec<String> {
                     let path = &file.path;
                     format!(
                         "{path}:{number}: a test sleeps; inject the clock or wait for the event \
-                         (`// paused clock` where the runtime's clock stands still)"
+                         (or say `// Sleeps because …`)"
                     )
                 })
             })
@@ -38,7 +38,7 @@ mod tests {
     #[test]
     fn a_sleep_is_found_in_tests_only() {
         let call = format!("std::thread::{CALL}ONE);");
-        let excused = format!("// paused clock: no time passes\ntokio::time::{CALL}ONE).await;");
+        let excused = format!("// Sleeps because the clock is paused.\ntokio::time::{CALL}ONE).await;");
         let mixed = format!("{call}\n#[cfg(test)]\nmod tests {{\n{call}\n}}");
         let found = check(&Tree::planted(&[
             ("crates/a/src/lib.rs", &mixed),
