@@ -1,1 +1,135 @@
-fn main() {}
+//! `ums`: Unified Messaging Service on the command line.
+//!
+//! One file per command in `cmd/`; results go to standard output, everything else to standard
+//! error; [`exit::Exit`] is how a command ends.
+
+mod client;
+mod cmd;
+mod exit;
+mod input;
+mod log;
+mod output;
+mod service;
+mod settings;
+mod stop;
+mod words;
+
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+use clap::Parser;
+use exit::Exit;
+
+/// Sends e-mail and SMS, and gets them through although a provider is down.
+#[derive(Debug, Parser)]
+#[command(name = "ums", version = env!("UMS_VERSION"), arg_required_else_help = true, max_term_width = 110)]
+#[command(after_help = "Start here, without any account:
+  ums dev
+
+Settings come from the environment, .env and UMS_CONFIG: see `ums config docs`.
+Exit code: 0 done, 1 the message failed or a check found something, 2 wrong usage or configuration, 3 held.")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What can be done.
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Run the whole service on this machine with simulated providers: no account, no set-up
+    Dev(cmd::dev::Args),
+    /// Run the service
+    Serve(cmd::serve::Args),
+    /// Send one message
+    #[command(subcommand)]
+    Send(cmd::send::Command),
+    /// Show how each provider does, and why
+    Health(cmd::health::Args),
+    /// Look at messages
+    #[command(subcommand)]
+    Messages(cmd::messages::Command),
+    /// Amazon SES set-up
+    #[command(subcommand)]
+    Ses(cmd::ses::Command),
+    /// Say what a provider's answer means; nothing is sent
+    Classify(cmd::classify::Args),
+    /// Count the parts of a text message; nothing is sent
+    Estimate(cmd::estimate::Args),
+    /// Look at the configuration
+    #[command(subcommand)]
+    Config(cmd::config::Command),
+    /// Print the OpenAPI description of the HTTP interface
+    Openapi(cmd::openapi::Args),
+    /// Run the simulated providers alone
+    Simulator(cmd::simulator::Args),
+    /// Print a script that completes this command line in a shell
+    Completions(cmd::completions::Args),
+}
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let exit = if error.use_stderr() { Exit::Usage } else { Exit::Done };
+            // Nobody is left to be told when this fails.
+            drop(error.print());
+            return exit.into();
+        }
+    };
+    let exit = run(cli.command).unwrap_or_else(|error| {
+        output::error(&error);
+        exit::of_error(&error)
+    });
+    exit.into()
+}
+
+fn run(command: Command) -> Result<Exit> {
+    match command {
+        Command::Classify(args) => cmd::classify::run(args),
+        Command::Estimate(args) => cmd::estimate::run(args),
+        Command::Config(command) => cmd::config::run(command),
+        Command::Openapi(args) => cmd::openapi::run(&args),
+        Command::Completions(args) => cmd::completions::run(&args),
+        Command::Dev(args) => on_all_cores(cmd::dev::run(args)),
+        Command::Serve(args) => on_all_cores(cmd::serve::run(args)),
+        Command::Simulator(args) => on_all_cores(cmd::simulator::run(args)),
+        Command::Send(command) => on_one_core(cmd::send::run(command)),
+        Command::Health(args) => on_one_core(cmd::health::run(args)),
+        Command::Messages(command) => on_one_core(cmd::messages::run(command)),
+        Command::Ses(command) => on_one_core(cmd::ses::run(command)),
+    }
+}
+
+/// For what runs until it is told to stop.
+fn on_all_cores(work: impl Future<Output = Result<Exit>>) -> Result<Exit> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting the runtime")?.block_on(work)
+}
+
+/// For what does one thing.
+fn on_one_core(work: impl Future<Output = Result<Exit>>) -> Result<Exit> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().context("starting the runtime")?.block_on(work)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_has_examples() {
+        fn check(command: &clap::Command, path: &str) {
+            let is_group = command.has_subcommands();
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(is_group || help.contains("Example"), "{path} has no examples");
+            for sub in command.get_subcommands() {
+                check(sub, &format!("{path} {}", sub.get_name()));
+            }
+        }
+        check(&Cli::command(), "ums");
+    }
+}

@@ -1,0 +1,14 @@
+//! The commands, one file each.
+
+pub(crate) mod classify;
+pub(crate) mod completions;
+pub(crate) mod config;
+pub(crate) mod dev;
+pub(crate) mod estimate;
+pub(crate) mod health;
+pub(crate) mod messages;
+pub(crate) mod openapi;
+pub(crate) mod send;
+pub(crate) mod serve;
+pub(crate) mod ses;
+pub(crate) mod simulator;

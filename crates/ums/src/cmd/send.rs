@@ -1,0 +1,117 @@
+//! `ums send email` and `ums send sms`: one message, through this process or a running service.
+
+mod email;
+mod sms;
+
+use anyhow::Result;
+use ums_core::request::{HandlingRequest, MAX_EXPIRES_IN_SECONDS};
+use ums_core::{Duplicates, Metadata, OnExhausted, Purpose, SendResult, Timestamp};
+
+use crate::exit::Exit;
+use crate::input::{pair, time, word};
+use crate::service::{self, Remote, Request};
+use crate::output;
+
+/// What is sent.
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Command {
+    /// Send an e-mail
+    Email(Box<email::Args>),
+    /// Send a text message
+    Sms(Box<sms::Args>),
+}
+
+/// Options of both channels.
+#[derive(Debug, clap::Args)]
+struct Common {
+    /// Its lane: a code, a receipt or notice (default), or mail to many
+    #[arg(long, value_parser = word::<Purpose>(Purpose::WORDS))]
+    purpose: Option<Purpose>,
+    /// Whether it may be handed over again when nobody knows if it was accepted
+    #[arg(long, value_parser = word::<Duplicates>(Duplicates::WORDS), help_heading = "Handling")]
+    duplicates: Option<Duplicates>,
+    /// What follows when no provider takes it
+    #[arg(long, value_parser = word::<OnExhausted>(OnExhausted::WORDS), help_heading = "Handling")]
+    on_exhausted: Option<OnExhausted>,
+    /// Not before this time: RFC 3339 with an offset
+    #[arg(long, value_parser = time, value_name = "TIME", help_heading = "Handling")]
+    send_at: Option<Timestamp>,
+    /// Seconds after which it is given up
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..=MAX_EXPIRES_IN_SECONDS), value_name = "SECONDS", help_heading = "Handling")]
+    expires_in: Option<u64>,
+    /// Your own data, kept with the message; may be repeated
+    #[arg(long, value_parser = pair, value_name = "NAME=VALUE")]
+    metadata: Vec<(String, String)>,
+    #[command(flatten)]
+    remote: Remote,
+    /// Print the result as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Common {
+    fn handling(&self, via: Option<ums_core::ProviderKind>) -> HandlingRequest {
+        HandlingRequest {
+            purpose: self.purpose,
+            duplicates: self.duplicates,
+            on_exhausted: self.on_exhausted,
+            send_at: self.send_at,
+            expires_in_seconds: self.expires_in,
+            via,
+        }
+    }
+
+    fn metadata(&self) -> Metadata {
+        self.metadata.iter().map(|(name, value)| (name.clone(), value.clone().into())).collect()
+    }
+}
+
+/// Runs the command.
+pub(crate) async fn run(command: Command) -> Result<Exit> {
+    let (common, result) = match command {
+        Command::Email(args) => {
+            let (request, common) = email::request(*args)?;
+            let result = service::send(&common.remote, Request::Email(Box::new(request))).await?;
+            (common, result)
+        }
+        Command::Sms(args) => {
+            let (request, common) = sms::request(*args)?;
+            let result = service::send(&common.remote, Request::Sms(Box::new(request))).await?;
+            (common, result)
+        }
+    };
+    output::either(common.json, &result, || for_people(&result))?;
+    Ok(result.status.into())
+}
+
+/// The result in a few lines.
+fn for_people(result: &SendResult) -> String {
+    let mut lines = vec![headline(result)];
+    lines.push(format!("  message   {}", result.message_id));
+    for recipient in &result.recipients {
+        let why = recipient.reason.as_deref().map(|reason| format!(": {reason}")).unwrap_or_default();
+        lines.push(format!("  {:<9} {} {}{why}", recipient.kind, recipient.address, recipient.status));
+    }
+    for attempt in &result.attempts {
+        lines.push(format!("  attempt   {}", crate::words::attempt(attempt)));
+    }
+    if result.possibly_duplicate {
+        lines.push("  note      it may arrive twice: an attempt with an unknown outcome came before".to_owned());
+    }
+    lines.push(format!("  more      ums messages explain {}", result.message_id));
+    lines.join("\n")
+}
+
+fn headline(result: &SendResult) -> String {
+    let mut line = result.status.to_string();
+    if let Some(provider) = result.provider() {
+        line.push_str(&format!(" by {provider}"));
+    }
+    if result.simulated {
+        line.push_str(" (simulated: it reached nobody)");
+    }
+    if let Some(error) = &result.error_message {
+        line.push_str(&format!(": {error}"));
+    }
+    line
+}

@@ -1,0 +1,126 @@
+//! `ums serve`: the service, until it is told to stop.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use tokio_util::sync::CancellationToken;
+use ums_config::{Environment, Settings};
+use ums_core::{Clock, SystemClock};
+use ums_server::{Metrics, Server, ServerSettings};
+use unified_messaging::UnifiedMessagingService;
+
+use crate::exit::{Exit, Usage};
+use crate::settings;
+use crate::stop::Stop;
+
+/// Time at the end that the engine and the store keep for themselves.
+const ENGINE_TIME: Duration = Duration::from_secs(5);
+
+/// Arguments of `ums serve`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Settings come from the environment, .env and UMS_CONFIG; all that is wrong with them is told at once (exit code 2).
+SIGTERM or SIGINT: it takes no more requests, finishes those in hand and ends within 25 s.
+
+Examples:
+  UMS_API_KEY=… ums serve
+  UMS_ENV=development ums serve --listen 127.0.0.1:8080")]
+pub(crate) struct Args {
+    /// Where to listen, instead of UMS_LISTEN; port 0 takes any free port
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<SocketAddr>,
+}
+
+/// Runs the command.
+pub(crate) async fn run(args: Args) -> Result<Exit> {
+    let mut stop = Stop::listen()?;
+    let mut settings = settings::of_process()?;
+    settings::start_log(&settings)?;
+    if let Some(listen) = args.listen {
+        settings.listen = listen;
+    }
+    ums_config::check_serve(&settings).map_err(|error| settings::wrong(&error))?;
+    let running = Running::start(settings).await?;
+    running.until(&mut stop).await;
+    Ok(Exit::Done)
+}
+
+/// A service that is being served.
+#[derive(Debug)]
+pub(super) struct Running {
+    address: SocketAddr,
+    service: UnifiedMessagingService,
+    server: tokio::task::JoinHandle<()>,
+    closing: CancellationToken,
+    shutdown_time: Duration,
+}
+
+impl Running {
+    /// Opens the store, starts the engine and serves.
+    ///
+    /// # Errors
+    /// When the store or the address cannot be used.
+    pub(super) async fn start(settings: Settings) -> Result<Self> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let metrics = Arc::new(Metrics::new());
+        let shutdown_time = settings.limits.shutdown;
+        let server_settings = server_settings(&settings, Arc::clone(&clock));
+        let builder = UnifiedMessagingService::builder().settings(settings).clock(clock).observer(metrics.clone());
+        let service = builder.build().await.map_err(settings::explained)?;
+        let server = Server::bind(server_settings, service.engine().clone(), metrics).await;
+        let server = server.map_err(anyhow::Error::new).context(Usage("the service cannot start".to_owned()))?;
+        let (address, closing) = (server.local_addr(), CancellationToken::new());
+        let server = tokio::spawn(server.run(closing.clone()));
+        Ok(Self { address, service, server, closing, shutdown_time })
+    }
+
+    /// Where it listens.
+    pub(super) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves until it is told to stop, then ends in order: requests, messages, store. A second
+    /// signal ends it at once; what was accepted is in the store.
+    pub(super) async fn until(self, stop: &mut Stop) {
+        stop.requested().await;
+        tracing::info!("told to stop");
+        self.closing.cancel();
+        let orderly = async {
+            let drained = tokio::time::timeout(self.shutdown_time.saturating_sub(ENGINE_TIME), self.server).await;
+            if drained.is_err() {
+                tracing::warn!("requests were still in hand");
+            }
+            self.service.shutdown().await;
+        };
+        tokio::select! {
+            () = orderly => {}
+            () = tokio::time::sleep(self.shutdown_time) => tracing::warn!("stopped late: the rest is taken up at the next start"),
+            () = stop.requested() => tracing::warn!("told to stop again: the rest is taken up at the next start"),
+        }
+    }
+}
+
+fn server_settings(settings: &Settings, clock: Arc<dyn Clock>) -> ServerSettings {
+    let mut server = ServerSettings::new(settings.listen);
+    server.api_key = settings.api_key.clone();
+    server.secret_key = settings.secret_keys.first().cloned();
+    server.development = settings.environment == Environment::Development;
+    server.default_region = settings.default_region;
+    server.version = env!("UMS_VERSION");
+    server.clock = clock;
+    let (limits, wanted) = (&mut server.limits, &settings.limits);
+    limits.connections = count(wanted.max_connections);
+    limits.header_bytes = count(wanted.request_head_bytes);
+    limits.email_body_bytes = count(wanted.request_body_bytes);
+    limits.header_time = wanted.request_head;
+    limits.body_time = wanted.request_body;
+    limits.idle_time = wanted.idle_connection;
+    limits.send_wait = wanted.wait;
+    limits.drain_time = wanted.shutdown.saturating_sub(ENGINE_TIME);
+    server
+}
+
+fn count(number: u32) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}

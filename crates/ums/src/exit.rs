@@ -1,0 +1,89 @@
+//! How a command ends: four exit codes, and nothing else.
+
+use std::fmt;
+use std::process::ExitCode;
+
+use ums_core::Status;
+
+/// How a command ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// It did what was asked.
+    Done,
+    /// The message failed, or a check found something.
+    Failed,
+    /// It was called in a wrong way, or the configuration is wrong.
+    Usage,
+    /// The message is held and will be tried again.
+    Held,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(match exit {
+            Exit::Done => 0,
+            Exit::Failed => 1,
+            Exit::Usage => 2,
+            Exit::Held => 3,
+        })
+    }
+}
+
+impl From<Status> for Exit {
+    /// What the status of a message just sent means for the command.
+    fn from(status: Status) -> Self {
+        match status {
+            Status::Sent | Status::Delivered | Status::Scheduled => Self::Done,
+            Status::Pending | Status::Queued | Status::Sending => Self::Held,
+            Status::Bounced
+            | Status::Failed
+            | Status::Expired
+            | Status::Cancelled
+            | Status::Suppressed
+            | Status::Unsubscribed
+            | Status::Unknown => Self::Failed,
+        }
+    }
+}
+
+/// An error that ends a command with [`Exit::Usage`]: the caller or the configuration is at fault.
+#[derive(Debug)]
+pub(crate) struct Usage(pub(crate) String);
+
+impl fmt::Display for Usage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Usage {}
+
+/// Makes an error of wrong usage or configuration.
+pub(crate) fn usage(text: impl fmt::Display) -> anyhow::Error {
+    Usage(text.to_string()).into()
+}
+
+/// The exit code of an error.
+pub(crate) fn of_error(error: &anyhow::Error) -> Exit {
+    if error.chain().any(|cause| cause.is::<Usage>()) { Exit::Usage } else { Exit::Failed }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use anyhow::Context as _;
+
+    #[test]
+    fn a_held_message_is_neither_done_nor_failed() {
+        assert_eq!(Exit::from(Status::Queued), Exit::Held);
+        assert_eq!(Exit::from(Status::Sent), Exit::Done);
+        assert_eq!(Exit::from(Status::Unknown), Exit::Failed);
+    }
+
+    #[test]
+    fn wrong_usage_is_told_from_failure_through_contexts() {
+        let wrong = Err::<(), _>(usage("no such file")).context("reading the body").unwrap_err();
+        assert_eq!(of_error(&wrong), Exit::Usage);
+        assert_eq!(of_error(&anyhow::anyhow!("the disk is full")), Exit::Failed);
+    }
+}

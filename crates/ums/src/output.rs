@@ -1,0 +1,58 @@
+//! The one place that writes to standard output: results, as tables for people or JSON for programs.
+//!
+//! Everything else (logs, errors, progress) goes to standard error.
+
+use std::io::{self, Write as _};
+
+use anyhow::{Context as _, Result};
+use comfy_table::{ContentArrangement, Table, presets};
+use serde::Serialize;
+
+/// Writes a text and ends its line.
+///
+/// # Errors
+/// When standard output is closed for another reason than a reader that went away (`| head`).
+pub(crate) fn text(text: &str) -> Result<()> {
+    let mut out = io::stdout().lock();
+    let written = out.write_all(text.trim_end_matches('\n').as_bytes()).and_then(|()| out.write_all(b"\n")).and_then(|()| out.flush());
+    match written {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        other => other.context("writing to standard output"),
+    }
+}
+
+/// Writes a value as JSON, indented.
+///
+/// # Errors
+/// As [`text`].
+pub(crate) fn json(value: &impl Serialize) -> Result<()> {
+    text(&serde_json::to_string_pretty(value).context("making JSON")?)
+}
+
+/// Writes something as JSON for programs or as text for people.
+///
+/// # Errors
+/// As [`text`].
+pub(crate) fn either(as_json: bool, value: &impl Serialize, for_people: impl FnOnce() -> String) -> Result<()> {
+    if as_json { json(value) } else { text(&for_people()) }
+}
+
+/// A table with these headings, as wide as the terminal allows.
+pub(crate) fn table(headings: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic).set_header(headings.to_vec());
+    table
+}
+
+/// Writes an error where errors belong, with its causes and what to do if we know it.
+pub(crate) fn error(error: &anyhow::Error) {
+    let mut out = io::stderr().lock();
+    let mut text = format!("error: {error}\n");
+    for cause in error.chain().skip(1) {
+        text.push_str("  because: ");
+        text.push_str(&cause.to_string());
+        text.push('\n');
+    }
+    // Nobody is left to be told when this fails.
+    drop(out.write_all(text.as_bytes()));
+}

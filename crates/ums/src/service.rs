@@ -1,0 +1,194 @@
+//! The service that a command talks to: the engine in this process, or one that runs elsewhere.
+
+use std::sync::Arc;
+
+use anyhow::Result;
+use serde::{Deserialize, Serialize};
+use ums_core::{HealthReport, MessageFilter, MessageId, MessageRecord, SendEmail, SendResult, SendSms, SystemClock};
+use ums_server::Explanation;
+use unified_messaging::{Archive, UnifiedMessagingService};
+
+use crate::client::Client;
+use crate::settings::{self, explained};
+
+/// Which service a command talks to.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Remote {
+    /// Talk to the service at this URL, with UMS_API_KEY; else this process does the work itself
+    #[arg(long, value_name = "URL")]
+    server: Option<String>,
+}
+
+impl Remote {
+    fn client(&self) -> Option<Result<Client>> {
+        self.server.as_deref().map(|url| Client::new(url, settings::api_key()))
+    }
+}
+
+/// A message to send.
+#[derive(Debug)]
+pub(crate) enum Request {
+    /// By e-mail.
+    Email(Box<SendEmail>),
+    /// By text message.
+    Sms(Box<SendSms>),
+}
+
+/// Sends a message.
+///
+/// # Errors
+/// When it was not accepted.
+pub(crate) async fn send(remote: &Remote, request: Request) -> Result<SendResult> {
+    if let Some(client) = remote.client().transpose()? {
+        return match request {
+            Request::Email(email) => client.post("/v1/emails", &email).await,
+            Request::Sms(sms) => client.post("/v1/sms", &sms).await,
+        };
+    }
+    let settings = settings::of_process()?;
+    settings::start_quiet_log(&settings)?;
+    let not_configured = settings.not_configured.clone();
+    // Results go to standard output; what the console prints must not stand between them.
+    let builder = UnifiedMessagingService::builder().settings(settings).console_output(Box::new(std::io::stderr()));
+    let service = builder.build().await.map_err(explained)?;
+    let sent = match request {
+        Request::Email(email) => service.send_email(*email).await,
+        Request::Sms(sms) => service.send_sms(*sms).await,
+    };
+    service.shutdown().await;
+    sent.map_err(|error| settings::explained_with(error, &not_configured))
+}
+
+/// How each provider does.
+///
+/// # Errors
+/// When the service or the store cannot be asked.
+pub(crate) async fn health(remote: &Remote) -> Result<HealthReport> {
+    if let Some(client) = remote.client().transpose()? {
+        return client.get("/v1/providers/health").await;
+    }
+    let settings = settings::of_process()?;
+    settings::start_quiet_log(&settings)?;
+    let service = UnifiedMessagingService::builder().settings(settings).build_aside().await.map_err(explained)?;
+    let report = service.get_provider_health();
+    service.shutdown().await;
+    Ok(report)
+}
+
+/// Messages that are looked at.
+#[derive(Debug)]
+pub(crate) enum Look {
+    /// In a store on this machine.
+    Archive(Records),
+    /// At a running service.
+    Remote(Client),
+}
+
+/// A store that may not be there yet.
+#[derive(Debug)]
+pub(crate) struct Records(Option<Archive>);
+
+impl Records {
+    /// Everything that is known of a message.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub(crate) async fn record(&self, id: MessageId) -> Result<Option<MessageRecord>> {
+        match &self.0 {
+            Some(archive) => archive.record(id).await.map_err(explained),
+            None => Ok(None),
+        }
+    }
+}
+
+/// A page of messages, as the HTTP interface gives it.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Listing {
+    /// The messages, newest first.
+    pub(crate) data: Vec<SendResult>,
+    /// Where the next page begins.
+    pub(crate) next_cursor: Option<MessageId>,
+}
+
+impl Look {
+    /// Opens the store of the settings, or a running service.
+    ///
+    /// # Errors
+    /// When the settings are wrong or the store cannot be read.
+    pub(crate) async fn open(remote: &Remote) -> Result<Self> {
+        if let Some(client) = remote.client().transpose()? {
+            return Ok(Self::Remote(client));
+        }
+        let settings = settings::of_process()?;
+        settings::start_quiet_log(&settings)?;
+        let archive = Archive::open(&settings, Arc::new(SystemClock::new())).await.map_err(explained)?;
+        Ok(Self::Archive(Records(archive)))
+    }
+
+    /// One message.
+    ///
+    /// # Errors
+    /// When the service or the store cannot be asked.
+    pub(crate) async fn message(&self, id: MessageId) -> Result<Option<SendResult>> {
+        match self {
+            Self::Archive(records) => Ok(records.record(id).await?.map(|record| record.result())),
+            Self::Remote(client) => client.find(&format!("/v1/messages/{id}")).await,
+        }
+    }
+
+    /// A page of messages.
+    ///
+    /// # Errors
+    /// As [`Look::message`].
+    pub(crate) async fn messages(&self, filter: &MessageFilter, cursor: Option<MessageId>, limit: usize) -> Result<Listing> {
+        match self {
+            Self::Archive(Records(None)) => Ok(Listing::default()),
+            Self::Archive(Records(Some(archive))) => {
+                let page = archive.messages(filter, cursor, limit).await.map_err(explained)?;
+                Ok(Listing { data: page.messages.iter().map(MessageRecord::result).collect(), next_cursor: page.next_cursor })
+            }
+            Self::Remote(client) => client.get(&format!("/v1/messages?{}", query(filter, cursor, limit))).await,
+        }
+    }
+}
+
+impl Client {
+    /// The story of one message.
+    ///
+    /// # Errors
+    /// When the service cannot be asked.
+    pub(crate) async fn explanation(&self, id: MessageId) -> Result<Option<Explanation>> {
+        self.find(&format!("/v1/messages/{id}/explain")).await
+    }
+}
+
+fn query(filter: &MessageFilter, cursor: Option<MessageId>, limit: usize) -> String {
+    let mut pairs = vec![("limit", limit.to_string())];
+    let mut add = |name, value: Option<String>| pairs.extend(value.map(|value| (name, value)));
+    add("to", filter.to.clone());
+    add("status", filter.status.map(|word| word.to_string()));
+    add("channel", filter.channel.map(|word| word.to_string()));
+    add("provider", filter.provider.map(|word| word.to_string()));
+    add("purpose", filter.purpose.map(|word| word.to_string()));
+    add("since", filter.since.map(|at| at.to_string()));
+    add("until", filter.until.map(|at| at.to_string()));
+    add("cursor", cursor.map(|id| id.to_string()));
+    pairs.iter().map(|(name, value)| format!("{name}={}", encoded(value))).collect::<Vec<_>>().join("&")
+}
+
+/// Percent-encodes everything that is not plain.
+fn encoded(text: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~');
+    text.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_query_survives_plus_and_ampersand() {
+        let filter = MessageFilter { to: Some("a+b&c@example.com".to_owned()), ..MessageFilter::default() };
+        assert_eq!(query(&filter, None, 5), "limit=5&to=a%2Bb%26c%40example.com");
+    }
+}

@@ -1,0 +1,13 @@
+//! The real binary, from outside: its own processes, environment cleared, scratch folders, free ports.
+
+mod bad_input;
+mod canary;
+mod classify;
+mod config;
+mod dev;
+mod help;
+mod http;
+mod messages;
+mod program;
+mod send;
+mod serve;

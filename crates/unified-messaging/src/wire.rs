@@ -1,0 +1,219 @@
+//! Where ports meet implementations: from settings to an engine. Nowhere else.
+
+use std::io::Write;
+use std::sync::Arc;
+
+use ums_config::{ConfigError, Endpoint, Environment, Fault, SenderRule, Settings, StoreUrl};
+use ums_core::{Clock, Email, PhoneNumber, Provider, ProviderKind, Random, Sms, Store};
+use ums_delivery::{BreakerSettings, LinkParts, Observer, PaceSettings, Parts, Price, RetrySchedule, Rules};
+use ums_providers::send::smtp::{SmtpSettings, SmtpTimeouts, SmtpTls};
+use ums_providers::send::{ConsoleSettings, SendGridSettings, Ses, SesSettings, SnsSettings, TwilioSender, TwilioSettings};
+use ums_providers::{AwsCredentials, Chains, ProviderSettings, TimeLimits, Transport, TransportSettings};
+
+use crate::Error;
+
+/// What the outside world is: everything that is not a setting.
+pub(crate) struct Outside {
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) random: Arc<dyn Random>,
+    pub(crate) observer: Arc<dyn Observer>,
+    /// Where the console prints; standard output without one.
+    pub(crate) console: Option<Box<dyn Write + Send>>,
+    /// Providers in front of those that are configured.
+    pub(crate) email: Vec<Arc<dyn Provider<Email>>>,
+    /// The same for text messages.
+    pub(crate) sms: Vec<Arc<dyn Provider<Sms>>>,
+}
+
+/// Puts an engine's parts together.
+pub(crate) fn parts(settings: &Settings, store: Arc<dyn Store>, outside: Outside) -> Result<Parts, Error> {
+    let Outside { clock, random, observer, console, email, sms } = outside;
+    refuse_what_is_not_there_yet(settings)?;
+    let configured = chains(settings, &clock, console)?;
+    Ok(Parts {
+        email: email.into_iter().chain(configured.email).map(|provider| link(settings, provider)).collect(),
+        sms: sms.into_iter().chain(configured.sms).map(|provider| link(settings, provider)).collect(),
+        not_configured: settings.not_configured.clone(),
+        rules: rules(settings),
+        clock,
+        random,
+        store,
+        observer,
+    })
+}
+
+/// Opens the store that the settings name.
+pub(crate) async fn store(settings: &Settings, clock: Arc<dyn Clock>) -> Result<Arc<dyn Store>, Error> {
+    let url = match &settings.store_url {
+        StoreUrl::Memory => "memory:".to_owned(),
+        StoreUrl::Sqlite(path) => format!("sqlite://{}", path.display()),
+        StoreUrl::Postgres(url) => url.expose().to_owned(),
+    };
+    Ok(ums_store::open(&url, clock).await?)
+}
+
+/// Sets Amazon SES up alone, for what an operator asks of it beside sending.
+pub(crate) fn ses(settings: &Settings, clock: &Arc<dyn Clock>) -> Result<Option<Ses>, Error> {
+    let ses = ses_settings(settings, &credentials(settings));
+    let transport = transport(settings, ProviderKind::AwsSes, clock);
+    Ok(ses.map(|ses| Ses::new(ses, &transport)).transpose()?)
+}
+
+/// A setting that has no effect yet is refused: to leave it out silently could send past a proxy.
+fn refuse_what_is_not_there_yet(settings: &Settings) -> Result<(), Error> {
+    if settings.http.proxy.is_none() {
+        return Ok(());
+    }
+    let fault = Fault { setting: "http.proxy".to_owned(), reason: "is not supported by this version; leave it empty".to_owned() };
+    Err(Error::Config(ConfigError { faults: vec![fault] }))
+}
+
+fn chains(settings: &Settings, clock: &Arc<dyn Clock>, mut console: Option<Box<dyn Write + Send>>) -> Result<Chains, Error> {
+    let credentials = credentials(settings);
+    let mut chains = Chains::default();
+    for kind in settings.email_chain.iter().chain(&settings.sms_chain) {
+        let provider = match kind {
+            ProviderKind::AwsSes => ses_settings(settings, &credentials).map(ProviderSettings::AwsSes),
+            ProviderKind::SendGrid => settings.sendgrid.as_ref().map(|own| ProviderSettings::SendGrid(sendgrid(own))),
+            ProviderKind::Smtp => smtp(settings)?.map(ProviderSettings::Smtp),
+            ProviderKind::AwsSns => sns(settings, &credentials).map(ProviderSettings::AwsSns),
+            ProviderKind::Twilio => twilio(settings).map(ProviderSettings::Twilio),
+            ProviderKind::Console => Some(ProviderSettings::Console(ConsoleSettings { output: console.take() })),
+        };
+        // Each provider has time limits of its own, and so a transport of its own.
+        let mut built = Chains::build(provider, &transport(settings, *kind, clock), clock)?;
+        chains.email.append(&mut built.email);
+        chains.sms.append(&mut built.sms);
+    }
+    Ok(chains)
+}
+
+fn transport(settings: &Settings, kind: ProviderKind, clock: &Arc<dyn Clock>) -> Arc<Transport> {
+    let own = settings.timeouts.get(kind);
+    let limits = TimeLimits { connect: own.connect, write_stall: own.write_stall, reply: own.reply };
+    let max_reply_bytes = usize::try_from(settings.limits.provider_reply_bytes).unwrap_or(usize::MAX);
+    Transport::new(TransportSettings { limits, max_reply_bytes, ..TransportSettings::default() }, Arc::clone(clock))
+}
+
+fn credentials(settings: &Settings) -> AwsCredentials {
+    match &settings.aws.keys {
+        Some(keys) => AwsCredentials::given(keys.access_key_id.expose(), &keys.secret_access_key, keys.session_token.as_ref()),
+        None => AwsCredentials::default_chain(settings.aws.profile.clone()),
+    }
+}
+
+fn ses_settings(settings: &Settings, credentials: &AwsCredentials) -> Option<SesSettings> {
+    settings.ses.as_ref().map(|own| SesSettings {
+        region: settings.aws.region.clone(),
+        from: own.from.clone(),
+        senders: senders(&own.senders),
+        configuration_set: own.configuration_set.clone(),
+        base_url: settings.aws.endpoints.ses.as_ref().map(text),
+        credentials: credentials.clone(),
+    })
+}
+
+fn sendgrid(own: &ums_config::SendGridSettings) -> SendGridSettings {
+    SendGridSettings {
+        api_key: own.api_key.clone(),
+        from: own.from.clone(),
+        senders: senders(&own.senders),
+        base_url: Some(text(&own.api_url)),
+    }
+}
+
+fn smtp(settings: &Settings) -> Result<Option<SmtpSettings>, Error> {
+    let Some(own) = &settings.smtp else { return Ok(None) };
+    let mut smtp = SmtpSettings::new(own.host.clone(), own.port, own.from.clone());
+    smtp.senders = senders(&own.senders);
+    smtp.login = own.login.as_ref().map(|login| (login.user.clone(), login.password.clone()));
+    smtp.tls = match own.tls {
+        ums_config::SmtpTls::StartTls => SmtpTls::Starttls,
+        ums_config::SmtpTls::Implicit => SmtpTls::Implicit,
+        ums_config::SmtpTls::None => SmtpTls::None,
+    };
+    if let Some(file) = &own.ca_file {
+        smtp.extra_ca_pem = Some(std::fs::read(file).map_err(|_| unusable(ProviderKind::Smtp, "smtp.ca_file", "cannot be read"))?);
+    }
+    let limits = settings.timeouts.get(ProviderKind::Smtp);
+    smtp.timeouts = SmtpTimeouts { connect: limits.connect, write: limits.write_stall, reply: limits.reply };
+    smtp.max_connections = own.pool_size;
+    smtp.idle = own.pool_idle;
+    Ok(Some(smtp))
+}
+
+fn sns(settings: &Settings, credentials: &AwsCredentials) -> Option<SnsSettings> {
+    settings.sns.as_ref().map(|own| SnsSettings {
+        region: settings.aws.region.clone(),
+        sender_id: own.sender_id.clone(),
+        sender_id_registered: Vec::new(),
+        base_url: settings.aws.endpoints.sns.as_ref().map(text),
+        credentials: credentials.clone(),
+    })
+}
+
+fn twilio(settings: &Settings) -> Option<TwilioSettings> {
+    let own = settings.twilio.as_ref()?;
+    let service = own.messaging_service_sid.clone().map(TwilioSender::MessagingService);
+    let sender = service.or_else(|| own.phone_number.as_deref().map(twilio_sender))?;
+    Some(TwilioSettings {
+        account_sid: own.account_sid.clone(),
+        auth_token: own.auth_token.clone(),
+        sender,
+        status_callback: own.status_callback.as_ref().map(text),
+        base_url: Some(text(&own.api_url)),
+    })
+}
+
+/// A number in E.164, or else a short code: the reader of the settings let nothing else through.
+fn twilio_sender(number: &str) -> TwilioSender {
+    PhoneNumber::parse_e164(number).map_or_else(|_| TwilioSender::ShortCode(number.to_owned()), TwilioSender::Number)
+}
+
+fn link<M>(settings: &Settings, provider: Arc<dyn Provider<M>>) -> LinkParts<M> {
+    let kind = provider.kind();
+    let (breaker, pace) = (settings.breaker.get(kind), settings.pace.get(kind));
+    LinkParts {
+        provider,
+        breaker: BreakerSettings {
+            failures: breaker.failures,
+            rate_percent: u8::try_from(breaker.failure_rate_percent).ok(),
+            min_calls: breaker.min_calls,
+            window: breaker.window,
+            open: breaker.open,
+            open_max: breaker.max_open,
+            successes: breaker.probe_successes,
+            misconfigured: breaker.misconfigured_open,
+            misconfigured_max: breaker.misconfigured_max_open,
+            exhausted: breaker.exhausted_open,
+        },
+        pace: PaceSettings { per_second: pace.per_second, per_day: pace.per_day },
+        price: Price { per_unit_micros: settings.prices.per_recipient(kind) },
+    }
+}
+
+fn rules(settings: &Settings) -> Rules {
+    Rules {
+        retry: RetrySchedule { waits: settings.retry.schedule.clone() },
+        development: settings.environment == Environment::Development,
+        allow_recipients: settings.allow_recipients.entries().collect(),
+        sms_countries: settings.sms_countries.clone(),
+        ..Rules::default()
+    }
+}
+
+fn senders(rules: &[SenderRule]) -> Vec<String> {
+    let shown = rules.iter().map(|rule| match rule {
+        SenderRule::Domain(domain) => domain.clone(),
+        SenderRule::Address(address) => address.expose().to_owned(),
+    });
+    shown.collect()
+}
+
+fn text(endpoint: &Endpoint) -> String {
+    endpoint.as_str().to_owned()
+}
+
+fn unusable(provider: ProviderKind, setting: &'static str, fault: &'static str) -> Error {
+    Error::Provider(ums_providers::Error::Setting { provider, setting, fault })
+}
