@@ -1,0 +1,152 @@
+//! The routes, and what all of them share.
+
+pub(crate) mod explain;
+mod health;
+mod messages;
+mod pages;
+mod send;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::Request;
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use hyper::StatusCode;
+use hyper::header::{self, HeaderValue};
+use serde::Serialize;
+use tokio_util::sync::CancellationToken;
+use ums_core::{Clock, Random, Region, StoreError, TenantId};
+use ums_delivery::Messaging;
+
+use crate::auth::{self, ApiKey};
+use crate::body::{self, BodyMemory};
+use crate::docs::Docs;
+use crate::edge;
+use crate::idempotency::Fingerprints;
+use crate::metrics::Metrics;
+use crate::openapi;
+use crate::problem::{ErrorCode, Problem};
+use crate::settings::{Limits, ServerSettings};
+
+/// What the handlers work with.
+#[derive(Debug)]
+pub(crate) struct App {
+    pub(crate) messaging: Messaging,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) limits: Limits,
+    pub(crate) api_key: ApiKey,
+    pub(crate) fingerprints: Fingerprints,
+    pub(crate) body_memory: BodyMemory,
+    pub(crate) default_region: Option<Region>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) random: Arc<dyn Random>,
+    pub(crate) closing: CancellationToken,
+    pub(crate) readiness: health::Readiness,
+    pub(crate) docs: Docs,
+}
+
+impl App {
+    pub(crate) fn new(settings: ServerSettings, messaging: Messaging, metrics: Arc<Metrics>, closing: CancellationToken) -> Arc<Self> {
+        Arc::new(Self {
+            messaging,
+            metrics,
+            api_key: ApiKey::new(settings.api_key.as_ref()),
+            fingerprints: Fingerprints::new(&settings),
+            body_memory: BodyMemory::new(&settings.limits),
+            default_region: settings.default_region,
+            closing,
+            readiness: health::Readiness::default(),
+            docs: Docs::new(&openapi::document(settings.version), settings.version, settings.api_key.is_some()),
+            limits: settings.limits,
+            clock: settings.clock,
+            random: settings.random,
+        })
+    }
+
+    /// Whose messages a caller sees: with one key there is one tenant.
+    pub(crate) fn tenant() -> TenantId {
+        TenantId::default()
+    }
+
+    /// Ends when the service is closing and half of its time for requests in hand is over: who
+    /// still waits for an outcome then gets what is known.
+    pub(crate) async fn wait_no_longer(&self) {
+        self.closing.cancelled().await;
+        tokio::time::sleep(self.limits.drain_time / 2).await;
+    }
+}
+
+/// All routes.
+pub(crate) fn router(app: Arc<App>) -> Router {
+    let keyed = Router::new()
+        .route("/v1/emails", post(send::email))
+        .route("/v1/sms", post(send::sms))
+        .route("/v1/messages", get(messages::list))
+        .route("/v1/messages/{id}", get(messages::one))
+        .route("/v1/messages/{id}/explain", get(messages::explain))
+        .route("/v1/providers/health", get(health::providers))
+        .route_layer(from_fn_with_state(Arc::clone(&app), auth::require_key));
+    let metrics = Router::new()
+        .route("/metrics", get(health::metrics))
+        .route_layer(from_fn_with_state(Arc::clone(&app), auth::require_key_or_loopback));
+    let open = Router::new()
+        .route("/", get(pages::landing))
+        .route("/livez", get(health::live))
+        .route("/readyz", get(health::ready))
+        .route("/openapi.json", get(pages::openapi))
+        .route("/docs", get(pages::docs))
+        .route("/docs/style.css", get(pages::style))
+        .route("/docs/errors", get(pages::errors))
+        .route("/docs/errors/{code}", get(pages::error));
+    keyed
+        .merge(metrics)
+        .merge(open)
+        .fallback(no_such_path)
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(from_fn(refuse_odd_targets))
+        .layer(from_fn_with_state(Arc::clone(&app), edge::edge))
+        .with_state(app)
+}
+
+/// Refuses request targets that are not a path (`CONNECT`, `OPTIONS *`): no route has one.
+async fn refuse_odd_targets(request: Request, next: axum::middleware::Next) -> Response {
+    if request.uri().path().starts_with('/') {
+        next.run(request).await
+    } else {
+        no_such_path(request).await
+    }
+}
+
+async fn no_such_path(request: Request) -> Response {
+    body::discard(request.into_body()).await;
+    Problem::new(ErrorCode::NoSuchPath, "see /docs for what there is").into_response()
+}
+
+async fn method_not_allowed(request: Request) -> Response {
+    body::discard(request.into_body()).await;
+    Problem::new(ErrorCode::MethodNotAllowed, "the header Allow names the methods of this path").into_response()
+}
+
+/// A JSON answer.
+pub(crate) fn json(status: StatusCode, value: &impl Serialize) -> Response {
+    match serde_json::to_vec(value) {
+        Ok(body) => (status, [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], body).into_response(),
+        Err(_) => Problem::new(ErrorCode::Internal, "the answer could not be written").into_response(),
+    }
+}
+
+/// A fault of the store while something is looked up.
+pub(crate) fn store_problem(error: &StoreError) -> Problem {
+    match error {
+        StoreError::Unavailable(_) | StoreError::CommitUnknown(_) | StoreError::Unusable(_) => {
+            tracing::warn!(%error, "the store could not be read");
+            Problem::new(ErrorCode::StoreUnavailable, "the store cannot be used at the moment; try again")
+        }
+        StoreError::Fenced | StoreError::NotFound | StoreError::IllegalMove { .. } | StoreError::Corrupt { .. } => {
+            tracing::error!(%error, "the store could not be read");
+            Problem::new(ErrorCode::Internal, "what is stored could not be read")
+        }
+    }
+}

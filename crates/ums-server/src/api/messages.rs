@@ -1,0 +1,205 @@
+//! `GET /v1/messages`, `GET /v1/messages/{id}`, `GET /v1/messages/{id}/explain`: what became of messages.
+
+use std::str::FromStr;
+use std::sync::Arc;
+
+use axum::extract::{Path, Query, State};
+use axum::response::{IntoResponse as _, Response};
+use hyper::{StatusCode, Uri};
+use serde::Serialize;
+use ums_core::request::FieldFault;
+use ums_core::{EmailAddress, MessageFilter, MessageId, MessageRecord, PhoneNumber, Region, SendResult, Timestamp};
+
+use crate::api::explain::Explanation;
+use crate::api::{App, json, store_problem};
+use crate::problem::{ErrorCode, Problem};
+use crate::shape::shown;
+
+/// How many messages a page holds unless the caller says otherwise.
+const USUAL_LIMIT: usize = 50;
+/// Most messages of a page.
+const MAX_LIMIT: usize = 200;
+
+/// `GET /v1/messages/{id}`.
+pub(super) async fn one(State(app): State<Arc<App>>, Path(id): Path<String>) -> Response {
+    match find(&app, &id).await {
+        Ok(record) => json(StatusCode::OK, &record.result()),
+        Err(problem) => problem.into_response(),
+    }
+}
+
+/// `GET /v1/messages/{id}/explain`.
+pub(super) async fn explain(State(app): State<Arc<App>>, Path(id): Path<String>) -> Response {
+    match find(&app, &id).await {
+        Ok(record) => json(StatusCode::OK, &Explanation::of(&record)),
+        Err(problem) => problem.into_response(),
+    }
+}
+
+async fn find(app: &App, id: &str) -> Result<MessageRecord, Problem> {
+    let missing = || Problem::new(ErrorCode::NoSuchMessage, "no message of yours has this id");
+    let id = MessageId::from_str(id).map_err(|_| missing())?;
+    let record = app
+        .messaging
+        .message(&App::tenant(), id)
+        .await
+        .map_err(|error| store_problem(&error))?;
+    record.ok_or_else(missing)
+}
+
+/// A page of messages, newest first.
+#[derive(Serialize)]
+struct Page {
+    data: Vec<SendResult>,
+    next_cursor: Option<MessageId>,
+}
+
+/// `GET /v1/messages`.
+pub(super) async fn list(State(app): State<Arc<App>>, uri: Uri) -> Response {
+    let wanted = match Wanted::read(&uri, app.default_region) {
+        Ok(wanted) => wanted,
+        Err(problem) => return problem.into_response(),
+    };
+    match app
+        .messaging
+        .messages(&App::tenant(), &wanted.filter, wanted.cursor, wanted.limit)
+        .await
+    {
+        Ok(page) => {
+            let data = page.messages.iter().map(MessageRecord::result).collect();
+            json(
+                StatusCode::OK,
+                &Page {
+                    data,
+                    next_cursor: page.next_cursor,
+                },
+            )
+        }
+        Err(error) => store_problem(&error).into_response(),
+    }
+}
+
+/// What a list's query asks for.
+#[derive(Debug)]
+struct Wanted {
+    filter: MessageFilter,
+    cursor: Option<MessageId>,
+    limit: usize,
+}
+
+impl Wanted {
+    fn read(uri: &Uri, region: Option<Region>) -> Result<Self, Problem> {
+        let unreadable = |_| Problem::new(ErrorCode::InvalidQuery, "the query cannot be read; is it percent-encoded?");
+        let Query(parameters) = Query::<Vec<(String, String)>>::try_from_uri(uri).map_err(unreadable)?;
+        let mut wanted = Self {
+            filter: MessageFilter::default(),
+            cursor: None,
+            limit: USUAL_LIMIT,
+        };
+        let mut faults = Vec::new();
+        let mut seen: Vec<&str> = Vec::new();
+        for (name, value) in &parameters {
+            let outcome = if seen.contains(&name.as_str()) {
+                Err("must be given once".to_owned())
+            } else {
+                wanted.set(name, value, region)
+            };
+            seen.push(name);
+            if let Err(reason) = outcome {
+                faults.push(FieldFault {
+                    field: shown(name).to_owned(),
+                    reason,
+                });
+            }
+        }
+        if faults.is_empty() {
+            Ok(wanted)
+        } else {
+            Err(Problem::faults(ErrorCode::InvalidQuery, faults))
+        }
+    }
+
+    fn set(&mut self, name: &str, value: &str, region: Option<Region>) -> Result<(), String> {
+        let filter = &mut self.filter;
+        match name {
+            "to" => filter.to = Some(recipient(value, region)?),
+            "status" => filter.status = Some(word(value)?),
+            "channel" => filter.channel = Some(word(value)?),
+            "provider" => filter.provider = Some(word(value)?),
+            "purpose" => filter.purpose = Some(word(value)?),
+            "since" => filter.since = Some(time(value)?),
+            "until" => filter.until = Some(time(value)?),
+            "cursor" => self.cursor = Some(value.parse().map_err(|_| "must be the next_cursor of an earlier page".to_owned())?),
+            "limit" => {
+                let limit = value.parse().ok().filter(|limit| (1..=MAX_LIMIT).contains(limit));
+                self.limit = limit.ok_or_else(|| format!("must be 1 to {MAX_LIMIT}"))?;
+            }
+            _ => return Err("is not a parameter of this call".to_owned()),
+        }
+        Ok(())
+    }
+}
+
+fn word<T: FromStr<Err = ums_core::UnknownWord>>(value: &str) -> Result<T, String> {
+    value.parse().map_err(|unknown: ums_core::UnknownWord| unknown.to_string())
+}
+
+fn time(value: &str) -> Result<Timestamp, String> {
+    // A bare `+` of an offset arrives as a space.
+    let parsed = Timestamp::parse_rfc3339(value).or_else(|| Timestamp::parse_rfc3339(&value.replace(' ', "+")));
+    parsed.ok_or_else(|| "must be an RFC 3339 time with an offset, such as 2026-11-22T10:00:00Z".to_owned())
+}
+
+/// A recipient in the form in which the store keeps it.
+fn recipient(value: &str, region: Option<Region>) -> Result<String, String> {
+    if value.contains('@') {
+        return EmailAddress::parse(value.trim())
+            .map(|address| address.expose().to_owned())
+            .map_err(|fault| fault.to_string());
+    }
+    // A bare `+` of a number arrives as a space.
+    let number = value
+        .strip_prefix(' ')
+        .map_or_else(|| value.to_owned(), |digits| format!("+{digits}"));
+    PhoneNumber::parse(&number, region)
+        .map(|number| number.expose().to_owned())
+        .map_err(|fault| fault.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ums_core::{ProviderKind, Status};
+
+    fn read(query: &str) -> Result<Wanted, Problem> {
+        let uri = format!("/v1/messages?{query}").parse().unwrap();
+        Wanted::read(&uri, Some("US".parse().unwrap()))
+    }
+
+    #[test]
+    fn filters_are_read() {
+        let wanted = read("to=+14165550123&status=sent&provider=twilio&since=2026-11-22T10:00:00+02:00&limit=3").unwrap();
+        assert_eq!(wanted.filter.to.as_deref(), Some("+14165550123"));
+        assert_eq!(
+            (wanted.filter.status, wanted.filter.provider),
+            (Some(Status::Sent), Some(ProviderKind::Twilio))
+        );
+        assert_eq!(wanted.filter.since.unwrap().to_string(), "2026-11-22T08:00:00Z");
+        assert_eq!(wanted.limit, 3);
+        assert_eq!(read("to=4165550123").unwrap().filter.to.as_deref(), Some("+14165550123"));
+        assert_eq!(
+            read("to=Customer@EXAMPLE.com").unwrap().filter.to.as_deref(),
+            Some("Customer@example.com")
+        );
+        assert_eq!(read("").unwrap().limit, USUAL_LIMIT);
+    }
+
+    #[test]
+    fn wrong_parameters_are_told_without_their_values() {
+        let problem =
+            read("status=canary&limit=0&limit=1&since=canary&cursor=canary&to=canary%40&canary%40example.com=1&nosuch=1").unwrap_err();
+        let fields: Vec<_> = problem.errors().iter().map(|fault| fault.field.as_str()).collect();
+        assert_eq!(fields, ["status", "limit", "limit", "since", "cursor", "to", "(unnamed)", "nosuch"]);
+        assert!(!format!("{problem:?}").contains("canary"), "{problem:?}");
+    }
+}

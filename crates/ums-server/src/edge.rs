@@ -1,0 +1,178 @@
+//! What happens to every request, whatever it asks: an id, a log line, counts, safe headers, and a
+//! net under panics.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::Poll;
+
+use axum::extract::{MatchedPath, Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+use hyper::header::{self, HeaderName, HeaderValue};
+use hyper::{HeaderMap, Method};
+use tokio::time::Instant;
+use ums_core::Random;
+
+use crate::accept_loop::Peer;
+use crate::api::App;
+use crate::body;
+use crate::metrics::Metrics;
+use crate::problem::{ErrorCode, Problem};
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// Longest request id that is taken over from a client.
+const MAX_REQUEST_ID_BYTES: usize = 128;
+/// The route of a request that matches none.
+const NO_ROUTE: &str = "unmatched";
+/// The status that is logged and counted when a client went away before it was answered.
+const CLIENT_CLOSED: u16 = 499;
+
+const SAFE_HEADERS: [(HeaderName, &str); 5] = [
+    (
+        header::CONTENT_SECURITY_POLICY,
+        "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    ),
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::X_FRAME_OPTIONS, "DENY"),
+    (header::REFERRER_POLICY, "no-referrer"),
+    (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+];
+
+/// Takes a request in and its answer out.
+pub(crate) async fn edge(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let request_id = request_id(request.headers(), &*app.random);
+    let route = request
+        .extensions()
+        .get::<MatchedPath>()
+        .map_or_else(|| NO_ROUTE.to_owned(), |path| path.as_str().to_owned());
+    let is_chunked = request.headers().contains_key(header::TRANSFER_ENCODING);
+    let mut entry = Entry::begin(Arc::clone(&app.metrics), request.method(), route, request_id.clone());
+
+    let mut response = match request.extensions().get::<Peer>() {
+        Some(peer) if peer.connection.ambiguous.load(Ordering::Acquire) => {
+            body::discard(request.into_body()).await;
+            Problem::new(
+                ErrorCode::AmbiguousLength,
+                "give Content-Length once, or Transfer-Encoding, not both",
+            )
+            .into_response()
+        }
+        _ => run(next, request).await,
+    };
+
+    let headers = response.headers_mut();
+    headers.insert(REQUEST_ID, request_id);
+    if is_chunked {
+        // The connection's framing is not followed past chunks.
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    for (name, value) in SAFE_HEADERS {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    entry.end(response.status().as_u16(), response.extensions().get::<ErrorCode>().copied());
+    response
+}
+
+/// Runs the rest; a panic becomes a problem, and the connection lives on.
+async fn run(next: Next, request: Request) -> Response {
+    let mut running = Box::pin(next.run(request));
+    let caught = std::future::poll_fn(move |cx| match catch_unwind(AssertUnwindSafe(|| running.as_mut().poll(cx))) {
+        Ok(Poll::Pending) => Poll::Pending,
+        Ok(Poll::Ready(response)) => Poll::Ready(Some(response)),
+        Err(_) => Poll::Ready(None),
+    });
+    caught.await.unwrap_or_else(|| {
+        tracing::error!("a request's handler panicked");
+        Problem::new(ErrorCode::Internal, "the request could not be worked on; its id is in x-request-id").into_response()
+    })
+}
+
+/// The client's id for the request when it is one, else a new one.
+fn request_id(headers: &HeaderMap, random: &dyn Random) -> HeaderValue {
+    let is_id = |value: &&HeaderValue| {
+        let bytes = value.as_bytes();
+        (1..=MAX_REQUEST_ID_BYTES).contains(&bytes.len())
+            && bytes
+                .iter()
+                .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b':' | b'/' | b'='))
+    };
+    if let Some(id) = headers.get(REQUEST_ID).filter(is_id) {
+        return id.clone();
+    }
+    let mut bytes = [0; 16];
+    random.fill(&mut bytes);
+    let id = format!("{:032x}", u128::from_be_bytes(bytes));
+    HeaderValue::from_str(&id).unwrap_or(HeaderValue::from_static("-"))
+}
+
+/// A line of the access log: written when the request ends, or when its client goes away.
+struct Entry {
+    metrics: Arc<Metrics>,
+    method: &'static str,
+    route: String,
+    request_id: HeaderValue,
+    begun: Instant,
+    is_ended: bool,
+}
+
+impl Entry {
+    fn begin(metrics: Arc<Metrics>, method: &Method, route: String, request_id: HeaderValue) -> Self {
+        Self {
+            metrics,
+            method: known(method),
+            route,
+            request_id,
+            begun: Instant::now(),
+            is_ended: false,
+        }
+    }
+
+    fn end(&mut self, status: u16, code: Option<ErrorCode>) {
+        self.is_ended = true;
+        let time = self.begun.elapsed();
+        self.metrics.http_request(&self.route, self.method, status, time);
+        let duration_ms = ums_core::millis(time);
+        let request_id = self.request_id.to_str().unwrap_or_default();
+        let code = code.map(ErrorCode::as_str);
+        tracing::info!(target: "ums_server::access", method = self.method, route = %self.route, status, duration_ms, request_id, code, "request");
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        if !self.is_ended {
+            self.end(CLIENT_CLOSED, None);
+        }
+    }
+}
+
+/// The method as a label: clients cannot make up new ones.
+fn known(method: &Method) -> &'static str {
+    const KNOWN: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
+    KNOWN.iter().find(|known| **known == method.as_str()).copied().unwrap_or("other")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ums_testkit::SeededRandom;
+
+    #[test]
+    fn only_clean_request_ids_are_taken_over() {
+        let id = |text: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(REQUEST_ID, HeaderValue::from_str(text).unwrap());
+            request_id(&headers, &SeededRandom::new(1)).to_str().unwrap().to_owned()
+        };
+        assert_eq!(id("0199-abc_DEF.1"), "0199-abc_DEF.1");
+        for bad in ["", "canary@example.com", "+14165550123", "a b", "{canary}", &"x".repeat(129)] {
+            let made = id(bad);
+            assert!(
+                made.len() == 32 && made.bytes().all(|byte| byte.is_ascii_hexdigit()),
+                "{bad}: {made}"
+            );
+        }
+    }
+}

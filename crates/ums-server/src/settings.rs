@@ -1,0 +1,105 @@
+//! What the service is told: where to listen, who may call, how much and how long.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use ums_core::{Clock, Random, Region, Secret, SystemClock, SystemRandom};
+
+/// Settings of the service.
+#[derive(Clone, Debug)]
+pub struct ServerSettings {
+    /// Where to listen; port 0 takes any free port.
+    pub listen: SocketAddr,
+    /// The key that callers present; none is allowed in development on loopback only.
+    pub api_key: Option<Secret>,
+    /// The secret from which the key of request fingerprints is derived. Without one it is derived
+    /// from the API key, and idempotency keys of the last day do not outlive a change of that.
+    pub secret_key: Option<Secret>,
+    /// Whether this is a developer's machine, where a key is not needed.
+    pub development: bool,
+    /// The region in which national numbers are read.
+    pub default_region: Option<Region>,
+    /// Version that the pages show.
+    pub version: &'static str,
+    /// How much and how long.
+    pub limits: Limits,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+    /// Where request ids come from.
+    pub random: Arc<dyn Random>,
+}
+
+impl ServerSettings {
+    /// Settings for an address, otherwise as a production service has them.
+    pub fn new(listen: SocketAddr) -> Self {
+        Self {
+            listen,
+            api_key: None,
+            secret_key: None,
+            development: false,
+            default_region: None,
+            version: env!("CARGO_PKG_VERSION"),
+            limits: Limits::default(),
+            clock: Arc::new(SystemClock::new()),
+            random: Arc::new(SystemRandom),
+        }
+    }
+}
+
+impl Default for ServerSettings {
+    fn default() -> Self {
+        Self::new(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080))
+    }
+}
+
+/// How much and how long. All times are on reading and writing, never on the work between.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Most connections at the same time; further ones wait in the kernel's queue.
+    pub connections: usize,
+    /// Most bytes of a request's line and headers.
+    pub header_bytes: usize,
+    /// Longest time from a request's first byte (a connection's start, for its first) to the end of its headers.
+    pub header_time: Duration,
+    /// Longest time from the end of the headers to the end of the body, however steadily it drips.
+    pub body_time: Duration,
+    /// How long a connection is kept without a request.
+    pub idle_time: Duration,
+    /// How long a client may take nothing of an answer.
+    pub write_time: Duration,
+    /// Most bytes of an e-mail's request: attachments travel as base64.
+    pub email_body_bytes: usize,
+    /// Most bytes of any other request.
+    pub body_bytes: usize,
+    /// Most bytes of all bodies that are held in memory together.
+    pub body_memory_bytes: usize,
+    /// How long a send waits for its outcome unless the caller says otherwise.
+    pub send_wait: Duration,
+    /// Longest wait that a caller may ask for.
+    pub send_wait_max: Duration,
+    /// How long an idempotency key is remembered.
+    pub idempotency_time: Duration,
+    /// How long requests in hand may take once the service is told to stop.
+    pub drain_time: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 1_024,
+            header_bytes: 16 * 1_024,
+            header_time: Duration::from_secs(10),
+            body_time: Duration::from_secs(15),
+            idle_time: Duration::from_secs(75),
+            write_time: Duration::from_secs(15),
+            email_body_bytes: 32 * 1_024 * 1_024,
+            body_bytes: 256 * 1_024,
+            body_memory_bytes: 256 * 1_024 * 1_024,
+            send_wait: Duration::from_secs(30),
+            send_wait_max: Duration::from_mins(5),
+            idempotency_time: Duration::from_hours(24),
+            drain_time: Duration::from_secs(25),
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! The OpenAPI document against what the service really takes and answers.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Map, Value, json};
+use ums_core::request::Disposition;
+use ums_core::{
+    AttemptOutcome, BreakerStateWord, Channel, Duplicates, FailureClass, HealthStatus, OnExhausted, Priority, ProviderKind, Purpose,
+    RecipientKind, Status,
+};
+use ums_server::{ErrorCode, openapi_document};
+use ums_testkit::Reply;
+
+use crate::setup::{EMAIL, SMS, start};
+
+/// Checks a value against a schema of the kinds that the document uses.
+fn check(document: &Value, schema: &Value, value: &Value, path: &str) {
+    if let Some(reference) = schema["$ref"].as_str() {
+        let target = document.pointer(&reference[1..]).unwrap_or_else(|| panic!("{reference}"));
+        return check(document, target, value, path);
+    }
+    if let Some(choices) = schema["oneOf"].as_array() {
+        let fits =
+            |choice: &&Value| choice["$ref"].is_string() != value.is_null() && (choice["$ref"].is_string() || has_type(choice, value));
+        let choice = choices.iter().find(fits).unwrap_or_else(|| panic!("{path}: {value} fits none"));
+        return check(document, choice, value, path);
+    }
+    assert!(has_type(schema, value), "{path}: {value} is not {}", schema["type"]);
+    if let Some(words) = schema["enum"].as_array() {
+        assert!(words.contains(value), "{path}: {value} is none of {words:?}");
+    }
+    for (index, item) in value.as_array().into_iter().flatten().enumerate() {
+        check(document, &schema["items"], item, &format!("{path}[{index}]"));
+    }
+    if let Value::Object(object) = value {
+        check_object(document, schema, object, path);
+    }
+}
+
+fn check_object(document: &Value, schema: &Value, object: &Map<String, Value>, path: &str) {
+    for name in schema["required"].as_array().into_iter().flatten() {
+        assert!(object.contains_key(name.as_str().unwrap()), "{path}: {name} is missing");
+    }
+    for (name, value) in object {
+        let path = format!("{path}.{name}");
+        match (schema["properties"].get(name), &schema["additionalProperties"]) {
+            (Some(property), _) => check(document, property, value, &path),
+            (None, Value::Object(_)) => check(document, &schema["additionalProperties"], value, &path),
+            (None, other) => assert_ne!(*other, json!(false), "{path} is not in the document"),
+        }
+    }
+}
+
+fn has_type(schema: &Value, value: &Value) -> bool {
+    let is = |word: &str| match word {
+        "null" => value.is_null(),
+        "string" => value.is_string(),
+        "boolean" => value.is_boolean(),
+        "integer" => value.is_i64() || value.is_u64(),
+        "number" => value.is_number(),
+        "array" => value.is_array(),
+        "object" => value.is_object(),
+        other => panic!("{other} is not a type that the check knows"),
+    };
+    match &schema["type"] {
+        Value::String(word) => is(word),
+        Value::Array(words) => words.iter().any(|word| is(word.as_str().unwrap())),
+        _ => true,
+    }
+}
+
+/// The operations of the document: path, method, description.
+fn operations(document: &Value) -> Vec<(&str, &str, &Value)> {
+    let paths = document["paths"].as_object().unwrap();
+    paths
+        .iter()
+        .flat_map(|(path, item)| {
+            item.as_object()
+                .unwrap()
+                .iter()
+                .map(move |(method, about)| (path.as_str(), method.as_str(), about))
+        })
+        .collect()
+}
+
+#[test]
+fn every_example_is_what_its_schema_says() {
+    let document = openapi_document("1.0.0");
+    assert_eq!(document["info"]["version"], "1.0.0");
+    let mut examples = 0;
+    for (path, method, about) in operations(&document) {
+        let bodies = [&about["requestBody"]]
+            .into_iter()
+            .chain(about["responses"].as_object().unwrap().values());
+        for media in bodies.filter_map(|body| body["content"].as_object()).flat_map(Map::values) {
+            if let Some(example) = media.get("example") {
+                check(&document, &media["schema"], example, &format!("{method} {path}"));
+                examples += 1;
+            }
+        }
+    }
+    assert!(examples > 30, "{examples}");
+}
+
+#[test]
+fn every_problem_in_the_document_is_one_of_the_table() {
+    let document = openapi_document("1.0.0");
+    for (path, method, about) in operations(&document) {
+        for (status, response) in about["responses"].as_object().unwrap() {
+            let example = &response["content"]["application/problem+json"]["example"];
+            if example.is_null() {
+                continue;
+            }
+            let code = ErrorCode::ALL.iter().find(|code| example["code"] == code.as_str());
+            let code = code.unwrap_or_else(|| panic!("{method} {path} {example}"));
+            assert_eq!(example["title"], code.title());
+            assert_eq!(example["status"].to_string(), *status);
+            assert_eq!(example["type"], format!("/docs/errors/{}", code.as_str()));
+        }
+    }
+}
+
+#[test]
+fn every_set_of_words_is_the_one_of_the_code() {
+    let document = openapi_document("1.0.0");
+    let check = |schema: &str, field: &str, words: &[&str]| {
+        let property = &document["components"]["schemas"][schema]["properties"][field];
+        let found: Vec<_> = property["enum"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+        assert_eq!(found, words, "{schema}.{field}");
+    };
+    for request in ["SendEmail", "SendSms"] {
+        check(request, "purpose", Purpose::WORDS);
+        check(request, "duplicates", Duplicates::WORDS);
+        check(request, "on_exhausted", OnExhausted::WORDS);
+        check(request, "via", ProviderKind::WORDS);
+    }
+    check("Attachment", "disposition", Disposition::WORDS);
+    for result in ["SendResult", "RecipientResult", "Explanation"] {
+        check(result, "status", Status::WORDS);
+    }
+    check("SendResult", "channel", Channel::WORDS);
+    check("RecipientResult", "kind", RecipientKind::WORDS);
+    for attempt in ["AttemptResult", "StoryStep"] {
+        check(attempt, "provider", ProviderKind::WORDS);
+        check(attempt, "outcome", AttemptOutcome::WORDS);
+        check(attempt, "class", FailureClass::WORDS);
+    }
+    check("ProviderHealth", "circuit_breaker", BreakerStateWord::WORDS);
+    check("ProviderHealth", "status", HealthStatus::WORDS);
+    check("ProviderHealth", "priority", Priority::WORDS);
+    let names: Vec<_> = ProviderKind::ALL.iter().map(|kind| kind.guide_name()).collect();
+    check("ProviderHealth", "name", &names);
+}
+
+#[test]
+fn the_fields_of_requests_are_the_ones_of_the_code() {
+    let document = openapi_document("1.0.0");
+    let documented = |schema: &str| -> BTreeSet<String> {
+        document["components"]["schemas"][schema]["properties"]
+            .as_object()
+            .unwrap()
+            .keys()
+            .cloned()
+            .collect()
+    };
+    let handling = r#""purpose": "otp", "duplicates": "allow", "on_exhausted": "hold", "send_at": "2026-11-22T10:00:00Z",
+        "expires_in_seconds": 1, "via": "smtp""#;
+    let email = format!(r#"{{"html_content": "", "text_content": "", "from_email": "", "from_name": "", {handling}}}"#);
+    let email: ums_core::SendEmail = serde_json::from_str(&email).unwrap();
+    let sms: ums_core::SendSms = serde_json::from_str(&format!(r#"{{"from_number": "", {handling}}}"#)).unwrap();
+    let fields = |value: Value| -> BTreeSet<String> { value.as_object().unwrap().keys().cloned().collect() };
+    assert_eq!(fields(serde_json::to_value(email).unwrap()), documented("SendEmail"));
+    assert_eq!(fields(serde_json::to_value(sms).unwrap()), documented("SendSms"));
+}
+
+#[tokio::test]
+async fn real_answers_are_what_the_document_says() {
+    let bench = start().await;
+    let document = bench.get("/openapi.json").await.json();
+    let fits = |method: &str, path: &str, status: u16, body: &Value| {
+        let response = &document["paths"][path][method]["responses"][status.to_string()];
+        let media = response["content"]
+            .as_object()
+            .unwrap_or_else(|| panic!("{method} {path} {status} is not in the document"));
+        check(
+            &document,
+            &media.values().next().unwrap()["schema"],
+            body,
+            &format!("{method} {path}"),
+        );
+    };
+    bench.ses.answer_once(Reply::FailAs(FailureClass::Unavailable));
+    let calls = [
+        ("post", "/v1/emails", bench.post("/v1/emails", &[], EMAIL).await),
+        ("post", "/v1/sms", bench.post("/v1/sms", &[], SMS).await),
+        (
+            "post",
+            "/v1/emails",
+            bench.post("/v1/emails", &[("prefer", "respond-async")], EMAIL).await,
+        ),
+        ("post", "/v1/emails", bench.post("/v1/emails", &[], "{}").await),
+        ("post", "/v1/sms", bench.post("/v1/sms", &[], "{").await),
+        ("post", "/v1/sms", bench.call("POST /v1/sms", &[], SMS).await),
+        ("get", "/v1/messages", bench.get("/v1/messages").await),
+        ("get", "/v1/messages", bench.get("/v1/messages?limit=0").await),
+        ("get", "/v1/messages/{id}", bench.get("/v1/messages/x").await),
+        ("get", "/v1/providers/health", bench.get("/v1/providers/health").await),
+        ("get", "/livez", bench.get("/livez").await),
+        ("get", "/readyz", bench.get("/readyz").await),
+    ];
+    for (method, path, answer) in &calls {
+        fits(method, path, answer.status, &answer.json());
+    }
+    let location = calls[0].2.header("location").unwrap();
+    fits("get", "/v1/messages/{id}", 200, &bench.get(location).await.json());
+    fits(
+        "get",
+        "/v1/messages/{id}/explain",
+        200,
+        &bench.get(&format!("{location}/explain")).await.json(),
+    );
+}

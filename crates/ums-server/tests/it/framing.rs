@@ -1,0 +1,171 @@
+//! Where a request begins and ends: pipelining, two lengths, sizes.
+
+use ums_server::Limits;
+
+use crate::setup::{EMAIL, SMS, Setup, start};
+
+#[tokio::test]
+async fn pipelined_requests_are_answered_in_order() {
+    let bench = start().await;
+    let mut client = bench.connect().await;
+    let json = [("content-type", "application/json")];
+    let requests = [
+        bench.request("GET /livez", &[], ""),
+        bench.request("POST /v1/sms", &json, SMS),
+        bench.request("GET /nowhere", &[], ""),
+        bench.request("POST /v1/emails", &json, EMAIL),
+        bench.request("GET /readyz", &[], ""),
+    ];
+    client.write(requests.concat()).await;
+    for status in [200, 200, 404, 200, 200] {
+        assert_eq!(client.answer().await.expect("an answer").status, status);
+    }
+    assert_eq!((bench.ses.calls(), bench.twilio.calls()), (1, 1));
+}
+
+#[tokio::test]
+async fn a_request_of_two_lengths_is_refused_with_all_behind_it() {
+    let bench = start().await;
+    let hidden = bench.request("POST /v1/sms", &[("content-type", "application/json")], SMS);
+    let head = "POST /v1/emails HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n";
+    let length = hidden.len() + 5;
+    for lengths in [
+        format!("content-length: {length}\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n{hidden}"),
+        format!("transfer-encoding: chunked\r\ncontent-length: {length}\r\n\r\n0\r\n\r\n{hidden}"),
+        format!("Transfer-Encoding: chunked\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\n0\r\n\r\n{hidden}"),
+    ] {
+        let mut client = bench.connect().await;
+        client.write(format!("{head}{lengths}")).await;
+        let answer = client.answer().await.expect("an answer");
+        assert_eq!((answer.status, answer.code().as_str()), (400, "UMS1009"));
+        assert!(client.is_closed().await);
+    }
+    for lengths in [
+        format!("content-length: 5\r\ncontent-length: 6\r\n\r\n12345{hidden}"),
+        format!("content-length: +5\r\n\r\n12345{hidden}"),
+        format!("transfer-encoding: chunked, identity\r\n\r\n0\r\n\r\n{hidden}"),
+        format!("transfer-encoding : chunked\r\n\r\n0\r\n\r\n{hidden}"),
+    ] {
+        let mut client = bench.connect().await;
+        client.write(format!("{head}{lengths}")).await;
+        assert_eq!(client.answer().await.expect("an answer").status, 400, "{lengths}");
+        assert!(client.is_closed().await);
+    }
+    assert_eq!((bench.ses.calls(), bench.twilio.calls()), (0, 0));
+}
+
+#[tokio::test]
+async fn a_chunked_request_is_taken_and_ends_the_connection() {
+    let bench = start().await;
+    let mut client = bench.connect().await;
+    let (first, second) = EMAIL.split_at(20);
+    let head = "POST /v1/emails HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n";
+    let chunks = format!(
+        "{:x}\r\n{first}\r\n{:x}\r\n{second}\r\n0\r\nx-trailer: 1\r\n\r\n",
+        first.len(),
+        second.len()
+    );
+    client.write(format!("{head}{chunks}")).await;
+    let answer = client.answer().await.expect("an answer");
+    assert_eq!((answer.status, answer.header("connection")), (200, Some("close")), "{answer:?}");
+    assert!(client.is_closed().await);
+
+    let mut client = bench.connect().await;
+    client.write(format!("{head}5\r\n{{\"to\"\r\nxyz\r\n")).await;
+    let answer = client.answer().await.expect("an answer");
+    assert_eq!((answer.status, answer.code().as_str()), (400, "UMS1006"));
+}
+
+#[tokio::test]
+async fn a_head_that_is_too_large_is_refused() {
+    let bench = start().await;
+    for (head, status) in [
+        (
+            format!("GET /livez HTTP/1.1\r\nhost: localhost\r\nx-a: {}\r\n\r\n", "x".repeat(17 << 10)),
+            431,
+        ),
+        (
+            format!("GET /livez HTTP/1.1\r\nhost: localhost\r\n{}\r\n", "x-a: b\r\n".repeat(200)),
+            431,
+        ),
+        (
+            format!(
+                "GET /livez HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {}",
+                "x".repeat(1 << 20)
+            ),
+            431,
+        ),
+    ] {
+        let mut client = bench.connect().await;
+        client.try_write(head).await;
+        let answer = client.answer().await.expect("an answer");
+        assert_eq!(answer.status, status);
+        assert!(client.is_closed().await);
+    }
+    let fine = format!("GET /livez HTTP/1.1\r\nhost: localhost\r\nx-a: {}\r\n\r\n", "x".repeat(15 << 10));
+    let mut client = bench.connect().await;
+    client.write(fine).await;
+    assert_eq!(client.answer().await.expect("an answer").status, 200);
+}
+
+#[tokio::test]
+async fn a_body_that_is_too_large_is_answered_413() {
+    let bench = Setup::with_limits(Limits {
+        email_body_bytes: 1 << 20,
+        ..Limits::default()
+    })
+    .start()
+    .await;
+    for (path, bytes) in [("/v1/emails", 2 << 20), ("/v1/emails", 20 << 20), ("/v1/sms", 300 << 10)] {
+        let body = "x".repeat(bytes);
+        let answer = bench.post(path, &[], &body).await;
+        assert_eq!((answer.status, answer.code().as_str()), (413, "UMS1004"));
+        assert_eq!(answer.header("connection"), Some("close"));
+    }
+    let mut client = bench.connect().await;
+    let chunk = format!("{:x}\r\n{}\r\n", 512 << 10, "x".repeat(512 << 10));
+    let head = "POST /v1/emails HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n";
+    client.write(format!("{head}{}0\r\n\r\n", chunk.repeat(3))).await;
+    assert_eq!(client.answer().await.expect("an answer").code(), "UMS1004");
+}
+
+#[tokio::test]
+async fn an_expected_body_that_is_too_large_is_never_asked_for() {
+    let bench = start().await;
+    let mut client = bench.connect().await;
+    let head = "POST /v1/sms HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\nexpect: 100-continue\r\n";
+    client.write(format!("{head}content-length: 9000000\r\n\r\n")).await;
+    let answer = client.answer().await.expect("an answer");
+    assert_eq!(answer.status, 413, "{answer:?}");
+}
+
+#[tokio::test]
+async fn all_bodies_together_have_a_cap() {
+    let bench = Setup::with_limits(Limits {
+        body_memory_bytes: 1 << 20,
+        ..Limits::default()
+    })
+    .start()
+    .await;
+    let answer = bench.post("/v1/emails", &[], &"x".repeat(2 << 20)).await;
+    assert_eq!((answer.status, answer.code().as_str()), (503, "UMS5002"));
+    assert!(answer.header("retry-after").is_some());
+    assert_eq!(bench.post("/v1/sms", &[], SMS).await.status, 200, "the memory was given back");
+}
+
+#[tokio::test]
+async fn odd_protocols_are_refused() {
+    let bench = start().await;
+    for bytes in [
+        "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        "\x16\x03\x01\x02\x00\x01\x00\x01",
+        "GET / HTTP/1.1\r\nbad header\r\n\r\n",
+    ] {
+        let mut client = bench.connect().await;
+        client.write(bytes).await;
+        if let Some(answer) = client.answer().await {
+            assert!((400..506).contains(&answer.status), "{answer:?}");
+        }
+        assert!(client.is_closed().await, "{bytes:?}");
+    }
+}

@@ -1,0 +1,21 @@
+//! The service over real sockets, with scripted providers behind it.
+
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "test helpers fail a test by panicking"
+)]
+
+mod client;
+mod contract;
+mod framing;
+mod leaks;
+mod lists;
+mod pages;
+mod problems;
+mod sends;
+mod setup;
+mod shutdown;
+mod slow;
+mod stores;
