@@ -16,6 +16,8 @@ mod connect;
 mod connection;
 mod origin;
 mod stream;
+#[cfg(test)]
+mod tests;
 mod watch;
 
 use std::collections::HashMap;

@@ -11,6 +11,8 @@
 mod aws;
 mod classify;
 mod error;
+#[cfg(test)]
+mod fixtures;
 mod form;
 mod header_text;
 mod http;

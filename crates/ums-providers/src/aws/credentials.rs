@@ -20,7 +20,7 @@ use super::metadata_client::MetadataClient;
 use crate::http::Transport;
 
 /// Credentials are renewed this long before they expire.
-const REFRESH_BEFORE: Duration = Duration::from_secs(5 * 60);
+const REFRESH_BEFORE: Duration = Duration::from_mins(5);
 /// A fetch that failed is not repeated for this long: those who wait for it share its outcome.
 const REMEMBER_FAILURE: Duration = Duration::from_secs(5);
 /// Longest wait for the chain; instance metadata alone may take several seconds to be ruled out.
@@ -216,6 +216,8 @@ fn words(error: &CredentialsError) -> String {
     match error {
         CredentialsError::CredentialsNotLoaded(_) => format!("no AWS credentials were found; {ADVICE}"),
         CredentialsError::InvalidConfiguration(_) => format!("the AWS configuration is not usable ({deepest}); {ADVICE}"),
-        _ => format!("AWS credentials could not be read ({deepest}); {ADVICE}"),
+        CredentialsError::ProviderTimedOut(_) | CredentialsError::ProviderError(_) | CredentialsError::Unhandled(_) | _ => {
+            format!("AWS credentials could not be read ({deepest}); {ADVICE}")
+        }
     }
 }

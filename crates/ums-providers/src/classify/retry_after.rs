@@ -9,7 +9,7 @@ use ums_core::{FailureClass, Timestamp};
 use super::Answer;
 
 const SHORTEST: Duration = Duration::from_secs(1);
-const LONGEST: Duration = Duration::from_secs(15 * 60);
+const LONGEST: Duration = Duration::from_mins(15);
 
 /// The delay that an answer asks for, within 1 s and 15 min.
 ///

@@ -55,6 +55,7 @@ pub(crate) const FAILURES: FailureTable = &[
     ("OptedOut", FailureClass::RecipientBlocked),
     ("ParameterValueInvalid", FailureClass::InvalidMessage),
     ("PlatformApplicationDisabled", FailureClass::Misconfigured),
+    ("Throttled/quota", FailureClass::QuotaExhausted),
     ("UserError", FailureClass::Misconfigured),
     ("ValidationException", FailureClass::InvalidMessage),
 ];
@@ -201,10 +202,13 @@ pub(crate) fn outcome(answer: &Answer<'_>, sent: Sent) -> Result<String, Failure
 
 /// The row of the table: the code, and what only the text of the message tells.
 fn row_of<'a>(code: &'a str, message: &str, sent: Sent) -> &'a str {
+    let says = |words: &[&str]| words.iter().any(|word| message.contains(word));
+    if code == "Throttled" && says(&["quota"]) {
+        return "Throttled/quota";
+    }
     if code != "InvalidParameter" {
         return code;
     }
-    let says = |words: &[&str]| words.iter().any(|word| message.contains(word));
     if says(&["SenderID", "OriginationNumber"]) {
         if sent.callers_sender {
             "InvalidParameter/callers_sender"

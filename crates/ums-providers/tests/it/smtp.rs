@@ -1,7 +1,5 @@
 //! The SMTP adapter against a server that follows a script.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
-
 mod dialogue;
 mod failures;
 mod message;
@@ -54,8 +52,11 @@ fn call() -> Call {
 }
 
 /// Short enough for a test that waits them out, long enough for a busy machine.
-const SHORT: SmtpTimeouts =
-    SmtpTimeouts { connect: Duration::from_secs(2), write: Duration::from_millis(400), reply: Duration::from_millis(400) };
+const SHORT: SmtpTimeouts = SmtpTimeouts {
+    connect: Duration::from_secs(2),
+    write: Duration::from_millis(400),
+    reply: Duration::from_millis(400),
+};
 
 fn settings(port: u16) -> SmtpSettings {
     let mut settings = SmtpSettings::new("127.0.0.1", port, mailbox("Shop <shop@shop.example>"));
@@ -81,7 +82,9 @@ async fn class_by(script: Script) -> FailureClass {
 }
 
 fn fixture(name: &str) -> Vec<u8> {
-    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/smtp").join(name);
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/fixtures/smtp")
+        .join(name);
     std::fs::read(path).unwrap()
 }
 

@@ -114,7 +114,6 @@ struct Personalization<'a> {
 
 /// Events carry these flat among `SendGrid`'s own fields, hence the prefix.
 #[derive(Serialize)]
-#[expect(clippy::struct_field_names, reason = "the names on the wire")]
 struct CustomArgs {
     ums_message_id: String,
     ums_attempt_id: String,

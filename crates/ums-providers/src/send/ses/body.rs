@@ -151,6 +151,7 @@ struct SendEmail<'a> {
 
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
+#[expect(clippy::struct_field_names, reason = "the names on the wire")]
 struct Destination {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     to_addresses: Vec<String>,
@@ -216,7 +217,8 @@ struct HeaderField<'a> {
 #[serde(rename_all = "PascalCase")]
 struct File<'a> {
     raw_content: Base64<'a>,
-    file_name: &'a str,
+    #[serde(rename = "FileName")]
+    filename: &'a str,
     content_type: &'a str,
     content_disposition: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -228,7 +230,7 @@ impl<'a> File<'a> {
     fn new(file: &'a Attachment) -> Self {
         Self {
             raw_content: Base64(&file.content),
-            file_name: &file.filename,
+            filename: &file.filename,
             content_type: &file.content_type,
             content_disposition: if file.inline { "INLINE" } else { "ATTACHMENT" },
             content_id: file.content_id.as_deref(),

@@ -25,7 +25,10 @@ use super::{Inner, SmtpTls};
 const SIMULATOR_MARK: &str = "UMS-Simulator";
 
 /// What the server offers (RFC 5321 §4.1.1.1).
-#[expect(clippy::struct_excessive_bools, reason = "each is one keyword that the server says or does not say")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is one keyword that the server says or does not say"
+)]
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Offers {
     pub(super) pipelining: bool,
@@ -374,7 +377,11 @@ pub(super) fn hello_name(chosen: Option<&str>) -> ClientId {
         !name.is_empty() && name.len() <= 253 && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.'))
     };
     let name = chosen.map_or_else(|| ClientId::default().to_string(), str::to_owned);
-    if is_name(&name) { ClientId::Domain(name) } else { ClientId::Ipv4(std::net::Ipv4Addr::LOCALHOST) }
+    if is_name(&name) {
+        ClientId::Domain(name)
+    } else {
+        ClientId::Ipv4(std::net::Ipv4Addr::LOCALHOST)
+    }
 }
 
 #[cfg(test)]

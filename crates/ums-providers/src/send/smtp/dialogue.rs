@@ -237,7 +237,11 @@ impl Dialogue<'_> {
         let handed = self.session.line.handed().saturating_sub(before);
         let before_dot = u64::try_from(self.letter.payload.len() - TERMINATOR.len()).unwrap_or(u64::MAX);
         let dot_was_handed = handed > before_dot;
-        let failure = if dot_was_handed { fault.into_failure_after_dot() } else { fault.into_failure() };
+        let failure = if dot_was_handed {
+            fault.into_failure_after_dot()
+        } else {
+            fault.into_failure()
+        };
         Err(Failed { failure, stale: false })
     }
 
@@ -249,18 +253,31 @@ impl Dialogue<'_> {
 }
 
 fn failed(fault: Fault) -> Failed {
-    Failed { failure: fault.into_failure(), stale: false }
+    Failed {
+        failure: fault.into_failure(),
+        stale: false,
+    }
 }
 
 fn refusal(to: &EmailAddress, fault: Fault) -> Refusal {
-    Refusal { address: to.clone(), failure: fault.into_failure() }
+    Refusal {
+        address: to.clone(),
+        failure: fault.into_failure(),
+    }
 }
 
 /// Nobody is left: the failure is a refusal that leaves hope, if there is one.
 fn all_refused(recipients: &[&EmailAddress], refused: &[Refusal]) -> Result<(), Failed> {
-    let Some(first) = refused.first().filter(|_| refused.len() == recipients.len()) else { return Ok(()) };
-    let hopeful = refused.iter().find(|refusal| refusal.failure.class != FailureClass::InvalidRecipient);
-    Err(Failed { failure: hopeful.unwrap_or(first).failure.clone(), stale: false })
+    let Some(first) = refused.first().filter(|_| refused.len() == recipients.len()) else {
+        return Ok(());
+    };
+    let hopeful = refused
+        .iter()
+        .find(|refusal| refusal.failure.class != FailureClass::InvalidRecipient);
+    Err(Failed {
+        failure: hopeful.unwrap_or(first).failure.clone(),
+        stale: false,
+    })
 }
 
 #[cfg(test)]

@@ -1,1 +1,97 @@
+use ums_core::{FailureClass, PhoneNumber, Probe, SmsSender, Timestamp};
 
+use super::*;
+use crate::fixtures::{check_answers, form_lines};
+use crate::samples;
+
+#[test]
+fn requests_equal_the_golden_files() {
+    let number = TwilioSender::Number(PhoneNumber::parse_e164("+14165550100").unwrap());
+    let sms = samples::sms("+14165550123", None, "Your code: 123456 & more é");
+    let by_number = form_lines(&body(&sms, &number, None, &samples::call()));
+    assert_eq!(by_number, include_str!("../../../tests/fixtures/twilio/send/number.txt"));
+    let service = TwilioSender::MessagingService("MG00000000000000000000000000000000".to_owned());
+    let by_service = form_lines(&body(&sms, &service, Some("https://ums.example/hooks/twilio"), &samples::call()));
+    assert_eq!(by_service, include_str!("../../../tests/fixtures/twilio/send/service.txt"));
+}
+
+#[test]
+fn the_callers_sender_has_precedence_and_validity_has_bounds() {
+    let service = TwilioSender::MessagingService("MG0".to_owned());
+    let sms = samples::sms("+447700900123", Some(SmsSender::Alphanumeric("Shop".to_owned())), "Hello");
+    for (left, validity) in [(0, 1), (600, 600), (100_000, 36_000)] {
+        let call = Call {
+            time_left: Duration::from_secs(left),
+            ..samples::call()
+        };
+        let form = form_lines(&body(&sms, &service, None, &call));
+        assert!(form.contains("From=Shop\n") && !form.contains("MessagingServiceSid"), "{form}");
+        assert!(form.contains(&format!("ValidityPeriod={validity}\n")), "{form}");
+    }
+}
+
+#[test]
+fn every_row_is_reached_by_an_answer() {
+    let headers = http::HeaderMap::new();
+    for (row, class) in FAILURES.iter().filter(|(row, _)| *row != codes::CALLERS_SENDER) {
+        let status = if matches!(*row, "20429") { 429 } else { 400 };
+        let body = format!(r#"{{"code":{row},"message":"m","more_info":"https://www.twilio.com/docs/errors/{row}","status":{status}}}"#);
+        let answer = Answer {
+            status,
+            headers: &headers,
+            body: body.as_bytes(),
+            now: Timestamp::default(),
+        };
+        let failure = outcome(&answer, Sent::UNKNOWN).unwrap_err();
+        assert_eq!((failure.class, failure.code.as_str()), (*class, *row));
+    }
+    check_answers(include_str!("../../../tests/fixtures/twilio/answers.txt"), &[], |answer, known| {
+        outcome(
+            answer,
+            Sent {
+                callers_sender: known.contains(&"callers_sender"),
+                one_recipient: true,
+            },
+        )
+    });
+}
+
+#[test]
+fn a_refused_sender_of_the_caller_is_no_fault_of_the_account() {
+    for code in codes::ABOUT_SENDER {
+        let body = format!(r#"{{"code":{code},"message":"m"}}"#);
+        let headers = http::HeaderMap::new();
+        let answer = Answer {
+            status: 400,
+            headers: &headers,
+            body: body.as_bytes(),
+            now: Timestamp::default(),
+        };
+        let sent = |callers_sender| Sent {
+            callers_sender,
+            one_recipient: true,
+        };
+        assert_eq!(outcome(&answer, sent(true)).unwrap_err().class, FailureClass::Unsupported, "{code}");
+        assert_eq!(
+            outcome(&answer, sent(false)).unwrap_err().class,
+            FailureClass::Misconfigured,
+            "{code}"
+        );
+    }
+}
+
+#[test]
+fn the_account_says_whether_it_would_send() {
+    assert_eq!(read_account(200, br#"{"status":"active","type":"Full"}"#), Probe::Healthy);
+    assert!(
+        matches!(read_account(200, br#"{"status":"suspended"}"#), Probe::Failed(failure) if failure.class == FailureClass::Misconfigured)
+    );
+    for (status, body) in [
+        (200, &b"garbage"[..]),
+        (200, br#"{"status":"new"}"#),
+        (401, br#"{"code":20003}"#),
+        (503, b""),
+    ] {
+        assert_eq!(read_account(status, body), Probe::NoAnswer);
+    }
+}

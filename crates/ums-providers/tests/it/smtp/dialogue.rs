@@ -21,13 +21,25 @@ async fn an_accepted_message_has_our_message_id_and_says_whose_it_is() {
     let commands = server.commands();
     let mail = commands.iter().find(|command| command.starts_with("MAIL")).unwrap();
     let body = server.body();
-    assert_eq!(*mail, format!("MAIL FROM:<shop@shop.example> SIZE={} BODY=8BITMIME RET=HDRS ENVID={ATTEMPT}", body.len()));
-    assert!(commands.contains(&"RCPT TO:<jane@example.com> NOTIFY=FAILURE,DELAY".to_owned()), "{commands:?}");
+    assert_eq!(
+        *mail,
+        format!(
+            "MAIL FROM:<shop@shop.example> SIZE={} BODY=8BITMIME RET=HDRS ENVID={ATTEMPT}",
+            body.len()
+        )
+    );
+    assert!(
+        commands.contains(&"RCPT TO:<jane@example.com> NOTIFY=FAILURE,DELAY".to_owned()),
+        "{commands:?}"
+    );
 }
 
 #[tokio::test]
 async fn the_simulators_banner_marks_the_result() {
-    let script = Script { banner: "220 localhost ESMTP UMS-Simulator".to_owned(), ..Script::default() };
+    let script = Script {
+        banner: "220 localhost ESMTP UMS-Simulator".to_owned(),
+        ..Script::default()
+    };
     assert!(send(&Server::start(script).await, &email()).await.unwrap().simulated);
 }
 
@@ -47,7 +59,11 @@ async fn the_envelope_goes_out_in_one_piece_where_the_server_takes_it_so() {
 
 #[tokio::test]
 async fn nothing_is_asked_for_that_is_not_offered() {
-    let server = Server::start(Script { offers: vec!["AUTH PLAIN"], ..Script::default() }).await;
+    let server = Server::start(Script {
+        offers: vec!["AUTH PLAIN"],
+        ..Script::default()
+    })
+    .await;
     send(&server, &email()).await.unwrap();
     assert!(server.commands().contains(&"MAIL FROM:<shop@shop.example>".to_owned()));
     assert!(server.commands().contains(&"RCPT TO:<jane@example.com>".to_owned()));
@@ -68,8 +84,14 @@ async fn some_recipients_refused_are_reported_and_the_others_served() {
     for script in [Script::default(), Script::default().without("PIPELINING")] {
         let refused = vec![("nobody", "550 5.1.1 no such user"), ("full", "452 4.2.2 full")];
         let server = Server::start(Script { refused, ..script }).await;
-        let accepted = send(&server, &to(&["nobody@example.com", "jane@example.com", "full@example.com"])).await.unwrap();
-        let refused: Vec<_> = accepted.refused.iter().map(|refusal| (refusal.address.local(), refusal.failure.class)).collect();
+        let accepted = send(&server, &to(&["nobody@example.com", "jane@example.com", "full@example.com"]))
+            .await
+            .unwrap();
+        let refused: Vec<_> = accepted
+            .refused
+            .iter()
+            .map(|refusal| (refusal.address.local(), refusal.failure.class))
+            .collect();
         assert_eq!(refused, [("nobody", C::InvalidRecipient), ("full", C::Unavailable)]);
         assert_eq!(server.bodies(), 1);
     }
@@ -78,27 +100,43 @@ async fn some_recipients_refused_are_reported_and_the_others_served() {
 #[tokio::test]
 async fn all_recipients_refused_hands_over_no_body_and_the_connection_serves_on() {
     for script in [Script::default(), Script::default().without("PIPELINING")] {
-        let server = Server::start(Script { refused: vec![("nobody", "550 5.1.1 no such user")], ..script }).await;
+        let server = Server::start(Script {
+            refused: vec![("nobody", "550 5.1.1 no such user")],
+            ..script
+        })
+        .await;
         let smtp = smtp(settings(server.port));
         let failure = smtp.send(&to(&["nobody@example.com"]), &call()).await.unwrap_err();
         assert_eq!((failure.class, failure.code.as_str()), (C::InvalidRecipient, "550 5.1.1"));
         smtp.send(&email(), &call()).await.unwrap();
         assert_eq!((server.bodies(), server.connections()), (1, 1));
-        assert!(server.commands().contains(&"RSET".to_owned()), "the open transaction is ended first");
+        assert!(
+            server.commands().contains(&"RSET".to_owned()),
+            "the open transaction is ended first"
+        );
     }
 }
 
 #[tokio::test]
 async fn of_several_refusals_one_that_leaves_hope_is_reported() {
     let refused = vec![("nobody", "550 5.1.1 no such user"), ("full", "452 4.2.2 full")];
-    let server = Server::start(Script { refused, ..Script::default() }).await;
+    let server = Server::start(Script {
+        refused,
+        ..Script::default()
+    })
+    .await;
     let failure = send(&server, &to(&["nobody@example.com", "full@example.com"])).await.unwrap_err();
     assert_eq!(failure.class, C::Unavailable);
 }
 
 #[tokio::test]
 async fn a_server_that_wants_a_body_for_nobody_gets_none() {
-    let server = Server::start(Script { refused: vec![("nobody", "550 5.1.1 no")], data_anyway: true, ..Script::default() }).await;
+    let server = Server::start(Script {
+        refused: vec![("nobody", "550 5.1.1 no")],
+        data_anyway: true,
+        ..Script::default()
+    })
+    .await;
     let smtp = smtp(settings(server.port));
     let failure = smtp.send(&to(&["nobody@example.com"]), &call()).await.unwrap_err();
     assert_eq!(failure.class, C::InvalidRecipient);
@@ -119,7 +157,11 @@ async fn connections_are_used_again_without_asking_first() {
 
 #[tokio::test]
 async fn a_connection_that_died_while_idle_is_replaced_silently() {
-    let server = Server::start(Script { messages_per_connection: 1, ..Script::default() }).await;
+    let server = Server::start(Script {
+        messages_per_connection: 1,
+        ..Script::default()
+    })
+    .await;
     let smtp = smtp(settings(server.port));
     for _ in 0..20 {
         smtp.send(&email(), &call()).await.unwrap();
@@ -167,10 +209,18 @@ async fn letters_beyond_ascii_before_the_at_need_a_server_that_takes_them() {
     assert_eq!(send(&server, &email).await.unwrap_err().class, C::Unsupported);
     let server = Server::start(Script::default().offering("SMTPUTF8")).await;
     send(&server, &email).await.unwrap();
-    assert!(server.commands().iter().any(|command| command.starts_with("MAIL") && command.contains(" SMTPUTF8")));
+    assert!(
+        server
+            .commands()
+            .iter()
+            .any(|command| command.starts_with("MAIL") && command.contains(" SMTPUTF8"))
+    );
     let server = Server::start(Script::default().offering("SMTPUTF8")).await;
     send(&server, &to(&["jane@example.com"])).await.unwrap();
-    assert!(server.commands().iter().all(|command| !command.contains("SMTPUTF8")), "only where it is needed");
+    assert!(
+        server.commands().iter().all(|command| !command.contains("SMTPUTF8")),
+        "only where it is needed"
+    );
 }
 
 #[tokio::test]
@@ -180,7 +230,10 @@ async fn a_sender_that_is_not_covered_moves_to_reply_to() {
     let server = Server::start(Script::default()).await;
     assert!(send(&server, &email).await.unwrap().from_substituted);
     let body = String::from_utf8(server.body()).unwrap();
-    assert!(body.contains("\r\nReply-To: ") && body.contains("me@elsewhere.example") && body.contains("shop@shop.example"), "{body}");
+    assert!(
+        body.contains("\r\nReply-To: ") && body.contains("me@elsewhere.example") && body.contains("shop@shop.example"),
+        "{body}"
+    );
 }
 
 #[tokio::test]

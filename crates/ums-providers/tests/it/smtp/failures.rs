@@ -17,21 +17,37 @@ async fn refusals_at_each_stage_mean_what_the_table_says() {
         (Stage::Ehlo, "421 4.3.0 later", C::Unavailable),
         (Stage::Ehlo, "550 go away", C::Misconfigured),
         (Stage::Auth, "535 5.7.8 bad credentials", C::Misconfigured),
-        (Stage::Auth, "534-5.7.9 Application-specific password required.\r\n534 5.7.9 see the help", C::Misconfigured),
+        (
+            Stage::Auth,
+            "534-5.7.9 Application-specific password required.\r\n534 5.7.9 see the help",
+            C::Misconfigured,
+        ),
         (Stage::Auth, "454 4.7.0 Temporary authentication failure", C::Unavailable),
-        (Stage::Auth, "454 4.7.0 Too many login attempts, please try again later", C::Throttled),
+        (
+            Stage::Auth,
+            "454 4.7.0 Too many login attempts, please try again later",
+            C::Throttled,
+        ),
         (Stage::Mail, "451 4.3.0 try again", C::Unavailable),
         (Stage::Mail, "550 5.4.5 Daily user sending limit exceeded", C::QuotaExhausted),
         (Stage::Mail, "552 5.3.4 message too big", C::InvalidMessage),
         (Stage::Mail, "553 5.1.7 sender rejected", C::Misconfigured),
-        (Stage::Mail, "454 4.7.0 Throttling failure: Maximum sending rate exceeded.", C::Throttled),
+        (
+            Stage::Mail,
+            "454 4.7.0 Throttling failure: Maximum sending rate exceeded.",
+            C::Throttled,
+        ),
         (Stage::Rcpt, "550 5.1.1 no such user", C::InvalidRecipient),
         (Stage::Rcpt, "450 4.2.1 try later", C::Unavailable),
         (Stage::Rcpt, "550 5.7.1 relaying denied", C::Misconfigured),
         (Stage::Data, "451 4.3.0 later", C::Unavailable),
         (Stage::Data, "554 5.6.0 no", C::InvalidMessage),
         (Stage::Dot, "451 4.3.0 later", C::Unavailable),
-        (Stage::Dot, "550-5.7.26 not authenticated\r\n550-5.7.26 more\r\n550 5.7.26 end", C::Misconfigured),
+        (
+            Stage::Dot,
+            "550-5.7.26 not authenticated\r\n550-5.7.26 more\r\n550 5.7.26 end",
+            C::Misconfigured,
+        ),
         (Stage::Dot, "550 5.7.1 spam", C::InvalidMessage),
         (Stage::Dot, "550 5.4.5 Daily user sending limit exceeded", C::QuotaExhausted),
         (Stage::Dot, "421 4.3.0 closing", C::Unavailable),
@@ -44,7 +60,15 @@ async fn refusals_at_each_stage_mean_what_the_table_says() {
 
 #[tokio::test]
 async fn a_connection_lost_before_the_dot_is_surely_not_accepted_and_after_it_unknown() {
-    for stage in [Stage::Connect, Stage::Ehlo, Stage::Auth, Stage::Mail, Stage::Rcpt, Stage::Data, Stage::Dot] {
+    for stage in [
+        Stage::Connect,
+        Stage::Ehlo,
+        Stage::Auth,
+        Stage::Mail,
+        Stage::Rcpt,
+        Stage::Data,
+        Stage::Dot,
+    ] {
         for script in [Script::default(), Script::default().without("PIPELINING")] {
             let failure = send_by(script.at(stage, Act::Close)).await.unwrap_err();
             let expected = if stage == Stage::Dot { C::Unknown } else { C::Unavailable };
@@ -55,11 +79,21 @@ async fn a_connection_lost_before_the_dot_is_surely_not_accepted_and_after_it_un
 
 #[tokio::test]
 async fn a_server_that_hangs_is_given_up_in_time() {
-    for stage in [Stage::Connect, Stage::Ehlo, Stage::Auth, Stage::Mail, Stage::Rcpt, Stage::Data, Stage::Dot] {
+    for stage in [
+        Stage::Connect,
+        Stage::Ehlo,
+        Stage::Auth,
+        Stage::Mail,
+        Stage::Rcpt,
+        Stage::Data,
+        Stage::Dot,
+    ] {
         let server = Server::start(Script::default().at(stage, Act::Hang)).await;
         let mut settings = settings(server.port);
         settings.timeouts = SHORT;
-        let sent = tokio::time::timeout(Duration::from_secs(20), smtp(settings).send(&email(), &call())).await.unwrap();
+        let sent = tokio::time::timeout(Duration::from_secs(20), smtp(settings).send(&email(), &call()))
+            .await
+            .unwrap();
         let failure = sent.unwrap_err();
         let expected = if stage == Stage::Dot { C::Unknown } else { C::Unavailable };
         assert_eq!((failure.class, failure.code.as_str()), (expected, "timeout"), "{stage}");
@@ -77,7 +111,12 @@ async fn the_messages_own_time_ends_a_call_too() {
 
 #[tokio::test]
 async fn replies_that_cannot_be_read_are_unknown_after_the_dot_only() {
-    for (reply, what) in [("{long}", "a megabyte"), ("HTTP/1.1 200 OK", "garbage"), ("250-ok\r\n550 no", "two codes"), ("999 what", "no such code")] {
+    for (reply, what) in [
+        ("{long}", "a megabyte"),
+        ("HTTP/1.1 200 OK", "garbage"),
+        ("250-ok\r\n550 no", "two codes"),
+        ("999 what", "no such code"),
+    ] {
         assert_eq!(class_by(Script::default().says(Stage::Dot, reply)).await, C::Unknown, "{what}");
         assert_eq!(class_by(Script::default().says(Stage::Mail, reply)).await, C::Unavailable, "{what}");
         assert_eq!(class_by(Script::default().says(Stage::Ehlo, reply)).await, C::Unavailable, "{what}");
@@ -100,7 +139,12 @@ async fn odd_but_clear_acceptances_are_acceptances() {
 
 #[tokio::test]
 async fn nobody_at_the_port_is_unavailable() {
-    let free = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
+    let free = tokio::net::TcpListener::bind("127.0.0.1:0")
+        .await
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
     let failure = smtp(settings(free)).send(&email(), &call()).await.unwrap_err();
     assert_eq!((failure.class, failure.code.as_str()), (C::Unavailable, "connect_refused"));
 }
@@ -158,7 +202,9 @@ async fn a_probe_logs_in_and_says_noop_but_no_mail() {
 #[tokio::test]
 async fn a_probe_of_a_server_that_refuses_the_login_fails() {
     let server = Server::start(Script::default().says(Stage::Auth, "535 5.7.8 no")).await;
-    let Probe::Failed(failure) = smtp(settings(server.port)).probe().await else { panic!("not failed") };
+    let Probe::Failed(failure) = smtp(settings(server.port)).probe().await else {
+        panic!("not failed")
+    };
     assert_eq!(failure.class, C::Misconfigured);
     assert!(failure.detail.contains("app password"), "{}", failure.detail);
 }

@@ -24,7 +24,10 @@ fn assert_fit(wire: &[u8]) {
             _ => {}
         }
     }
-    assert!(wire.split(|byte| *byte == b'\n').all(|line| line.len() <= 999), "a line over 998 bytes");
+    assert!(
+        wire.split(|byte| *byte == b'\n').all(|line| line.len() <= 999),
+        "a line over 998 bytes"
+    );
     assert!(!wire.windows(5).any(|window| window == b"\r\n.\r\n"), "an end before the end");
 }
 
@@ -43,7 +46,10 @@ fn parse(raw: &[u8]) -> Message<'_> {
 fn people(address: Option<&Address<'_>>) -> Vec<(String, String)> {
     let addresses = address.map(|address| address.clone().into_list()).unwrap_or_default();
     let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
-    addresses.iter().map(|person| (text(person.name()), text(person.address()))).collect()
+    addresses
+        .iter()
+        .map(|person| (text(person.name()), text(person.address())))
+        .collect()
 }
 
 fn pair(name: &str, address: &str) -> (String, String) {
@@ -54,12 +60,18 @@ fn pair(name: &str, address: &str) -> (String, String) {
 async fn every_part_comes_back_as_it_was() {
     let bytes: Vec<u8> = (0..=255).cycle().take(100_000).collect();
     let email = Email {
-        from: Some(mailbox("Käsehandlung \"Ümlaut\" <käse@shop.example>".replace("käse@", "kaese@").as_str())),
-        to: vec![mailbox("Zoë Müller 🎉 <zoe@example.com>"), mailbox("\"Doe, John\" <john@example.com>")],
+        from: Some(mailbox(
+            "Käsehandlung \"Ümlaut\" <käse@shop.example>".replace("käse@", "kaese@").as_str(),
+        )),
+        to: vec![
+            mailbox("Zoë Müller 🎉 <zoe@example.com>"),
+            mailbox("\"Doe, John\" <john@example.com>"),
+        ],
         cc: vec![mailbox("plain@example.com")],
         bcc: vec![mailbox("secret@example.com")],
         reply_to: vec![mailbox("答え <answers@shop.example>")],
-        subject: "Grüße aus Köln: 你好, ваш заказ №123 – a subject long enough to be folded over several lines, and then some 🎉🎉🎉".to_owned(),
+        subject: "Grüße aus Köln: 你好, ваш заказ №123 – a subject long enough to be folded over several lines, and then some 🎉🎉🎉"
+            .to_owned(),
         html: Some("<p>Grüße – <img src=\"cid:logo@shop.example\"></p>\n<p>.</p>\n.\n".to_owned()),
         text: Some("Grüße\n.\n..\nEnde".to_owned()),
         attachments: vec![
@@ -73,31 +85,46 @@ async fn every_part_comes_back_as_it_was() {
     let message = parse(&raw);
     assert_eq!(message.subject(), Some(email.subject.as_str()));
     assert_eq!(people(message.from()), [pair("Käsehandlung \"Ümlaut\"", "kaese@shop.example")]);
-    assert_eq!(people(message.to()), [pair("Zoë Müller 🎉", "zoe@example.com"), pair("Doe, John", "john@example.com")]);
+    assert_eq!(
+        people(message.to()),
+        [pair("Zoë Müller 🎉", "zoe@example.com"), pair("Doe, John", "john@example.com")]
+    );
     assert_eq!(people(message.cc()), [pair("", "plain@example.com")]);
     assert_eq!(people(message.reply_to()), [pair("答え", "answers@shop.example")]);
     assert_eq!(message.message_id(), Some(format!("{ATTEMPT}@shop.example").as_str()));
     assert!(message.date().is_some());
-    assert_eq!(message.header_raw("X-Order").map(|raw| decoded(raw, "Subject")), Some("№ 123".to_owned()));
+    assert_eq!(
+        message.header_raw("X-Order").map(|raw| decoded(raw, "Subject")),
+        Some("№ 123".to_owned())
+    );
     let same = |text: &str| text.replace("\r\n", "\n").trim_end().to_owned();
     assert_eq!(message.body_text(0).map(|text| same(&text)), Some("Grüße\n.\n..\nEnde".to_owned()));
     assert_eq!(message.body_html(0).map(|html| same(&html)), email.html.as_deref().map(same));
-    let files: Vec<_> = message.attachments().map(|part| (part.attachment_name().map(str::to_owned), part.contents().to_vec())).collect();
+    let files: Vec<_> = message
+        .attachments()
+        .map(|part| (part.attachment_name().map(str::to_owned), part.contents().to_vec()))
+        .collect();
     for expected in &email.attachments {
         let found = files.iter().find(|(name, _)| name.as_deref() == Some(expected.filename.as_str()));
-        assert!(found.is_some_and(|(_, content)| *content == *expected.content), "{}", expected.filename);
+        assert!(
+            found.is_some_and(|(_, content)| *content == *expected.content),
+            "{}",
+            expected.filename
+        );
     }
     let logo = message.parts.iter().find(|part| part.content_id() == Some("logo@shop.example"));
     assert!(logo.is_some(), "the inline file is found by its id");
     let text = String::from_utf8(raw.clone()).unwrap();
-    assert!(!text.contains("secret@example.com") && !text.to_ascii_lowercase().contains("\r\nbcc:"), "Bcc stays out");
+    assert!(
+        !text.contains("secret@example.com") && !text.to_ascii_lowercase().contains("\r\nbcc:"),
+        "Bcc stays out"
+    );
     for kind in ["multipart/mixed", "multipart/alternative", "multipart/related"] {
         assert!(text.contains(kind), "{kind}");
     }
 }
 
-const LONG_UNSUBSCRIBE: &str =
-    "<https://shop.example/unsubscribe/0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef>, <mailto:unsubscribe@shop.example?subject=stop>";
+const LONG_UNSUBSCRIBE: &str = "<https://shop.example/unsubscribe/0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef>, <mailto:unsubscribe@shop.example?subject=stop>";
 
 fn decoded(raw: &str, _as: &str) -> String {
     let wrapped = format!("Subject:{raw}\r\n\r\n");
@@ -115,16 +142,25 @@ fn file(name: &str, content_type: &str, content: &[u8], content_id: Option<&str>
 }
 
 fn header(name: &str, value: &str) -> Header {
-    Header { name: name.to_owned(), value: value.to_owned() }
+    Header {
+        name: name.to_owned(),
+        value: value.to_owned(),
+    }
 }
 
 #[tokio::test]
 async fn unsubscribe_headers_are_folded_but_not_encoded() {
     let mut email = email();
-    email.headers = vec![header("List-Unsubscribe", LONG_UNSUBSCRIBE), header("List-Unsubscribe-Post", "List-Unsubscribe=One-Click")];
+    email.headers = vec![
+        header("List-Unsubscribe", LONG_UNSUBSCRIBE),
+        header("List-Unsubscribe-Post", "List-Unsubscribe=One-Click"),
+    ];
     let text = String::from_utf8(delivered(&email).await).unwrap();
     let unfolded = text.replace("\r\n ", " ");
-    assert!(unfolded.contains(&format!("\r\nList-Unsubscribe: {LONG_UNSUBSCRIBE}\r\n")), "{text}");
+    assert!(
+        unfolded.contains(&format!("\r\nList-Unsubscribe: {LONG_UNSUBSCRIBE}\r\n")),
+        "{text}"
+    );
     assert!(unfolded.contains("\r\nList-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n"));
 }
 
@@ -142,7 +178,10 @@ async fn text_alone_html_alone_and_files_alone_are_messages() {
     assert!(parse(&raw).body_html(0).is_some_and(|html| html.trim_end() == "<p>Hello</p>"));
 
     let mut with_file = only_text;
-    with_file.attachments = vec![file("a.bin", "application/octet-stream", b"", None), file("b", "application/x-b", b"b", Some("b"))];
+    with_file.attachments = vec![
+        file("a.bin", "application/octet-stream", b"", None),
+        file("b", "application/x-b", b"b", Some("b")),
+    ];
     let raw = delivered(&with_file).await;
     assert_eq!(parse(&raw).attachments().count(), 2);
 }
@@ -159,7 +198,17 @@ async fn blind_copies_alone_have_a_header_that_names_nobody() {
 #[tokio::test]
 async fn bodies_that_would_smuggle_a_second_message_arrive_as_one() {
     let smuggled = "MAIL FROM:<evil@example.com>\r\nRCPT TO:<victim@example.com>\r\nDATA\r\nSubject: evil\r\n\r\nevil";
-    for end in ["\n.\n", "\r.\r", "\n.\r\n", "\r\n.\n", "\r\n.\r\n", "\r\r\n.\r\r\n", "\r\n.\r", "\r.\r\n", "\0\r\n.\r\n"] {
+    for end in [
+        "\n.\n",
+        "\r.\r",
+        "\n.\r\n",
+        "\r\n.\n",
+        "\r\n.\r\n",
+        "\r\r\n.\r\r\n",
+        "\r\n.\r",
+        "\r.\r\n",
+        "\0\r\n.\r\n",
+    ] {
         let mut email = email();
         email.text = Some(format!("first{end}{smuggled}{end}"));
         email.html = None;
@@ -178,13 +227,18 @@ async fn long_lines_are_encoded_not_cut() {
     let raw = delivered(&email).await;
     let message = parse(&raw);
     assert_eq!(message.body_text(0).map(|text| text.trim_end().to_owned()), Some(long.clone()));
-    assert_eq!(message.body_html(0).map(|html| html.trim_end().to_owned()), Some(format!("<p>{long}</p>")));
+    assert_eq!(
+        message.body_html(0).map(|html| html.trim_end().to_owned()),
+        Some(format!("<p>{long}</p>"))
+    );
 }
 
 #[tokio::test]
 async fn fifty_recipients_with_long_names_are_folded() {
     let mut email = email();
-    email.to = (0..50).map(|number| mailbox(&format!("Häns {} <person{number}@example.com>", "Ö".repeat(60)))).collect();
+    email.to = (0..50)
+        .map(|number| mailbox(&format!("Häns {} <person{number}@example.com>", "Ö".repeat(60))))
+        .collect();
     let raw = delivered(&email).await;
     assert_eq!(people(parse(&raw).to()).len(), 50);
 }

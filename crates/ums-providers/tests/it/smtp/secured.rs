@@ -18,7 +18,10 @@ async fn send_with(script: Script, tls: SmtpTls) -> (Result<(), Failure>, Vec<St
 }
 
 fn tls(mode: TlsMode) -> Script {
-    Script { tls: Some(mode), ..Script::default() }
+    Script {
+        tls: Some(mode),
+        ..Script::default()
+    }
 }
 
 #[tokio::test]
@@ -49,7 +52,11 @@ async fn a_refused_starttls_ends_the_call() {
     for (reply, class) in [("454 4.7.0 TLS not available", C::Unavailable), ("501 no", C::Misconfigured)] {
         let (sent, commands) = send_with(tls(TlsMode::Starttls("right-host")).says(Stage::Starttls, reply), SmtpTls::Starttls).await;
         assert_eq!(sent.unwrap_err().class, class, "{reply}");
-        assert!(commands.iter().all(|command| !command.starts_with("AUTH") && !command.starts_with("MAIL")));
+        assert!(
+            commands
+                .iter()
+                .all(|command| !command.starts_with("AUTH") && !command.starts_with("MAIL"))
+        );
     }
 }
 
@@ -78,7 +85,10 @@ async fn a_certificate_that_nobody_vouches_for_is_refused() {
 
 #[tokio::test]
 async fn replies_in_clear_behind_starttls_are_not_believed() {
-    let script = Script { injection: "250-mx.example\r\n250 AUTH PLAIN\r\n", ..tls(TlsMode::Starttls("right-host")) };
+    let script = Script {
+        injection: "250-mx.example\r\n250 AUTH PLAIN\r\n",
+        ..tls(TlsMode::Starttls("right-host"))
+    };
     let (sent, commands) = send_with(script, SmtpTls::Starttls).await;
     let failure = sent.unwrap_err();
     assert_eq!((failure.class, failure.code.as_str()), (C::Unavailable, "starttls_injection"));
@@ -96,6 +106,20 @@ async fn a_handshake_that_stalls_is_given_up() {
 #[tokio::test]
 async fn lost_after_the_dot_is_unknown_under_tls_too() {
     let script = tls(TlsMode::Implicit("right-host"));
-    assert_eq!(send_with(script.clone().at(Stage::Dot, Act::Close), SmtpTls::Implicit).await.0.unwrap_err().class, C::Unknown);
-    assert_eq!(send_with(script.at(Stage::Data, Act::Close), SmtpTls::Implicit).await.0.unwrap_err().class, C::Unavailable);
+    assert_eq!(
+        send_with(script.clone().at(Stage::Dot, Act::Close), SmtpTls::Implicit)
+            .await
+            .0
+            .unwrap_err()
+            .class,
+        C::Unknown
+    );
+    assert_eq!(
+        send_with(script.at(Stage::Data, Act::Close), SmtpTls::Implicit)
+            .await
+            .0
+            .unwrap_err()
+            .class,
+        C::Unavailable
+    );
 }

@@ -108,7 +108,10 @@ impl Server {
         tokio::spawn(async move {
             while let Ok((tcp, _)) = listener.accept().await {
                 shared.lock().unwrap().connections += 1;
-                let host = Host { script: script.clone(), seen: Arc::clone(&shared) };
+                let host = Host {
+                    script: script.clone(),
+                    seen: Arc::clone(&shared),
+                };
                 tokio::spawn(host.serve(tcp));
             }
         });
@@ -298,15 +301,26 @@ impl Host {
     }
 
     fn refuses_data(&self) -> bool {
-        self.script.acts.iter().any(|(stage, act)| *stage == Stage::Data && matches!(act, Act::Say(_) | Act::SayAndClose(_)))
+        self.script
+            .acts
+            .iter()
+            .any(|(stage, act)| *stage == Stage::Data && matches!(act, Act::Say(_) | Act::SayAndClose(_)))
     }
 
     async fn body<S: AsyncRead + AsyncWrite + Unpin>(&self, stream: &mut Stream<S>) -> Next {
-        let limit = self.script.acts.iter().find_map(|(_, act)| if let Act::ResetAfter(bytes) = act { Some(*bytes) } else { None });
+        let limit = self
+            .script
+            .acts
+            .iter()
+            .find_map(|(_, act)| if let Act::ResetAfter(bytes) = act { Some(*bytes) } else { None });
         let mut body = Vec::new();
         while !body.ends_with(b"\r\n.\r\n") && body != b".\r\n" {
             let mut piece = vec![0; limit.map_or(64 * 1024, |limit| limit.saturating_sub(body.len()).clamp(1, 64 * 1024))];
-            let read = if limit.is_none() { stream.read_until(b'\n', &mut body).await } else { stream.read(&mut piece).await };
+            let read = if limit.is_none() {
+                stream.read_until(b'\n', &mut body).await
+            } else {
+                stream.read(&mut piece).await
+            };
             match read {
                 Ok(0) | Err(_) => return Next::End,
                 Ok(read) if limit.is_some() => body.extend_from_slice(&piece[..read]),

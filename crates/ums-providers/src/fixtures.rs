@@ -1,0 +1,78 @@
+//! Reads the fixtures of unit tests: provider answers with what each means.
+//!
+//! ```text
+//! == a title                      one case
+//! 400 callers_sender              status, and what is known about the message
+//! x-amzn-errortype: Code          headers
+//!
+//! {"message": "..."}              body
+//! => misconfigured Code/detail    class and row of the table, or: => accepted ID
+//! ```
+
+use std::collections::BTreeSet;
+
+use http::{HeaderMap, HeaderName};
+use ums_core::{Failure, Timestamp};
+
+use crate::classify::{Answer, FailureTable};
+
+/// Reads each answer with `outcome` and compares; every row of `tables` must be reached.
+pub(crate) fn check_answers(text: &str, tables: &[FailureTable], outcome: impl Fn(&Answer<'_>, &[&str]) -> Result<String, Failure>) {
+    let mut reached = BTreeSet::new();
+    for case in text.split("\n== ").skip(1) {
+        let (input, expected) = case.rsplit_once("\n=> ").unwrap_or_else(|| panic!("no expectation in {case}"));
+        let (head, body) = input.split_once("\n\n").unwrap_or((input, ""));
+        let mut lines = head.lines();
+        let (title, first) = (lines.next().unwrap(), lines.next().unwrap());
+        let mut words = first.split(' ');
+        let status = words.next().unwrap().parse().unwrap();
+        let mut headers = HeaderMap::new();
+        for line in lines {
+            let (name, value) = line.split_once(": ").unwrap();
+            headers.insert(name.parse::<HeaderName>().unwrap(), value.parse().unwrap());
+        }
+        let answer = Answer {
+            status,
+            headers: &headers,
+            body: body.trim_end().as_bytes(),
+            now: Timestamp::default(),
+        };
+        let (class, row) = expected.trim().split_once(' ').unwrap();
+        match outcome(&answer, &words.collect::<Vec<_>>()) {
+            Ok(id) => assert_eq!((class, row), ("accepted", id.as_str()), "{title}"),
+            Err(failure) => {
+                let code = row.split('/').next().unwrap();
+                assert_eq!((failure.class.as_str(), failure.code.as_str()), (class, code), "{title}");
+                reached.insert(row);
+            }
+        }
+    }
+    let missing: Vec<&str> = tables
+        .iter()
+        .flat_map(|table| table.iter())
+        .map(|(row, _)| *row)
+        .filter(|row| !reached.contains(row))
+        .collect();
+    assert!(missing.is_empty(), "rows that no fixture reaches: {missing:?}");
+}
+
+/// A form body, decoded, one field a line.
+pub(crate) fn form_lines(body: &[u8]) -> String {
+    let text = std::str::from_utf8(body).unwrap();
+    let mut lines = String::new();
+    for pair in text.split('&') {
+        let mut bytes = Vec::new();
+        let mut rest = pair.bytes();
+        while let Some(byte) = rest.next() {
+            if byte == b'%' {
+                let hex = [rest.next().unwrap(), rest.next().unwrap()];
+                bytes.push(u8::from_str_radix(std::str::from_utf8(&hex).unwrap(), 16).unwrap());
+            } else {
+                bytes.push(byte);
+            }
+        }
+        lines.push_str(&String::from_utf8(bytes).unwrap());
+        lines.push('\n');
+    }
+    lines
+}

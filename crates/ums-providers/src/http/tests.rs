@@ -1,0 +1,268 @@
+use std::time::Duration;
+
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
+use ums_core::SystemClock;
+
+use super::*;
+#[path = "../../tests/it/fault_server.rs"]
+mod fault_server;
+use fault_server::{Act, FaultServer, FullQueue, answer, closed_url};
+
+fn transport() -> Arc<Transport> {
+    let limits = TimeLimits {
+        connect: ms(300),
+        write_stall: ms(300),
+        reply: ms(300),
+    };
+    Transport::new(
+        TransportSettings {
+            limits,
+            ..TransportSettings::default()
+        },
+        Arc::new(SystemClock::new()),
+    )
+}
+
+const fn ms(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+async fn post(transport: &Transport, url: &str, body: impl Into<Bytes>, time_left: Duration) -> Result<Reply, NoReply> {
+    let origin = transport.origin(url).unwrap();
+    let target = origin.target("/send").unwrap();
+    transport
+        .exchange(
+            &origin,
+            &Outgoing {
+                method: Method::POST,
+                target: &target,
+                headers: &[],
+                body: body.into(),
+            },
+            time_left,
+        )
+        .await
+}
+
+async fn outcome(act: Act) -> (Result<Reply, NoReply>, FaultServer) {
+    let server = FaultServer::start(vec![act]).await;
+    (post(&transport(), &server.url(), "hello", ms(5_000)).await, server)
+}
+
+fn no_reply(result: Result<Reply, NoReply>) -> NoReply {
+    result.err().expect("there is no reply")
+}
+
+#[tokio::test]
+async fn a_connection_carries_one_request_after_the_other() {
+    let server = FaultServer::start(vec![Act::Answer(answer("200 OK", &["x-ums-simulator: 1"], "body"))]).await;
+    let transport = transport();
+    for _ in 0..5 {
+        let reply = post(&transport, &server.url(), "hello", ms(5_000)).await.ok().unwrap();
+        assert_eq!((reply.status, &*reply.body, reply.is_simulated()), (200, &b"body"[..], true));
+    }
+    assert_eq!((server.connections(), server.requests().len()), (1, 5));
+    let request = &server.requests()[0];
+    assert!(
+        request.starts_with("POST /send HTTP/1.1\r\nhost: 127.0.0.1:") && request.ends_with("\r\n\r\nhello"),
+        "{request}"
+    );
+}
+
+#[tokio::test]
+async fn what_never_left_is_not_sent() {
+    let refused = no_reply(post(&transport(), &closed_url().await, "x", ms(5_000)).await);
+    assert_eq!(refused, NoReply::unsent(Cause::Refused));
+    let queue = FullQueue::new();
+    assert_eq!(
+        no_reply(post(&transport(), &queue.url(), "x", ms(5_000)).await),
+        NoReply::unsent(Cause::ConnectTimeout)
+    );
+    assert_eq!(
+        no_reply(post(&transport(), &queue.url(), "x", ms(50)).await),
+        NoReply::unsent(Cause::Deadline)
+    );
+    let nowhere = no_reply(post(&transport(), "https://name.invalid", "x", ms(5_000)).await);
+    assert!(
+        !nowhere.sent && matches!(nowhere.cause, Cause::Dns | Cause::ConnectTimeout),
+        "{nowhere:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_handshake_that_fails_sent_nothing_of_the_request() {
+    let server = FaultServer::start(vec![Act::AnswerAndClose(b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec())]).await;
+    let url = server.url().replace("http:", "https:");
+    let failed = no_reply(post(&transport(), &url, "x", ms(5_000)).await);
+    assert!(
+        !failed.sent && matches!(failed.cause, Cause::Tls | Cause::ConnectTimeout | Cause::NoRoots),
+        "{failed:?}"
+    );
+}
+
+#[tokio::test]
+async fn what_was_handed_over_without_a_whole_answer_is_maybe_sent() {
+    for (act, cause) in [
+        (Act::ReadAndReset, Cause::Lost),
+        (Act::Hang, Cause::ReplyTimeout),
+        (Act::AnswerAndClose(Vec::new()), Cause::Lost),
+        (
+            Act::AnswerAndClose(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nshort".to_vec()),
+            Cause::Lost,
+        ),
+        (
+            Act::AnswerAndClose(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhel".to_vec()),
+            Cause::Lost,
+        ),
+        (Act::AnswerAndClose(b"\x00\x01garbage\r\n\r\n".to_vec()), Cause::Unreadable),
+        (Act::Drip(answer("200 OK", &[], "slow"), ms(50)), Cause::ReplyTimeout),
+        (Act::Flood(b"HTTP/1.1 200 OK\r\n\r\n".to_vec(), 1 << 31), Cause::TooLong),
+        (
+            Act::Flood(b"HTTP/1.1 200 OK\r\ncontent-length: 2147483648\r\n\r\n".to_vec(), 1 << 31),
+            Cause::TooLong,
+        ),
+    ] {
+        let started = Instant::now();
+        let (result, server) = outcome(act.clone()).await;
+        let failed = no_reply(result);
+        assert_eq!(
+            (failed.cause, failed.sent, failed.class()),
+            (cause, true, FailureClass::Unknown),
+            "{act:?}"
+        );
+        assert!(started.elapsed() < ms(1_500), "{act:?} took {:?}", started.elapsed());
+        assert_eq!(server.requests().len(), 1, "{act:?}: never a second time");
+    }
+}
+
+#[tokio::test]
+async fn a_long_refusal_is_understood_by_its_status() {
+    let (result, _server) = outcome(Act::Flood(b"HTTP/1.1 401 Unauthorized\r\nx-code: 7\r\n\r\n".to_vec(), 1 << 24)).await;
+    let reply = result.ok().unwrap();
+    assert_eq!(
+        (reply.status, reply.body.len(), reply.headers.contains_key("x-code")),
+        (401, 0, true)
+    );
+}
+
+#[tokio::test]
+async fn a_server_that_stops_reading_is_given_up() {
+    let server = FaultServer::start(vec![Act::Ignore]).await;
+    let started = Instant::now();
+    let failed = no_reply(post(&transport(), &server.url(), vec![b'x'; 64 << 20], ms(5_000)).await);
+    assert_eq!((failed.cause, failed.sent), (Cause::WriteStalled, true));
+    assert!(started.elapsed() < ms(2_000), "{:?}", started.elapsed());
+}
+
+#[tokio::test]
+async fn the_messages_own_time_bounds_the_call() {
+    let server = FaultServer::start(vec![Act::Hang]).await;
+    let failed = no_reply(post(&transport(), &server.url(), "x", ms(60)).await);
+    assert_eq!((failed.cause, failed.sent), (Cause::Deadline, true));
+}
+
+#[tokio::test]
+async fn a_connection_closed_while_idle_is_replaced_without_a_second_send() {
+    let server = FaultServer::start(vec![Act::AnswerAndClose(answer("200 OK", &[], "body"))]).await;
+    let transport = transport();
+    for _ in 0..20 {
+        assert!(post(&transport, &server.url(), "hello", ms(5_000)).await.is_ok());
+    }
+    assert_eq!((server.connections(), server.requests().len()), (20, 20));
+}
+
+#[tokio::test]
+async fn a_reused_connection_that_dies_on_the_request_is_not_tried_again() {
+    let server = FaultServer::start(vec![
+        Act::Answer(answer("200 OK", &[], "")),
+        Act::ReadAndReset,
+        Act::Answer(answer("200 OK", &[], "")),
+    ])
+    .await;
+    let transport = transport();
+    assert!(post(&transport, &server.url(), "one", ms(5_000)).await.is_ok());
+    let failed = no_reply(post(&transport, &server.url(), "two", ms(5_000)).await);
+    assert_eq!((failed.sent, failed.reused), (true, true));
+    assert_eq!(server.requests().len(), 2);
+    assert!(post(&transport, &server.url(), "three", ms(5_000)).await.is_ok());
+}
+
+#[tokio::test]
+async fn an_idle_connection_is_not_kept_for_ever() {
+    let server = FaultServer::start(vec![Act::Answer(answer("200 OK", &[], ""))]).await;
+    let settings = TransportSettings {
+        idle_timeout: ms(1),
+        ..TransportSettings::default()
+    };
+    let transport = Transport::new(settings, Arc::new(SystemClock::new()));
+    for _ in 0..2 {
+        assert!(post(&transport, &server.url(), "x", ms(5_000)).await.is_ok());
+        tokio::time::sleep(ms(5)).await;
+    }
+    assert_eq!(server.connections(), 2);
+}
+
+#[tokio::test]
+async fn a_redirect_is_only_a_status() {
+    let server = FaultServer::start(vec![Act::Answer(answer(
+        "307 Temporary Redirect",
+        &["location: http://127.0.0.1:1/"],
+        "",
+    ))])
+    .await;
+    assert_eq!(post(&transport(), &server.url(), "x", ms(5_000)).await.ok().unwrap().status, 307);
+    assert_eq!(server.requests().len(), 1);
+}
+
+#[test]
+fn plain_http_to_another_machine_is_refused() {
+    assert!(matches!(transport().origin("http://api.example.com"), Err(BadOrigin::Plain)));
+    assert!(transport().origin("https://api.example.com").is_ok());
+}
+
+/// A reset at any instant, on a fresh or a reused connection: the class is what the flag says, and the
+/// flag never says "not sent" of what the server has read.
+#[test]
+fn resets_at_random_instants_have_the_class_of_the_flag() {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
+    let mut runner = TestRunner::new(Config {
+        cases: 150,
+        failure_persistence: None,
+        ..Config::default()
+    });
+    let instants = (
+        prop_oneof![Just(0_usize), 1..400_usize, 400..20_000_usize],
+        any::<bool>(),
+        0..60_000_usize,
+    );
+    let property = |(bytes, reused, size): (usize, bool, usize)| {
+        runtime.block_on(async {
+            let first = if reused {
+                vec![Act::Answer(answer("200 OK", &[], ""))]
+            } else {
+                Vec::new()
+            };
+            let server = FaultServer::start([first, vec![Act::ResetAfter(bytes)]].concat()).await;
+            let transport = transport();
+            if reused {
+                assert!(post(&transport, &server.url(), "first", ms(5_000)).await.is_ok());
+            }
+            let before = server.bytes_read();
+            let result = post(&transport, &server.url(), vec![b'x'; size], ms(5_000)).await;
+            let failed = no_reply(result);
+            prop_assert_eq!(failed.class() == FailureClass::Unavailable, !failed.sent);
+            prop_assert_eq!(failed.class() == FailureClass::Unknown, failed.sent);
+            prop_assert!(
+                failed.sent || server.bytes_read() == before,
+                "the server read what was called not sent"
+            );
+            Ok(())
+        })
+    };
+    runner.run(&instants, property).unwrap();
+}

@@ -1,0 +1,112 @@
+//! The adapters against the simulator: what arrives, and every fault that it can have.
+
+use ums_core::FailureClass as Class;
+use ums_simulator::{Mode, Provider, Simulator, SimulatorConfig};
+
+use crate::bed::{self, Bed, transport};
+
+async fn simulator() -> Simulator {
+    Simulator::start(SimulatorConfig::any_ports()).await.unwrap()
+}
+
+/// What a fault makes of a message; nothing where it is accepted.
+const fn expected(provider: Provider, mode: Mode) -> Option<Class> {
+    match mode {
+        Mode::Error | Mode::Refuse => Some(Class::Unavailable),
+        Mode::Hang | Mode::HangAfter | Mode::ResetAfter | Mode::Garbage | Mode::Truncate | Mode::Huge | Mode::AcceptThenError => {
+            Some(Class::Unknown)
+        }
+        // SendGrid's answer has no body: the id in its header is all there is to it.
+        Mode::Empty => Some(Class::Unknown),
+        Mode::Throttle => Some(Class::Throttled),
+        Mode::Unauthorized | Mode::Suspended => Some(Class::Misconfigured),
+        Mode::Quota => Some(Class::QuotaExhausted),
+        Mode::Reject => match provider {
+            Provider::Ses => Some(Class::InvalidMessage),
+            Provider::Sns | Provider::SendGrid | Provider::Twilio | Provider::Smtp => Some(Class::InvalidRecipient),
+        },
+        Mode::ResetBefore | Mode::Slow | Mode::Bounce | Mode::NeverDeliver => None,
+    }
+}
+
+async fn every_fault<B: Bed>(provider: Provider, make: impl Fn(&Simulator) -> B) {
+    let simulator = simulator().await;
+    for mode in Mode::ALL {
+        simulator.clear();
+        let Ok(()) = simulator.set_fault(provider, mode).await else {
+            continue;
+        };
+        let outcome = make(&simulator).send_one().await;
+        let class = outcome.as_ref().err().map(|failure| failure.class);
+        let fits = match mode {
+            // The flag decides; the transport's own tests hold the class to it.
+            Mode::ResetBefore => matches!(class, Some(Class::Unavailable | Class::Unknown)),
+            // The default delay is longer than this transport waits.
+            Mode::Slow => class == Some(Class::Unknown),
+            _ => class == expected(provider, mode),
+        };
+        assert!(fits, "{provider} {mode}: {outcome:?}");
+        assert!(simulator.messages().len() <= 1, "{provider} {mode}: handed over more than once");
+        simulator.heal(provider).await.unwrap();
+        let after = make(&simulator).send_one().await;
+        assert!(
+            after.as_ref().is_ok_and(|accepted| accepted.simulated),
+            "{provider} after {mode}: {after:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn ses_faults_have_their_classes() {
+    every_fault(Provider::Ses, |simulator| bed::ses(&simulator.ses_url(), &transport())).await;
+}
+
+#[tokio::test]
+async fn sns_faults_have_their_classes() {
+    every_fault(Provider::Sns, |simulator| bed::sns(&simulator.sns_url(), &transport())).await;
+}
+
+#[tokio::test]
+async fn sendgrid_faults_have_their_classes() {
+    every_fault(Provider::SendGrid, |simulator| {
+        bed::sendgrid(&simulator.sendgrid_url(), &transport())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn twilio_faults_have_their_classes() {
+    every_fault(Provider::Twilio, |simulator| bed::twilio(&simulator.twilio_url(), &transport())).await;
+}
+
+#[tokio::test]
+async fn what_was_sent_is_what_arrived() {
+    let simulator = simulator().await;
+    let transport = transport();
+    let ids = [
+        bed::ses(&simulator.ses_url(), &transport).send_one().await.unwrap(),
+        bed::sendgrid(&simulator.sendgrid_url(), &transport).send_one().await.unwrap(),
+        bed::sns(&simulator.sns_url(), &transport).send_one().await.unwrap(),
+        bed::twilio(&simulator.twilio_url(), &transport).send_one().await.unwrap(),
+    ]
+    .map(|accepted| accepted.provider_message_id);
+    let messages = simulator.messages();
+    assert_eq!(messages.iter().map(|message| message.id.clone()).collect::<Vec<_>>(), ids);
+    for email in &messages[..2] {
+        assert_eq!(
+            (email.to.as_slice(), email.from.as_deref()),
+            (&["customer@example.com".to_owned()][..], Some("hello@shop.example"))
+        );
+        assert_eq!(
+            (email.subject.as_deref(), email.text.as_deref()),
+            (Some("canarybody"), Some("canarybody"))
+        );
+        assert_eq!(email.html.as_deref(), Some("<p>canarybody</p>"));
+    }
+    for sms in &messages[2..] {
+        assert_eq!(
+            (sms.to.as_slice(), sms.body.as_deref()),
+            (&["+14165550123".to_owned()][..], Some("canarybody"))
+        );
+    }
+}
