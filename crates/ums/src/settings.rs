@@ -8,8 +8,8 @@ use unified_messaging::Error;
 use crate::exit::{Exit, usage};
 use crate::log;
 
-/// What a command that does one thing logs unless `UMS_LOG` says otherwise: its result is enough.
-const QUIET: &str = "warn";
+/// What a command that does one thing logs unless `UMS_LOG` says otherwise: its result tells the rest.
+const QUIET: &str = "error";
 
 /// Settings of this process: environment, `.env`, configuration file.
 ///
@@ -58,8 +58,9 @@ pub(crate) fn start_log(settings: &Settings) -> Result<()> {
 /// # Errors
 /// As [`start_log`].
 pub(crate) fn start_quiet_log(settings: &Settings) -> Result<()> {
-    let is_set = settings.origin("UMS_LOG") != ums_config::Origin::Default;
-    log::start(if is_set { &settings.log } else { QUIET }, format_of(settings))
+    let is_set = |name| settings.origin(name) != ums_config::Origin::Default;
+    let format = if is_set("UMS_LOG_FORMAT") { format_of(settings) } else { log::Format::Pretty };
+    log::start(if is_set("UMS_LOG") { &settings.log } else { QUIET }, format)
 }
 
 fn format_of(settings: &Settings) -> log::Format {

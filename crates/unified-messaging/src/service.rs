@@ -5,11 +5,16 @@ use std::time::Duration;
 
 use ums_config::{LoadOptions, Settings};
 use ums_core::{
-    HealthReport, MessageFilter, MessageId, MessagePage, MessageRecord, Parsed, Region, SendEmail, SendResult, SendSms, Store, TenantId,
+    HealthReport, MessageFilter, MessageId, MessagePage, MessageRecord, Parsed, Region, SendEmail, SendResult, SendSms, Status, Store, StoreError,
+    TenantId,
 };
 use ums_delivery::{Messaging, Submission};
 
 use crate::{Builder, Error};
+
+/// How often and how long another process's work is looked at: 30 s.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+const LOOKS: u32 = 600;
 
 /// Sends e-mail and SMS through whichever provider is up.
 ///
@@ -71,7 +76,28 @@ impl UnifiedMessagingService {
     }
 
     async fn send(&self, parsed: Parsed) -> Result<SendResult, Error> {
-        Ok(self.engine.send(Submission::from(parsed)).await?)
+        if self.store.is_owner() {
+            return Ok(self.engine.send(Submission::from(parsed)).await?);
+        }
+        let ticket = self.engine.submit(Submission::from(parsed)).await?;
+        self.sent_by_another_process(ticket.message_id()).await
+    }
+
+    /// Waits until the process that sends from this store has tried the message, then gives what is
+    /// known. The store has no way to call, so it is asked again and again.
+    async fn sent_by_another_process(&self, id: MessageId) -> Result<SendResult, Error> {
+        let mut looks = 0;
+        loop {
+            let record = self.store.message(&TenantId::default(), id).await?;
+            let record = record.ok_or_else(|| StoreError::Corrupt { table: "messages", column: "id", id: id.to_string() })?;
+            let was_tried = !record.attempts.is_empty() || !record.skips.is_empty();
+            let has_outcome = record.status.is_final() || (record.status == Status::Queued && was_tried);
+            if has_outcome || looks == LOOKS {
+                return Ok(record.result());
+            }
+            looks += 1;
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
     }
 
     /// How each provider does, and why; and which are left out.

@@ -42,7 +42,8 @@ pub(crate) async fn run(args: Args) -> Result<Exit> {
     let layers = Layered::process();
     let data = Data::open(args.data)?;
     let simulator = start(args.ports.config(IpAddr::V4(Ipv4Addr::LOCALHOST))).await?;
-    let dev = ums_config::dev_settings(&layers, &urls(&simulator), data.path(), args.listen);
+    let listen = with_port(args.listen)?;
+    let dev = ums_config::dev_settings(&layers, &urls(&simulator), data.path(), listen);
     let settings = dev.map_err(|error| settings::wrong(&error))?;
     settings::start_log(&settings)?;
     let running = Running::start(settings).await?;
@@ -83,6 +84,14 @@ impl Data {
             Self::Folder(folder) => folder,
         }
     }
+}
+
+/// Finds a free port for port 0: the settings name it before the service listens on it.
+fn with_port(listen: SocketAddr) -> Result<SocketAddr> {
+    if listen.port() != 0 {
+        return Ok(listen);
+    }
+    std::net::TcpListener::bind(listen).and_then(|free| free.local_addr()).context("finding a free port")
 }
 
 /// Where the simulated providers listen.

@@ -7,27 +7,27 @@ use std::time::Duration;
 use serde_json::Value;
 
 /// An answer.
-pub struct Answer {
-    pub status: u16,
-    pub head: String,
-    pub body: String,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: String,
 }
 
 impl Answer {
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {}\n{}", self.head, self.body))
     }
 }
 
-pub fn get(address: &str, target: &str) -> Answer {
+pub(crate) fn get(address: &str, target: &str) -> Answer {
     request(address, "GET", target, &[], b"")
 }
 
-pub fn post(address: &str, target: &str, body: &Value) -> Answer {
+pub(crate) fn post(address: &str, target: &str, body: &Value) -> Answer {
     request(address, "POST", target, &[], body.to_string().as_bytes())
 }
 
-pub fn request(address: &str, method: &str, target: &str, headers: &[&str], body: &[u8]) -> Answer {
+pub(crate) fn request(address: &str, method: &str, target: &str, headers: &[&str], body: &[u8]) -> Answer {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(40))).unwrap();
     let mut head = format!("{method} {target} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n");

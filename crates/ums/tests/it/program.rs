@@ -1,7 +1,7 @@
 //! Runs the binary in an empty environment and a folder of its own.
 
 use std::fmt::Write as _;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
@@ -10,34 +10,34 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 /// A folder in which the binary runs, and the settings that it gets.
-pub struct Place {
+pub(crate) struct Place {
     folder: TempDir,
     settings: Vec<(String, String)>,
 }
 
 /// What a run left behind.
-pub struct Run {
-    pub code: i32,
-    pub out: String,
-    pub err: String,
+pub(crate) struct Run {
+    pub(crate) code: i32,
+    pub(crate) out: String,
+    pub(crate) err: String,
 }
 
 impl Place {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { folder: tempfile::tempdir().unwrap(), settings: Vec::new() }
     }
 
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.folder.path()
     }
 
-    pub fn set(&mut self, name: &str, value: impl Into<String>) -> &mut Self {
+    pub(crate) fn set(&mut self, name: &str, value: impl Into<String>) -> &mut Self {
         self.settings.push((name.to_owned(), value.into()));
         self
     }
 
     /// Settings of all providers, at a simulator.
-    pub fn with_providers(&mut self, simulator: &Running) -> &mut Self {
+    pub(crate) fn with_providers(&mut self, simulator: &Running) -> &mut Self {
         let (host, port) = simulator.address("smtp").rsplit_once(':').map(|(host, port)| (host.to_owned(), port.to_owned())).unwrap();
         self.set("AWS_REGION", "us-east-1")
             .set("AWS_ACCESS_KEY_ID", "AKIAEXAMPLEEXAMPLE00")
@@ -58,7 +58,7 @@ impl Place {
             .set("SMTP_FROM_EMAIL", "shop@example.com")
     }
 
-    pub fn command(&self, words: &[&str]) -> Command {
+    pub(crate) fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_ums"));
         command.args(words).env_clear().env("HOME", self.path()).current_dir(self.path());
         command.envs(self.settings.iter().map(|(name, value)| (name, value)));
@@ -66,11 +66,11 @@ impl Place {
         command
     }
 
-    pub fn run(&self, words: &[&str]) -> Run {
+    pub(crate) fn run(&self, words: &[&str]) -> Run {
         self.run_with(words, b"")
     }
 
-    pub fn run_with(&self, words: &[&str], input: &[u8]) -> Run {
+    pub(crate) fn run_with(&self, words: &[&str], input: &[u8]) -> Run {
         let mut child = self.command(words).stdin(Stdio::piped()).spawn().unwrap();
         let mut stdin = child.stdin.take().unwrap();
         // A command that refuses its input may be gone before all of it is written.
@@ -80,7 +80,7 @@ impl Place {
     }
 
     /// Starts a command that runs until it is told to stop, and waits until it says what `ready` looks for.
-    pub fn start(&self, words: &[&str], ready: &str) -> Running {
+    pub(crate) fn start(&self, words: &[&str], ready: &str) -> Running {
         let ports = self.path().join("ports.json");
         let mut command = self.command(words);
         if words.first().is_some_and(|word| matches!(*word, "dev" | "simulator")) {
@@ -119,7 +119,7 @@ impl Place {
     }
 
     /// Starts a simulator on free ports.
-    pub fn simulator(&self) -> Running {
+    pub(crate) fn simulator(&self) -> Running {
         self.start(&["simulator"], "Stop with Ctrl-C")
     }
 }
@@ -134,62 +134,62 @@ impl Run {
     }
 
     /// The result on standard output.
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {}\n{}", self.out, self.err))
     }
 
     #[track_caller]
-    pub fn expect(self, code: i32) -> Self {
+    pub(crate) fn expect(self, code: i32) -> Self {
         assert_eq!(self.code, code, "out: {}\nerr: {}", self.out, self.err);
         self
     }
 }
 
 /// A command that runs until it is told to stop. It is killed when dropped.
-pub struct Running {
+pub(crate) struct Running {
     child: Child,
     addresses: Value,
-    pub ready_line: String,
+    pub(crate) ready_line: String,
     output: Arc<Mutex<String>>,
     errors: Arc<Mutex<String>>,
 }
 
 impl Running {
     /// `host:port` by the name that the ports file gives it.
-    pub fn address(&self, name: &str) -> &str {
+    pub(crate) fn address(&self, name: &str) -> &str {
         self.addresses[name].as_str().unwrap_or_else(|| panic!("no {name} in {}", self.addresses))
     }
 
     /// Everything that it printed so far.
-    pub fn printed(&self) -> String {
+    pub(crate) fn printed(&self) -> String {
         self.output.lock().unwrap().clone()
     }
 
     /// Everything that it logged so far.
-    pub fn logged(&self) -> String {
+    pub(crate) fn logged(&self) -> String {
         self.errors.lock().unwrap().clone()
     }
 
     /// What the simulator received, oldest first.
-    pub fn received(&self) -> Vec<Value> {
+    pub(crate) fn received(&self) -> Vec<Value> {
         let answer = crate::http::get(self.address("http"), "/_sim/messages");
         answer.json()["messages"].as_array().unwrap().clone()
     }
 
     /// Puts a fault on a simulated provider.
-    pub fn fault(&self, provider: &str, fault: &str) {
+    pub(crate) fn fault(&self, provider: &str, fault: &str) {
         let answer = crate::http::request(self.address("http"), "PUT", &format!("/_sim/{provider}/fault"), &[], fault.as_bytes());
         assert!(answer.status < 300, "{}: {}", answer.status, answer.body);
     }
 
     /// Takes the fault off.
-    pub fn heal(&self, provider: &str) {
+    pub(crate) fn heal(&self, provider: &str) {
         let answer = crate::http::request(self.address("http"), "DELETE", &format!("/_sim/{provider}/fault"), &[], b"");
         assert!(answer.status < 300, "{}: {}", answer.status, answer.body);
     }
 
     /// Sends SIGTERM and waits for the end.
-    pub fn terminate(mut self) -> i32 {
+    pub(crate) fn terminate(mut self) -> i32 {
         let killed = Command::new("kill").arg(self.child.id().to_string()).status().unwrap();
         assert!(killed.success());
         self.child.wait().unwrap().code().unwrap_or(-1)
@@ -202,11 +202,4 @@ impl Drop for Running {
         drop(self.child.kill());
         drop(self.child.wait());
     }
-}
-
-/// Reads all that a stream gives.
-pub fn all(mut stream: impl std::io::Read) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    stream.read_to_end(&mut bytes).unwrap();
-    bytes
 }
