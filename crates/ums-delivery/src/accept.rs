@@ -35,7 +35,8 @@ pub(crate) async fn accept<M: Carried>(flow: &Arc<Flow>, chain: &Chain<M>, submi
         gates::stop(&mut record, &stopped);
     } else if let Some(send_at) = message.handling.send_at.filter(|send_at| *send_at > now.wall) {
         wait_until(&mut record, Status::Scheduled, send_at);
-    } else if in_flight.is_none() {
+    } else if in_flight.is_none() || !flow.store.is_owner() {
+        // No room here, or another process sends from this store: whoever may takes it up at once.
         wait_until(&mut record, Status::Queued, now.wall);
     }
 

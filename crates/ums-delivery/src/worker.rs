@@ -36,6 +36,9 @@ pub(crate) async fn run(flow: Arc<Flow>) {
 
 /// Takes up all that is due and gives the time until the next is.
 async fn take_up_what_is_due(flow: &Arc<Flow>) -> Result<Duration, StoreError> {
+    if !flow.store.is_owner() {
+        return Ok(LONGEST_WAIT);
+    }
     loop {
         let free = flow.in_flight.available_permits().min(CLAIM);
         if free == 0 || flow.closing.is_cancelled() {
