@@ -72,6 +72,10 @@ impl<'a> Reader<'a> {
         self.faults.push(Fault::new(setting, reason));
     }
 
+    pub(crate) fn has_fault(&self, setting: &str) -> bool {
+        self.faults.iter().any(|fault| fault.setting == setting)
+    }
+
     pub(crate) fn warn(&mut self, setting: impl Into<String>, reason: impl Into<String>) {
         self.warnings.push(Fault::new(setting, reason));
     }
@@ -184,6 +188,15 @@ impl<'a> Reader<'a> {
     pub(crate) fn file_parsed<T, E: ToString>(&mut self, path: &str, read: impl FnOnce(&str) -> Result<T, E>) -> Option<T> {
         let text = self.file_text(path)?;
         read(&text).map_err(|reason| self.fault(path, reason.to_string())).ok()
+    }
+
+    /// A text of the file that `read` understands, else a fault with `reason`.
+    pub(crate) fn file_word<T>(&mut self, path: &str, reason: &str, read: impl FnOnce(&str) -> Option<T>) -> Option<T> {
+        let word = self.file.value(path).and_then(toml::Value::as_str).and_then(read);
+        if word.is_none() {
+            self.fault(path, reason);
+        }
+        word
     }
 
     /// A list of texts of the file.

@@ -104,6 +104,15 @@ impl AllowedRecipients {
         self.numbers.contains(number)
     }
 
+    /// The entries one by one: addresses, `@domains`, numbers in E.164.
+    pub fn entries(&self) -> impl Iterator<Item = String> {
+        let emails = self.emails.iter().map(|rule| match rule {
+            SenderRule::Domain(domain) => format!("@{domain}"),
+            SenderRule::Address(address) => address.expose().to_owned(),
+        });
+        emails.chain(self.numbers.iter().map(|number| number.expose().to_owned()))
+    }
+
     /// Whether nobody is listed.
     pub fn is_empty(&self) -> bool {
         self.emails.is_empty() && self.numbers.is_empty()

@@ -18,8 +18,6 @@ pub const DEFAULT_CONFIG: &str = include_str!("../config.default.toml");
 const PER_PROVIDER: [&str; 2] = ["breaker", "timeouts"];
 /// Sections that map words of the user's choice to values: calling codes to prices.
 const OPEN_TABLES: [&str; 2] = ["prices.aws_sns_per_segment", "prices.twilio_per_segment"];
-/// The table of settings that have an environment name.
-const ENVIRONMENT_TABLE: &str = "settings";
 
 /// A configuration file over the defaults.
 #[derive(Debug, Default)]
@@ -100,6 +98,9 @@ impl TomlFile {
 
     /// Says what is wrong with a name of the user's file, if it may not stand there.
     fn unknown(&self, path: &str, value: &Value) -> Option<Fault> {
+        if find(&self.user, path).is_none() {
+            return Some(Fault::new(path, "has a dot within quotes: write the part before it as a table"));
+        }
         if let Some(name) = path.strip_prefix("settings.") {
             return match env::find(name) {
                 None => Some(Fault::new(path, "is not a setting")),
@@ -116,11 +117,12 @@ impl TomlFile {
         let known = find(&self.defaults, general.as_deref().unwrap_or(path));
         let open = path.rsplit_once('.').is_some_and(|(section, _)| OPEN_TABLES.contains(&section));
         match known {
-            Some(default) if default.is_table() && path != ENVIRONMENT_TABLE => Some(Fault::new(path, "is a section: write it as a table")),
+            Some(default) if default.is_table() => Some(Fault::new(path, "is a section: write it as a table")),
             Some(_) => None,
             None if open => None,
             None => {
-                let hint = nearest(path, self.names().iter().map(String::as_str)).map(|near| format!("; did you mean {near}?"));
+                let names = leaves(&self.defaults, "");
+                let hint = nearest(path, names.iter().map(|(name, _)| name.as_str())).map(|near| format!("; did you mean {near}?"));
                 Some(Fault::new(path, format!("is not a setting{}", hint.unwrap_or_default())))
             }
         }
@@ -242,6 +244,11 @@ mod tests {
             [""; 0]
         );
         assert_eq!(faults_of("[prices.twilio_per_segment]\n44 = '0.04'"), [""; 0]);
+        assert_eq!(faults_of("settings = 3"), ["settings is a section: write it as a table"]);
+        assert_eq!(
+            faults_of("'breaker.failures' = 3"),
+            ["breaker.failures has a dot within quotes: write the part before it as a table"]
+        );
         assert_eq!(faults_of("pace = 3"), ["pace is a section: write it as a table"]);
         assert_eq!(faults_of("[pace]\nsmtp = 3"), ["pace.smtp is a section: write it as a table"]);
     }
@@ -252,6 +259,17 @@ mod tests {
             faults_of("[breaker]\nfailures = 'canary"),
             ["the file of UMS_CONFIG is not valid TOML at line 2"]
         );
+    }
+
+    #[test]
+    fn depth_is_a_fault_and_no_overflow() {
+        for text in [
+            format!("[{}a]", "a.".repeat(100_000)),
+            format!("{}a = 1", "a.".repeat(100_000)),
+            format!("a = {}", "[".repeat(100_000)),
+        ] {
+            assert_eq!(faults_of(&text).len(), 1);
+        }
     }
 
     #[test]

@@ -70,8 +70,10 @@ fn one(reader: &mut Reader<'_>, provider: ProviderKind) -> BreakerSettings {
         ),
     ];
     for (longest, first, _) in order.into_iter().filter(|(_, _, wrong)| *wrong) {
-        let path = path(reader, longest);
-        reader.fault(path, format!("must not be shorter than {first}"));
+        let (longest, first_path) = (path(reader, longest), path(reader, first));
+        if !reader.has_fault(&longest) && !reader.has_fault(&first_path) {
+            reader.fault(longest, format!("must not be shorter than {first}"));
+        }
     }
     settings
 }

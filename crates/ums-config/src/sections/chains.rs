@@ -36,17 +36,17 @@ pub(crate) fn chain(reader: &mut Reader<'_>, channel: Channel) -> Chain {
     let allowed = all.iter().map(|kind| kind.as_str()).collect::<Vec<_>>().join(", ");
     let mut providers = Vec::with_capacity(words.len());
     for (index, word) in words.iter().enumerate() {
+        let place = index + 1;
         match word.parse::<ProviderKind>() {
-            Ok(kind) if kind.channel() != channel => reader.fault(
-                setting,
-                format!("names {kind}, which does not serve {channel}; allowed are {allowed}"),
-            ),
-            Ok(kind) if providers.contains(&kind) => reader.fault(setting, format!("names {kind} twice")),
+            Ok(kind) if kind.channel() != channel => {
+                reader.fault(
+                    setting,
+                    format!("has at place {place} a provider that does not serve {channel}; allowed are {allowed}"),
+                );
+            }
+            Ok(kind) if providers.contains(&kind) => reader.fault(setting, format!("has at place {place} a provider for the second time")),
             Ok(kind) => providers.push(kind),
-            Err(_) => reader.fault(
-                setting,
-                format!("has an unknown word at place {}; allowed are {allowed}", index + 1),
-            ),
+            Err(_) => reader.fault(setting, format!("has an unknown word at place {place}; allowed are {allowed}")),
         }
     }
     if words.is_empty() {

@@ -34,12 +34,10 @@ pub(crate) fn read(reader: &mut Reader<'_>) -> ByProvider<PaceSettings> {
 }
 
 fn unit(reader: &mut Reader<'_>, path: &str) -> PaceUnit {
-    match reader.file_text(path).as_deref() {
-        Some("messages") => PaceUnit::Messages,
-        Some("recipients") => PaceUnit::Recipients,
-        _ => {
-            reader.fault(path, "must be messages or recipients");
-            PaceUnit::Messages
-        }
-    }
+    let read = reader.file_word(path, "must be messages or recipients", |word| match word {
+        "messages" => Some(PaceUnit::Messages),
+        "recipients" => Some(PaceUnit::Recipients),
+        _ => None,
+    });
+    read.unwrap_or(PaceUnit::Messages)
 }

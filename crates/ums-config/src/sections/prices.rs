@@ -63,11 +63,9 @@ pub(crate) fn read(reader: &mut Reader<'_>) -> Prices {
 }
 
 fn shaped(reader: &mut Reader<'_>, path: &str, reason: &str, fits: impl Fn(&str) -> bool) -> String {
-    let text = reader.file_text(path).filter(|text| fits(text));
-    text.unwrap_or_else(|| {
-        reader.fault(path, reason);
-        String::new()
-    })
+    reader
+        .file_word(path, reason, |text| fits(text).then(|| text.to_owned()))
+        .unwrap_or_default()
 }
 
 fn is_day(text: &str) -> bool {

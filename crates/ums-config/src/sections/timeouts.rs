@@ -20,7 +20,7 @@ pub(crate) fn read(reader: &mut Reader<'_>) -> ByProvider<TimeoutSettings> {
     ByProvider::each(|provider| {
         let mut span = |key: &str| {
             let path = reader.path_for("timeouts", provider, key);
-            reader.span(&path, Duration::from_millis(10)..=Duration::from_secs(300))
+            reader.span(&path, Duration::from_millis(10)..=Duration::from_mins(5))
         };
         TimeoutSettings {
             connect: span("connect"),

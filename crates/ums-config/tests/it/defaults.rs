@@ -1,0 +1,132 @@
+//! The built-in file: complete, valid, and what the design says.
+
+use std::time::Duration;
+
+use ums_config::{DEFAULT_CONFIG, Environment, LogFormat, PaceUnit, StoreUrl, check_serve, show};
+use ums_core::ProviderKind;
+
+use crate::{names, read};
+
+#[test]
+fn defaults_are_those_of_the_design() {
+    let settings = read(&[]).unwrap();
+    assert_eq!(
+        (settings.environment, settings.log_format),
+        (Environment::Production, LogFormat::Json)
+    );
+    assert_eq!(settings.listen.to_string(), "127.0.0.1:8080");
+    assert_eq!(settings.store_url, StoreUrl::sqlite("ums.db"));
+    assert_eq!(settings.default_region.unwrap().as_str(), "US");
+    let breaker = settings.breaker.get(ProviderKind::AwsSes);
+    assert_eq!(
+        (
+            breaker.failures,
+            breaker.failure_rate_percent,
+            breaker.min_calls,
+            breaker.probe_successes
+        ),
+        (5, 50, 10, 2)
+    );
+    assert_eq!(
+        (breaker.window, breaker.open, breaker.max_open),
+        (Duration::from_mins(1), Duration::from_secs(30), Duration::from_mins(5))
+    );
+    assert_eq!(
+        (breaker.misconfigured_open, breaker.misconfigured_max_open),
+        (Duration::from_mins(1), Duration::from_mins(15))
+    );
+    let pace = |provider| {
+        let pace = settings.pace.get(provider);
+        (pace.per_second.map(u32::from), pace.per_day.map(u32::from), pace.unit)
+    };
+    assert_eq!(pace(ProviderKind::AwsSes), (Some(14), None, PaceUnit::Recipients));
+    assert_eq!(pace(ProviderKind::Smtp), (Some(1), Some(500), PaceUnit::Recipients));
+    for kind in [
+        ProviderKind::SendGrid,
+        ProviderKind::AwsSns,
+        ProviderKind::Twilio,
+        ProviderKind::Console,
+    ] {
+        assert_eq!(pace(kind), (None, None, PaceUnit::Messages));
+    }
+    let timeouts = settings.timeouts.get(ProviderKind::Smtp);
+    assert_eq!(
+        (timeouts.connect, timeouts.write_stall, timeouts.reply),
+        (Duration::from_secs(2), Duration::from_secs(5), Duration::from_secs(8))
+    );
+    assert_eq!(settings.expiry.otp, ums_core::request::OTP_EXPIRES_IN);
+    assert_eq!(settings.expiry.bulk, ums_core::request::DEFAULT_EXPIRES_IN);
+    assert_eq!(settings.retention.bodies, Duration::from_hours(720));
+    assert_eq!(settings.limits.wait, Duration::from_secs(30));
+    assert_eq!(settings.prices.per_recipient(ProviderKind::AwsSes), Some(160));
+    assert_eq!(settings.prices.per_recipient(ProviderKind::SendGrid), None);
+    assert_eq!(settings.prices.per_segment(ProviderKind::Twilio, 1), Some(8_300));
+    assert_eq!(settings.prices.per_segment(ProviderKind::Twilio, 44), None);
+}
+
+/// The readers ask for each name and report one that is not there, so that a file without a line
+/// of the built-in one would fail; and nothing in it goes unread.
+#[test]
+fn every_line_of_the_built_in_file_counts() {
+    let settings = read(&[]).unwrap();
+    let shown: Vec<&str> = show(&settings).iter().map(|line| line.name.as_str()).collect();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("ums.toml");
+    for path in shown.iter().filter(|name| name.contains('.')) {
+        let (section, key) = path.rsplit_once('.').unwrap();
+        std::fs::write(&file, format!("[{section}]\n{key} = false\n")).unwrap();
+        let error = read(&[("UMS_CONFIG", file.to_str().unwrap())]).map(|_| ()).expect_err(path);
+        assert_eq!(names(&error), [*path]);
+    }
+}
+
+#[test]
+fn the_built_in_file_may_serve_as_the_users_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("ums.toml");
+    std::fs::write(&file, DEFAULT_CONFIG).unwrap();
+    let own = read(&[("UMS_CONFIG", file.to_str().unwrap())]).unwrap();
+    let built_in = read(&[]).unwrap();
+    assert_eq!(
+        (own.breaker, own.pace, own.timeouts),
+        (built_in.breaker, built_in.pace, built_in.timeouts)
+    );
+    assert_eq!(
+        (own.retry, own.limits, own.prices),
+        (built_in.retry, built_in.limits, built_in.prices)
+    );
+}
+
+#[test]
+fn providers_may_differ_from_the_section() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("ums.toml");
+    std::fs::write(
+        &file,
+        "[breaker]\nfailures = 7\n[breaker.smtp]\nfailures = 3\n[timeouts.smtp]\nreply = '30s'\n[prices.twilio_per_segment]\n44 = '0.04'\n",
+    )
+    .unwrap();
+    let settings = read(&[("UMS_CONFIG", file.to_str().unwrap())]).unwrap();
+    assert_eq!((settings.breaker.smtp.failures, settings.breaker.twilio.failures), (3, 7));
+    assert_eq!(
+        (settings.timeouts.smtp.reply, settings.timeouts.aws_sns.reply),
+        (Duration::from_secs(30), Duration::from_secs(8))
+    );
+    assert_eq!(settings.prices.per_segment(ProviderKind::Twilio, 44), Some(40_000));
+    assert_eq!(settings.prices.per_segment(ProviderKind::Twilio, 1), Some(8_300));
+}
+
+#[test]
+fn serving_needs_a_key_except_in_development_on_loopback() {
+    let check = |pairs: &[(&str, &str)], fine: bool| assert_eq!(check_serve(&read(pairs).unwrap()).is_ok(), fine, "{pairs:?}");
+    check(&[], false);
+    check(&[("UMS_API_KEY", "key")], true);
+    check(&[("UMS_ENV", "development")], true);
+    check(&[("UMS_ENV", "development"), ("UMS_LISTEN", "0.0.0.0:8080")], false);
+    check(
+        &[("UMS_ENV", "development"), ("UMS_LISTEN", "0.0.0.0:8080"), ("UMS_API_KEY", "key")],
+        true,
+    );
+    check(&[("UMS_ENV", "development"), ("UMS_LISTEN", "[::1]:8080")], true);
+    check(&[("UMS_ENV", "development"), ("UMS_LISTEN", "localhost:0")], true);
+}

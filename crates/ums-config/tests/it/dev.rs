@@ -1,0 +1,53 @@
+//! `ums dev` uses the simulator, whatever the developer's machine is set to.
+
+use ums_config::{Origin, SimulatorUrls, StoreUrl, check_serve, dev_settings, show};
+use ums_core::ProviderKind::{AwsSes, AwsSns, Console, SendGrid, Smtp, Twilio};
+
+use crate::{COMPLETE, environment};
+
+fn simulator() -> SimulatorUrls {
+    SimulatorUrls {
+        ses: "http://127.0.0.1:8082".to_owned(),
+        sns: "http://127.0.0.1:8083".to_owned(),
+        sendgrid: "http://127.0.0.1:8084".to_owned(),
+        twilio: "http://127.0.0.1:8085".to_owned(),
+        smtp: ([127, 0, 0, 1], 2525).into(),
+    }
+}
+
+#[test]
+fn provider_settings_of_the_machine_are_not_used() {
+    let home = tempfile::tempdir().unwrap();
+    std::fs::create_dir(home.path().join(".aws")).unwrap();
+    std::fs::write(home.path().join(".aws/config"), "[default]\nregion = ca-central-1\n").unwrap();
+    let mut pairs = COMPLETE.to_vec();
+    let home = home.path().to_str().unwrap().to_owned();
+    pairs.extend([
+        ("HOME", home.as_str()),
+        ("AWS_PROFILE", "nonsense"),
+        ("AWS_SESSION_TOKEN", "canary"),
+        ("UMS_LOG", "debug"),
+        ("UMS_ENV", "production"),
+        ("UMS_API_KEY", "canary"),
+        ("UMS_DATABASE_URL", "postgres://canary@db/ums"),
+        ("UMS_EMAIL_CHAIN", "smtp"),
+    ]);
+    let data = tempfile::tempdir().unwrap();
+    let settings = dev_settings(&environment(&pairs), &simulator(), data.path(), "127.0.0.1:8080".parse().unwrap()).unwrap();
+    assert_eq!(settings.email_chain, [AwsSes, SendGrid, Smtp]);
+    assert_eq!(settings.sms_chain, [AwsSns, Twilio, Console]);
+    assert_eq!(settings.store_url, StoreUrl::sqlite(data.path().join("ums.db")));
+    assert_eq!((settings.log.as_str(), settings.api_key.is_none()), ("debug", true));
+    assert_eq!(
+        (settings.aws.region.as_deref(), &settings.aws.profile, &settings.aws.config_file),
+        (Some("us-east-1"), &None, &None)
+    );
+    assert!(settings.aws.keys.as_ref().unwrap().session_token.is_none());
+    assert!(settings.aws.endpoints.ses.as_ref().unwrap().is_loopback());
+    assert!(settings.sendgrid.as_ref().unwrap().api_url.is_loopback());
+    assert!(settings.twilio.as_ref().unwrap().api_url.is_loopback());
+    assert!(settings.smtp.as_ref().unwrap().is_loopback());
+    assert!(check_serve(&settings).is_ok() && settings.not_configured.is_empty());
+    assert!(!format!("{:?} {settings:?}", show(&settings)).contains("canary"));
+    assert_eq!(settings.origin("AWS_SES_FROM_EMAIL"), Origin::Dev);
+}
