@@ -4,9 +4,9 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use crate::ConfigError;
-use crate::settings::{LoadOptions, Settings, load};
+use crate::settings::{LoadOptions, Settings, load_with};
 use crate::source::{Layered, MapSource, Origin};
-use crate::values::StoreUrl;
+use crate::values::{Endpoint, StoreUrl};
 
 /// Settings that `ums dev` takes over from the caller's sources; none of them is a provider's.
 const TAKEN_OVER: [&str; 5] = ["UMS_CONFIG", "UMS_DEFAULT_REGION", "UMS_LOG", "UMS_LOG_FORMAT", "UMS_SMS_COUNTRIES"];
@@ -29,7 +29,8 @@ pub struct SimulatorUrls {
 /// Builds the settings of `ums dev`.
 ///
 /// Provider settings of the environment, of `.env` and of AWS's files are not read; the store is
-/// `ums.db` in `data_dir`. Of `sources`, only log, region and the configuration file count.
+/// `ums.db` in `data_dir`. Of `sources`, only log, region, countries and the configuration
+/// file count, and of that file neither `[settings]` nor its way to providers.
 ///
 /// # Errors
 /// What is wrong with the few settings that are taken over.
@@ -42,18 +43,34 @@ pub fn dev_settings(sources: &Layered, simulator: &SimulatorUrls, data_dir: &Pat
         default_store: StoreUrl::sqlite(data_dir.join("ums.db")),
         config_file: None,
     };
-    let mut settings = load(&layered, &options)?;
+    let mut settings = load_with(&layered, &options, false)?;
     settings.aws.config_file = None;
     settings.aws.credentials_file = None;
+    settings.http.proxy = None;
+    if let Some(twilio) = &mut settings.twilio {
+        twilio.status_callback = settings
+            .public_url
+            .as_ref()
+            .and_then(|url| Endpoint::parse(&format!("{url}/hooks/twilio")).ok());
+    }
+    if let Some(smtp) = &mut settings.smtp {
+        smtp.ca_file = None;
+    }
     Ok(settings)
 }
 
 /// Values of the right form that no provider knows.
 fn test_values(simulator: &SimulatorUrls, listen: SocketAddr) -> MapSource {
+    // A port that the system is to choose is not known yet.
+    let public_url = if listen.port() == 0 {
+        String::new()
+    } else {
+        format!("http://{listen}")
+    };
     let pairs = [
         ("UMS_ENV", "development".to_owned()),
         ("UMS_LISTEN", listen.to_string()),
-        ("UMS_PUBLIC_URL", format!("http://{listen}")),
+        ("UMS_PUBLIC_URL", public_url),
         ("UMS_SECRET_KEY", "only-for-development-no-secret-at-all".to_owned()),
         ("UMS_EMAIL_CHAIN", "aws_ses,sendgrid,smtp".to_owned()),
         ("UMS_SMS_CHAIN", "aws_sns,twilio,console".to_owned()),

@@ -13,6 +13,7 @@ use crate::{Fault, duration, env};
 /// What the sections read from.
 pub(crate) struct Reader<'a> {
     sources: &'a Layered,
+    /// The file's `[settings]`, below all other sources.
     below: crate::MapSource,
     /// The configuration file.
     pub(crate) file: TomlFile,
@@ -23,11 +24,11 @@ pub(crate) struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    pub(crate) fn new(sources: &'a Layered, file: TomlFile, mut faults: Vec<Fault>) -> Self {
+    pub(crate) fn new(sources: &'a Layered, below: crate::MapSource, file: TomlFile, mut faults: Vec<Fault>) -> Self {
         faults.extend(sources.faults());
         let mut reader = Self {
             sources,
-            below: file.environment(),
+            below,
             file,
             faults,
             warnings: Vec::new(),

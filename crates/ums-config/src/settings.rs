@@ -12,7 +12,7 @@ use crate::sections::{
 };
 use crate::senders::AllowedRecipients;
 use crate::show::{self, Shown};
-use crate::source::{Layered, Origin};
+use crate::source::{Layered, MapSource, Origin};
 use crate::toml_file::TomlFile;
 use crate::values::{ByProvider, Endpoint, StoreUrl};
 use crate::{ConfigError, Fault, sections};
@@ -148,11 +148,21 @@ impl Settings {
 /// # Errors
 /// All that is missing, wrong or at odds, by setting name, never a value.
 pub fn load(sources: &Layered, options: &LoadOptions) -> Result<Settings, ConfigError> {
+    load_with(sources, options, true)
+}
+
+/// As [`load`]; `environment_of_file` tells whether the file's `[settings]` count.
+pub(crate) fn load_with(sources: &Layered, options: &LoadOptions, environment_of_file: bool) -> Result<Settings, ConfigError> {
     let mut faults = Vec::new();
     let named = sources.find("UMS_CONFIG").map(|(path, _)| PathBuf::from(path));
     let path = options.config_file.as_deref().or(named.as_deref());
     let file = TomlFile::read(path, &mut faults);
-    let mut reader = Reader::new(sources, file, faults);
+    let below = if environment_of_file {
+        file.environment()
+    } else {
+        MapSource::default()
+    };
+    let mut reader = Reader::new(sources, below, file, faults);
     let settings = read(&mut reader, options, path);
     let mut faults = reader.faults;
     let mut seen = std::collections::BTreeSet::new();

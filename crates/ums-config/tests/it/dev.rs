@@ -51,3 +51,17 @@ fn provider_settings_of_the_machine_are_not_used() {
     assert!(!format!("{:?} {settings:?}", show(&settings)).contains("canary"));
     assert_eq!(settings.origin("AWS_SES_FROM_EMAIL"), Origin::Dev);
 }
+
+#[test]
+fn the_configuration_file_counts_except_for_providers_and_their_way() {
+    let data = tempfile::tempdir().unwrap();
+    let file = data.path().join("ums.toml");
+    let text = "[settings]\nAWS_PROFILE = 'shop'\nAWS_ENDPOINT_URL_STS = 'https://canary.example'\n[http]\nproxy = 'http://canary:1'\n\
+                [twilio]\nstatus_callback = 'https://canary.example'\n[smtp]\nca_file = '/canary'\n[breaker]\nfailures = 7\n";
+    std::fs::write(&file, text).unwrap();
+    let sources = environment(&[("UMS_CONFIG", file.to_str().unwrap())]);
+    let settings = dev_settings(&sources, &simulator(), data.path(), ([127, 0, 0, 1], 0).into()).unwrap();
+    assert_eq!((settings.breaker.aws_ses.failures, settings.public_url.is_none()), (7, true));
+    assert!(settings.aws.profile.is_none() && settings.aws.endpoints.sts.is_none() && settings.http.proxy.is_none());
+    assert!(settings.twilio.unwrap().status_callback.is_none() && settings.smtp.unwrap().ca_file.is_none());
+}
