@@ -132,4 +132,20 @@ mod tests {
         }
         check(&Cli::command(), "ums");
     }
+
+    #[test]
+    fn the_page_of_the_command_line_names_every_command_and_option() {
+        const PAGE: &str = include_str!("../../../docs/cli.md");
+        fn check(command: &clap::Command, path: &str) {
+            if command.has_subcommands() {
+                command.get_subcommands().for_each(|sub| check(sub, &format!("{path} {}", sub.get_name())));
+                return;
+            }
+            assert!(PAGE.contains(&format!("**`{path}`**")), "docs/cli.md does not tell of {path}");
+            for option in command.get_arguments().filter_map(clap::Arg::get_long) {
+                assert!(PAGE.contains(&format!("--{option}")), "docs/cli.md does not tell of --{option} of {path}");
+            }
+        }
+        check(&Cli::command(), "ums");
+    }
 }

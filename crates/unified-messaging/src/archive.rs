@@ -21,7 +21,11 @@ impl Archive {
     /// # Errors
     /// [`Error::Store`] when it cannot be read.
     pub async fn open(settings: &Settings, clock: Arc<dyn Clock>) -> Result<Option<Self>, Error> {
-        if builder::is_there(&settings.store_url) { Ok(Some(Self(wire::store(settings, clock).await?))) } else { Ok(None) }
+        if builder::is_there(&settings.store_url) {
+            Ok(Some(Self(wire::store(settings, clock).await?)))
+        } else {
+            Ok(None)
+        }
     }
 
     /// Everything that is known of a message.

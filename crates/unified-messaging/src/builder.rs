@@ -50,7 +50,9 @@ impl Builder {
     /// chain is asked: files of `aws configure`, web identity, container, instance role.
     #[must_use]
     pub fn aws(self, region: impl Into<String>, access_key_id: impl Into<String>, secret_access_key: impl Into<String>) -> Self {
-        self.setting("AWS_REGION", region).setting("AWS_ACCESS_KEY_ID", access_key_id).setting("AWS_SECRET_ACCESS_KEY", secret_access_key)
+        self.setting("AWS_REGION", region)
+            .setting("AWS_ACCESS_KEY_ID", access_key_id)
+            .setting("AWS_SECRET_ACCESS_KEY", secret_access_key)
     }
 
     /// Sends e-mail by Amazon SES, from a sender that is verified there.
@@ -220,7 +222,10 @@ impl Builder {
 
 impl fmt::Debug for Builder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Builder").field("given", &self.given).field("settings", &self.settings.is_some()).finish_non_exhaustive()
+        f.debug_struct("Builder")
+            .field("given", &self.given)
+            .field("settings", &self.settings.is_some())
+            .finish_non_exhaustive()
     }
 }
 

@@ -110,8 +110,8 @@ pub use ums_config::{ConfigError, LoadOptions, Settings};
 pub use ums_core::{
     AttemptOutcome, AttemptResult, BreakerStateWord, Channel, Clock, Duplicates, FailureClass, HealthReport, HealthStatus, InvalidRequest,
     LastFailure, MessageFilter, MessageId, MessagePage, MessageRecord, Metadata, NotConfigured, OnExhausted, Priority, ProviderHealth,
-    ProviderKind, Purpose, Random, RecipientKind, RecipientResult, Region, Secret, SendEmail, SendResult, SendSms, Status, Store, StoreError,
-    Timestamp, request,
+    ProviderKind, Purpose, Random, RecipientKind, RecipientResult, Region, Secret, SendEmail, SendResult, SendSms, Status, Store,
+    StoreError, Timestamp, request,
 };
 pub use ums_delivery::{Messaging, Observer};
 pub use ums_providers::send::{IdentityStatus, IdentityVerification};

@@ -13,7 +13,11 @@ use crate::{Error, wire};
 ///
 /// # Errors
 /// [`Error::Provider`] when SES cannot be set up.
-pub async fn verify_sender(settings: &Settings, clock: Arc<dyn Clock>, identity: &str) -> Result<Option<Result<IdentityStatus, Failure>>, Error> {
+pub async fn verify_sender(
+    settings: &Settings,
+    clock: Arc<dyn Clock>,
+    identity: &str,
+) -> Result<Option<Result<IdentityStatus, Failure>>, Error> {
     match wire::ses(settings, &clock)? {
         Some(ses) => Ok(Some(ses.create_identity(identity).await)),
         None => Ok(None),

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use ums_config::{LoadOptions, Settings};
 use ums_core::{
-    HealthReport, MessageFilter, MessageId, MessagePage, MessageRecord, Parsed, Region, SendEmail, SendResult, SendSms, Status, Store, StoreError,
-    TenantId,
+    HealthReport, MessageFilter, MessageId, MessagePage, MessageRecord, Parsed, Region, SendEmail, SendResult, SendSms, Status, Store,
+    StoreError, TenantId,
 };
 use ums_delivery::{Messaging, Submission};
 
@@ -29,7 +29,12 @@ pub struct UnifiedMessagingService {
 
 impl UnifiedMessagingService {
     pub(crate) fn new(engine: Messaging, store: Arc<dyn Store>, settings: &Settings) -> Self {
-        Self { engine, store, default_region: settings.default_region, shutdown_time: settings.limits.shutdown }
+        Self {
+            engine,
+            store,
+            default_region: settings.default_region,
+            shutdown_time: settings.limits.shutdown,
+        }
     }
 
     /// Starts a service with the settings of the environment, of `.env` in the working directory
@@ -89,7 +94,11 @@ impl UnifiedMessagingService {
         let mut looks = 0;
         loop {
             let record = self.store.message(&TenantId::default(), id).await?;
-            let record = record.ok_or_else(|| StoreError::Corrupt { table: "messages", column: "id", id: id.to_string() })?;
+            let record = record.ok_or_else(|| StoreError::Corrupt {
+                table: "messages",
+                column: "id",
+                id: id.to_string(),
+            })?;
             let was_tried = !record.attempts.is_empty() || !record.skips.is_empty();
             let has_outcome = record.status.is_final() || (record.status == Status::Queued && was_tried);
             if has_outcome || looks == LOOKS {

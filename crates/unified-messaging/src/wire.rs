@@ -27,12 +27,27 @@ pub(crate) struct Outside {
 
 /// Puts an engine's parts together.
 pub(crate) fn parts(settings: &Settings, store: Arc<dyn Store>, outside: Outside) -> Result<Parts, Error> {
-    let Outside { clock, random, observer, console, email, sms } = outside;
+    let Outside {
+        clock,
+        random,
+        observer,
+        console,
+        email,
+        sms,
+    } = outside;
     refuse_what_is_not_there_yet(settings)?;
     let configured = chains(settings, &clock, console)?;
     Ok(Parts {
-        email: email.into_iter().chain(configured.email).map(|provider| link(settings, provider)).collect(),
-        sms: sms.into_iter().chain(configured.sms).map(|provider| link(settings, provider)).collect(),
+        email: email
+            .into_iter()
+            .chain(configured.email)
+            .map(|provider| link(settings, provider))
+            .collect(),
+        sms: sms
+            .into_iter()
+            .chain(configured.sms)
+            .map(|provider| link(settings, provider))
+            .collect(),
         not_configured: settings.not_configured.clone(),
         rules: rules(settings),
         clock,
@@ -64,7 +79,10 @@ fn refuse_what_is_not_there_yet(settings: &Settings) -> Result<(), Error> {
     if settings.http.proxy.is_none() {
         return Ok(());
     }
-    let fault = Fault { setting: "http.proxy".to_owned(), reason: "is not supported by this version; leave it empty".to_owned() };
+    let fault = Fault {
+        setting: "http.proxy".to_owned(),
+        reason: "is not supported by this version; leave it empty".to_owned(),
+    };
     Err(Error::Config(ConfigError { faults: vec![fault] }))
 }
 
@@ -90,9 +108,20 @@ fn chains(settings: &Settings, clock: &Arc<dyn Clock>, mut console: Option<Box<d
 
 fn transport(settings: &Settings, kind: ProviderKind, clock: &Arc<dyn Clock>) -> Arc<Transport> {
     let own = settings.timeouts.get(kind);
-    let limits = TimeLimits { connect: own.connect, write_stall: own.write_stall, reply: own.reply };
+    let limits = TimeLimits {
+        connect: own.connect,
+        write_stall: own.write_stall,
+        reply: own.reply,
+    };
     let max_reply_bytes = usize::try_from(settings.limits.provider_reply_bytes).unwrap_or(usize::MAX);
-    Transport::new(TransportSettings { limits, max_reply_bytes, ..TransportSettings::default() }, Arc::clone(clock))
+    Transport::new(
+        TransportSettings {
+            limits,
+            max_reply_bytes,
+            ..TransportSettings::default()
+        },
+        Arc::clone(clock),
+    )
 }
 
 fn credentials(settings: &Settings) -> AwsCredentials {
@@ -136,7 +165,11 @@ fn smtp(settings: &Settings) -> Result<Option<SmtpSettings>, Error> {
         smtp.extra_ca_pem = Some(std::fs::read(file).map_err(|_| unusable(ProviderKind::Smtp, "smtp.ca_file", "cannot be read"))?);
     }
     let limits = settings.timeouts.get(ProviderKind::Smtp);
-    smtp.timeouts = SmtpTimeouts { connect: limits.connect, write: limits.write_stall, reply: limits.reply };
+    smtp.timeouts = SmtpTimeouts {
+        connect: limits.connect,
+        write: limits.write_stall,
+        reply: limits.reply,
+    };
     smtp.max_connections = own.pool_size;
     smtp.idle = own.pool_idle;
     Ok(Some(smtp))
@@ -187,14 +220,21 @@ fn link<M>(settings: &Settings, provider: Arc<dyn Provider<M>>) -> LinkParts<M> 
             misconfigured_max: breaker.misconfigured_max_open,
             exhausted: breaker.exhausted_open,
         },
-        pace: PaceSettings { per_second: pace.per_second, per_day: pace.per_day },
-        price: Price { per_unit_micros: settings.prices.per_recipient(kind) },
+        pace: PaceSettings {
+            per_second: pace.per_second,
+            per_day: pace.per_day,
+        },
+        price: Price {
+            per_unit_micros: settings.prices.per_recipient(kind),
+        },
     }
 }
 
 fn rules(settings: &Settings) -> Rules {
     Rules {
-        retry: RetrySchedule { waits: settings.retry.schedule.clone() },
+        retry: RetrySchedule {
+            waits: settings.retry.schedule.clone(),
+        },
         development: settings.environment == Environment::Development,
         allow_recipients: settings.allow_recipients.entries().collect(),
         sms_countries: settings.sms_countries.clone(),

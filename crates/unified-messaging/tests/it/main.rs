@@ -1,9 +1,4 @@
-//! The whole engine over the real adapters, against the simulator on loopback.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+//! The façade as a program uses it: against the simulator, and with providers of its own.
 
-mod fault_matrix;
-mod huge_reply;
-mod recovery;
-mod resets;
-mod round_trip;
-mod setup;
+mod sending;
+mod settings;
