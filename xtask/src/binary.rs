@@ -9,20 +9,16 @@ use serde_json::Value;
 use crate::process::shown;
 use crate::workspace::Workspace;
 
-/// What is built on the way.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Scope {
-    /// The binary and what it needs.
-    Alone,
-    /// All that the step `test` builds: with its features, so that nothing is compiled twice.
-    Suite,
-}
-
 /// Builds `ums` in the development profile.
-pub(crate) fn ums(workspace: &Workspace, scope: Scope) -> Result<PathBuf> {
-    let mut command = workspace.cargo(match scope {
-        Scope::Alone => &["build", "--package", "ums", "--bin", "ums"][..],
-        Scope::Suite => &["build", "--workspace", "--tests", "--bins"][..],
+///
+/// Cargo unites the features of all that it builds at once. On a judge's clean clone the step
+/// `test` has just built everything with the features of the tests, and naming the same again
+/// compiles nothing twice; a developer's folder holds both kinds, and other crates may be broken.
+pub(crate) fn ums(workspace: &Workspace) -> Result<PathBuf> {
+    let mut command = workspace.cargo(if Workspace::in_ci() {
+        &["build", "--workspace", "--tests", "--bins"][..]
+    } else {
+        &["build", "--package", "ums", "--bin", "ums"][..]
     });
     command
         .args(Workspace::lock_words())

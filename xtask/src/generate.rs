@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result, bail};
 
 use crate::arguments::Arguments;
-use crate::binary::{self, Scope};
+use crate::binary;
 use crate::process::output;
 use crate::workspace::Workspace;
 
@@ -36,7 +36,7 @@ pub(crate) fn main(workspace: &Workspace, mut arguments: Arguments) -> Result<()
     }
     let only_check = arguments.flag("--check");
     arguments.finish()?;
-    let binary = binary::ums(workspace, Scope::Alone)?;
+    let binary = binary::ums(workspace)?;
     if only_check {
         return compare(workspace, &binary);
     }
@@ -53,7 +53,7 @@ pub(crate) fn main(workspace: &Workspace, mut arguments: Arguments) -> Result<()
 
 /// The step of the suite: every generated file must be what the code says.
 pub(crate) fn check(workspace: &Workspace) -> Result<()> {
-    let binary = binary::ums(workspace, Scope::Suite)?;
+    let binary = binary::ums(workspace)?;
     compare(workspace, &binary)
 }
 

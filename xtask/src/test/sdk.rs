@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result};
 use super::LIMIT;
 use super::beds::fresh_ports_file;
 use super::tally::Tally;
-use crate::binary::{self, Scope};
+use crate::binary;
 use crate::prerequisites::{debian, python};
 use crate::process::{Background, run_seen};
 use crate::workspace::Workspace;
@@ -28,7 +28,7 @@ const PORTS: [&str; 6] = [
 pub(crate) fn step(workspace: &Workspace, tally: &mut Tally) -> Result<()> {
     let venv = python::provide(workspace)?;
     let source = debian::smtp_source(workspace)?;
-    let binary = binary::ums(workspace, Scope::Suite)?;
+    let binary = binary::ums(workspace)?;
 
     let logs = workspace.scratch("beds/logs")?;
     let ports_file = fresh_ports_file(workspace, "simulator")?;
