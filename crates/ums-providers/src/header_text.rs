@@ -37,7 +37,8 @@ fn is_atom_or_space(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b" !#$%&'*+-/=?^_`{|}~".contains(&byte)
 }
 
-fn encoded_words(text: &str) -> String {
+/// A text as encoded words with a space between each two, whatever it holds.
+pub(crate) fn encoded_words(text: &str) -> String {
     let mut words = String::with_capacity(text.len() * 2);
     let mut rest = text;
     while !rest.is_empty() {

@@ -15,6 +15,8 @@ use lettre::message::{Attachment as FilePart, Body, Mailbox as LettreMailbox, Me
 use lettre::{Address, Message};
 use ums_core::{Attachment, Email, Failure, FailureClass, Mailbox, Timestamp, guard};
 
+use crate::header_text;
+
 /// Longest line, without its CRLF (RFC 5322 §2.1.1).
 const MAX_LINE_BYTES: usize = 998;
 /// Longest file name, in bytes.
@@ -67,6 +69,11 @@ fn check(email: &Email, from: &Mailbox, reply_to: &[Mailbox]) -> Result<(), Fail
     }
     for file in &email.attachments {
         text(&file.filename, MAX_FILENAME_BYTES, "a file's name cannot stand in a header")?;
+        text(
+            &file.content_type,
+            MAX_FILENAME_BYTES,
+            "a file's content type cannot stand in a header",
+        )?;
         let id = file.content_id.as_deref().unwrap_or_default();
         let fine = id.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'<' | b'>')) && id.len() <= MAX_FILENAME_BYTES;
         if !fine {
@@ -96,7 +103,7 @@ fn headers(email: &Email, from: &Mailbox, reply_to: &[Mailbox], ids: &Ids<'_>) -
         .date(UNIX_EPOCH + Duration::from_micros(micros))
         .message_id(Some(ids.message_id.to_owned()))
         .from(sender)
-        .subject(email.subject.clone());
+        .raw_header(subject(&email.subject)?);
     for address in reply_to {
         builder = builder.reply_to(mailbox(address)?);
     }
@@ -107,17 +114,35 @@ fn headers(email: &Email, from: &Mailbox, reply_to: &[Mailbox], ids: &Ids<'_>) -
         builder = builder.cc(mailbox(address)?);
     }
     if email.to.is_empty() && email.cc.is_empty() {
-        builder = builder.raw_header(plain_header("To", "undisclosed-recipients:;")?);
+        builder = builder.raw_header(text_header("To", "undisclosed-recipients:;")?);
     }
     for header in &email.headers {
-        builder = builder.raw_header(plain_header(&header.name, &header.value)?);
+        builder = builder.raw_header(text_header(&header.name, &header.value)?);
     }
     Ok(builder)
 }
 
-fn plain_header(name: &str, value: &str) -> Result<HeaderValue, Failure> {
-    let name = HeaderName::new_from_ascii(name.to_owned()).map_err(|_| invalid("a header's name may not be set"))?;
-    Ok(HeaderValue::new(name, value.to_owned()))
+/// The subject. The builder folds at spaces and encodes what is not ASCII; a word too long for a line, or one that a reader would
+/// take for an encoded one, is encoded here.
+fn subject(text: &str) -> Result<HeaderValue, Failure> {
+    let too_long = |word: &str| word.len() > guard::MAX_HEADER_VALUE_BYTES;
+    if !text.contains("=?") && !text.split(' ').any(too_long) {
+        return text_header("Subject", text);
+    }
+    let words = header_text::encoded_words(text).replace(' ', "\r\n ");
+    Ok(HeaderValue::dangerous_new_pre_encoded(
+        header_name("Subject")?,
+        text.to_owned(),
+        words,
+    ))
+}
+
+fn text_header(name: &str, value: &str) -> Result<HeaderValue, Failure> {
+    Ok(HeaderValue::new(header_name(name)?, value.to_owned()))
+}
+
+fn header_name(name: &str) -> Result<HeaderName, Failure> {
+    HeaderName::new_from_ascii(name.to_owned()).map_err(|_| invalid("a header's name may not be set"))
 }
 
 fn mailbox(mailbox: &Mailbox) -> Result<LettreMailbox, Failure> {
@@ -234,33 +259,28 @@ fn is_normal(message: &[u8]) -> bool {
     before != b'\r'
 }
 
-/// Breaks lines that are too long, never within a character.
+/// Breaks lines that are too long, never within a character. In the header a broken line goes on as a folded one, so that no text
+/// becomes a header of its own.
 fn break_lines(normal: &[u8]) -> Vec<u8> {
     let mut broken = Vec::with_capacity(normal.len() + normal.len() / 400);
-    let mut column = 0;
-    for chunk in normal.utf8_chunks() {
-        for character in chunk.valid().chars() {
-            let mut buffer = [0; 4];
-            let bytes = character.encode_utf8(&mut buffer).as_bytes();
-            if matches!(character, '\r' | '\n') {
-                column = 0;
-            } else if column + bytes.len() > MAX_LINE_BYTES {
-                broken.extend_from_slice(b"\r\n");
-                column = 0;
-            }
-            if !matches!(character, '\r' | '\n') {
-                column += bytes.len();
-            }
-            broken.extend_from_slice(bytes);
+    let mut rest = normal;
+    let mut folding = true;
+    while let Some(end) = rest.windows(2).position(|pair| pair == b"\r\n") {
+        let (mut line, after) = rest.split_at(end);
+        rest = after.get(2..).unwrap_or_default();
+        folding &= !line.is_empty();
+        let mut room = MAX_LINE_BYTES;
+        while line.len() > room {
+            let is_within = |at: usize| line.get(at).is_some_and(|byte| byte & 0b1100_0000 == 0b1000_0000);
+            let cut = (room - 3..=room).rev().find(|at| !is_within(*at)).unwrap_or(room);
+            let (head, tail) = line.split_at(cut);
+            broken.extend_from_slice(head);
+            broken.extend_from_slice(if folding { b"\r\n " } else { b"\r\n" });
+            line = tail;
+            room = MAX_LINE_BYTES - usize::from(folding);
         }
-        for byte in chunk.invalid() {
-            if column >= MAX_LINE_BYTES {
-                broken.extend_from_slice(b"\r\n");
-                column = 0;
-            }
-            broken.push(*byte);
-            column += 1;
-        }
+        broken.extend_from_slice(line);
+        broken.extend_from_slice(b"\r\n");
     }
     broken
 }
@@ -285,11 +305,96 @@ mod tests {
         check("\n.\n", "\r\n.\r\n");
         check("\r.\r", "\r\n.\r\n");
         check("\r\r\n.\r\r\n", "\r\n\r\n.\r\n\r\n");
-        check(&"x".repeat(1_000), &format!("{}\r\nxx\r\n", "x".repeat(998)));
-        check(&"é".repeat(500), &format!("{}\r\né\r\n", "é".repeat(499)));
+        let (x, e) = ("x".repeat(998), "é".repeat(499));
+        check(&format!("{x}yy: z"), &format!("{x}\r\n yy: z\r\n"));
+        check(&format!("\n{x}yy: z"), &format!("\r\n{x}\r\nyy: z\r\n"));
+        check(&format!("\n{e}é"), &format!("\r\n{e}\r\né\r\n"));
+    }
+
+    fn email(subject: &str, name: Option<&str>, value: &str) -> Email {
+        let address = ums_core::EmailAddress::parse("jane@example.com").unwrap();
+        Email {
+            from: None,
+            to: vec![Mailbox {
+                name: name.map(str::to_owned),
+                address,
+            }],
+            cc: Vec::new(),
+            bcc: Vec::new(),
+            reply_to: Vec::new(),
+            subject: subject.to_owned(),
+            html: None,
+            text: Some("Hello".to_owned()),
+            attachments: Vec::new(),
+            headers: vec![ums_core::Header {
+                name: "X-Note".to_owned(),
+                value: value.to_owned(),
+            }],
+        }
+    }
+
+    fn built(email: &Email) -> Result<Vec<u8>, Failure> {
+        let ids = Ids {
+            message_id: "<1@shop.example>",
+            date: Timestamp::from_micros(1_795_341_600_000_000),
+        };
+        build(email, &Mailbox::parse("shop@shop.example").unwrap(), &[], &ids)
+    }
+
+    /// Names of the headers, and the subject, as a reader finds them.
+    fn read(message: &[u8]) -> (Vec<String>, String) {
+        let parsed = mail_parser::MessageParser::default().parse(message).unwrap();
+        let names = parsed.headers().iter().map(|header| header.name.as_str().to_owned()).collect();
+        (names, parsed.subject().unwrap_or_default().to_owned())
+    }
+
+    const HEADERS: [&str; 9] = [
+        "Message-ID",
+        "From",
+        "Subject",
+        "To",
+        "X-Note",
+        "MIME-Version",
+        "Date",
+        "Content-Type",
+        "Content-Transfer-Encoding",
+    ];
+
+    fn assert_same_headers(message: &[u8]) {
+        let (mut names, _) = read(message);
+        let mut expected = HEADERS.map(str::to_owned);
+        names.sort();
+        expected.sort();
+        assert_eq!(names, expected);
+    }
+
+    #[test]
+    fn subjects_are_read_as_they_were_written() {
+        let wordless = format!("{}Bcc:victim@example.com{}", "a".repeat(985), "b".repeat(900));
+        for subject in [
+            "Hello",
+            "Grüße aus Köln",
+            "=?utf-8?b?eA==?=",
+            "a =?b",
+            &wordless,
+            &"🎉".repeat(500),
+            "word ".repeat(300).trim_end(),
+        ] {
+            let message = built(&email(subject, None, "a")).unwrap();
+            assert_same_headers(&message);
+            assert_eq!(read(&message).1, *subject);
+        }
     }
 
     proptest! {
+        #[test]
+        fn no_field_makes_a_header_of_its_own(subject in "(\\PC|[\\r\\n: ]){0,120}", name in "(\\PC|[\\r\\n\"<>]){0,60}", value in "(\\PC|[\\r\\n: ]){0,120}") {
+            if let Ok(message) = built(&email(&subject, Some(&name), &value)) {
+                prop_assert!(is_fit(&message));
+                assert_same_headers(&message);
+            }
+        }
+
         #[test]
         fn whatever_comes_is_made_fit(raw in "([\\r\\n.]|\\PC){0,300}", long in 0_usize..3_000) {
             let raw = format!("{raw}{}{raw}", "é".repeat(long)).into_bytes();

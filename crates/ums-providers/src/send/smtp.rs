@@ -14,7 +14,10 @@
 //!   developer guide "SMTP response codes", read 2026-11-22.
 
 mod connection;
+mod dial;
 mod dialogue;
+mod fault;
+mod offers;
 mod pool;
 mod reply;
 mod stream;
@@ -272,7 +275,7 @@ impl Smtp {
             .login
             .as_ref()
             .map(|(user, password)| Credentials::new(user.clone(), password.expose().to_owned()));
-        let hello = connection::hello_name(settings.hello_name.as_deref());
+        let hello = offers::hello_name(settings.hello_name.as_deref());
         let pool = Pool::new(settings.max_connections, settings.idle);
         let sender = SenderRule::new(settings.from.clone(), &settings.senders);
         Ok(Self {
@@ -384,7 +387,7 @@ impl Provider<Email> for Smtp {
             let _turn = self.turn(until).await?;
             // A fresh connection asks all the questions; it is kept for the message that follows.
             let mut session = Session::open(&self.inner, until).await?;
-            session.noop(&self.inner, until).await.map_err(connection::Fault::into_failure)?;
+            session.noop(&self.inner, until).await.map_err(fault::Fault::into_failure)?;
             self.pool.put(session);
             Ok(())
         };

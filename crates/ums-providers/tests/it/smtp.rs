@@ -5,6 +5,7 @@ mod failures;
 mod message;
 mod secured;
 mod server;
+mod simulated;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,119 +1,27 @@
 //! From nothing to a session that may say MAIL FROM: connect, greet, secure, log in.
 
-use std::error::Error as _;
 use std::fmt;
 use std::future::Future;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use lettre::transport::smtp::Error as SmtpError;
 use lettre::transport::smtp::authentication::Mechanism;
 use lettre::transport::smtp::client::AsyncSmtpConnection;
 use lettre::transport::smtp::commands::{Auth, Ehlo, Noop, Starttls};
-use lettre::transport::smtp::extension::ClientId;
 use lettre::transport::smtp::response::Response;
-use tokio::net::TcpStream;
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep_until};
 use ums_core::{Failure, FailureClass};
 
-use super::reply::{Stage, classify_reply, reply_code};
+use super::dial::{dial, secure};
+use super::fault::{Fault, read_error};
+use super::offers::Offers;
+use super::reply::Stage;
 use super::stream::{Ending, Line, Wire};
-use super::tls::{Tls, is_lasting};
+use super::tls::Tls;
 use super::{Inner, SmtpTls};
 
 /// What the banner of our own simulator says of itself.
 const SIMULATOR_MARK: &str = "UMS-Simulator";
-
-/// What the server offers (RFC 5321 §4.1.1.1).
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "each is one keyword that the server says or does not say"
-)]
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Offers {
-    pub(super) pipelining: bool,
-    pub(super) eight_bit: bool,
-    pub(super) smtp_utf8: bool,
-    pub(super) dsn: bool,
-    pub(super) starttls: bool,
-    /// Offered, with the most bytes that it takes, 0 for "no limit said".
-    pub(super) size: Option<u64>,
-    pub(super) auth_plain: bool,
-    pub(super) auth_login: bool,
-}
-
-impl Offers {
-    /// Reads the lines of an EHLO reply, without their codes.
-    pub(super) fn read<'a>(lines: impl Iterator<Item = &'a str>) -> Self {
-        let mut offers = Self::default();
-        for line in lines {
-            let mut words = line.split([' ', '=']).map(str::trim).filter(|word| !word.is_empty());
-            match words.next().unwrap_or_default().to_ascii_uppercase().as_str() {
-                "PIPELINING" => offers.pipelining = true,
-                "8BITMIME" => offers.eight_bit = true,
-                "SMTPUTF8" => offers.smtp_utf8 = true,
-                "DSN" => offers.dsn = true,
-                "STARTTLS" => offers.starttls = true,
-                "SIZE" => offers.size = Some(words.next().and_then(|word| word.parse().ok()).unwrap_or(0)),
-                "AUTH" => {
-                    for mechanism in words {
-                        offers.auth_plain |= mechanism.eq_ignore_ascii_case("PLAIN");
-                        offers.auth_login |= mechanism.eq_ignore_ascii_case("LOGIN");
-                    }
-                }
-                _ => {}
-            }
-        }
-        offers
-    }
-}
-
-/// What went wrong in a dialogue.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Fault {
-    /// The server said so: `550 5.1.1 …`.
-    Reply(Stage, String),
-    /// No reply that could be read.
-    Lost(Stage, Ending),
-}
-
-impl Fault {
-    /// Whether the server is gone after it.
-    pub(super) fn ends_connection(&self) -> bool {
-        match self {
-            Self::Reply(_, reply) => reply_code(reply) == Some(421),
-            Self::Lost(..) => true,
-        }
-    }
-
-    /// The failure, when the final dot was not handed over, or was answered.
-    pub(super) fn into_failure(self) -> Failure {
-        match self {
-            Self::Reply(stage, reply) => {
-                classify_reply(stage, &reply).unwrap_or_else(|| lost(stage, Ending::Unreadable, FailureClass::Unavailable))
-            }
-            Self::Lost(stage, ending) => lost(stage, ending, FailureClass::Unavailable),
-        }
-    }
-
-    /// The failure after the final dot was handed over: without an answer nobody knows.
-    pub(super) fn into_failure_after_dot(self) -> Failure {
-        match self {
-            Self::Lost(stage, ending) => lost(stage, ending, FailureClass::Unknown),
-            Self::Reply(..) => self.into_failure(),
-        }
-    }
-}
-
-/// The failure for a dialogue that ended without a reply.
-fn lost(stage: Stage, ending: Ending, class: FailureClass) -> Failure {
-    let (code, what) = match ending {
-        Ending::Closed => ("connection_lost", "the connection was lost"),
-        Ending::Timeout => ("timeout", "no reply in time"),
-        Ending::Unreadable => ("unreadable_reply", "the reply is not SMTP"),
-    };
-    Failure::transport(class, code, &format!("{what} at {stage}"))
-}
 
 /// Where a session stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -164,7 +72,7 @@ impl Session {
         let stage = if line.handed() == 0 { Stage::Connect } else { Stage::Ehlo };
         let smtp = match opened {
             Ok(Ok(smtp)) => smtp,
-            Ok(Err(error)) => return Err(fault(stage, &line, &error)),
+            Ok(Err(error)) => return Err(read_error(stage, &line, &error)),
             Err(ending) => return Err(Fault::Lost(stage, ending)),
         };
         let heard = line.heard();
@@ -281,20 +189,9 @@ impl Session {
                 stage,
                 format!("{} {}", reply.code(), reply.first_line().unwrap_or_default()),
             )),
-            Ok(Err(error)) => Err(fault(stage, &self.line, &error)),
+            Ok(Err(error)) => Err(read_error(stage, &self.line, &error)),
             Err(ending) => Err(Fault::Lost(stage, ending)),
         }
-    }
-}
-
-/// Reads lettre's error: a negative reply, or what our stream saw.
-fn fault(stage: Stage, line: &Line, error: &SmtpError) -> Fault {
-    match error.status() {
-        Some(code) => {
-            let text = error.source().map(ToString::to_string).unwrap_or_default();
-            Fault::Reply(stage, format!("{code} {text}"))
-        }
-        None => Fault::Lost(stage, line.ending().unwrap_or(Ending::Unreadable)),
     }
 }
 
@@ -313,102 +210,5 @@ async fn within<T>(inner: &Inner, line: &Line, until: Instant, exchange: impl Fu
                 }
             }
         }
-    }
-}
-
-/// Negotiates TLS within the time of one reply.
-async fn secure(inner: &Inner, line: &Line, tls: &Tls, until: Instant) -> Result<(), Failure> {
-    let until = until.min(Instant::now() + inner.settings.timeouts.reply);
-    match timeout_at(until, line.secure(&tls.connector, tls.name.clone())).await {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(error)) if is_lasting(&error) => {
-            let detail = format!("TLS with the server failed; its certificate must be valid for SMTP_HOST: {error}");
-            Err(Failure::transport(FailureClass::Misconfigured, "tls_refused", &detail))
-        }
-        Ok(Err(_)) => Err(Failure::transport(
-            FailureClass::Unavailable,
-            "tls_failed",
-            "TLS could not be negotiated",
-        )),
-        Err(_) => Err(Failure::transport(
-            FailureClass::Unavailable,
-            "tls_timeout",
-            "TLS was not negotiated in time",
-        )),
-    }
-}
-
-/// Opens a TCP connection: each address gets its share of the time, so that a dead one does not use it up.
-async fn dial(inner: &Inner, until: Instant) -> Result<TcpStream, Failure> {
-    let unavailable = |code: &str, detail: &str| Failure::transport(FailureClass::Unavailable, code, detail);
-    let until = until.min(Instant::now() + inner.settings.timeouts.connect);
-    let host = (inner.settings.host.as_str(), inner.settings.port);
-    let addresses: Vec<SocketAddr> = match timeout_at(until, tokio::net::lookup_host(host)).await {
-        Ok(Ok(addresses)) => addresses.collect(),
-        Ok(Err(_)) => return Err(unavailable("dns_failed", "the server's name could not be resolved")),
-        Err(_) => return Err(unavailable("dns_timeout", "the server's name was not resolved in time")),
-    };
-    let mut failure = unavailable("dns_failed", "the server's name has no address");
-    let mut left = u32::try_from(addresses.len()).unwrap_or(u32::MAX);
-    for address in addresses {
-        let now = Instant::now();
-        let share = until.saturating_duration_since(now) / left.max(1);
-        left = left.saturating_sub(1);
-        match timeout_at(now + share, TcpStream::connect(address)).await {
-            Ok(Ok(tcp)) => {
-                // Without it Nagle's algorithm holds the last segment back for the peer's delayed acknowledgement.
-                if tcp.set_nodelay(true).is_ok() {
-                    return Ok(tcp);
-                }
-            }
-            Ok(Err(error)) if error.kind() == std::io::ErrorKind::ConnectionRefused => {
-                failure = unavailable("connect_refused", "the server refused the connection");
-            }
-            Ok(Err(_)) => failure = unavailable("connect_failed", "the server could not be reached"),
-            Err(_) => failure = unavailable("connect_timeout", "the server did not answer in time"),
-        }
-    }
-    Err(failure)
-}
-
-/// The name that EHLO gives: the host's if it is one, else an address literal (RFC 5321 §4.1.4).
-pub(super) fn hello_name(chosen: Option<&str>) -> ClientId {
-    let is_name = |name: &str| {
-        !name.is_empty() && name.len() <= 253 && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.'))
-    };
-    let name = chosen.map_or_else(|| ClientId::default().to_string(), str::to_owned);
-    if is_name(&name) {
-        ClientId::Domain(name)
-    } else {
-        ClientId::Ipv4(std::net::Ipv4Addr::LOCALHOST)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn offers_are_read_in_any_case_and_the_old_way() {
-        let reply = [
-            "mx.example at your service",
-            "SIZE 35882577",
-            "8BITMIME",
-            "starttls",
-            "AUTH=LOGIN PLAIN",
-            "PIPELINING",
-            "X-Odd",
-        ];
-        let offers = Offers::read(reply.into_iter());
-        assert!(offers.pipelining && offers.eight_bit && offers.starttls && offers.auth_plain && offers.auth_login);
-        assert_eq!(offers.size, Some(35_882_577));
-        assert!(!offers.smtp_utf8 && !offers.dsn);
-        assert_eq!(Offers::read(["SIZE"].into_iter()).size, Some(0));
-    }
-
-    #[test]
-    fn a_name_that_is_none_becomes_a_literal() {
-        assert_eq!(hello_name(Some("mail.example.com")).to_string(), "mail.example.com");
-        assert_eq!(hello_name(Some("bad\r\nRCPT")).to_string(), "[127.0.0.1]");
     }
 }

@@ -4,7 +4,9 @@ use tokio::time::Instant;
 use ums_core::{EmailAddress, Failure, FailureClass, Refusal};
 
 use super::Inner;
-use super::connection::{Fault, Offers, Session, Standing};
+use super::connection::{Session, Standing};
+use super::fault::Fault;
+use super::offers::Offers;
 use super::reply::Stage;
 
 /// The end of the message on the wire.
@@ -245,9 +247,10 @@ impl Dialogue<'_> {
         Err(Failed { failure, stale: false })
     }
 
-    /// An idle connection that was closed meanwhile shows it at the first command.
+    /// An idle connection that was closed meanwhile shows it at the first command. Silence does not: the server hangs, and
+    /// would take up the same time once more.
     fn failed_at_mail(&self, fault: Fault) -> Failed {
-        let stale = self.session.reused && fault.ends_connection();
+        let stale = self.session.reused && fault.ends_connection() && !fault.is_timeout();
         Failed { stale, ..failed(fault) }
     }
 }
