@@ -34,6 +34,8 @@ pub(crate) struct Script {
     pub(crate) data_anyway: bool,
     /// Closes a connection after that many messages, without a word.
     pub(crate) messages_per_connection: usize,
+    /// Says this to the second MAIL of a connection and closes it.
+    pub(crate) last_words: Option<&'static str>,
     /// Host of the certificate; in clear without.
     pub(crate) tls: Option<TlsMode>,
     /// Adds this behind its reply to STARTTLS, in clear.
@@ -55,6 +57,7 @@ impl Default for Script {
             refused: Vec::new(),
             data_anyway: false,
             messages_per_connection: usize::MAX,
+            last_words: None,
             tls: None,
             injection: "",
         }
@@ -258,6 +261,10 @@ impl Host {
                     self.act(&mut stream, Stage::Auth, "235 2.7.0 Accepted").await
                 }
                 "AUTH" => self.act(&mut stream, Stage::Auth, "235 2.7.0 Accepted").await,
+                "MAIL" if messages > 0 && self.script.last_words.is_some() => {
+                    say_raw(&mut stream, self.script.last_words.unwrap_or_default()).await;
+                    Next::End
+                }
                 "MAIL" => {
                     accepted = 0;
                     self.act(&mut stream, Stage::Mail, "250 2.1.0 Ok").await
