@@ -141,7 +141,7 @@ pub const SETTINGS: &[Setting] = &[
         default: "",
         secret: false,
         group: Group::Service,
-        meaning: "TOML file for everything else: thresholds, pace, prices, retry, limits, retention.",
+        meaning: "TOML file for everything else: thresholds, pace, prices, retry, limits.",
     },
     Setting {
         name: "UMS_LOG",

@@ -36,8 +36,8 @@ pub use env_pages::{env_example, env_markdown};
 pub use fault::{ConfigError, Fault};
 pub use sections::{
     AwsCredentialSource, AwsEndpoints, AwsKeys, AwsSettings, BreakerSettings, Environment, ExpirySettings, HttpSettings, LimitSettings,
-    LogFormat, PaceSettings, PaceUnit, Prices, RetentionSettings, RetrySettings, SendGridSettings, SesSettings, SmtpLogin, SmtpSettings,
-    SmtpTls, SnsSettings, TimeoutSettings, TwilioSettings,
+    LogFormat, PaceSettings, Prices, RetrySettings, SendGridSettings, SesSettings, SmtpLogin, SmtpSettings, SmtpTls, SnsSettings,
+    TimeoutSettings, TwilioSettings,
 };
 pub use senders::{AllowedRecipients, SenderRule};
 pub use serve::{check_serve, is_explicitly_production};

@@ -16,8 +16,8 @@ pub(crate) mod twilio;
 
 pub use aws::{AwsCredentialSource, AwsEndpoints, AwsKeys, AwsSettings, SesSettings, SnsSettings};
 pub use breaker::BreakerSettings;
-pub use limits::{HttpSettings, LimitSettings, RetentionSettings};
-pub use pace::{PaceSettings, PaceUnit};
+pub use limits::{HttpSettings, LimitSettings};
+pub use pace::PaceSettings;
 pub use prices::Prices;
 pub use retry::{ExpirySettings, RetrySettings};
 pub use sendgrid::SendGridSettings;

@@ -8,7 +8,7 @@ use ums_core::{Channel, NotConfigured, ProviderKind, Region, Secret};
 use crate::reader::Reader;
 use crate::sections::{
     AwsSettings, BreakerSettings, Chain, Configured, Environment, ExpirySettings, HttpSettings, LimitSettings, LogFormat, PaceSettings,
-    Prices, RetentionSettings, RetrySettings, SendGridSettings, SesSettings, SmtpSettings, SnsSettings, TimeoutSettings, TwilioSettings,
+    Prices, RetrySettings, SendGridSettings, SesSettings, SmtpSettings, SnsSettings, TimeoutSettings, TwilioSettings,
 };
 use crate::senders::AllowedRecipients;
 use crate::show::{self, Shown};
@@ -74,8 +74,6 @@ pub struct Settings {
     pub expiry: ExpirySettings,
     /// Limits of the service.
     pub limits: LimitSettings,
-    /// How long things are kept.
-    pub retention: RetentionSettings,
     /// Estimates of cost.
     pub prices: Prices,
     /// The way to providers that speak HTTP.
@@ -209,7 +207,6 @@ fn read(reader: &mut Reader<'_>, options: &LoadOptions, path: Option<&Path>) -> 
         retry: sections::retry::read(reader),
         expiry: sections::retry::expiry(reader),
         limits: sections::limits::read(reader),
-        retention: sections::limits::retention(reader),
         prices: sections::prices::read(reader),
         http: sections::limits::http(reader),
         warnings: Vec::new(),

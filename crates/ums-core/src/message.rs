@@ -208,8 +208,8 @@ pub struct Handling {
     pub via: Option<ProviderKind>,
     /// Not before this time.
     pub send_at: Option<Timestamp>,
-    /// Not after this long from acceptance (or from `send_at`).
-    pub expires_in: Duration,
+    /// Not after this long from acceptance (or from `send_at`); by purpose when the caller says nothing.
+    pub expires_in: Option<Duration>,
 }
 
 /// A message: what is sent, how, and for whom. It does not change after it was accepted.

@@ -32,10 +32,6 @@ pub const MAX_METADATA_KEYS: usize = 50;
 pub const MAX_METADATA_BYTES: usize = 10 * 1024;
 /// Longest time that a message may wait, in seconds (30 days).
 pub const MAX_EXPIRES_IN_SECONDS: u64 = 30 * 24 * 3_600;
-/// How long a one-time code waits unless told otherwise.
-pub const OTP_EXPIRES_IN: Duration = Duration::from_mins(10);
-/// How long any other message waits unless told otherwise.
-pub const DEFAULT_EXPIRES_IN: Duration = Duration::from_hours(72);
 
 /// One thing that is wrong with a request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -602,18 +598,13 @@ fn handling(request: &HandlingRequest, metadata: &Metadata, channel: Channel, fa
     {
         faults.add("expires_in_seconds", format!("must be 1 to {MAX_EXPIRES_IN_SECONDS}"));
     }
-    let default_expiry = if purpose == Purpose::Otp {
-        OTP_EXPIRES_IN
-    } else {
-        DEFAULT_EXPIRES_IN
-    };
     Handling {
         purpose,
         duplicates: request.duplicates.unwrap_or(purpose.default_duplicates()),
         on_exhausted: request.on_exhausted,
         via: request.via,
         send_at: request.send_at,
-        expires_in: request.expires_in_seconds.map_or(default_expiry, Duration::from_secs),
+        expires_in: request.expires_in_seconds.map(Duration::from_secs),
     }
 }
 

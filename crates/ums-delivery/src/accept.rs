@@ -166,7 +166,7 @@ fn compose(flow: &Flow, submission: Submission, now: Now) -> Arc<Message> {
         tenant: submission.tenant,
         content,
         accepted_at: now.wall,
-        expires_at: starts + handling.expires_in,
+        expires_at: starts + handling.expires_in.unwrap_or_else(|| flow.rules.expiry.of(handling.purpose)),
         handling,
         metadata: submission.parsed.metadata,
     })

@@ -19,6 +19,9 @@ pub(crate) trait Carried: Clone + Send + Sync + Sized + 'static {
     /// Parts that a provider bills: recipients of an e-mail, segments of a text message.
     fn billed_units(&self) -> u32;
 
+    /// The calling code of the recipient's country, for content whose price depends on it.
+    fn country_code(&self) -> Option<u16>;
+
     /// The same content for those recipients only that have no outcome yet.
     fn for_the_rest(&self, recipients: &[RecipientRecord]) -> Self;
 }
@@ -41,6 +44,10 @@ impl Carried for Email {
 
     fn billed_units(&self) -> u32 {
         Carried::recipients(self)
+    }
+
+    fn country_code(&self) -> Option<u16> {
+        None
     }
 
     fn for_the_rest(&self, recipients: &[RecipientRecord]) -> Self {
@@ -70,6 +77,10 @@ impl Carried for Sms {
 
     fn billed_units(&self) -> u32 {
         u32::try_from(Segments::of(&self.body).segments).unwrap_or(u32::MAX)
+    }
+
+    fn country_code(&self) -> Option<u16> {
+        Some(self.to.country_code())
     }
 
     fn for_the_rest(&self, _: &[RecipientRecord]) -> Self {

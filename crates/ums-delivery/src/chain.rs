@@ -3,6 +3,7 @@
 //! Every walk starts at the first provider; there is no sticky backup and no sleep between
 //! providers. An open breaker skips, it never ends the walk.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,11 +15,26 @@ use crate::breaker::{Breaker, BreakerSettings, Cause, Listener, Now, Permit, Ref
 use crate::flow::Flow;
 use crate::pacing::{PaceSettings, Pacer};
 
-/// Price of a message, in millionths of a currency unit.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Price {
-    /// For each recipient of an e-mail or each segment of a text message; none when not known.
-    pub per_unit_micros: Option<i64>,
+/// Price of a message, in millionths of a US dollar.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Price {
+    /// For each recipient of an e-mail; none when not known.
+    Recipient(Option<i64>),
+    /// For each segment of a text message, by the calling code of its country; others are not known.
+    Segment(BTreeMap<u16, i64>),
+    /// Nothing at all.
+    Free,
+}
+
+impl Price {
+    /// The price of one unit; none when not known.
+    pub(crate) fn of_unit(&self, country_code: Option<u16>) -> Option<i64> {
+        match self {
+            Self::Recipient(micros) => *micros,
+            Self::Segment(by_country) => by_country.get(&country_code?).copied(),
+            Self::Free => Some(0),
+        }
+    }
 }
 
 /// One provider of a chain, with its settings.

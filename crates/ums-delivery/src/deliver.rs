@@ -72,7 +72,7 @@ pub(crate) async fn deliver<M: Carried>(flow: &Flow, work: Work<M>) -> MessageRe
         let partly_done = journal.record.recipients.iter().any(|recipient| recipient.status.is_final());
         let rest = partly_done.then(|| content.for_the_rest(&journal.record.recipients));
         let content = rest.as_ref().unwrap_or(content);
-        let (price, units) = (current.link.price, content.billed_units());
+        let (price, units) = (current.link.price.of_unit(content.country_code()), content.billed_units());
         let ended = call(flow, &journal.record, content, current).await;
         journal.end_attempt(&ended, price, units);
         match what_follows(&journal, &ended) {
@@ -298,9 +298,9 @@ fn hold_until(flow: &Flow, record: &MessageRecord, (walk, providers): (&Walk, us
     let round = (record.attempts.len() / providers.max(1)).saturating_sub(1);
     let last_class = record.attempts.last().and_then(|attempt| attempt.class);
     let by_schedule = last_class.map(|class| match class.consequence().retry_later {
-        RetryLater::Slowly => flow.rules.retry.slowest(),
+        RetryLater::Slowly => flow.rules.retry.slowest(record.message.handling.purpose),
         RetryLater::Yes | RetryLater::AtReset | RetryLater::AfterDelay | RetryLater::AfterFeedback | RetryLater::No => {
-            flow.rules.retry.wait(round, &*flow.random)
+            flow.rules.retry.wait(record.message.handling.purpose, round, &*flow.random)
         }
     });
     let wait = match (walk.soonest, by_schedule) {

@@ -15,7 +15,7 @@ use crate::breaker::{Change, Listener, Now};
 use crate::chain::{Chain, Link, LinkParts};
 use crate::engine::Messaging;
 use crate::observer::{BreakerEvent, Observer};
-use crate::retry::RetrySchedule;
+use crate::retry::{Expiry, RetrySchedule};
 
 /// What holds for all messages.
 #[derive(Clone, Debug)]
@@ -25,6 +25,8 @@ pub struct Rules {
     pub on_exhausted: Option<OnExhausted>,
     /// When a held message is tried again.
     pub retry: RetrySchedule,
+    /// When a message is given up whose sender says nothing.
+    pub expiry: Expiry,
     /// Whether this is a development environment, where only allowed recipients are contacted by
     /// providers that are not on this machine.
     pub development: bool,
@@ -41,6 +43,7 @@ impl Default for Rules {
         Self {
             on_exhausted: None,
             retry: RetrySchedule::default(),
+            expiry: Expiry::default(),
             development: false,
             allow_recipients: Vec::new(),
             sms_countries: Vec::new(),

@@ -7,7 +7,6 @@ use ums_core::{
 };
 
 use crate::carried::is_open;
-use crate::chain::Price;
 use crate::flow::Flow;
 
 /// How often an outcome is written again while the store is away, and the first wait between.
@@ -63,7 +62,7 @@ impl Journal {
     }
 
     /// Writes how the attempt in hand ended.
-    pub(crate) fn end_attempt(&mut self, ended: &Ended, price: Price, billed_units: u32) {
+    pub(crate) fn end_attempt(&mut self, ended: &Ended, unit_micros: Option<i64>, billed_units: u32) {
         let Some(attempt) = self.record.attempts.last_mut() else { return };
         attempt.duration_ms = Some(millis(ended.took));
         match &ended.result {
@@ -72,7 +71,7 @@ impl Journal {
                 attempt.provider_message_id = Some(accepted.provider_message_id.clone());
                 attempt.simulated = accepted.simulated;
                 attempt.from_substituted = accepted.from_substituted;
-                attempt.cost_micros = price.per_unit_micros.map(|micros| micros.saturating_mul(i64::from(billed_units)));
+                attempt.cost_micros = unit_micros.map(|micros| micros.saturating_mul(i64::from(billed_units)));
                 self.record.sent_at = Some(ended.at);
                 self.took_recipients(&accepted.refused);
             }

@@ -29,4 +29,4 @@ pub use engine::{Messaging, Submission, SubmitError, Ticket};
 pub use flow::{Parts, Rules};
 pub use observer::{AttemptEvent, BreakerEvent, NoObserver, Observer, SettledEvent};
 pub use pacing::PaceSettings;
-pub use retry::RetrySchedule;
+pub use retry::{Expiry, RetrySchedule};

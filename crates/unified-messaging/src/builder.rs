@@ -172,7 +172,7 @@ impl Builder {
     /// # Errors
     /// [`Error::Config`] with all faults, [`Error::Provider`], [`Error::Store`].
     pub async fn build(self) -> Result<UnifiedMessagingService, Error> {
-        let (settings, outside, store) = self.resolve()?;
+        let Resolved { settings, outside, store } = self.resolve()?;
         let store = match store {
             Some(store) => store,
             None => wire::store(&settings, outside.clock.clone()).await?,
@@ -187,7 +187,7 @@ impl Builder {
     /// # Errors
     /// As [`Builder::build`].
     pub async fn build_aside(self) -> Result<UnifiedMessagingService, Error> {
-        let (settings, outside, store) = self.resolve()?;
+        let Resolved { settings, outside, store } = self.resolve()?;
         let aside: Arc<dyn Store> = Arc::new(MemoryStore::new(outside.clock.clone()));
         let kept = match store {
             Some(store) => Some(store),
@@ -203,7 +203,7 @@ impl Builder {
         start(settings, aside, outside).await
     }
 
-    fn resolve(self) -> Result<(Settings, Outside, Option<Arc<dyn Store>>), ConfigError> {
+    fn resolve(self) -> Result<Resolved, ConfigError> {
         let settings = match self.settings {
             Some(settings) => settings,
             None => ums_config::load(&Layered::new().over(Origin::Caller, self.given), &LoadOptions::library())?,
@@ -216,8 +216,19 @@ impl Builder {
             email: self.email,
             sms: self.sms,
         };
-        Ok((settings, outside, self.store))
+        Ok(Resolved {
+            settings,
+            outside,
+            store: self.store,
+        })
     }
+}
+
+/// What a builder stands for, with every gap filled by its default; a store is opened later.
+struct Resolved {
+    settings: Settings,
+    outside: Outside,
+    store: Option<Arc<dyn Store>>,
 }
 
 impl fmt::Debug for Builder {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use ums_config::{ConfigError, Endpoint, Environment, Fault, SenderRule, Settings, StoreUrl};
 use ums_core::{Clock, Email, PhoneNumber, Provider, ProviderKind, Random, Sms, Store};
-use ums_delivery::{BreakerSettings, LinkParts, Observer, PaceSettings, Parts, Price, RetrySchedule, Rules};
+use ums_delivery::{BreakerSettings, Expiry, LinkParts, Observer, PaceSettings, Parts, Price, RetrySchedule, Rules};
 use ums_providers::send::smtp::{SmtpSettings, SmtpTimeouts, SmtpTls};
 use ums_providers::send::{ConsoleSettings, SendGridSettings, Ses, SesSettings, SnsSettings, TwilioSender, TwilioSettings};
 use ums_providers::{AwsCredentials, Chains, ProviderSettings, TimeLimits, Transport, TransportSettings};
@@ -224,9 +224,17 @@ fn link<M>(settings: &Settings, provider: Arc<dyn Provider<M>>) -> LinkParts<M> 
             per_second: pace.per_second,
             per_day: pace.per_day,
         },
-        price: Price {
-            per_unit_micros: settings.prices.per_recipient(kind),
-        },
+        price: price(settings, kind),
+    }
+}
+
+fn price(settings: &Settings, kind: ProviderKind) -> Price {
+    let prices = &settings.prices;
+    match kind {
+        ProviderKind::AwsSes | ProviderKind::SendGrid | ProviderKind::Smtp => Price::Recipient(prices.per_recipient(kind)),
+        ProviderKind::AwsSns => Price::Segment(prices.aws_sns_per_segment.clone()),
+        ProviderKind::Twilio => Price::Segment(prices.twilio_per_segment.clone()),
+        ProviderKind::Console => Price::Free,
     }
 }
 
@@ -234,6 +242,12 @@ fn rules(settings: &Settings) -> Rules {
     Rules {
         retry: RetrySchedule {
             waits: settings.retry.schedule.clone(),
+            otp_waits: settings.retry.otp_schedule.clone(),
+        },
+        expiry: Expiry {
+            otp: settings.expiry.otp,
+            transactional: settings.expiry.transactional,
+            bulk: settings.expiry.bulk,
         },
         development: settings.environment == Environment::Development,
         allow_recipients: settings.allow_recipients.entries().collect(),

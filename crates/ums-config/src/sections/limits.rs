@@ -1,4 +1,4 @@
-//! Limits of the service, how long it keeps what, and its way to providers.
+//! Limits of the service, and its way to providers.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -28,23 +28,12 @@ pub struct LimitSettings {
     pub idle_connection: Duration,
     /// Longest time that a request waits for its message's outcome.
     pub wait: Duration,
-    /// Messages of one batch.
-    pub batch_messages: u32,
     /// Largest reply of a provider that is read, in bytes.
     pub provider_reply_bytes: u32,
-    /// Calls to one provider at a time.
-    pub calls_per_provider: u32,
     /// Time that running deliveries get at shutdown.
     pub shutdown: Duration,
     /// Messages that the store in memory keeps.
     pub memory_messages: u32,
-}
-
-/// How long things are kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RetentionSettings {
-    /// Bodies of finished messages.
-    pub bodies: Duration,
 }
 
 /// The way to providers that speak HTTP.
@@ -65,18 +54,9 @@ pub(crate) fn read(reader: &mut Reader<'_>) -> LimitSettings {
         request_body: reader.span("limits.request_body", seconds(1, 3_600)),
         idle_connection: reader.span("limits.idle_connection", seconds(1, 3_600)),
         wait: reader.span("limits.wait", Duration::ZERO..=MAX_WAIT),
-        batch_messages: reader.number("limits.batch_messages", 1..=1_000),
         provider_reply_bytes: reader.number("limits.provider_reply_bytes", bytes(4_096, 16)),
-        calls_per_provider: reader.number("limits.calls_per_provider", 1..=10_000),
         shutdown: reader.span("limits.shutdown", Duration::ZERO..=Duration::from_hours(1)),
         memory_messages: reader.number("limits.memory_messages", 1..=10_000_000),
-    }
-}
-
-pub(crate) fn retention(reader: &mut Reader<'_>) -> RetentionSettings {
-    let day = Duration::from_hours(24);
-    RetentionSettings {
-        bodies: reader.span("retention.bodies", Duration::ZERO..=3_650 * day),
     }
 }
 

@@ -7,11 +7,9 @@ use ums_core::ProviderKind;
 use crate::reader::Reader;
 use crate::toml_file::plain;
 
-/// Prices in millionths of the currency; none where nothing can be said.
+/// Prices in millionths of a US dollar; none where nothing can be said.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Prices {
-    /// Three letters (ISO 4217).
-    pub currency: String,
     /// The day on which the prices were collected, `YYYY-MM-DD`.
     pub as_of: String,
     /// Amazon SES, per recipient.
@@ -36,23 +34,10 @@ impl Prices {
             ProviderKind::AwsSns | ProviderKind::Twilio | ProviderKind::Console => None,
         }
     }
-
-    /// The price of one part of a text message; none for providers of e-mail.
-    pub fn per_segment(&self, provider: ProviderKind, country_code: u16) -> Option<i64> {
-        match provider {
-            ProviderKind::AwsSns => self.aws_sns_per_segment.get(&country_code).copied(),
-            ProviderKind::Twilio => self.twilio_per_segment.get(&country_code).copied(),
-            ProviderKind::Console => Some(0),
-            ProviderKind::AwsSes | ProviderKind::SendGrid | ProviderKind::Smtp => None,
-        }
-    }
 }
 
 pub(crate) fn read(reader: &mut Reader<'_>) -> Prices {
     Prices {
-        currency: shaped(reader, "prices.currency", "must be three capital letters, such as USD", |text| {
-            text.len() == 3 && text.bytes().all(|byte| byte.is_ascii_uppercase())
-        }),
         as_of: shaped(reader, "prices.as_of", "must be a day, such as \"2026-11-22\"", is_day),
         aws_ses_per_recipient: price(reader, "prices.aws_ses_per_recipient"),
         sendgrid_per_recipient: price(reader, "prices.sendgrid_per_recipient"),

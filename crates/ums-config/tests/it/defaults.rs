@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ums_config::{DEFAULT_CONFIG, Environment, LogFormat, PaceUnit, StoreUrl, check_serve, show};
+use ums_config::{DEFAULT_CONFIG, Environment, LogFormat, StoreUrl, check_serve, show};
 use ums_core::ProviderKind;
 
 use crate::{names, read};
@@ -37,31 +37,32 @@ fn defaults_are_those_of_the_design() {
     );
     let pace = |provider| {
         let pace = settings.pace.get(provider);
-        (pace.per_second.map(u32::from), pace.per_day.map(u32::from), pace.unit)
+        (pace.per_second.map(u32::from), pace.per_day.map(u32::from))
     };
-    assert_eq!(pace(ProviderKind::AwsSes), (Some(14), None, PaceUnit::Recipients));
-    assert_eq!(pace(ProviderKind::Smtp), (Some(1), Some(500), PaceUnit::Recipients));
+    assert_eq!(pace(ProviderKind::AwsSes), (Some(14), None));
+    assert_eq!(pace(ProviderKind::Smtp), (Some(1), Some(500)));
     for kind in [
         ProviderKind::SendGrid,
         ProviderKind::AwsSns,
         ProviderKind::Twilio,
         ProviderKind::Console,
     ] {
-        assert_eq!(pace(kind), (None, None, PaceUnit::Messages));
+        assert_eq!(pace(kind), (None, None));
     }
     let timeouts = settings.timeouts.get(ProviderKind::Smtp);
     assert_eq!(
         (timeouts.connect, timeouts.write_stall, timeouts.reply),
         (Duration::from_secs(2), Duration::from_secs(5), Duration::from_secs(8))
     );
-    assert_eq!(settings.expiry.otp, ums_core::request::OTP_EXPIRES_IN);
-    assert_eq!(settings.expiry.bulk, ums_core::request::DEFAULT_EXPIRES_IN);
-    assert_eq!(settings.retention.bodies, Duration::from_hours(720));
+    assert_eq!(
+        (settings.expiry.otp, settings.expiry.bulk),
+        (Duration::from_mins(10), Duration::from_hours(72))
+    );
     assert_eq!(settings.limits.wait, Duration::from_secs(30));
     assert_eq!(settings.prices.per_recipient(ProviderKind::AwsSes), Some(160));
     assert_eq!(settings.prices.per_recipient(ProviderKind::SendGrid), None);
-    assert_eq!(settings.prices.per_segment(ProviderKind::Twilio, 1), Some(8_300));
-    assert_eq!(settings.prices.per_segment(ProviderKind::Twilio, 44), None);
+    assert_eq!(settings.prices.twilio_per_segment.get(&1), Some(&8_300));
+    assert_eq!(settings.prices.twilio_per_segment.get(&44), None);
 }
 
 /// The readers ask for each name and report one that is not there, so that a file without a line
@@ -112,8 +113,8 @@ fn providers_may_differ_from_the_section() {
         (settings.timeouts.smtp.reply, settings.timeouts.aws_sns.reply),
         (Duration::from_secs(30), Duration::from_secs(8))
     );
-    assert_eq!(settings.prices.per_segment(ProviderKind::Twilio, 44), Some(40_000));
-    assert_eq!(settings.prices.per_segment(ProviderKind::Twilio, 1), Some(8_300));
+    assert_eq!(settings.prices.twilio_per_segment.get(&44), Some(&40_000));
+    assert_eq!(settings.prices.twilio_per_segment.get(&1), Some(&8_300));
 }
 
 #[test]

@@ -110,8 +110,8 @@ fn all_faults_come_together() {
     let file = folder.path().join("ums.toml");
     std::fs::write(
         &file,
-        "[breaker]\nfailures = 0\nopen = '10m'\nmax_open = '1m'\n[breaker.smtp]\nwindow = 60\n[pace.smtp]\ncount = 'bytes'\n\
-         [retry]\nschedule = []\notp_schedule = ['1s', 'soon']\n[prices]\naws_ses_per_recipient = 'cheap'\ncurrency = 'dollar'\n\
+        "[breaker]\nfailures = 0\nopen = '10m'\nmax_open = '1m'\n[breaker.smtp]\nwindow = 60\n[pace.smtp]\nper_day = 'many'\n\
+         [retry]\nschedule = []\notp_schedule = ['1s', 'soon']\n[prices]\naws_ses_per_recipient = 'cheap'\n\
          [limits]\nwait = '31s'\nunknown = 1\n[senders]\nsmtp = ['no domain']\n[http]\nproxy = 'proxy'\n",
     )
     .unwrap();
@@ -142,9 +142,8 @@ fn all_faults_come_together() {
             "http.proxy",
             "limits.unknown",
             "limits.wait",
-            "pace.smtp.count",
+            "pace.smtp.per_day",
             "prices.aws_ses_per_recipient",
-            "prices.currency",
             "retry.otp_schedule[1]",
             "retry.schedule",
             "senders.smtp[0]",

@@ -83,7 +83,7 @@ fn json_of_the_contract_is_read() {
     };
     assert_eq!(&*email.attachments[0].content, b"abc");
     assert_eq!(parsed.handling.send_at.unwrap().to_string(), "2026-11-22T10:00:00Z");
-    assert_eq!(parsed.handling.expires_in, Duration::from_mins(1));
+    assert_eq!(parsed.handling.expires_in, Some(Duration::from_mins(1)));
     assert_eq!(parsed.handling.duplicates, Duplicates::Never);
 }
 
@@ -96,8 +96,8 @@ fn purpose_may_come_from_metadata_but_the_field_wins() {
     );
     let parsed = email().metadata("purpose", "login").purpose(Purpose::Otp).parse().unwrap();
     assert_eq!(
-        (parsed.handling.purpose, parsed.handling.expires_in),
-        (Purpose::Otp, OTP_EXPIRES_IN)
+        (parsed.handling.purpose, parsed.handling.duplicates),
+        (Purpose::Otp, Duplicates::Allow)
     );
 }
 

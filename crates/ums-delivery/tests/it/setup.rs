@@ -70,17 +70,13 @@ impl Setup {
             provider: provider.clone(),
             breaker: BreakerSettings::default(),
             pace,
-            price: Price {
-                per_unit_micros: Some(160),
-            },
+            price: Price::Recipient(Some(160)),
         };
         let text = |provider: &Arc<FakeProvider<Sms>>| LinkParts {
             provider: provider.clone(),
             breaker: BreakerSettings::default(),
             pace: PaceSettings::default(),
-            price: Price {
-                per_unit_micros: Some(8_300),
-            },
+            price: Price::Segment([(1, 8_300)].into()),
         };
         let engine = Messaging::start(Parts {
             clock: clock.clone(),

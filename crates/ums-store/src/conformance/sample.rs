@@ -78,12 +78,12 @@ impl Sample {
             on_exhausted: Some(ums_core::OnExhausted::Hold),
             via: Some(ProviderKind::SendGrid),
             send_at: Some(moment(7)),
-            expires_in: Duration::from_millis(90_061_001),
+            expires_in: Some(Duration::from_millis(90_061_001)),
         };
         let metadata = serde_json::json!({ "order": self.number, "rate": 0.1 + 0.2, "vip": true, "note": "Grüße \u{0}\"", "none": null });
         let metadata = metadata.as_object().cloned().unwrap_or_default();
         let accepted_at = self.accepted_at();
-        let expires_at = accepted_at + handling.expires_in;
+        let expires_at = accepted_at + handling.expires_in.unwrap_or_default();
         Ok(Arc::new(Message {
             id: self.id(),
             tenant: self.tenant.clone(),
