@@ -1,7 +1,5 @@
 //! Notes the git commit for `ums --version`; without git, or outside a clone, there is none.
 
-#![expect(clippy::print_stdout, reason = "a build script speaks to cargo on standard output")]
-
 use std::path::Path;
 use std::process::Command;
 
@@ -22,13 +20,20 @@ fn main() {
 
 /// Whether the repository around us is ours: a copy of the sources may lie in somebody else's.
 fn own_repository() -> bool {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).and_then(|root| root.canonicalize().ok());
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .ancestors()
+        .nth(2)
+        .and_then(|root| root.canonicalize().ok());
     let top = git(&["rev-parse", "--show-toplevel"]).and_then(|top| Path::new(&top).canonicalize().ok());
     root.is_some() && root == top
 }
 
 fn git(words: &[&str]) -> Option<String> {
-    let output = Command::new("git").current_dir(env!("CARGO_MANIFEST_DIR")).args(words).output().ok()?;
+    let output = Command::new("git")
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .args(words)
+        .output()
+        .ok()?;
     let text = String::from_utf8(output.stdout).ok()?.trim().to_owned();
     (output.status.success() && !text.is_empty()).then_some(text)
 }

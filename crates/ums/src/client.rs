@@ -25,7 +25,7 @@ use crate::exit::{Usage, usage};
 /// For DNS, TCP and TLS together.
 const CONNECT_TIME: Duration = Duration::from_secs(5);
 /// For the answer: a send may wait 30 s for its outcome.
-const ANSWER_TIME: Duration = Duration::from_secs(60);
+const ANSWER_TIME: Duration = Duration::from_mins(1);
 /// Longest answer that is read, in bytes: a page of messages with their metadata.
 const MAX_ANSWER_BYTES: usize = 16 * 1024 * 1024;
 
@@ -42,7 +42,10 @@ impl Client {
     /// # Errors
     /// When that is no `http` or `https` URL.
     pub(crate) fn new(url: &str, key: Option<Secret>) -> Result<Self> {
-        let base: Uri = url.trim_end_matches('/').parse().map_err(|_| usage("--server must be a URL such as http://127.0.0.1:8080"))?;
+        let base: Uri = url
+            .trim_end_matches('/')
+            .parse()
+            .map_err(|_| usage("--server must be a URL such as http://127.0.0.1:8080"))?;
         if !matches!(base.scheme_str(), Some("http" | "https")) || base.host().is_none() || base.query().is_some() {
             return Err(usage("--server must be a URL such as http://127.0.0.1:8080"));
         }
@@ -63,7 +66,11 @@ impl Client {
     /// As [`Client::get`].
     pub(crate) async fn find<T: DeserializeOwned>(&self, target: &str) -> Result<Option<T>> {
         let answer = self.exchange(Method::GET, target, Bytes::new()).await?;
-        if answer.0 == StatusCode::NOT_FOUND { Ok(None) } else { read(answer).map(Some) }
+        if answer.0 == StatusCode::NOT_FOUND {
+            Ok(None)
+        } else {
+            read(answer).map(Some)
+        }
     }
 
     /// Hands something over.
@@ -102,7 +109,8 @@ impl Client {
             request = request.header(CONTENT_TYPE, "application/json");
         }
         if let Some(key) = &self.key {
-            let mut value = HeaderValue::from_str(&format!("Bearer {}", key.expose())).map_err(|_| usage("UMS_API_KEY cannot stand in a header"))?;
+            let mut value =
+                HeaderValue::from_str(&format!("Bearer {}", key.expose())).map_err(|_| usage("UMS_API_KEY cannot stand in a header"))?;
             value.set_sensitive(true);
             request = request.header(AUTHORIZATION, value);
         }
@@ -129,8 +137,15 @@ impl Client {
 
     /// The address without a user or password that may stand in it.
     fn shown(&self) -> String {
-        let host = self.base.authority().map_or("", |authority| authority.as_str().rsplit('@').next().unwrap_or_default());
-        format!("{}://{host}{}", self.base.scheme_str().unwrap_or("http"), self.base.path().trim_end_matches('/'))
+        let host = self
+            .base
+            .authority()
+            .map_or("", |authority| authority.as_str().rsplit('@').next().unwrap_or_default());
+        format!(
+            "{}://{host}{}",
+            self.base.scheme_str().unwrap_or("http"),
+            self.base.path().trim_end_matches('/')
+        )
     }
 }
 
@@ -142,7 +157,10 @@ async fn call(stream: Box<dyn Stream>, request: Request<Full<Bytes>>) -> Result<
     let exchange = async {
         let answer = sender.send_request(request).await?;
         let status = answer.status();
-        let body = Limited::new(answer.into_body(), MAX_ANSWER_BYTES).collect().await.map_err(|error| anyhow!(error))?;
+        let body = Limited::new(answer.into_body(), MAX_ANSWER_BYTES)
+            .collect()
+            .await
+            .map_err(|error| anyhow!(error))?;
         anyhow::Ok((status, body.to_bytes()))
     };
     tokio::pin!(exchange);

@@ -66,7 +66,7 @@ pub(crate) fn usage(text: impl fmt::Display) -> anyhow::Error {
 /// The exit code of an error.
 pub(crate) fn of_error(error: &anyhow::Error) -> Exit {
     // A context is seen by the one, a cause beneath contexts by the other.
-    let is_usage = error.downcast_ref::<Usage>().is_some() || error.chain().any(|cause| cause.is::<Usage>());
+    let is_usage = error.downcast_ref::<Usage>().is_some() || error.chain().any(<dyn std::error::Error>::is::<Usage>);
     if is_usage { Exit::Usage } else { Exit::Failed }
 }
 
@@ -86,7 +86,9 @@ mod tests {
     fn wrong_usage_is_told_from_failure_through_contexts() {
         let wrong = Err::<(), _>(usage("no such file")).context("reading the body").unwrap_err();
         assert_eq!(of_error(&wrong), Exit::Usage);
-        let told = anyhow::anyhow!("not found").context(Usage("cannot read body.html".to_owned())).context("sending");
+        let told = anyhow::anyhow!("not found")
+            .context(Usage("cannot read body.html".to_owned()))
+            .context("sending");
         assert_eq!(of_error(&told), Exit::Usage);
         assert_eq!(of_error(&anyhow::anyhow!("the disk is full")), Exit::Failed);
     }

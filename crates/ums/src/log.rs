@@ -36,7 +36,12 @@ pub(crate) fn start(filter: &str, format: Format) -> anyhow::Result<()> {
     let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let layer = match format {
         Format::Json => layer.json().flatten_event(true).with_filter(filter).boxed(),
-        Format::Pretty => layer.compact().with_target(false).with_ansi(std::io::stderr().is_terminal()).with_filter(filter).boxed(),
+        Format::Pretty => layer
+            .compact()
+            .with_target(false)
+            .with_ansi(std::io::stderr().is_terminal())
+            .with_filter(filter)
+            .boxed(),
     };
     // A second start, as in tests, changes nothing.
     drop(tracing_subscriber::registry().with(layer).try_init());
@@ -49,7 +54,11 @@ fn may_be_logged(metadata: &Metadata<'_>) -> bool {
 }
 
 fn is_ours(target: &str) -> bool {
-    OURS.iter().any(|name| target.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with(['_', ':'])))
+    OURS.iter().any(|name| {
+        target
+            .strip_prefix(name)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with(['_', ':']))
+    })
 }
 
 #[cfg(test)]

@@ -85,7 +85,7 @@ fn main() -> ExitCode {
 
 fn run(command: Command) -> Result<Exit> {
     match command {
-        Command::Classify(args) => cmd::classify::run(args),
+        Command::Classify(args) => cmd::classify::run(&args),
         Command::Estimate(args) => cmd::estimate::run(args),
         Command::Config(command) => cmd::config::run(command),
         Command::Openapi(args) => cmd::openapi::run(&args),
@@ -102,12 +102,20 @@ fn run(command: Command) -> Result<Exit> {
 
 /// For what runs until it is told to stop.
 fn on_all_cores(work: impl Future<Output = Result<Exit>>) -> Result<Exit> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting the runtime")?.block_on(work)
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("starting the runtime")?
+        .block_on(work)
 }
 
 /// For what does one thing.
 fn on_one_core(work: impl Future<Output = Result<Exit>>) -> Result<Exit> {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().context("starting the runtime")?.block_on(work)
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("starting the runtime")?
+        .block_on(work)
 }
 
 #[cfg(test)]
@@ -138,12 +146,17 @@ mod tests {
         const PAGE: &str = include_str!("../../../docs/cli.md");
         fn check(command: &clap::Command, path: &str) {
             if command.has_subcommands() {
-                command.get_subcommands().for_each(|sub| check(sub, &format!("{path} {}", sub.get_name())));
+                command
+                    .get_subcommands()
+                    .for_each(|sub| check(sub, &format!("{path} {}", sub.get_name())));
                 return;
             }
             assert!(PAGE.contains(&format!("**`{path}`**")), "docs/cli.md does not tell of {path}");
             for option in command.get_arguments().filter_map(clap::Arg::get_long) {
-                assert!(PAGE.contains(&format!("--{option}")), "docs/cli.md does not tell of --{option} of {path}");
+                assert!(
+                    PAGE.contains(&format!("--{option}")),
+                    "docs/cli.md does not tell of --{option} of {path}"
+                );
             }
         }
         check(&Cli::command(), "ums");

@@ -14,7 +14,10 @@ use serde::Serialize;
 /// When standard output is closed for another reason than a reader that went away (`| head`).
 pub(crate) fn text(text: &str) -> Result<()> {
     let mut out = io::stdout().lock();
-    let written = out.write_all(text.trim_end_matches('\n').as_bytes()).and_then(|()| out.write_all(b"\n")).and_then(|()| out.flush());
+    let written = out
+        .write_all(text.trim_end_matches('\n').as_bytes())
+        .and_then(|()| out.write_all(b"\n"))
+        .and_then(|()| out.flush());
     match written {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         other => other.context("writing to standard output"),
@@ -40,7 +43,10 @@ pub(crate) fn either(as_json: bool, value: &impl Serialize, for_people: impl FnO
 /// A table with these headings, as wide as the terminal allows.
 pub(crate) fn table(headings: &[&str]) -> Table {
     let mut table = Table::new();
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic).set_header(headings.to_vec());
+    table
+        .load_style(presets::UTF8_HORIZONTAL_ONLY)
+        .set_content_arrangement(ContentArrangement::Dynamic)
+        .set_header(headings.to_vec());
     table
 }
 

@@ -14,7 +14,7 @@ use crate::settings::{self, explained};
 /// Which service a command talks to.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Remote {
-    /// Talk to the service at this URL, with UMS_API_KEY; else this process does the work itself
+    /// Talk to the service at this URL, with `UMS_API_KEY`; else this process does the work itself
     #[arg(long, value_name = "URL")]
     server: Option<String>,
 }
@@ -49,7 +49,9 @@ pub(crate) async fn send(remote: &Remote, request: Request) -> Result<SendResult
     settings::start_quiet_log(&settings)?;
     let not_configured = settings.not_configured.clone();
     // Results go to standard output; what the console prints must not stand between them.
-    let builder = UnifiedMessagingService::builder().settings(settings).console_output(Box::new(std::io::stderr()));
+    let builder = UnifiedMessagingService::builder()
+        .settings(settings)
+        .console_output(Box::new(std::io::stderr()));
     let service = builder.build().await.map_err(explained)?;
     let sent = match request {
         Request::Email(email) => service.send_email(*email).await,
@@ -69,7 +71,11 @@ pub(crate) async fn health(remote: &Remote) -> Result<HealthReport> {
     }
     let settings = settings::of_process()?;
     settings::start_quiet_log(&settings)?;
-    let service = UnifiedMessagingService::builder().settings(settings).build_aside().await.map_err(explained)?;
+    let service = UnifiedMessagingService::builder()
+        .settings(settings)
+        .build_aside()
+        .await
+        .map_err(explained)?;
     let report = service.get_provider_health();
     service.shutdown().await;
     Ok(report)
@@ -145,7 +151,10 @@ impl Look {
             Self::Archive(Records(None)) => Ok(Listing::default()),
             Self::Archive(Records(Some(archive))) => {
                 let page = archive.messages(filter, cursor, limit).await.map_err(explained)?;
-                Ok(Listing { data: page.messages.iter().map(MessageRecord::result).collect(), next_cursor: page.next_cursor })
+                Ok(Listing {
+                    data: page.messages.iter().map(MessageRecord::result).collect(),
+                    next_cursor: page.next_cursor,
+                })
             }
             Self::Remote(client) => client.get(&format!("/v1/messages?{}", query(filter, cursor, limit))).await,
         }
@@ -173,13 +182,25 @@ fn query(filter: &MessageFilter, cursor: Option<MessageId>, limit: usize) -> Str
     add("since", filter.since.map(|at| at.to_string()));
     add("until", filter.until.map(|at| at.to_string()));
     add("cursor", cursor.map(|id| id.to_string()));
-    pairs.iter().map(|(name, value)| format!("{name}={}", encoded(value))).collect::<Vec<_>>().join("&")
+    pairs
+        .iter()
+        .map(|(name, value)| format!("{name}={}", encoded(value)))
+        .collect::<Vec<_>>()
+        .join("&")
 }
 
 /// Percent-encodes everything that is not plain.
 fn encoded(text: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~');
-    text.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
+    text.bytes()
+        .map(|byte| {
+            if plain(byte) {
+                char::from(byte).to_string()
+            } else {
+                format!("%{byte:02X}")
+            }
+        })
+        .collect()
 }
 
 #[cfg(test)]
@@ -188,7 +209,10 @@ mod tests {
 
     #[test]
     fn a_query_survives_plus_and_ampersand() {
-        let filter = MessageFilter { to: Some("a+b&c@example.com".to_owned()), ..MessageFilter::default() };
+        let filter = MessageFilter {
+            to: Some("a+b&c@example.com".to_owned()),
+            ..MessageFilter::default()
+        };
         assert_eq!(query(&filter, None, 5), "limit=5&to=a%2Bb%26c%40example.com");
     }
 }

@@ -22,7 +22,9 @@ pub(crate) fn of_process() -> Result<Settings> {
 /// All faults of a configuration, one on a line.
 pub(crate) fn wrong(error: &ConfigError) -> anyhow::Error {
     let lines = list(&error.faults);
-    usage(format!("the configuration is wrong:\n{lines}\nnothing was sent; `ums config docs` explains every setting"))
+    usage(format!(
+        "the configuration is wrong:\n{lines}\nnothing was sent; `ums config docs` explains every setting"
+    ))
 }
 
 /// Faults or warnings, one on a line.
@@ -38,7 +40,11 @@ pub(crate) fn explained(error: Error) -> anyhow::Error {
         Error::Busy | Error::Closing | Error::Store(_) => false,
     };
     let error = anyhow::Error::new(error);
-    if is_usage { error.context(crate::exit::Usage("nothing was sent".to_owned())) } else { error }
+    if is_usage {
+        error.context(crate::exit::Usage("nothing was sent".to_owned()))
+    } else {
+        error
+    }
 }
 
 /// Logs as the settings say, for a process that serves; warnings about the settings come first.
@@ -59,7 +65,11 @@ pub(crate) fn start_log(settings: &Settings) -> Result<()> {
 /// As [`start_log`].
 pub(crate) fn start_quiet_log(settings: &Settings) -> Result<()> {
     let is_set = |name| settings.origin(name) != ums_config::Origin::Default;
-    let format = if is_set("UMS_LOG_FORMAT") { format_of(settings) } else { log::Format::Pretty };
+    let format = if is_set("UMS_LOG_FORMAT") {
+        format_of(settings)
+    } else {
+        log::Format::Pretty
+    };
     log::start(if is_set("UMS_LOG") { &settings.log } else { QUIET }, format)
 }
 
@@ -76,7 +86,10 @@ pub(crate) fn default_region() -> Result<Option<Region>> {
     match Layered::process().find("UMS_DEFAULT_REGION") {
         None => Ok("US".parse().ok()),
         Some((word, _)) if word.eq_ignore_ascii_case("none") => Ok(None),
-        Some((word, _)) => word.parse().map(Some).map_err(|_| usage("UMS_DEFAULT_REGION must be a country's two letters, such as US, or none")),
+        Some((word, _)) => word
+            .parse()
+            .map(Some)
+            .map_err(|_| usage("UMS_DEFAULT_REGION must be a country's two letters, such as US, or none")),
     }
 }
 
@@ -98,16 +111,19 @@ pub(crate) const fn exit_of_check(faults: usize) -> Exit {
 /// The settings that each left-out provider of these would need, for people.
 pub(crate) fn missing_of(not_configured: &[NotConfigured], wanted: impl Fn(ProviderKind) -> bool) -> String {
     let lines = not_configured.iter().filter(|left| wanted(left.provider));
-    lines.map(|left| format!("  {}: set {}", left.provider, left.missing.join(", "))).collect::<Vec<_>>().join("\n")
+    lines
+        .map(|left| format!("  {}: set {}", left.provider, left.missing.join(", ")))
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 /// As [`explained`]; where no provider is configured, with what each would need.
 pub(crate) fn explained_with(error: Error, not_configured: &[NotConfigured]) -> anyhow::Error {
-    match error {
-        Error::NoProvider(channel) => {
-            let missing = missing_of(not_configured, |kind| kind.channel() == channel);
-            usage(format!("no provider for {channel} is configured; nothing was sent. Configure one:\n{missing}\nor try `ums dev`, which needs none"))
-        }
-        error => explained(error),
-    }
+    let Error::NoProvider(channel) = error else {
+        return explained(error);
+    };
+    let missing = missing_of(not_configured, |kind| kind.channel() == channel);
+    usage(format!(
+        "no provider for {channel} is configured; nothing was sent. Configure one:\n{missing}\nor try `ums dev`, which needs none"
+    ))
 }

@@ -17,7 +17,10 @@ impl Stop {
     /// When the operating system refuses.
     pub(crate) fn listen() -> Result<Self> {
         let on = |kind| signal(kind).context("listening to signals");
-        Ok(Self { interrupt: on(SignalKind::interrupt())?, terminate: on(SignalKind::terminate())? })
+        Ok(Self {
+            interrupt: on(SignalKind::interrupt())?,
+            terminate: on(SignalKind::terminate())?,
+        })
     }
 
     /// Waits for the next signal.

@@ -4,15 +4,13 @@ use ums_core::AttemptResult;
 
 /// One attempt in one line.
 pub(crate) fn attempt(attempt: &AttemptResult) -> String {
-    let mut line = format!("{} {}", attempt.provider, attempt.outcome);
-    if let Some(class) = attempt.class {
-        line.push_str(&format!(" ({class}, {})", attempt.code.as_deref().unwrap_or("no code")));
-    }
-    if let Some(duration) = attempt.duration_ms {
-        line.push_str(&format!(" in {duration} ms"));
-    }
-    if attempt.from_substituted {
-        line.push_str(", from the provider's own sender");
-    }
-    line
+    let code = attempt.code.as_deref().unwrap_or("no code");
+    let why = attempt.class.map(|class| format!(" ({class}, {code})")).unwrap_or_default();
+    let took = attempt.duration_ms.map(|millis| format!(" in {millis} ms")).unwrap_or_default();
+    let sender = if attempt.from_substituted {
+        ", from the provider's own sender"
+    } else {
+        ""
+    };
+    format!("{} {}{why}{took}{sender}", attempt.provider, attempt.outcome)
 }

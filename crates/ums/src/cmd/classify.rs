@@ -18,13 +18,15 @@ const STAGES: [&str; 7] = ["connect", "ehlo", "auth", "mail", "rcpt", "data", "d
 
 /// Arguments of `ums classify`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "The answer's body is read from standard input. The class is null when the provider accepted the message.
+#[command(
+    after_help = "The answer's body is read from standard input. The class is null when the provider accepted the message.
 
 Examples:
   ums classify --provider aws_ses --status 400 --header 'x-amzn-errortype: MessageRejected' < body.json
   echo '{\"code\": 21610, \"message\": \"blocked\", \"status\": 400}' | ums classify --provider twilio --status 400
   echo '550 5.7.1 refused' | ums classify --provider smtp --status 550 --stage rcpt
-  ums classify --provider sendgrid --status 429 --header 'Retry-After: 30' < /dev/null")]
+  ums classify --provider sendgrid --status 429 --header 'Retry-After: 30' < /dev/null"
+)]
 pub(crate) struct Args {
     /// Whose answer it is
     #[arg(long, value_parser = word::<ProviderKind>(ProviderKind::WORDS))]
@@ -49,7 +51,7 @@ struct Meaning {
 }
 
 /// Runs the command.
-pub(crate) fn run(args: Args) -> Result<Exit> {
+pub(crate) fn run(args: &Args) -> Result<Exit> {
     if args.stage.is_some() && args.provider != ProviderKind::Smtp {
         return Err(usage("--stage goes with --provider smtp only"));
     }
@@ -57,7 +59,11 @@ pub(crate) fn run(args: Args) -> Result<Exit> {
     let now = SystemClock::new().now();
     let failure = ums_providers::classify(args.provider, args.status, &args.header, args.stage.as_deref(), &body, now);
     output::json(&match failure {
-        None => Meaning { class: None, code: None, retry_after_seconds: None },
+        None => Meaning {
+            class: None,
+            code: None,
+            retry_after_seconds: None,
+        },
         Some(failure) => Meaning {
             class: Some(failure.class),
             code: Some(failure.code),

@@ -66,7 +66,7 @@ enum Format {
     Markdown,
     /// A .env to fill in
     Env,
-    /// The configuration file (UMS_CONFIG) with its defaults
+    /// The configuration file (`UMS_CONFIG`) with its defaults
     Toml,
 }
 
@@ -95,7 +95,11 @@ fn show(args: &Show) -> Result<Exit> {
         for line in &lines {
             table.add_row([&line.name, &line.value, line.origin.as_str()]);
         }
-        let rest = if args.all { "" } else { "\nAll others have their defaults: see --all." };
+        let rest = if args.all {
+            ""
+        } else {
+            "\nAll others have their defaults: see --all."
+        };
         format!("{table}{rest}")
     })?;
     Ok(Exit::Done)
@@ -124,7 +128,14 @@ impl Report {
         let (warnings, email_chain, sms_chain, not_configured) = settings
             .map(|settings| (settings.warnings, settings.email_chain, settings.sms_chain, settings.not_configured))
             .unwrap_or_default();
-        Self { ok: faults.is_empty(), faults, warnings, email_chain, sms_chain, not_configured }
+        Self {
+            ok: faults.is_empty(),
+            faults,
+            warnings,
+            email_chain,
+            sms_chain,
+            not_configured,
+        }
     }
 
     fn for_people(&self) -> String {
@@ -139,7 +150,11 @@ impl Report {
             lines.push("The configuration is wrong:".to_owned());
             lines.push(settings::list(&self.faults));
         }
-        lines.extend(self.not_configured.iter().map(|left| format!("  not configured: {} (missing {})", left.provider, left.missing.join(", "))));
+        lines.extend(
+            self.not_configured
+                .iter()
+                .map(|left| format!("  not configured: {} (missing {})", left.provider, left.missing.join(", "))),
+        );
         if !self.warnings.is_empty() {
             lines.push("Have a look at:".to_owned());
             lines.push(settings::list(&self.warnings));

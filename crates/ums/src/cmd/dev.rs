@@ -9,19 +9,21 @@ use ums_config::{Layered, SimulatorUrls};
 use ums_simulator::Simulator;
 
 use super::serve::Running;
-use super::simulator::{Ports, addresses, start, write_ports};
+use super::simulator::{Ports, addresses, start, write_addresses};
 use crate::exit::Exit;
 use crate::stop::Stop;
 use crate::{output, settings};
 
 /// Arguments of `ums dev`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Provider settings of the environment, .env and AWS's files are ignored: all messages go to the simulator.
+#[command(
+    after_help = "Provider settings of the environment, .env and AWS's files are ignored: all messages go to the simulator.
 
 Examples:
   ums dev
   ums dev --data ./dev-data
-  ums dev --listen 127.0.0.1:0 --http-port 0 --ses-port 0 --sns-port 0 --sendgrid-port 0 --twilio-port 0 --smtp-port 0")]
+  ums dev --listen 127.0.0.1:0 --http-port 0 --ses-port 0 --sns-port 0 --sendgrid-port 0 --twilio-port 0 --smtp-port 0"
+)]
 pub(crate) struct Args {
     /// Where the service listens; port 0 takes any free port
     #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDRESS")]
@@ -36,7 +38,9 @@ pub(crate) struct Args {
 /// Runs the command.
 pub(crate) async fn run(args: Args) -> Result<Exit> {
     if !args.listen.ip().is_loopback() {
-        return Err(crate::exit::usage("--listen must be a loopback address: ums dev asks for no key; use `ums serve` for others"));
+        return Err(crate::exit::usage(
+            "--listen must be a loopback address: ums dev asks for no key; use `ums serve` for others",
+        ));
     }
     let mut stop = Stop::listen()?;
     let layers = Layered::process();
@@ -46,11 +50,11 @@ pub(crate) async fn run(args: Args) -> Result<Exit> {
     let dev = ums_config::dev_settings(&layers, &urls(&simulator), data.path(), listen);
     let settings = dev.map_err(|error| settings::wrong(&error))?;
     settings::start_log(&settings)?;
-    let running = Running::start(settings).await?;
-    if let Some(file) = &args.ports.ports_file {
+    let running = Box::pin(Running::start(settings)).await?;
+    if let Some(file) = &args.ports.addresses_file {
         let mut addresses = addresses(&simulator);
         addresses.insert("service".to_owned(), running.address().to_string().into());
-        write_ports(file, &addresses)?;
+        write_addresses(file, &addresses)?;
     }
     output::text(&welcome(running.address(), &simulator, &data))?;
     running.until(&mut stop).await;
@@ -70,7 +74,12 @@ enum Data {
 impl Data {
     fn open(folder: Option<PathBuf>) -> Result<Self> {
         match folder {
-            None => Ok(Self::Scratch(tempfile::Builder::new().prefix("ums-dev-").tempdir().context("making a scratch folder")?)),
+            None => Ok(Self::Scratch(
+                tempfile::Builder::new()
+                    .prefix("ums-dev-")
+                    .tempdir()
+                    .context("making a scratch folder")?,
+            )),
             Some(folder) => {
                 std::fs::create_dir_all(&folder).with_context(|| format!("making the folder {}", folder.display()))?;
                 Ok(Self::Folder(folder.canonicalize().context("finding the folder")?))
@@ -91,7 +100,9 @@ fn with_port(listen: SocketAddr) -> Result<SocketAddr> {
     if listen.port() != 0 {
         return Ok(listen);
     }
-    std::net::TcpListener::bind(listen).and_then(|free| free.local_addr()).context("finding a free port")
+    std::net::TcpListener::bind(listen)
+        .and_then(|free| free.local_addr())
+        .context("finding a free port")
 }
 
 /// Where the simulated providers listen.

@@ -17,7 +17,7 @@ use crate::output;
   ums estimate --to +14165550123 --body 'Your code is 123456'
   ums estimate --to 4165550123 --body-file notice.txt --json")]
 pub(crate) struct Args {
-    /// Recipient's number: +E.164, or a national number of UMS_DEFAULT_REGION
+    /// Recipient's number: +E.164, or a national number of `UMS_DEFAULT_REGION`
     #[arg(long, value_name = "NUMBER")]
     to: String,
     /// The text; - reads standard input
@@ -47,7 +47,9 @@ struct Estimate {
 /// Runs the command.
 pub(crate) fn run(args: Args) -> Result<Exit> {
     let region = crate::settings::default_region()?;
-    let body = Files::default().given(args.body, args.body_file, 4 * MAX_SMS_CHARACTERS)?.unwrap_or_default();
+    let body = Files::default()
+        .given(args.body, args.body_file, 4 * MAX_SMS_CHARACTERS)?
+        .unwrap_or_default();
     let number = PhoneNumber::parse(&args.to, region).map_err(|fault| usage(format!("--to {fault}")))?;
     // The same reading as when it is sent, so that what is counted is what would go out.
     let parsed = SendSms::new(args.to, body).parse(region).map_err(usage)?;
@@ -67,9 +69,21 @@ pub(crate) fn run(args: Args) -> Result<Exit> {
 }
 
 fn for_people(estimate: &Estimate) -> String {
-    let Segments { encoding, segments, units, offending } = &estimate.segments;
+    let Segments {
+        encoding,
+        segments,
+        units,
+        offending,
+    } = &estimate.segments;
     let mut table = output::table(&["to", "encoding", "characters", "units", "segments", "price"]);
-    table.add_row([&estimate.to, encoding.as_str(), &estimate.characters.to_string(), &units.to_string(), &segments.to_string(), "not yet"]);
+    table.add_row([
+        &estimate.to,
+        encoding.as_str(),
+        &estimate.characters.to_string(),
+        &units.to_string(),
+        &segments.to_string(),
+        "not yet",
+    ]);
     let mut text = table.to_string();
     if !offending.is_empty() {
         let list: Vec<String> = offending.iter().map(|c| format!("{c} (U+{:04X})", u32::from(*c))).collect();

@@ -9,12 +9,14 @@ use crate::service::Remote;
 
 /// Arguments of `ums health`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Exit code: 0 no provider is unhealthy, 1 at least one is, 2 wrong usage or configuration.
+#[command(
+    after_help = "Exit code: 0 no provider is unhealthy, 1 at least one is, 2 wrong usage or configuration.
 A provider that nothing was sent by is unknown, which is not unhealthy.
 
 Examples:
   ums health
-  ums health --server http://127.0.0.1:8080 --json")]
+  ums health --server http://127.0.0.1:8080 --json"
+)]
 pub(crate) struct Args {
     #[command(flatten)]
     remote: Remote,
@@ -36,7 +38,16 @@ fn providers(report: &HealthReport) -> impl Iterator<Item = &ProviderHealth> {
 }
 
 fn table(report: &HealthReport) -> String {
-    let mut table = output::table(&["channel", "provider", "priority", "status", "breaker", "failures", "last success", "reason"]);
+    let mut table = output::table(&[
+        "channel",
+        "provider",
+        "priority",
+        "status",
+        "breaker",
+        "failures",
+        "last success",
+        "reason",
+    ]);
     for provider in providers(report) {
         table.add_row([
             provider.provider.channel().as_str(),
@@ -49,9 +60,7 @@ fn table(report: &HealthReport) -> String {
             provider.reason.as_deref().unwrap_or("-"),
         ]);
     }
-    let mut text = table.to_string();
-    for missing in &report.not_configured {
-        text.push_str(&format!("\nnot configured: {} (missing {})", missing.provider, missing.missing.join(", ")));
-    }
-    text
+    let left_out = report.not_configured.iter();
+    let left_out = left_out.map(|left| format!("not configured: {} (missing {})", left.provider, left.missing.join(", ")));
+    std::iter::once(table.to_string()).chain(left_out).collect::<Vec<_>>().join("\n")
 }

@@ -84,9 +84,19 @@ fn table(result: &SendResult) -> String {
     if let Some(cost) = &result.cost {
         rows.push(("cost", format!("{cost} {}", result.currency)));
     }
-    rows.extend(result.recipients.iter().map(|recipient| ("recipient", format!("{} {} {}", recipient.kind, recipient.address, recipient.status))));
+    rows.extend(result.recipients.iter().map(|recipient| {
+        (
+            "recipient",
+            format!("{} {} {}", recipient.kind, recipient.address, recipient.status),
+        )
+    }));
     rows.extend(result.attempts.iter().map(|attempt| ("attempt", crate::words::attempt(attempt))));
-    rows.extend(result.metadata.iter().map(|(name, value)| ("metadata", format!("{name} = {value}"))));
+    rows.extend(
+        result
+            .metadata
+            .iter()
+            .map(|(name, value)| ("metadata", format!("{name} = {value}"))),
+    );
     for (name, value) in rows {
         table.add_row([name, &value]);
     }

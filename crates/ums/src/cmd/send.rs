@@ -9,8 +9,8 @@ use ums_core::{Duplicates, Metadata, OnExhausted, Purpose, SendResult, Timestamp
 
 use crate::exit::Exit;
 use crate::input::{pair, time, word};
-use crate::service::{self, Remote, Request};
 use crate::output;
+use crate::service::{self, Remote, Request};
 
 /// What is sent.
 #[derive(Debug, clap::Subcommand)]
@@ -62,7 +62,10 @@ impl Common {
     }
 
     fn metadata(&self) -> Metadata {
-        self.metadata.iter().map(|(name, value)| (name.clone(), value.clone().into())).collect()
+        self.metadata
+            .iter()
+            .map(|(name, value)| (name.clone(), value.clone().into()))
+            .collect()
     }
 }
 
@@ -103,15 +106,8 @@ fn for_people(result: &SendResult) -> String {
 }
 
 fn headline(result: &SendResult) -> String {
-    let mut line = result.status.to_string();
-    if let Some(provider) = result.provider() {
-        line.push_str(&format!(" by {provider}"));
-    }
-    if result.simulated {
-        line.push_str(" (simulated: it reached nobody)");
-    }
-    if let Some(error) = &result.error_message {
-        line.push_str(&format!(": {error}"));
-    }
-    line
+    let by = result.provider().map(|provider| format!(" by {provider}")).unwrap_or_default();
+    let simulated = if result.simulated { " (simulated: it reached nobody)" } else { "" };
+    let why = result.error_message.as_ref().map(|error| format!(": {error}")).unwrap_or_default();
+    format!("{}{by}{simulated}{why}", result.status)
 }

@@ -20,14 +20,16 @@ const ENGINE_TIME: Duration = Duration::from_secs(5);
 
 /// Arguments of `ums serve`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Settings come from the environment, .env and UMS_CONFIG; all that is wrong with them is told at once (exit code 2).
+#[command(
+    after_help = "Settings come from the environment, .env and UMS_CONFIG; all that is wrong with them is told at once (exit code 2).
 SIGTERM or SIGINT: it takes no more requests, finishes those in hand and ends within 25 s.
 
 Examples:
   UMS_API_KEY=… ums serve
-  UMS_ENV=development ums serve --listen 127.0.0.1:8080")]
+  UMS_ENV=development ums serve --listen 127.0.0.1:8080"
+)]
 pub(crate) struct Args {
-    /// Where to listen, instead of UMS_LISTEN; port 0 takes any free port
+    /// Where to listen, instead of `UMS_LISTEN`; port 0 takes any free port
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<SocketAddr>,
 }
@@ -41,7 +43,7 @@ pub(crate) async fn run(args: Args) -> Result<Exit> {
         settings.listen = listen;
     }
     ums_config::check_serve(&settings).map_err(|error| settings::wrong(&error))?;
-    let running = Running::start(settings).await?;
+    let running = Box::pin(Running::start(settings)).await?;
     running.until(&mut stop).await;
     Ok(Exit::Done)
 }
@@ -66,13 +68,24 @@ impl Running {
         let metrics = Arc::new(Metrics::new());
         let shutdown_time = settings.limits.shutdown;
         let server_settings = server_settings(&settings, Arc::clone(&clock));
-        let builder = UnifiedMessagingService::builder().settings(settings).clock(clock).observer(metrics.clone());
+        let builder = UnifiedMessagingService::builder()
+            .settings(settings)
+            .clock(clock)
+            .observer(metrics.clone());
         let service = builder.build().await.map_err(settings::explained)?;
         let server = Server::bind(server_settings, service.engine().clone(), metrics).await;
-        let server = server.map_err(anyhow::Error::new).context(Usage("the service cannot start".to_owned()))?;
+        let server = server
+            .map_err(anyhow::Error::new)
+            .context(Usage("the service cannot start".to_owned()))?;
         let (address, closing) = (server.local_addr(), CancellationToken::new());
         let server = tokio::spawn(server.run(closing.clone()));
-        Ok(Self { address, service, server, closing, shutdown_time })
+        Ok(Self {
+            address,
+            service,
+            server,
+            closing,
+            shutdown_time,
+        })
     }
 
     /// Where it listens.
@@ -103,7 +116,7 @@ impl Running {
 
 fn server_settings(settings: &Settings, clock: Arc<dyn Clock>) -> ServerSettings {
     let mut server = ServerSettings::new(settings.listen);
-    server.api_key = settings.api_key.clone();
+    server.api_key.clone_from(&settings.api_key);
     server.secret_key = settings.secret_keys.first().cloned();
     server.development = settings.environment == Environment::Development;
     server.default_region = settings.default_region;

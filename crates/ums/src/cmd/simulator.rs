@@ -53,8 +53,8 @@ pub(crate) struct Ports {
     #[arg(long, default_value_t = 2525, value_name = "PORT")]
     smtp_port: u16,
     /// Write the addresses to this file, as JSON, once all ports are open
-    #[arg(long, value_name = "FILE")]
-    pub(crate) ports_file: Option<PathBuf>,
+    #[arg(long = "ports-file", value_name = "FILE")]
+    pub(crate) addresses_file: Option<PathBuf>,
     /// Send feedback (bounces, deliveries) to this base URL
     #[arg(long, value_name = "URL")]
     feedback_to: Option<String>,
@@ -79,13 +79,15 @@ impl Ports {
 /// Runs the command.
 pub(crate) async fn run(args: Args) -> Result<Exit> {
     if crate::settings::is_explicitly_production() {
-        return Err(usage("UMS_ENV is production: the simulator takes messages and delivers none, so it does not start there"));
+        return Err(usage(
+            "UMS_ENV is production: the simulator takes messages and delivers none, so it does not start there",
+        ));
     }
     let mut stop = Stop::listen()?;
     let simulator = start(args.ports.config(args.host)).await?;
     let addresses = addresses(&simulator);
-    if let Some(file) = &args.ports.ports_file {
-        write_ports(file, &addresses)?;
+    if let Some(file) = &args.ports.addresses_file {
+        write_addresses(file, &addresses)?;
     }
     let object = serde_json::Value::Object(addresses);
     output::either(args.json, &object, || table(&simulator))?;
@@ -99,7 +101,9 @@ pub(crate) async fn start(config: SimulatorConfig) -> Result<Simulator> {
     Simulator::start(config)
         .await
         .map_err(anyhow::Error::new)
-        .context(crate::exit::Usage("the simulator cannot start; give other ports (such as --http-port 0)".to_owned()))
+        .context(crate::exit::Usage(
+            "the simulator cannot start; give other ports (such as --http-port 0)".to_owned(),
+        ))
 }
 
 /// `host:port` of each port, by the name that the control interface uses.
@@ -116,7 +120,7 @@ pub(crate) fn addresses(simulator: &Simulator) -> serde_json::Map<String, serde_
 ///
 /// # Errors
 /// When the file cannot be written.
-pub(crate) fn write_ports(file: &Path, addresses: &serde_json::Map<String, serde_json::Value>) -> Result<()> {
+pub(crate) fn write_addresses(file: &Path, addresses: &serde_json::Map<String, serde_json::Value>) -> Result<()> {
     let unfinished = file.with_extension("unfinished");
     std::fs::write(&unfinished, serde_json::to_vec(addresses)?)
         .and_then(|()| std::fs::rename(&unfinished, file))
@@ -133,7 +137,10 @@ fn table(simulator: &Simulator) -> String {
             Provider::Sns => (simulator.sns_url(), format!("AWS_ENDPOINT_URL_SNS={}", simulator.sns_url())),
             Provider::SendGrid => (simulator.sendgrid_url(), format!("SENDGRID_API_URL={}", simulator.sendgrid_url())),
             Provider::Twilio => (simulator.twilio_url(), format!("TWILIO_API_URL={}", simulator.twilio_url())),
-            Provider::Smtp => (address.to_string(), format!("SMTP_HOST={} SMTP_PORT={} SMTP_TLS=none", address.ip(), address.port())),
+            Provider::Smtp => (
+                address.to_string(),
+                format!("SMTP_HOST={} SMTP_PORT={} SMTP_TLS=none", address.ip(), address.port()),
+            ),
         };
         table.add_row([provider.name(), &shown, &setting]);
     }

@@ -1,6 +1,8 @@
 //! The real binary against independent implementations of what providers speak: moto for Amazon's
 //! APIs, aiosmtpd for SMTP. `cargo xtask test` brings them up and says where they are.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
 #[path = "../it/http.rs"]
 #[expect(dead_code, reason = "shared with the other test binary, which uses all of it")]
 mod http;

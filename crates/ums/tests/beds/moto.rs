@@ -37,14 +37,28 @@ fn an_email_arrives_at_ses_with_subject_recipients_and_html() {
     let place = verified_place();
     let run = place
         .run(&[
-            "send", "email", "--to", "Zoë <moto-to@example.com>", "--cc", "moto-cc@example.com", "--bcc", "moto-bcc@example.com", "--subject",
-            "Grüße 🎉", "--html", "<p>Grüße aus <b>Zürich</b></p>", "--json",
+            "send",
+            "email",
+            "--to",
+            "Zoë <moto-to@example.com>",
+            "--cc",
+            "moto-cc@example.com",
+            "--bcc",
+            "moto-bcc@example.com",
+            "--subject",
+            "Grüße 🎉",
+            "--html",
+            "<p>Grüße aus <b>Zürich</b></p>",
+            "--json",
         ])
         .expect(0);
     assert_eq!(provider(&run), "aws_ses");
     let id = run.json()["metadata"]["provider_message_id"].clone();
     let messages = arrived("ses", "Message");
-    let message = messages.iter().find(|message| message["id"] == id).unwrap_or_else(|| panic!("{id} is not in {messages:?}"));
+    let message = messages
+        .iter()
+        .find(|message| message["id"] == id)
+        .unwrap_or_else(|| panic!("{id} is not in {messages:?}"));
     assert_eq!(message["subject"], "Grüße 🎉");
     assert_eq!(message["body"], "<p>Grüße aus <b>Zürich</b></p>");
     let destinations = message["destinations"].to_string();
@@ -57,7 +71,19 @@ fn an_email_arrives_at_ses_with_subject_recipients_and_html() {
 fn a_sender_that_is_not_verified_is_a_matter_of_settings() {
     let mut place = place();
     place.set("AWS_SES_FROM_EMAIL", "stranger@unverified.example");
-    let words = ["send", "email", "--to", "moto@example.com", "--subject", "x", "--text", "x", "--on-exhausted", "fail", "--json"];
+    let words = [
+        "send",
+        "email",
+        "--to",
+        "moto@example.com",
+        "--subject",
+        "x",
+        "--text",
+        "x",
+        "--on-exhausted",
+        "fail",
+        "--json",
+    ];
     let result = place.run(&words).expect(1).json();
     assert_eq!(result["attempts"][0]["class"], "misconfigured");
     assert_eq!(result["attempts"][0]["code"], "MessageRejected");
@@ -77,11 +103,24 @@ fn verification_of_a_sender_is_told_step_by_step() {
 
 #[test]
 fn a_text_message_arrives_at_sns_with_number_and_text() {
-    let run = place().run(&["send", "sms", "--to", "+14165550123", "--body", "Ihr Code: 123456 – gültig 10 Minuten", "--json"]).expect(0);
+    let run = place()
+        .run(&[
+            "send",
+            "sms",
+            "--to",
+            "+14165550123",
+            "--body",
+            "Ihr Code: 123456 – gültig 10 Minuten",
+            "--json",
+        ])
+        .expect(0);
     assert_eq!(provider(&run), "aws_sns");
     let id = run.json()["metadata"]["provider_message_id"].clone();
     let messages = arrived("sns", "SMS");
-    let message = messages.iter().find(|message| message["message_id"] == id).unwrap_or_else(|| panic!("{id} is not in {messages:?}"));
+    let message = messages
+        .iter()
+        .find(|message| message["message_id"] == id)
+        .unwrap_or_else(|| panic!("{id} is not in {messages:?}"));
     assert_eq!(message["phone_number"], "+14165550123");
     assert_eq!(message["message"], "Ihr Code: 123456 – gültig 10 Minuten");
 }

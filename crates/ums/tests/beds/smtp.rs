@@ -15,7 +15,11 @@ const HTML: &str = "<p>Guten Tag <b>Zoë</b>,</p>\n<p>Ihr Code: 123456 — ✓</
 fn place(address: &str, tls: &str) -> Place {
     let (host, port) = address.rsplit_once(':').unwrap();
     let mut place = Place::new();
-    std::fs::write(place.path().join("ums.toml"), format!("[smtp]\nca_file = \"{}\"\n", bed("UMS_BED_CA_FILE"))).unwrap();
+    std::fs::write(
+        place.path().join("ums.toml"),
+        format!("[smtp]\nca_file = \"{}\"\n", bed("UMS_BED_CA_FILE")),
+    )
+    .unwrap();
     let config = place.path().join("ums.toml");
     place
         .set("SMTP_HOST", host)
@@ -33,8 +37,18 @@ fn place(address: &str, tls: &str) -> Place {
 fn arrived(to: &str) -> Value {
     let control = bed("UMS_BED_SMTP_CONTROL");
     let all = crate::http::get(control.trim_start_matches("http://"), "/messages").json();
-    let is_for = |message: &&Value| message["rcpt_tos"].as_array().is_some_and(|recipients| recipients.iter().any(|address| address == to));
-    all["messages"].as_array().unwrap().iter().find(is_for).unwrap_or_else(|| panic!("nothing arrived for {to}")).clone()
+    let is_for = |message: &&Value| {
+        message["rcpt_tos"]
+            .as_array()
+            .is_some_and(|recipients| recipients.iter().any(|address| address == to))
+    };
+    all["messages"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(is_for)
+        .unwrap_or_else(|| panic!("nothing arrived for {to}"))
+        .clone()
 }
 
 fn send_and_compare(place: &Place, to: &str, is_tls: bool) {
@@ -45,14 +59,36 @@ fn send_and_compare(place: &Place, to: &str, is_tls: bool) {
     let recipient = format!("\"Zoë Müller, Inh.\" <{to}>");
     place
         .run(&[
-            "send", "email", "--to", &recipient, "--bcc", "hidden@example.com", "--subject", SUBJECT, "--html-file", "body.html", "--text-file",
-            "body.txt", "--attach", "Rechnung für Zoë.bin", "--header", "X-Order: 17", "--json",
+            "send",
+            "email",
+            "--to",
+            &recipient,
+            "--bcc",
+            "hidden@example.com",
+            "--subject",
+            SUBJECT,
+            "--html-file",
+            "body.html",
+            "--text-file",
+            "body.txt",
+            "--attach",
+            "Rechnung für Zoë.bin",
+            "--header",
+            "X-Order: 17",
+            "--json",
         ])
         .expect(0);
     let letter = arrived(to);
     assert_eq!(letter["mail_from"], "shop@example.com");
     assert_eq!(letter["tls"], is_tls);
-    assert_eq!(letter["login"], if is_tls { "user@example.com".into() } else { letter["login"].clone() });
+    assert_eq!(
+        letter["login"],
+        if is_tls {
+            "user@example.com".into()
+        } else {
+            letter["login"].clone()
+        }
+    );
     assert!(letter["rcpt_tos"].to_string().contains("hidden@example.com"));
     let raw = decode_base64(letter["raw_base64"].as_str().unwrap());
     check_line_ends(&raw);
@@ -63,7 +99,10 @@ fn check_parts(raw: &[u8], to: &str, file: &[u8]) {
     let message = MessageParser::default().parse(raw).unwrap();
     assert_eq!(message.subject(), Some(SUBJECT));
     let sender = message.from().unwrap().first().unwrap();
-    assert_eq!((sender.name(), sender.address()), (Some("Bäckerei Müller"), Some("shop@example.com")));
+    assert_eq!(
+        (sender.name(), sender.address()),
+        (Some("Bäckerei Müller"), Some("shop@example.com"))
+    );
     let recipient = message.to().unwrap().first().unwrap();
     assert_eq!((recipient.name(), recipient.address()), (Some("Zoë Müller, Inh."), Some(to)));
     assert!(message.bcc().is_none(), "a blind copy is not told in the header");
@@ -84,11 +123,18 @@ fn check_line_ends(raw: &[u8]) {
     for (index, byte) in raw.iter().enumerate() {
         match byte {
             b'\r' => assert_eq!(raw.get(index + 1), Some(&b'\n'), "a lone CR at {index}"),
-            b'\n' => assert_eq!(index.checked_sub(1).and_then(|before| raw.get(before)), Some(&b'\r'), "a lone LF at {index}"),
+            b'\n' => assert_eq!(
+                index.checked_sub(1).and_then(|before| raw.get(before)),
+                Some(&b'\r'),
+                "a lone LF at {index}"
+            ),
             _ => {}
         }
     }
-    assert!(raw.split(|byte| *byte == b'\n').all(|line| line.len() <= 999), "a line is longer than 998 octets");
+    assert!(
+        raw.split(|byte| *byte == b'\n').all(|line| line.len() <= 999),
+        "a line is longer than 998 octets"
+    );
 }
 
 fn decode_base64(text: &str) -> Vec<u8> {
@@ -103,7 +149,19 @@ fn a_message_arrives_whole_in_clear_by_starttls_and_by_tls() {
 }
 
 fn refused(place: &Place, to: &str) -> Value {
-    let words = ["send", "email", "--to", to, "--subject", "x", "--text", "x", "--on-exhausted", "fail", "--json"];
+    let words = [
+        "send",
+        "email",
+        "--to",
+        to,
+        "--subject",
+        "x",
+        "--text",
+        "x",
+        "--on-exhausted",
+        "fail",
+        "--json",
+    ];
     place.run(&words).json()
 }
 
@@ -131,7 +189,10 @@ fn a_wrong_password_is_a_matter_of_settings() {
 #[test]
 fn refusals_of_the_recipient_and_losses_after_the_dot_are_told_apart() {
     let place = place(&bed("UMS_BED_SMTP_TLS_ADDR"), "implicit");
-    assert_eq!(refused(&place, "rcpt-550-5-1-1@example.com")["attempts"][0]["class"], "invalid_recipient");
+    assert_eq!(
+        refused(&place, "rcpt-550-5-1-1@example.com")["attempts"][0]["class"],
+        "invalid_recipient"
+    );
     assert_eq!(refused(&place, "drop-at-rcpt@example.com")["attempts"][0]["class"], "unavailable");
     assert_eq!(refused(&place, "drop-after-dot@example.com")["attempts"][0]["class"], "unknown");
 }

@@ -9,7 +9,20 @@ fn faults_of_a_message_are_named_by_field_all_at_once() {
     let simulator = beside.simulator();
     let mut place = Place::new();
     place.with_providers(&simulator);
-    let run = place.run(&["send", "email", "--to", "nobody", "--cc", "a@b@c", "--subject", "a\nBcc: x@example.com", "--text", "x"]).expect(2);
+    let run = place
+        .run(&[
+            "send",
+            "email",
+            "--to",
+            "nobody",
+            "--cc",
+            "a@b@c",
+            "--subject",
+            "a\nBcc: x@example.com",
+            "--text",
+            "x",
+        ])
+        .expect(2);
     for field in ["to ", "cc ", "subject "] {
         assert!(run.err.contains(field), "no {field} in {}", run.err);
     }
@@ -47,10 +60,27 @@ fn faults_of_a_message_are_named_by_field_all_at_once() {
 #[test]
 fn two_settings_at_odds_are_refused() {
     let mut place = Place::new();
-    place.set("UMS_EMAIL_CHAIN", "smtp,smtp").set("SMTP_HOST", "mail.example.com").set("SMTP_PORT", "465").set("SMTP_TLS", "sometimes");
+    place
+        .set("UMS_EMAIL_CHAIN", "smtp,smtp")
+        .set("SMTP_HOST", "mail.example.com")
+        .set("SMTP_PORT", "465")
+        .set("SMTP_TLS", "sometimes");
     let run = place.run(&["serve"]).expect(2);
     assert!(run.err.contains("UMS_EMAIL_CHAIN") && run.err.contains("SMTP_TLS"), "{}", run.err);
-    let run = place.run(&["send", "email", "--to", "a@example.com", "--subject", "x", "--html", "x", "--html-file", "y"]).expect(2);
+    let run = place
+        .run(&[
+            "send",
+            "email",
+            "--to",
+            "a@example.com",
+            "--subject",
+            "x",
+            "--html",
+            "x",
+            "--html-file",
+            "y",
+        ])
+        .expect(2);
     assert!(run.err.contains("--html"), "{}", run.err);
 }
 
@@ -70,7 +100,10 @@ fn http_refuses_what_is_malformed_huge_or_deep() {
     let dev = place.start(&["dev", "--listen", "127.0.0.1:0"], "Stop with Ctrl-C");
     let service = dev.address("service");
     let deep = format!("{}{}", "[".repeat(200_000), "]".repeat(200_000));
-    let huge = format!(r#"{{"to": "a@example.com", "subject": "{}", "text_content": "x"}}"#, "x".repeat(10 * 1024 * 1024));
+    let huge = format!(
+        r#"{{"to": "a@example.com", "subject": "{}", "text_content": "x"}}"#,
+        "x".repeat(10 * 1024 * 1024)
+    );
     for body in [
         r#"{"to": "#,
         "[]",
@@ -84,7 +117,11 @@ fn http_refuses_what_is_malformed_huge_or_deep() {
         let answer = request(service, "POST", "/v1/emails", &[], body.as_bytes());
         let start: String = body.chars().take(40).collect();
         assert!((400..500).contains(&answer.status), "{start}: {} {}", answer.status, answer.body);
-        assert!(answer.json()["code"].as_str().is_some_and(|code| code.starts_with("UMS")), "{start}: {}", answer.body);
+        assert!(
+            answer.json()["code"].as_str().is_some_and(|code| code.starts_with("UMS")),
+            "{start}: {}",
+            answer.body
+        );
     }
     assert!(dev.received().is_empty());
     let fine = serde_json::json!({"to": "a@example.com", "subject": "x", "text_content": "x"});

@@ -14,9 +14,15 @@ fn every_fault_is_named_at_once_and_no_value_is_printed() {
         .set("UMS_DEFAULT_REGION", "canary-region")
         .set("UMS_ENV", "canary-env");
     let run = place.run(&["config", "check"]).expect(2);
-    for name in
-        ["SENDGRID_FROM_EMAIL", "TWILIO_AUTH_TOKEN", "SMTP_PORT", "SMTP_FROM_EMAIL", "UMS_EMAIL_CHAIN", "UMS_DEFAULT_REGION", "UMS_ENV"]
-    {
+    for name in [
+        "SENDGRID_FROM_EMAIL",
+        "TWILIO_AUTH_TOKEN",
+        "SMTP_PORT",
+        "SMTP_FROM_EMAIL",
+        "UMS_EMAIL_CHAIN",
+        "UMS_DEFAULT_REGION",
+        "UMS_ENV",
+    ] {
         assert!(run.out.contains(name), "no {name} in {}", run.out);
     }
     assert!(!run.out.contains("canary") && !run.err.contains("canary"), "{}{}", run.out, run.err);
@@ -29,9 +35,18 @@ fn every_fault_is_named_at_once_and_no_value_is_printed() {
 fn commands_that_need_settings_refuse_wrong_ones_before_anything_is_sent() {
     let mut place = Place::new();
     place.set("SENDGRID_API_KEY", "SG.canary-key").set("UMS_ENV", "staging");
-    for words in [&["serve"][..], &["health"], &["messages", "list"], &["send", "sms", "--to", "+14165550123", "--body", "x"]] {
+    for words in [
+        &["serve"][..],
+        &["health"],
+        &["messages", "list"],
+        &["send", "sms", "--to", "+14165550123", "--body", "x"],
+    ] {
         let run = place.run(words).expect(2);
-        assert!(run.err.contains("SENDGRID_FROM_EMAIL") && run.err.contains("UMS_ENV"), "{words:?}: {}", run.err);
+        assert!(
+            run.err.contains("SENDGRID_FROM_EMAIL") && run.err.contains("UMS_ENV"),
+            "{words:?}: {}",
+            run.err
+        );
         assert!(!run.err.contains("canary"), "{}", run.err);
     }
 }
@@ -39,9 +54,15 @@ fn commands_that_need_settings_refuse_wrong_ones_before_anything_is_sent() {
 #[test]
 fn a_right_configuration_shows_its_chains() {
     let mut place = Place::new();
-    place.set("SENDGRID_API_KEY", "SG.canary-key").set("SENDGRID_FROM_EMAIL", "shop@example.com");
+    place
+        .set("SENDGRID_API_KEY", "SG.canary-key")
+        .set("SENDGRID_FROM_EMAIL", "shop@example.com");
     let run = place.run(&["config", "check"]).expect(0);
-    assert!(run.out.contains("e-mail: sendgrid") && run.out.contains("SMS:    no provider"), "{}", run.out);
+    assert!(
+        run.out.contains("e-mail: sendgrid") && run.out.contains("SMS:    no provider"),
+        "{}",
+        run.out
+    );
     let run = place.run(&["config", "check", "--serve"]).expect(2);
     assert!(run.out.contains("UMS_API_KEY"), "{}", run.out);
 }
@@ -49,14 +70,22 @@ fn a_right_configuration_shows_its_chains() {
 #[test]
 fn show_masks_secrets_and_tells_where_values_came_from() {
     let mut place = Place::new();
-    place.set("SENDGRID_API_KEY", "SG.canary-key").set("SENDGRID_FROM_EMAIL", "shop@example.com");
+    place
+        .set("SENDGRID_API_KEY", "SG.canary-key")
+        .set("SENDGRID_FROM_EMAIL", "shop@example.com");
     std::fs::write(place.path().join(".env"), "export UMS_DEFAULT_REGION=CA # home\n").unwrap();
     let run = place.run(&["config", "show"]).expect(0);
     assert!(!run.out.contains("canary"), "{}", run.out);
     let json = place.run(&["config", "show", "--all", "--json"]).expect(0).json();
     let line = |name: &str| json.as_array().unwrap().iter().find(|line| line["name"] == name).unwrap().clone();
     assert_eq!(line("SENDGRID_API_KEY")["value"], "set");
-    assert_eq!((line("UMS_DEFAULT_REGION")["value"].as_str(), line("UMS_DEFAULT_REGION")["origin"].as_str()), (Some("CA"), Some("dot_env")));
+    assert_eq!(
+        (
+            line("UMS_DEFAULT_REGION")["value"].as_str(),
+            line("UMS_DEFAULT_REGION")["origin"].as_str()
+        ),
+        (Some("CA"), Some("dot_env"))
+    );
     assert_eq!(line("UMS_LISTEN")["origin"], "default");
 }
 
@@ -64,8 +93,20 @@ fn show_masks_secrets_and_tells_where_values_came_from() {
 fn the_reference_is_printed_in_each_form() {
     let place = Place::new();
     assert!(place.run(&["config", "docs"]).expect(0).out.starts_with("# Environment"));
-    assert!(place.run(&["config", "docs", "--format", "env"]).expect(0).out.contains("# SENDGRID_API_KEY="));
-    assert!(place.run(&["config", "docs", "--format", "toml"]).expect(0).out.contains("[breaker]"));
+    assert!(
+        place
+            .run(&["config", "docs", "--format", "env"])
+            .expect(0)
+            .out
+            .contains("# SENDGRID_API_KEY=")
+    );
+    assert!(
+        place
+            .run(&["config", "docs", "--format", "toml"])
+            .expect(0)
+            .out
+            .contains("[breaker]")
+    );
 }
 
 #[test]

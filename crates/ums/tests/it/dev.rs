@@ -22,7 +22,10 @@ fn ses_down_sends_by_sendgrid_and_returns_to_ses() {
     let first = send();
     assert_eq!(first.status, 200, "{}", first.body);
     let first = first.json();
-    assert_eq!((first["status"].as_str(), first["metadata"]["provider"].as_str()), (Some("sent"), Some("aws_ses")));
+    assert_eq!(
+        (first["status"].as_str(), first["metadata"]["provider"].as_str()),
+        (Some("sent"), Some("aws_ses"))
+    );
     assert_eq!(first["simulated"], true);
 
     dev.fault("ses", r#"{"mode": "error", "status": 503}"#);
@@ -34,7 +37,11 @@ fn ses_down_sends_by_sendgrid_and_returns_to_ses() {
     dev.heal("ses");
     assert_eq!(send().json()["metadata"]["provider"], "aws_ses");
 
-    let providers: Vec<_> = dev.received().iter().map(|message| message["provider"].as_str().unwrap().to_owned()).collect();
+    let providers: Vec<_> = dev
+        .received()
+        .iter()
+        .map(|message| message["provider"].as_str().unwrap().to_owned())
+        .collect();
     assert_eq!(providers, ["ses", "sendgrid", "ses"]);
 }
 
@@ -42,8 +49,16 @@ fn ses_down_sends_by_sendgrid_and_returns_to_ses() {
 fn a_text_message_goes_out_and_health_tells_of_it() {
     let place = Place::new();
     let dev = start(&place, &[]);
-    let sent = post(dev.address("service"), "/v1/sms", &json!({"to": "+14165550123", "message_body": "Your table is ready"})).json();
-    assert_eq!((sent["status"].as_str(), sent["metadata"]["provider"].as_str()), (Some("sent"), Some("aws_sns")));
+    let sent = post(
+        dev.address("service"),
+        "/v1/sms",
+        &json!({"to": "+14165550123", "message_body": "Your table is ready"}),
+    )
+    .json();
+    assert_eq!(
+        (sent["status"].as_str(), sent["metadata"]["provider"].as_str()),
+        (Some("sent"), Some("aws_sns"))
+    );
     assert_eq!(dev.received()[0]["body"], "Your table is ready");
     let health = get(dev.address("service"), "/v1/providers/health").json();
     assert_eq!(health["sms_providers"][0]["status"], "healthy");
@@ -67,7 +82,10 @@ fn it_prints_commands_that_name_its_own_addresses() {
 #[test]
 fn provider_settings_of_the_environment_are_ignored() {
     let mut place = Place::new();
-    place.set("SENDGRID_API_KEY", "half a configuration").set("UMS_EMAIL_CHAIN", "nonsense").set("AWS_PROFILE", "nobody");
+    place
+        .set("SENDGRID_API_KEY", "half a configuration")
+        .set("UMS_EMAIL_CHAIN", "nonsense")
+        .set("AWS_PROFILE", "nobody");
     std::fs::write(place.path().join(".env"), "UMS_API_KEY=needed\nTWILIO_ACCOUNT_SID=x\n").unwrap();
     let dev = start(&place, &[]);
     assert_eq!(post(dev.address("service"), "/v1/emails", &email()).json()["status"], "sent");

@@ -1,5 +1,6 @@
 //! A raw HTTP client: one request, one connection, nothing between the test and the wire.
 
+use std::fmt::Write as _;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::Duration;
@@ -32,10 +33,10 @@ pub(crate) fn request(address: &str, method: &str, target: &str, headers: &[&str
     stream.set_read_timeout(Some(Duration::from_secs(40))).unwrap();
     let mut head = format!("{method} {target} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n");
     if !body.is_empty() {
-        head.push_str(&format!("Content-Type: application/json\r\nContent-Length: {}\r\n", body.len()));
+        write!(head, "Content-Type: application/json\r\nContent-Length: {}\r\n", body.len()).unwrap();
     }
     for header in headers {
-        head.push_str(&format!("{header}\r\n"));
+        write!(head, "{header}\r\n").unwrap();
     }
     stream.write_all(format!("{head}\r\n").as_bytes()).unwrap();
     // A service that refuses a large body may close before all of it is written.
@@ -43,10 +44,16 @@ pub(crate) fn request(address: &str, method: &str, target: &str, headers: &[&str
     let mut answer = Vec::new();
     drop(stream.read_to_end(&mut answer));
     let text = String::from_utf8_lossy(&answer);
-    let (head, body) = text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no answer to {method} {target}: {text:?}"));
+    let (head, body) = text
+        .split_once("\r\n\r\n")
+        .unwrap_or_else(|| panic!("no answer to {method} {target}: {text:?}"));
     let status = head.split(' ').nth(1).and_then(|word| word.parse().ok()).unwrap();
     let is_chunked = head.to_ascii_lowercase().contains("transfer-encoding: chunked");
-    Answer { status, head: head.to_owned(), body: if is_chunked { unchunked(body) } else { body.to_owned() } }
+    Answer {
+        status,
+        head: head.to_owned(),
+        body: if is_chunked { unchunked(body) } else { body.to_owned() },
+    }
 }
 
 fn unchunked(mut body: &str) -> String {

@@ -1,5 +1,7 @@
 //! The real binary, from outside: its own processes, environment cleared, scratch folders, free ports.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
 mod bad_input;
 mod canary;
 mod classify;

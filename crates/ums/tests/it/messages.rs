@@ -3,7 +3,19 @@
 use crate::program::{Place, Running};
 
 fn send(place: &Place, to: &str) -> String {
-    let result = place.run(&["send", "email", "--to", to, "--subject", "Receipt", "--text", "Thank you.", "--json"]).json();
+    let result = place
+        .run(&[
+            "send",
+            "email",
+            "--to",
+            to,
+            "--subject",
+            "Receipt",
+            "--text",
+            "Thank you.",
+            "--json",
+        ])
+        .json();
     result["message_id"].as_str().unwrap().to_owned()
 }
 
@@ -21,14 +33,28 @@ fn place_with_a_story() -> (Place, Running, String) {
 fn explain_tells_each_provider_why_and_what_followed() {
     let (place, _simulator, id) = place_with_a_story();
     let told = place.run(&["messages", "explain", &id]).expect(0).out;
-    for part in ["aws_ses tried, failed", "misconfigured", "so the next provider was tried", "sendgrid tried, accepted", "Sent by sendgrid"] {
+    for part in [
+        "aws_ses tried, failed",
+        "misconfigured",
+        "so the next provider was tried",
+        "sendgrid tried, accepted",
+        "Sent by sendgrid",
+    ] {
         assert!(told.contains(part), "no {part:?} in {told}");
     }
     // The breaker of SES is open now: the next message passes it over, and says why.
     let id = send(&place, "other@example.com");
     let story = place.run(&["messages", "explain", &id, "--json"]).expect(0).json();
-    let skipped = story["steps"].as_array().unwrap().iter().find(|step| step["step"] == "skipped").unwrap_or_else(|| panic!("{story}"));
-    assert_eq!((skipped["provider"].as_str(), skipped["code"].as_str()), (Some("aws_ses"), Some("misconfigured")));
+    let skipped = story["steps"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|step| step["step"] == "skipped")
+        .unwrap_or_else(|| panic!("{story}"));
+    assert_eq!(
+        (skipped["provider"].as_str(), skipped["code"].as_str()),
+        (Some("aws_ses"), Some("misconfigured"))
+    );
 }
 
 #[test]
@@ -43,11 +69,29 @@ fn messages_are_listed_newest_first_and_filtered() {
 
     let (first, second) = (send(&place, "a@example.com"), send(&place, "b@example.com"));
     let listing = place.run(&["messages", "list", "--json"]).expect(0).json();
-    let ids: Vec<_> = listing["data"].as_array().unwrap().iter().map(|message| message["message_id"].as_str().unwrap().to_owned()).collect();
+    let ids: Vec<_> = listing["data"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|message| message["message_id"].as_str().unwrap().to_owned())
+        .collect();
     assert_eq!(ids, [second.clone(), first]);
     let page = place.run(&["messages", "list", "--limit", "1", "--json"]).expect(0).json();
     assert_eq!(page["next_cursor"].as_str(), Some(second.as_str()));
-    let only = place.run(&["messages", "list", "--to", "B@example.com", "--status", "sent", "--channel", "email", "--json"]).expect(0).json();
+    let only = place
+        .run(&[
+            "messages",
+            "list",
+            "--to",
+            "B@example.com",
+            "--status",
+            "sent",
+            "--channel",
+            "email",
+            "--json",
+        ])
+        .expect(0)
+        .json();
     assert_eq!(only["data"].as_array().unwrap().len(), 1, "{only}");
     let table = place.run(&["messages", "list"]).expect(0).out;
     assert!(table.contains("a@example.com") && table.contains("aws_ses"), "{table}");
@@ -68,11 +112,21 @@ fn health_remembers_an_open_breaker_and_names_what_is_missing() {
     let (place, _simulator, _) = place_with_a_story();
     let report = place.run(&["health", "--json"]).expect(1).json();
     let ses = &report["email_providers"][0];
-    assert_eq!((ses["name"].as_str(), ses["priority"].as_str()), (Some("AWSSESProvider"), Some("PRIMARY")));
-    assert_eq!((ses["status"].as_str(), ses["circuit_breaker"].as_str()), (Some("misconfigured"), Some("open")));
+    assert_eq!(
+        (ses["name"].as_str(), ses["priority"].as_str()),
+        (Some("AWSSESProvider"), Some("PRIMARY"))
+    );
+    assert_eq!(
+        (ses["status"].as_str(), ses["circuit_breaker"].as_str()),
+        (Some("misconfigured"), Some("open"))
+    );
     assert_eq!(ses["is_healthy"], false);
     let run = Place::new().run(&["health"]).expect(0);
-    assert!(run.out.contains("not configured: sendgrid (missing SENDGRID_API_KEY"), "{}", run.out);
+    assert!(
+        run.out.contains("not configured: sendgrid (missing SENDGRID_API_KEY"),
+        "{}",
+        run.out
+    );
 }
 
 #[test]
@@ -82,7 +136,9 @@ fn a_running_service_is_asked_over_http() {
     let server = format!("http://{}", dev.address("service"));
     let elsewhere = Place::new();
     let run = |words: &[&str]| elsewhere.run(&[words, &["--server", &server]].concat());
-    let sent = run(&["send", "sms", "--to", "+14165550123", "--body", "Hello", "--json"]).expect(0).json();
+    let sent = run(&["send", "sms", "--to", "+14165550123", "--body", "Hello", "--json"])
+        .expect(0)
+        .json();
     assert_eq!(sent["status"], "sent");
     let id = sent["message_id"].as_str().unwrap();
     assert!(run(&["messages", "show", id]).expect(0).out.contains("aws_sns"));

@@ -24,7 +24,10 @@ pub(crate) struct Run {
 
 impl Place {
     pub(crate) fn new() -> Self {
-        Self { folder: tempfile::tempdir().unwrap(), settings: Vec::new() }
+        Self {
+            folder: tempfile::tempdir().unwrap(),
+            settings: Vec::new(),
+        }
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -38,7 +41,11 @@ impl Place {
 
     /// Settings of all providers, at a simulator.
     pub(crate) fn with_providers(&mut self, simulator: &Running) -> &mut Self {
-        let (host, port) = simulator.address("smtp").rsplit_once(':').map(|(host, port)| (host.to_owned(), port.to_owned())).unwrap();
+        let (host, port) = simulator
+            .address("smtp")
+            .rsplit_once(':')
+            .map(|(host, port)| (host.to_owned(), port.to_owned()))
+            .unwrap();
         self.set("AWS_REGION", "us-east-1")
             .set("AWS_ACCESS_KEY_ID", "AKIAEXAMPLEEXAMPLE00")
             .set("AWS_SECRET_ACCESS_KEY", "canary-aws-secret-canary-aws-secret-0000")
@@ -84,7 +91,18 @@ impl Place {
         let ports = self.path().join("ports.json");
         let mut command = self.command(words);
         if words.first().is_some_and(|word| matches!(*word, "dev" | "simulator")) {
-            command.args(["--http-port", "0", "--ses-port", "0", "--sns-port", "0", "--sendgrid-port", "0", "--twilio-port", "0"]);
+            command.args([
+                "--http-port",
+                "0",
+                "--ses-port",
+                "0",
+                "--sns-port",
+                "0",
+                "--sendgrid-port",
+                "0",
+                "--twilio-port",
+                "0",
+            ]);
             command.args(["--smtp-port", "0", "--ports-file"]).arg(&ports);
         }
         let mut child = command.spawn().unwrap();
@@ -113,9 +131,19 @@ impl Place {
                 }
             }
         });
-        let line = said.recv().unwrap_or_else(|_| panic!("ums {words:?} ended early:\n{}", errors.lock().unwrap()));
-        let addresses = std::fs::read(&ports).map(|json| serde_json::from_slice(&json).unwrap()).unwrap_or_default();
-        Running { child, addresses, ready_line: line, output, errors }
+        let line = said
+            .recv()
+            .unwrap_or_else(|_| panic!("ums {words:?} ended early:\n{}", errors.lock().unwrap()));
+        let addresses = std::fs::read(&ports)
+            .map(|json| serde_json::from_slice(&json).unwrap())
+            .unwrap_or_default();
+        Running {
+            child,
+            addresses,
+            ready_line: line,
+            output,
+            errors,
+        }
     }
 
     /// Starts a simulator on free ports.
@@ -157,7 +185,9 @@ pub(crate) struct Running {
 impl Running {
     /// `host:port` by the name that the ports file gives it.
     pub(crate) fn address(&self, name: &str) -> &str {
-        self.addresses[name].as_str().unwrap_or_else(|| panic!("no {name} in {}", self.addresses))
+        self.addresses[name]
+            .as_str()
+            .unwrap_or_else(|| panic!("no {name} in {}", self.addresses))
     }
 
     /// Everything that it printed so far.
@@ -178,7 +208,13 @@ impl Running {
 
     /// Puts a fault on a simulated provider.
     pub(crate) fn fault(&self, provider: &str, fault: &str) {
-        let answer = crate::http::request(self.address("http"), "PUT", &format!("/_sim/{provider}/fault"), &[], fault.as_bytes());
+        let answer = crate::http::request(
+            self.address("http"),
+            "PUT",
+            &format!("/_sim/{provider}/fault"),
+            &[],
+            fault.as_bytes(),
+        );
         assert!(answer.status < 300, "{}: {}", answer.status, answer.body);
     }
 

@@ -6,7 +6,16 @@ use serde_json::Value;
 
 use crate::program::Place;
 
-const EMAIL: [&str; 8] = ["send", "email", "--to", "customer@example.com", "--subject", "Your receipt", "--text", "Thank you."];
+const EMAIL: [&str; 8] = [
+    "send",
+    "email",
+    "--to",
+    "customer@example.com",
+    "--subject",
+    "Your receipt",
+    "--text",
+    "Thank you.",
+];
 const SMS: [&str; 6] = ["send", "sms", "--to", "+14165550123", "--body", "Your table is ready"];
 
 fn with<'a>(words: &[&'a str], more: &[&'a str]) -> Vec<&'a str> {
@@ -21,8 +30,19 @@ fn an_email_goes_out_by_ses_with_all_that_was_given() {
     place.with_providers(&simulator);
     std::fs::write(place.path().join("invoice.pdf"), [0_u8, 13, 10, 255]).unwrap();
     let more = [
-        "--cc", "Zoë <zoe@example.com>", "--bcc", "archive@example.com", "--reply-to", "help@example.com", "--attach", "invoice.pdf",
-        "--header", "X-Order: 17", "--metadata", "order=17", "--json",
+        "--cc",
+        "Zoë <zoe@example.com>",
+        "--bcc",
+        "archive@example.com",
+        "--reply-to",
+        "help@example.com",
+        "--attach",
+        "invoice.pdf",
+        "--header",
+        "X-Order: 17",
+        "--metadata",
+        "order=17",
+        "--json",
     ];
     let result = place.run(&with(&EMAIL, &more)).expect(0).json();
     assert_eq!(result["status"], "sent");
@@ -32,7 +52,10 @@ fn an_email_goes_out_by_ses_with_all_that_was_given() {
     let received = simulator.received();
     assert_eq!(received.len(), 1);
     assert_eq!(received[0]["subject"], "Your receipt");
-    assert_eq!((received[0]["to"][0].as_str(), received[0]["cc"][0].as_str()), (Some("customer@example.com"), Some("zoe@example.com")));
+    assert_eq!(
+        (received[0]["to"][0].as_str(), received[0]["cc"][0].as_str()),
+        (Some("customer@example.com"), Some("zoe@example.com"))
+    );
     assert_eq!(received[0]["bcc"][0], "archive@example.com");
     assert_eq!(received[0]["headers"]["X-Order"], "17");
     assert_eq!(received[0]["attachments"][0]["size"], 4);
@@ -48,7 +71,12 @@ fn a_chain_goes_on_when_the_first_two_refuse() {
     place.with_providers(&simulator);
     let result = place.run(&with(&EMAIL, &["--json"])).expect(0).json();
     assert_eq!(result["metadata"]["provider"], "smtp");
-    let classes: Vec<_> = result["attempts"].as_array().unwrap().iter().map(|attempt| attempt["class"].clone()).collect();
+    let classes: Vec<_> = result["attempts"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|attempt| attempt["class"].clone())
+        .collect();
     assert_eq!(classes, [Value::from("misconfigured"), Value::from("unavailable"), Value::Null]);
 }
 
@@ -88,10 +116,10 @@ fn exit_codes_tell_sent_failed_wrong_and_held_apart() {
     for provider in ["ses", "sendgrid", "smtp"] {
         simulator.fault(provider, r#"{"mode": "error", "status": 503}"#);
     }
-    let held = place.run(&with(&EMAIL, &["--json"])).expect(3).json();
-    assert_eq!(held["status"], "queued");
     let failed = place.run(&with(&EMAIL, &["--json", "--on-exhausted", "fail"])).expect(1).json();
     assert_eq!(failed["status"], "failed");
+    let held = place.run(&with(&EMAIL, &["--json"])).expect(3).json();
+    assert_eq!(held["status"], "queued");
     place.run(&["send", "email", "--to", "nobody"]).expect(2);
 }
 
@@ -102,9 +130,22 @@ fn bodies_come_from_files_and_standard_input() {
     let mut place = Place::new();
     place.with_providers(&simulator);
     std::fs::write(place.path().join("body.html"), "<p>Grüße aus Zürich</p>").unwrap();
-    let words = ["send", "email", "--to", "a@example.com", "--subject", "Test", "--html-file", "body.html", "--text-file", "-"];
+    let words = [
+        "send",
+        "email",
+        "--to",
+        "a@example.com",
+        "--subject",
+        "Test",
+        "--html-file",
+        "body.html",
+        "--text-file",
+        "-",
+    ];
     place.run_with(&words, "Grüße\n".as_bytes()).expect(0);
-    place.run_with(&["send", "sms", "--to", "4165550123", "--body", "-"], b"Code 1").expect(0);
+    place
+        .run_with(&["send", "sms", "--to", "4165550123", "--body", "-"], b"Code 1")
+        .expect(0);
     let received = simulator.received();
     assert_eq!(received[0]["text"].as_str().map(str::trim_end), Some("Grüße"));
     assert_eq!(received[0]["html"].as_str().map(str::trim_end), Some("<p>Grüße aus Zürich</p>"));

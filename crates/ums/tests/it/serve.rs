@@ -25,7 +25,13 @@ fn it_serves_with_a_key_and_ends_in_order_on_sigterm() {
 
     let body = json!({"to": "a@example.com", "subject": "x", "text_content": "x"}).to_string();
     assert_eq!(request(&address, "POST", "/v1/emails", &[], body.as_bytes()).status, 401);
-    let answer = request(&address, "POST", "/v1/emails", &["Authorization: Bearer serve-key"], body.as_bytes());
+    let answer = request(
+        &address,
+        "POST",
+        "/v1/emails",
+        &["Authorization: Bearer serve-key"],
+        body.as_bytes(),
+    );
     assert_eq!(answer.json()["status"], "sent", "{}", answer.body);
     assert_eq!(get(&address, "/livez").status, 200);
 
@@ -42,7 +48,10 @@ fn a_second_process_hands_its_message_to_the_one_that_sends() {
     let mut place = Place::new();
     place.with_providers(&simulator).set("UMS_API_KEY", "serve-key");
     let _running = place.start(&["serve", "--listen", "127.0.0.1:0"], "\"serving\"");
-    let sent = place.run(&["send", "sms", "--to", "+14165550123", "--body", "Hello", "--json"]).expect(0).json();
+    let sent = place
+        .run(&["send", "sms", "--to", "+14165550123", "--body", "Hello", "--json"])
+        .expect(0)
+        .json();
     assert_eq!(sent["status"], "sent");
     assert_eq!(simulator.received().len(), 1);
 }
@@ -52,7 +61,10 @@ fn an_address_in_use_is_told() {
     let beside = Place::new();
     let simulator = beside.simulator();
     let mut place = Place::new();
-    place.set("UMS_API_KEY", "serve-key").set("SENDGRID_API_KEY", "SG.x").set("SENDGRID_FROM_EMAIL", "shop@example.com");
+    place
+        .set("UMS_API_KEY", "serve-key")
+        .set("SENDGRID_API_KEY", "SG.x")
+        .set("SENDGRID_FROM_EMAIL", "shop@example.com");
     let run = place.run(&["serve", "--listen", simulator.address("http")]).expect(2);
     assert!(run.err.contains("cannot listen"), "{}", run.err);
 }

@@ -10,7 +10,11 @@ pub(super) fn of(record: &MessageRecord) -> Explanation {
 
 /// The story in lines.
 pub(super) fn for_people(story: &Explanation) -> String {
-    let mut lines = vec![format!("Message {} ({}): {}", story.message_id, story.channel, story.status), format!("  {}", story.summary), String::new()];
+    let mut lines = vec![
+        format!("Message {} ({}): {}", story.message_id, story.channel, story.status),
+        format!("  {}", story.summary),
+        String::new(),
+    ];
     for (index, step) in story.steps.iter().enumerate() {
         lines.push(format!("  {}. {}  {}", index + 1, step.at, headline(step)));
         lines.push(format!("     {}", step.text));
@@ -26,7 +30,9 @@ fn headline(step: &StoryStep) -> String {
     let what = match step.step {
         StepKind::Accepted => "accepted".to_owned(),
         StepKind::Skipped => format!("skipped ({})", step.code.as_deref().unwrap_or("no reason")),
-        StepKind::Attempted => step.outcome.map_or_else(|| "tried".to_owned(), |outcome| format!("tried, {outcome}")),
+        StepKind::Attempted => step
+            .outcome
+            .map_or_else(|| "tried".to_owned(), |outcome| format!("tried, {outcome}")),
         StepKind::Delivered => "delivered".to_owned(),
     };
     step.provider.map_or_else(|| what.clone(), |provider| format!("{provider} {what}"))

@@ -39,7 +39,7 @@ pub(crate) struct Args {
     /// Most messages to list
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=200), value_name = "COUNT")]
     limit: u16,
-    /// Go on after this message: the next_cursor of the list before
+    /// Go on after this message: the `next_cursor` of the list before
     #[arg(long, value_name = "ID")]
     cursor: Option<MessageId>,
     #[command(flatten)]
@@ -60,7 +60,10 @@ pub(super) async fn run(args: Args) -> Result<Exit> {
         since: args.since,
         until: args.until,
     };
-    let listing = Look::open(&args.remote).await?.messages(&filter, args.cursor, args.limit.into()).await?;
+    let listing = Look::open(&args.remote)
+        .await?
+        .messages(&filter, args.cursor, args.limit.into())
+        .await?;
     output::either(args.json, &listing, || table(&listing))?;
     Ok(Exit::Done)
 }
@@ -92,9 +95,8 @@ fn table(listing: &Listing) -> String {
             result.error_message.clone().unwrap_or_default(),
         ]);
     }
-    let mut text = table.to_string();
-    if let Some(cursor) = &listing.next_cursor {
-        text.push_str(&format!("\nMore: --cursor {cursor}"));
+    match &listing.next_cursor {
+        Some(cursor) => format!("{table}\nMore: --cursor {cursor}"),
+        None => table.to_string(),
     }
-    text
 }

@@ -12,7 +12,11 @@ use crate::exit::usage;
 use crate::input::{Files, header, word};
 
 /// The providers of e-mail.
-const PROVIDERS: &[&str] = &[ProviderKind::AwsSes.as_str(), ProviderKind::SendGrid.as_str(), ProviderKind::Smtp.as_str()];
+const PROVIDERS: &[&str] = &[
+    ProviderKind::AwsSes.as_str(),
+    ProviderKind::SendGrid.as_str(),
+    ProviderKind::Smtp.as_str(),
+];
 
 /// Media types of the endings that people attach; all others travel as `application/octet-stream`.
 const MEDIA_TYPES: &[(&str, &str)] = &[
@@ -32,13 +36,15 @@ const MEDIA_TYPES: &[(&str, &str)] = &[
 
 /// Arguments of `ums send email`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Exit code: 0 sent, 1 failed, 2 wrong usage or configuration, 3 held (will be tried again).
+#[command(
+    after_help = "Exit code: 0 sent, 1 failed, 2 wrong usage or configuration, 3 held (will be tried again).
 
 Examples:
   ums send email --to customer@example.com --subject 'Your receipt' --text 'Thank you.'
   ums send email --to 'Zoë <zoe@example.com>' --cc office@example.com --subject Invoice --html-file invoice.html --attach invoice.pdf
   echo 'It works' | ums send email --to me@example.com --subject Test --text-file - --via smtp --json
-  ums send email --server http://127.0.0.1:8080 --to customer@example.com --subject Hello --text Hello")]
+  ums send email --server http://127.0.0.1:8080 --to customer@example.com --subject Hello --text Hello"
+)]
 pub(crate) struct Args {
     /// Recipient: local@domain or 'Name <local@domain>'; may be repeated
     #[arg(long, required = true, value_name = "ADDRESS")]
@@ -105,23 +111,32 @@ pub(super) fn request(args: Args) -> Result<(SendEmail, Common)> {
 }
 
 /// A single value keeps its field's plain name in faults (`to`, not `to[0]`).
-fn one_or_many(mut list: Vec<String>) -> OneOrMany {
-    match list.pop() {
-        Some(only) if list.is_empty() => OneOrMany::One(only),
-        Some(last) => {
-            list.push(last);
-            OneOrMany::Many(list)
-        }
-        None => OneOrMany::default(),
+fn one_or_many(addresses: Vec<String>) -> OneOrMany {
+    match <[String; 1]>::try_from(addresses) {
+        Ok([only]) => OneOrMany::One(only),
+        Err(addresses) => OneOrMany::Many(addresses),
     }
 }
 
 fn attachment(files: &mut Files, path: &Path) -> Result<AttachmentRequest> {
     let name = path.file_name().and_then(|name| name.to_str()).filter(|_| path != Path::new("-"));
     let filename = name.ok_or_else(|| usage("--attach needs a file with a name in UTF-8"))?.to_owned();
-    let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default().to_ascii_lowercase();
-    let content_type = MEDIA_TYPES.iter().find(|(known, _)| *known == ending).map(|(_, media_type)| (*media_type).to_owned());
-    Ok(AttachmentRequest { filename, content_type, content: files.bytes(path, MAX_EMAIL_BYTES)?.into(), disposition: None, content_id: None })
+    let ending = path
+        .extension()
+        .and_then(|ending| ending.to_str())
+        .unwrap_or_default()
+        .to_ascii_lowercase();
+    let content_type = MEDIA_TYPES
+        .iter()
+        .find(|(known, _)| *known == ending)
+        .map(|(_, media_type)| (*media_type).to_owned());
+    Ok(AttachmentRequest {
+        filename,
+        content_type,
+        content: files.bytes(path, MAX_EMAIL_BYTES)?.into(),
+        disposition: None,
+        content_id: None,
+    })
 }
 
 fn headers(pairs: Vec<(String, String)>) -> Result<BTreeMap<String, String>> {

@@ -10,18 +10,24 @@ use super::Common;
 use crate::input::{Files, word};
 
 /// The providers of text messages.
-const PROVIDERS: &[&str] = &[ProviderKind::AwsSns.as_str(), ProviderKind::Twilio.as_str(), ProviderKind::Console.as_str()];
+const PROVIDERS: &[&str] = &[
+    ProviderKind::AwsSns.as_str(),
+    ProviderKind::Twilio.as_str(),
+    ProviderKind::Console.as_str(),
+];
 
 /// Arguments of `ums send sms`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Exit code: 0 sent, 1 failed, 2 wrong usage or configuration, 3 held (will be tried again).
+#[command(
+    after_help = "Exit code: 0 sent, 1 failed, 2 wrong usage or configuration, 3 held (will be tried again).
 
 Examples:
   ums send sms --to +14165550123 --body 'Your table is ready'
   ums send sms --to +14165550123 --body-file - --purpose otp --json < code.txt
-  ums send sms --to +14165550123 --body Test --via twilio")]
+  ums send sms --to +14165550123 --body Test --via twilio"
+)]
 pub(crate) struct Args {
-    /// Recipient's number: +E.164, or a national number of UMS_DEFAULT_REGION
+    /// Recipient's number: +E.164, or a national number of `UMS_DEFAULT_REGION`
     #[arg(long, value_name = "NUMBER")]
     to: String,
     /// The text; - reads standard input
@@ -45,7 +51,9 @@ pub(super) fn request(args: Args) -> Result<(SendSms, Common)> {
     let request = SendSms {
         to: args.to,
         // Four bytes are the longest character.
-        message_body: Files::default().given(args.body, args.body_file, 4 * MAX_SMS_CHARACTERS)?.unwrap_or_default(),
+        message_body: Files::default()
+            .given(args.body, args.body_file, 4 * MAX_SMS_CHARACTERS)?
+            .unwrap_or_default(),
         from_number: args.from,
         metadata: args.common.metadata(),
         handling: args.common.handling(args.via),
