@@ -1,4 +1,7 @@
+use std::time::Duration;
+
 use super::*;
+use crate::message::SmsSender;
 
 fn faults_of(email: SendEmail) -> Vec<String> {
     email
