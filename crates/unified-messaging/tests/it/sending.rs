@@ -99,9 +99,10 @@ async fn a_durable_store_holds_the_message_and_remembers_the_breaker() {
 #[tokio::test]
 async fn a_provider_of_ones_own_comes_first() {
     let simulator = simulator().await;
-    let own = Arc::new(FakeProvider::<Email>::new(ProviderKind::Smtp));
-    let service = builder(&simulator).email_provider(own.clone()).build().await.unwrap();
-    assert_eq!(service.send_email(email()).await.unwrap().provider(), Some(ProviderKind::Smtp));
+    let own = Arc::new(FakeProvider::<Email>::new(ProviderKind::SendGrid));
+    let chain = builder(&simulator).email_chain(&[ProviderKind::AwsSes]);
+    let service = chain.email_provider(own.clone()).build().await.unwrap();
+    assert_eq!(service.send_email(email()).await.unwrap().provider(), Some(ProviderKind::SendGrid));
     own.answer(Reply::FailAs(FailureClass::Unavailable));
     assert_eq!(service.send_email(email()).await.unwrap().provider(), Some(ProviderKind::AwsSes));
     assert_eq!(own.calls(), 2);
