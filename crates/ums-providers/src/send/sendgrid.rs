@@ -140,6 +140,10 @@ impl Provider<Email> for SendGrid {
         })
     }
 
+    fn can_be_asked(&self) -> bool {
+        true
+    }
+
     /// Reads the key's own scopes, which every key may.
     async fn probe(&self) -> Probe {
         let request = Outgoing {

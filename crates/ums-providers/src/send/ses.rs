@@ -129,6 +129,10 @@ impl Provider<Email> for Ses {
         })
     }
 
+    fn can_be_asked(&self) -> bool {
+        true
+    }
+
     /// Asks `GetAccount`, which the usual policy for sending does not allow: then nothing is said.
     async fn probe(&self) -> Probe {
         match self.aws.request(Method::GET, "/v2/email/account", Bytes::new(), ASK_TIME).await {

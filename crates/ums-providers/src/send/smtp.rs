@@ -380,6 +380,10 @@ impl Provider<Email> for Smtp {
         })
     }
 
+    fn can_be_asked(&self) -> bool {
+        true
+    }
+
     async fn probe(&self) -> Probe {
         let timeouts = &self.inner.settings.timeouts;
         let until = Self::until(timeouts.connect + timeouts.reply * 4);

@@ -149,6 +149,10 @@ impl Provider<Sms> for Twilio {
         })
     }
 
+    fn can_be_asked(&self) -> bool {
+        true
+    }
+
     /// Reads the account. A standard API key may not: then nothing is said.
     async fn probe(&self) -> Probe {
         let request = Outgoing {
