@@ -55,8 +55,8 @@ fn call() -> Call {
 /// Short enough for a test that waits them out, long enough for a busy machine.
 const SHORT: SmtpTimeouts = SmtpTimeouts {
     connect: Duration::from_secs(2),
-    write: Duration::from_millis(400),
-    reply: Duration::from_millis(400),
+    write: Duration::from_secs(1),
+    reply: Duration::from_secs(1),
 };
 
 fn settings(port: u16) -> SmtpSettings {
