@@ -120,12 +120,12 @@ async fn refuse_odd_targets(request: Request, next: axum::middleware::Next) -> R
 }
 
 async fn no_such_path(request: Request) -> Response {
-    body::discard(request.into_body()).await;
+    body::discard(request).await;
     Problem::new(ErrorCode::NoSuchPath, "see /docs for what there is").into_response()
 }
 
 async fn method_not_allowed(request: Request) -> Response {
-    body::discard(request.into_body()).await;
+    body::discard(request).await;
     Problem::new(ErrorCode::MethodNotAllowed, "the header Allow names the methods of this path").into_response()
 }
 

@@ -85,7 +85,7 @@ pub(crate) async fn require_key(State(app): State<Arc<App>>, request: Request, n
     match app.api_key.check(request.headers()) {
         Ok(()) => next.run(request).await,
         Err(problem) => {
-            body::discard(request.into_body()).await;
+            body::discard(request).await;
             problem.into_response()
         }
     }

@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
+use axum::extract::Request;
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt as _;
 use hyper::body::Body as _;
+use hyper::header;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::problem::{ErrorCode, Problem};
@@ -57,33 +59,35 @@ pub(crate) struct WholeBody {
     _memory: Option<OwnedSemaphorePermit>,
 }
 
-/// Reads a body of at most `most` bytes within `time`, counted from now.
-pub(crate) async fn read(mut body: Body, most: usize, time: Duration, memory: &BodyMemory) -> Result<WholeBody, Problem> {
+/// Reads the body of a request, at most `most` bytes, within `time`, counted from now.
+pub(crate) async fn read(request: Request, most: usize, time: Duration, memory: &BodyMemory) -> Result<WholeBody, Problem> {
+    if request.body().size_hint().lower() > most as u64 {
+        discard(request).await;
+        return Err(too_large(most));
+    }
+    let mut body = request.into_body();
     let Ok(whole) = tokio::time::timeout(time, collect(&mut body, most, memory)).await else {
-        return Err(Problem::new(
-            ErrorCode::BodyTooSlow,
-            format!("the whole body must arrive within {} s", time.as_secs_f32()),
-        ));
+        let detail = format!("the whole body must arrive within {} s", time.as_secs_f32());
+        return Err(Problem::new(ErrorCode::BodyTooSlow, detail));
     };
     if whole.is_err() {
-        discard(body).await;
+        discard_rest(body).await;
     }
     whole
 }
 
+fn too_large(most: usize) -> Problem {
+    Problem::new(ErrorCode::BodyTooLarge, format!("the body must be at most {most} bytes"))
+}
+
 async fn collect(body: &mut Body, most: usize, memory: &BodyMemory) -> Result<WholeBody, Problem> {
-    let too_large = || Problem::new(ErrorCode::BodyTooLarge, format!("the body must be at most {most} bytes"));
-    let announced = body.size_hint().lower();
-    if announced > most as u64 {
-        return Err(too_large());
-    }
     let mut held = None;
     let mut bytes = BytesMut::new();
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|_| Problem::new(ErrorCode::BodyBroken, "the body ended early, or its chunks are malformed"))?;
         let Ok(data) = frame.into_data() else { continue };
         if bytes.len() + data.len() > most {
-            return Err(too_large());
+            return Err(too_large(most));
         }
         memory.take(bytes.len() + data.len(), &mut held)?;
         bytes.extend_from_slice(&data);
@@ -94,9 +98,16 @@ async fn collect(body: &mut Body, most: usize, memory: &BodyMemory) -> Result<Wh
     })
 }
 
-/// Reads and throws away what is left of a body: closing while the client still writes would
-/// reset the connection and lose the answer.
-pub(crate) async fn discard(mut body: Body) {
+/// Reads and throws away the body of a refused request: closing while the client still writes
+/// would reset the connection and lose the answer. A client that waits to be asked for its body
+/// is not asked.
+pub(crate) async fn discard(request: Request) {
+    if !request.headers().contains_key(header::EXPECT) {
+        discard_rest(request.into_body()).await;
+    }
+}
+
+async fn discard_rest(mut body: Body) {
     let all = async {
         let mut left = DISCARD_BYTES;
         while let Some(Ok(frame)) = body.frame().await {

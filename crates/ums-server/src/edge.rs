@@ -51,7 +51,7 @@ pub(crate) async fn edge(State(app): State<Arc<App>>, request: Request, next: Ne
 
     let mut response = match request.extensions().get::<Peer>() {
         Some(peer) if peer.connection.ambiguous.load(Ordering::Acquire) => {
-            body::discard(request.into_body()).await;
+            body::discard(request).await;
             Problem::new(
                 ErrorCode::AmbiguousLength,
                 "give Content-Length once, or Transfer-Encoding, not both",
@@ -157,7 +157,24 @@ fn known(method: &Method) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use axum::Router;
+    use axum::middleware::from_fn;
+    use axum::routing::get;
+    use tower::ServiceExt as _;
     use ums_testkit::SeededRandom;
+
+    #[tokio::test]
+    async fn a_panic_becomes_a_problem() {
+        async fn broken() -> &'static str {
+            panic!("as the test wants it")
+        }
+        let router = Router::new()
+            .route("/", get(broken))
+            .layer(from_fn(|request: Request, next: Next| run(next, request)));
+        let response = router.oneshot(Request::new(axum::body::Body::empty())).await.unwrap();
+        assert_eq!(response.status().as_u16(), 500);
+        assert_eq!(response.extensions().get::<ErrorCode>(), Some(&ErrorCode::Internal));
+    }
 
     #[test]
     fn only_clean_request_ids_are_taken_over() {

@@ -3,6 +3,7 @@
 use std::str::FromStr;
 use std::sync::Arc;
 
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse as _, Response};
 use hyper::{StatusCode, Uri};
@@ -21,24 +22,24 @@ const USUAL_LIMIT: usize = 50;
 const MAX_LIMIT: usize = 200;
 
 /// `GET /v1/messages/{id}`.
-pub(super) async fn one(State(app): State<Arc<App>>, Path(id): Path<String>) -> Response {
-    match find(&app, &id).await {
+pub(super) async fn one(State(app): State<Arc<App>>, id: Result<Path<String>, PathRejection>) -> Response {
+    match find(&app, id.ok()).await {
         Ok(record) => json(StatusCode::OK, &record.result()),
         Err(problem) => problem.into_response(),
     }
 }
 
 /// `GET /v1/messages/{id}/explain`.
-pub(super) async fn explain(State(app): State<Arc<App>>, Path(id): Path<String>) -> Response {
-    match find(&app, &id).await {
+pub(super) async fn explain(State(app): State<Arc<App>>, id: Result<Path<String>, PathRejection>) -> Response {
+    match find(&app, id.ok()).await {
         Ok(record) => json(StatusCode::OK, &Explanation::of(&record)),
         Err(problem) => problem.into_response(),
     }
 }
 
-async fn find(app: &App, id: &str) -> Result<MessageRecord, Problem> {
+async fn find(app: &App, id: Option<Path<String>>) -> Result<MessageRecord, Problem> {
     let missing = || Problem::new(ErrorCode::NoSuchMessage, "no message of yours has this id");
-    let id = MessageId::from_str(id).map_err(|_| missing())?;
+    let id = id.and_then(|Path(id)| MessageId::from_str(&id).ok()).ok_or_else(missing)?;
     let record = app
         .messaging
         .message(&App::tenant(), id)

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
@@ -39,7 +40,8 @@ pub(super) async fn errors(State(app): State<Arc<App>>) -> Response {
 }
 
 /// `GET /docs/errors/{code}`.
-pub(super) async fn error(State(app): State<Arc<App>>, Path(code): Path<String>) -> Response {
+pub(super) async fn error(State(app): State<Arc<App>>, code: Result<Path<String>, PathRejection>) -> Response {
+    let code = code.map(|Path(code)| code).unwrap_or_default();
     match ErrorCode::ALL
         .iter()
         .zip(&app.docs.error_pages)

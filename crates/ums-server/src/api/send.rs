@@ -46,20 +46,19 @@ pub(super) async fn sms(State(app): State<Arc<App>>, request: Request) -> Respon
 }
 
 async fn send(app: Arc<App>, route: Route, request: Request) -> Result<Response, Problem> {
-    let (parts, request_body) = request.into_parts();
-    let key = match read_headers(&parts.headers) {
+    let key = match read_headers(request.headers()) {
         Ok(key) => key,
         Err(problem) => {
-            body::discard(request_body).await;
+            body::discard(request).await;
             return Err(problem);
         }
     };
-    let preference = Preference::of(&parts.headers);
+    let preference = Preference::of(request.headers());
     let most = match route.channel {
         Channel::Email => app.limits.email_body_bytes,
         Channel::Sms => app.limits.body_bytes,
     };
-    let whole = body::read(request_body, most, app.limits.body_time, &app.body_memory).await?;
+    let whole = body::read(request, most, app.limits.body_time, &app.body_memory).await?;
     let parsed = parse(whole, route.channel, app.default_region).await?;
     let fingerprinted = key
         .map(|key| app.fingerprints.key(key, route.name, &parsed, app.clock.now()))

@@ -1,5 +1,7 @@
 //! `/docs`: the OpenAPI document as a page.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use serde_json::{Map, Value};
 
@@ -8,6 +10,9 @@ use super::page::{Page, escape};
 
 /// The methods of a path, in the order in which they are shown.
 const METHODS: [&str; 5] = ["get", "post", "put", "patch", "delete"];
+
+/// The fields of each object in their order.
+type Order = BTreeMap<String, Vec<String>>;
 
 /// One call.
 struct Operation<'a> {
@@ -19,7 +24,7 @@ struct Operation<'a> {
 
 /// Renders the page.
 pub(super) fn render(document: &Value, version: &str) -> Bytes {
-    let operations = operations(document);
+    let (operations, order) = (operations(document), crate::openapi::field_order());
     let (mut side, mut body) = (String::new(), String::new());
     body.extend([format!(
         "<h1>Reference</h1><p class=lead>{}</p>",
@@ -40,7 +45,7 @@ pub(super) fn render(document: &Value, version: &str) -> Bytes {
             escape(name),
             inline(text(tag, "description"))
         )]);
-        body.extend(of_tag().map(|operation| section(operation, document)));
+        body.extend(of_tag().map(|operation| section(operation, document, &order)));
     }
     side.push_str("<h2>Objects</h2><ul>");
     body.push_str("<h2 class=tag>Objects</h2>");
@@ -49,7 +54,7 @@ pub(super) fn render(document: &Value, version: &str) -> Bytes {
         let about = inline(text(schema, "description"));
         body.extend([format!(
             "<section id={name}><h3>{name}</h3><p>{about}</p>{}</section>",
-            fields(schema)
+            fields(schema, order.get(name))
         )]);
     }
     side.push_str("</ul>");
@@ -88,7 +93,7 @@ fn side_entry(operation: &Operation<'_>) -> String {
     )
 }
 
-fn section(operation: &Operation<'_>, document: &Value) -> String {
+fn section(operation: &Operation<'_>, document: &Value, order: &Order) -> String {
     let Operation {
         method,
         path,
@@ -108,11 +113,12 @@ fn section(operation: &Operation<'_>, document: &Value) -> String {
     html.push_str(&parameters(list(&about["parameters"])));
     let media = &about["requestBody"]["content"]["application/json"];
     if !media.is_null() {
-        let schema = resolve(&media["schema"], document);
+        let name = reference(&media["schema"]).unwrap_or_default();
+        let schema = &document["components"]["schemas"][name];
         html.extend([format!(
             "<h4>Body</h4><p>{}</p>{}",
             inline(text(&about["requestBody"], "description")),
-            fields(schema)
+            fields(schema, order.get(name))
         )]);
         html.extend([format!("<pre><code>{}</code></pre>", escape(&sample(operation, &media["example"])))]);
     }
@@ -175,12 +181,14 @@ fn parameters(parameters: &[Value]) -> String {
     table(&parameters.iter().map(row).collect::<String>(), "Parameters")
 }
 
-/// The fields of an object.
-fn fields(schema: &Value) -> String {
+/// The fields of an object, in their order.
+fn fields(schema: &Value, order: Option<&Vec<String>>) -> String {
     let required = list(&schema["required"]);
-    let row =
-        |(name, field): (&String, &Value)| field_row(name, &kind(field), required.iter().any(|of| of == name), text(field, "description"));
-    let rows: String = object(&schema["properties"]).map(|(name, field)| row((name, field))).collect();
+    let row = |name: &String| {
+        let field = &schema["properties"][name];
+        field_row(name, &kind(field), required.iter().any(|of| of == name), text(field, "description"))
+    };
+    let rows: String = order.into_iter().flatten().map(row).collect();
     if rows.is_empty() { String::new() } else { table(&rows, "") }
 }
 
@@ -233,10 +241,6 @@ fn kind(schema: &Value) -> String {
 
 fn reference(schema: &Value) -> Option<&str> {
     schema["$ref"].as_str()?.rsplit('/').next()
-}
-
-fn resolve<'a>(schema: &'a Value, document: &'a Value) -> &'a Value {
-    reference(schema).map_or(schema, |name| &document["components"]["schemas"][name])
 }
 
 fn text<'a>(value: &'a Value, field: &str) -> &'a str {

@@ -20,8 +20,13 @@ fn check(document: &Value, schema: &Value, value: &Value, path: &str) {
         return check(document, target, value, path);
     }
     if let Some(choices) = schema["oneOf"].as_array() {
-        let fits =
-            |choice: &&Value| choice["$ref"].is_string() != value.is_null() && (choice["$ref"].is_string() || has_type(choice, value));
+        let fits = |choice: &&Value| {
+            if choice["$ref"].is_string() {
+                value.is_object()
+            } else {
+                has_type(choice, value)
+            }
+        };
         let choice = choices.iter().find(fits).unwrap_or_else(|| panic!("{path}: {value} fits none"));
         return check(document, choice, value, path);
     }
@@ -65,7 +70,7 @@ fn has_type(schema: &Value, value: &Value) -> bool {
     match &schema["type"] {
         Value::String(word) => is(word),
         Value::Array(words) => words.iter().any(|word| is(word.as_str().unwrap())),
-        _ => true,
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => true,
     }
 }
 

@@ -34,6 +34,8 @@ const SMS: &str = r#"{"to": "+14165559876", "message_body": "canary-text 123456"
 
 #[tokio::test]
 async fn no_output_but_the_callers_own_results_holds_what_was_handed_in() {
+    // With one subscriber in the process, tracing keeps what other tests' threads, which have none, think of a place in the code.
+    let (_outer, _outer_guard) = LogCapture::start();
     let (log, _guard) = LogCapture::start();
     let bench = Setup {
         key: true,
@@ -58,7 +60,6 @@ async fn no_output_but_the_callers_own_results_holds_what_was_handed_in() {
 
     // What is not.
     let mut problems = vec![
-        bench.post("/v1/emails", &key, &EMAIL.replace("<p>", "")).await,
         bench.post("/v1/emails", &key, &EMAIL.replace("canary-text", "other")).await,
         bench
             .post("/v1/emails", &[], &EMAIL.replace("\"subject\"", "\"canary-subject@x\""))
@@ -67,8 +68,10 @@ async fn no_output_but_the_callers_own_results_holds_what_was_handed_in() {
         bench.post("/v1/emails", &[], &EMAIL.replace('}', "")).await,
         bench.post("/v1/emails", &[], &EMAIL.replace("Y2FuYXJ5", "Y2FuYXJ5*")).await,
         bench.post("/v1/sms", &[], &SMS.replace("otp", "canary-text")).await,
-        bench.post("/v1/sms", &[], &SMS.replace("+1", "+9")).await,
-        bench.get("/v1/messages?to=canary-query&canary-query=1&status=canary-query").await,
+        bench.post("/v1/sms", &[], &SMS.replace("+1", "canary-customer")).await,
+        bench
+            .get("/v1/messages?to=canary-query&nosuch=canary-query&status=canary-query")
+            .await,
         bench.get("/canary-query?canary-query=1").await,
         bench
             .call("GET /v1/messages", &[("authorization", "Bearer canary-query")], "")
@@ -78,7 +81,7 @@ async fn no_output_but_the_callers_own_results_holds_what_was_handed_in() {
     let head = bench.request("POST /v1/emails", &[("content-type", "application/json")], EMAIL);
     slow.write(&head[..head.len() - 10]).await;
     problems.extend(slow.answer().await);
-    for problem in problems.iter().skip(1) {
+    for problem in &problems {
         assert!(problem.status >= 400, "{problem:?}");
         check("a problem", &format!("{}{}", problem.head, problem.body));
     }

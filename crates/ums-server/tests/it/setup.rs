@@ -94,8 +94,15 @@ impl Setup {
             random: random.clone(),
             store: self.store.unwrap_or_else(|| Arc::new(MemoryStore::new(clock.clone()))),
             observer: metrics.clone(),
-            email: vec![link(&ses, 100), link(&sendgrid, 200)],
-            sms: if self.without_sms { Vec::new() } else { vec![link(&twilio, 8_300)] },
+            email: vec![
+                link(&ses, Price::Recipient(Some(100))),
+                link(&sendgrid, Price::Recipient(Some(200))),
+            ],
+            sms: if self.without_sms {
+                Vec::new()
+            } else {
+                vec![link(&twilio, Price::Segment([(1, 8_300)].into()))]
+            },
             not_configured: vec![NotConfigured {
                 provider: ProviderKind::AwsSns,
                 missing: vec!["AWS_REGION".into()],
@@ -129,14 +136,12 @@ impl Setup {
     }
 }
 
-fn link<M: Clone + Send + Sync + 'static>(provider: &Arc<FakeProvider<M>>, price: i64) -> LinkParts<M> {
+fn link<M: Clone + Send + Sync + 'static>(provider: &Arc<FakeProvider<M>>, price: Price) -> LinkParts<M> {
     LinkParts {
         provider: provider.clone(),
         breaker: BreakerSettings::default(),
         pace: PaceSettings::default(),
-        price: Price {
-            per_unit_micros: Some(price),
-        },
+        price,
     }
 }
 

@@ -53,12 +53,12 @@ async fn a_body_that_drips_is_answered_408_and_closed() {
 #[tokio::test]
 async fn an_idle_connection_is_closed_and_an_active_one_is_kept() {
     let limits = Limits {
-        idle_time: Duration::from_millis(300),
+        idle_time: Duration::from_secs(1),
         ..impatient()
     };
     let bench = Setup::with_limits(limits).start().await;
     let mut client = bench.connect().await;
-    let mut ticks = tokio::time::interval(Duration::from_millis(50));
+    let mut ticks = tokio::time::interval(Duration::from_millis(150));
     for _ in 0..5 {
         // Together longer than the time of one head, apart shorter than the idle time.
         ticks.tick().await;
@@ -99,8 +99,24 @@ async fn an_answer_that_is_not_taken_ends_the_connection() {
     soon(async { while client.try_write(&requests).await {} }).await;
 }
 
+/// Both ends of each connection are files of this process: more than many shells allow, so the
+/// test runs in a process of its own with its limit raised.
+#[test]
+fn five_hundred_stuck_clients_are_in_nobodys_way() {
+    let this = std::env::current_exe().expect("the test's own path");
+    let run = "ulimit -n 4096 && exec \"$0\" --exact --ignored slow::with_five_hundred_stuck_clients";
+    let done = std::process::Command::new("sh")
+        .args(["-c", run])
+        .arg(this)
+        .output()
+        .expect("a shell");
+    let said = String::from_utf8_lossy(&done.stdout);
+    assert!(done.status.success() && said.contains("1 passed"), "{said}");
+}
+
 #[tokio::test]
-async fn five_hundred_stuck_clients_are_in_nobodys_way() {
+#[ignore = "run by five_hundred_stuck_clients_are_in_nobodys_way, with more files allowed"]
+async fn with_five_hundred_stuck_clients() {
     let bench = start().await;
     let mut stuck = Vec::new();
     for number in 0..500 {
@@ -113,12 +129,14 @@ async fn five_hundred_stuck_clients_are_in_nobodys_way() {
         client.write(bytes).await;
         stuck.push(client);
     }
-    let sends = async {
-        for _ in 0..100 {
-            assert_eq!(bench.post("/v1/sms", &[], SMS).await.status, 200);
-        }
-    };
-    soon(sends).await;
+    let mut times = Vec::new();
+    for _ in 0..100 {
+        let begun = tokio::time::Instant::now();
+        assert_eq!(bench.post("/v1/sms", &[], SMS).await.status, 200);
+        times.push(begun.elapsed());
+    }
+    times.sort_unstable();
+    assert!(times[98] < Duration::from_millis(200), "{times:?}");
     drop(stuck);
 }
 
