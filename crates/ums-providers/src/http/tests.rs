@@ -131,7 +131,7 @@ async fn what_was_handed_over_without_a_whole_answer_is_maybe_sent() {
             (cause, true, FailureClass::Unknown),
             "{act:?}"
         );
-        assert!(started.elapsed() < ms(1_500), "{act:?} took {:?}", started.elapsed());
+        assert!(started.elapsed() < ms(5_000), "{act:?} took {:?}", started.elapsed());
         assert_eq!(server.requests().len(), 1, "{act:?}: never a second time");
     }
 }
@@ -152,7 +152,7 @@ async fn a_server_that_stops_reading_is_given_up() {
     let started = Instant::now();
     let failed = no_reply(post(&transport(), &server.url(), vec![b'x'; 64 << 20], ms(5_000)).await);
     assert_eq!((failed.cause, failed.sent), (Cause::WriteStalled, true));
-    assert!(started.elapsed() < ms(2_000), "{:?}", started.elapsed());
+    assert!(started.elapsed() < ms(5_000), "{:?}", started.elapsed());
 }
 
 #[tokio::test]

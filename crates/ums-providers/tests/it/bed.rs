@@ -42,7 +42,7 @@ pub(crate) fn call() -> Call {
         message_id: "01930000-0000-7000-8000-000000000001".parse().unwrap(),
         attempt_id: "01930000-0000-7000-8000-000000000002".parse().unwrap(),
         purpose: Purpose::Transactional,
-        time_left: Duration::from_secs(600),
+        time_left: Duration::from_mins(10),
     }
 }
 

@@ -184,7 +184,7 @@ async fn flood(mut stream: TcpStream, head: &[u8], bytes: u64) {
 
 async fn read_request(stream: &mut TcpStream, state: &State) {
     let mut text = Vec::new();
-    let mut block = [0; 16 * 1024];
+    let mut block = vec![0; 16 * 1024];
     loop {
         if let Some(end) = whole_length(&text)
             && text.len() >= end
