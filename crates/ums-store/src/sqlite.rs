@@ -147,7 +147,7 @@ impl SqliteStore {
     async fn read<T, F>(&self, work: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+        F: Fn(&Connection) -> Result<T, StoreError> + Send + 'static,
     {
         match &self.readers {
             Some(readers) => readers.read(work).await,
@@ -175,7 +175,7 @@ fn open_blocking(opening: Arc<Opening>, clock: Arc<dyn Clock>, readers: usize) -
         .path
         .as_deref()
         .map(|path: &Path| Readers::new(Arc::clone(&opening), path.to_owned(), readers));
-    let writer = Writer::start(connection, Arc::clone(&opening), Arc::clone(&ownership))?;
+    let writer = Writer::start(connection, Arc::clone(&opening), Arc::clone(&ownership), Arc::clone(&clock))?;
     Ok(SqliteStore {
         writer,
         readers,

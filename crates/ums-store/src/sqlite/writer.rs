@@ -2,8 +2,13 @@
 //!
 //! A commit is a wait for the disk, and costs the same for one request as for a hundred. So one
 //! thread owns the connection that writes; it takes all requests that came while the last commit was
-//! under way, runs each in a savepoint of its own, commits once and then answers all. It never
-//! waits for more to come: a lone caller pays for one commit and nothing else.
+//! under way, runs them in one transaction, commits once and then answers all. A request that
+//! fails takes no other with it: the group is run again with each in a savepoint of its own.
+//!
+//! A lone caller never waits for others to come. But many callers who have just been answered are about to come
+//! back: the first of them would get a commit for itself, and all others would wait for it. So after
+//! a group of several the thread lets them arrive, for a small part of what the commit took. With 64
+//! callers that makes groups of about 62 instead of 40, which counts where the disk is slow.
 //!
 //! SQLite is called directly on that thread, without a hop between threads for each statement.
 
@@ -14,7 +19,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode};
 use tokio::sync::{mpsc, oneshot, watch};
-use ums_core::StoreError;
+use ums_core::{Clock, StoreError};
 
 use super::connection::{Opening, store_error, wants_reopening};
 use super::owners::Ownership;
@@ -23,6 +28,12 @@ use super::owners::Ownership;
 const GROUP_REQUESTS: usize = 256;
 /// Most bytes in one commit, as far as requests say their size.
 const GROUP_BYTES: usize = 4 << 20;
+/// What part of a commit's duration the callers of a group get to come back in.
+const RETURN_SHARE: u32 = 8;
+/// The longest that they get.
+const RETURN_LIMIT: Duration = Duration::from_millis(1);
+/// How often their arrival is looked at.
+const RETURN_LOOK: Duration = Duration::from_micros(50);
 /// Requests that may wait; more callers wait outside.
 const QUEUE: usize = 1_024;
 
@@ -79,14 +90,14 @@ enum Refused {
 /// One request of a group, whatever it asks for.
 trait Job: Send {
     fn bytes(&self) -> usize;
-    /// Runs within the group's transaction. False when it must be rolled back.
+    /// Runs within the group's transaction. False when what it wrote must be rolled back.
     fn run(&mut self, connection: &Connection) -> bool;
     fn answer(self: Box<Self>, group: &Result<(), Fault>);
 }
 
 struct Request<T, F> {
     bytes: usize,
-    work: Option<F>,
+    work: F,
     outcome: Result<T, StoreError>,
     caller: oneshot::Sender<Result<T, StoreError>>,
 }
@@ -94,17 +105,15 @@ struct Request<T, F> {
 impl<T, F> Job for Request<T, F>
 where
     T: Send,
-    F: FnOnce(&Connection) -> Result<T, StoreError> + Send,
+    F: Fn(&Connection) -> Result<T, StoreError> + Send,
 {
     fn bytes(&self) -> usize {
         self.bytes
     }
 
     fn run(&mut self, connection: &Connection) -> bool {
-        if let Some(work) = self.work.take() {
-            let caught = catch_unwind(AssertUnwindSafe(|| work(connection)));
-            self.outcome = caught.unwrap_or_else(|_| Err(StoreError::Unavailable(Box::new(Refused::Panicked))));
-        }
+        let caught = catch_unwind(AssertUnwindSafe(|| (self.work)(connection)));
+        self.outcome = caught.unwrap_or_else(|_| Err(StoreError::Unavailable(Box::new(Refused::Panicked))));
         self.outcome.is_ok()
     }
 
@@ -133,13 +142,19 @@ pub(crate) struct Writer {
 
 impl Writer {
     /// Starts the thread on an open connection. It holds the ownership until its last write.
-    pub(crate) fn start(connection: Connection, opening: Arc<Opening>, ownership: Arc<Ownership>) -> Result<Self, StoreError> {
+    pub(crate) fn start(
+        connection: Connection,
+        opening: Arc<Opening>,
+        ownership: Arc<Ownership>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, StoreError> {
         let (errands, inbox) = mpsc::channel(QUEUE);
         let (ending, ended) = watch::channel(false);
         let commits = Arc::new(AtomicU64::new(0));
         let thread = WriterThread {
             connection: Some(connection),
             opening,
+            clock,
             commits: Arc::clone(&commits),
         };
         let work = move || {
@@ -152,20 +167,21 @@ impl Writer {
         Ok(Self { errands, ended, commits })
     }
 
-    /// Runs work in the next group and waits until it is committed.
+    /// Runs work in the next group and waits until it is committed. What it wrote is rolled back when it
+    /// returns an error. It may be run twice: again when another request spoiled the group.
     ///
     /// # Cancel safety
     /// Once handed over it is done, whether or not the caller waits.
     pub(crate) async fn submit<T, F>(&self, bytes: usize, work: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+        F: Fn(&Connection) -> Result<T, StoreError> + Send + 'static,
     {
         let (caller, answer) = oneshot::channel();
         let outcome = Err(StoreError::Unavailable(Box::new(Refused::Lost)));
         let request = Request {
             bytes,
-            work: Some(work),
+            work,
             outcome,
             caller,
         };
@@ -199,6 +215,7 @@ struct WriterThread {
     /// None after a fault, until it is opened again.
     connection: Option<Connection>,
     opening: Arc<Opening>,
+    clock: Arc<dyn Clock>,
     commits: Arc<AtomicU64>,
 }
 
@@ -206,6 +223,7 @@ impl WriterThread {
     fn run(mut self, mut inbox: mpsc::Receiver<Errand>) {
         let mut waiting = Vec::with_capacity(GROUP_REQUESTS);
         while inbox.blocking_recv_many(&mut waiting, GROUP_REQUESTS) > 0 {
+            let (requests, start) = (waiting.len(), self.clock.monotonic());
             let mut group = Vec::with_capacity(waiting.len());
             let mut bytes = 0;
             for errand in waiting.drain(..) {
@@ -221,6 +239,10 @@ impl WriterThread {
                 group.push(job);
             }
             self.commit(group);
+            if requests > 1 {
+                let patience = (self.clock.monotonic().since(start) / RETURN_SHARE).min(RETURN_LIMIT);
+                let_return(&inbox, requests, patience);
+            }
         }
     }
 
@@ -245,29 +267,84 @@ impl WriterThread {
             Some(connection) => connection,
             broken => broken.insert(self.opening.writer().map_err(Fault::not_written)?),
         };
-        let result = run_group(connection, group);
+        let mut result = run_group(connection, group, Savepoints::None);
+        if matches!(result, Ok(End::Spoiled)) {
+            result = roll_back(connection).and_then(|()| run_group(connection, group, Savepoints::Each));
+        }
         if result.is_err() && !connection.is_autocommit() {
             drop(execute(connection, "ROLLBACK"));
         }
         if result.is_ok() {
             self.commits.fetch_add(1, Ordering::Relaxed);
         }
-        result
+        result.map(drop)
     }
 }
 
-fn run_group(connection: &Connection, group: &mut [Box<dyn Job>]) -> Result<(), Fault> {
+/// Waits until as many requests wait as were answered just now, or patience ends.
+fn let_return(inbox: &mpsc::Receiver<Errand>, answered: usize, patience: Duration) {
+    let looks = patience.as_micros() / RETURN_LOOK.as_micros();
+    let expected = (inbox.len() + answered).min(GROUP_REQUESTS);
+    for _ in 0..looks {
+        if inbox.len() >= expected {
+            break;
+        }
+        std::thread::park_timeout(RETURN_LOOK);
+    }
+}
+
+/// How the run of a group ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    Committed,
+    /// A request failed after it had written; nothing is committed.
+    Spoiled,
+}
+
+/// Whether each request of a group gets a savepoint of its own.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Savepoints {
+    None,
+    Each,
+}
+
+fn run_group(connection: &Connection, group: &mut [Box<dyn Job>], savepoints: Savepoints) -> Result<End, Fault> {
     execute(connection, "BEGIN IMMEDIATE").map_err(Fault::not_written)?;
     for job in group {
-        execute(connection, "SAVEPOINT request").map_err(Fault::not_written)?;
-        let keep = job.run(connection);
-        if !keep {
-            // Some errors (a full disk) end the whole transaction; then this fails, and all is lost.
-            execute(connection, "ROLLBACK TO request").map_err(Fault::not_written)?;
+        match savepoints {
+            Savepoints::Each => run_apart(connection, &mut **job)?,
+            Savepoints::None if !run_trusting(connection, &mut **job) => return Ok(End::Spoiled),
+            Savepoints::None => {}
         }
-        execute(connection, "RELEASE request").map_err(Fault::not_written)?;
     }
-    execute(connection, "COMMIT").map_err(Fault::at_commit)
+    execute(connection, "COMMIT").map_err(Fault::at_commit)?;
+    Ok(End::Committed)
+}
+
+/// Without a savepoint, since SQLite copies each page that is changed under one, which costs more than the
+/// changes themselves. Requests fail before they write, as a rule; then there is nothing to undo.
+/// False when there is.
+fn run_trusting(connection: &Connection, job: &mut dyn Job) -> bool {
+    let before = connection.total_changes();
+    job.run(connection) || (connection.total_changes() == before && !connection.is_autocommit())
+}
+
+/// In a savepoint of its own, so that what it wrote can be undone without harm to the others.
+fn run_apart(connection: &Connection, job: &mut dyn Job) -> Result<(), Fault> {
+    execute(connection, "SAVEPOINT request").map_err(Fault::not_written)?;
+    if !job.run(connection) {
+        // Some errors (a full disk) end the whole transaction; then this fails, and all is lost.
+        execute(connection, "ROLLBACK TO request").map_err(Fault::not_written)?;
+    }
+    execute(connection, "RELEASE request").map_err(Fault::not_written)
+}
+
+fn roll_back(connection: &Connection) -> Result<(), Fault> {
+    if connection.is_autocommit() {
+        Ok(())
+    } else {
+        execute(connection, "ROLLBACK").map_err(Fault::not_written)
+    }
 }
 
 fn execute(connection: &Connection, sql: &'static str) -> rusqlite::Result<()> {

@@ -77,6 +77,27 @@ async fn one_bad_request_does_not_fail_the_others() {
 }
 
 #[tokio::test]
+async fn a_request_that_fails_after_it_wrote_leaves_nothing_and_harms_nobody() {
+    let ground = SqliteFile::new();
+    let store = ground.store().await;
+    let fault = "CREATE TRIGGER fault BEFORE INSERT ON recipients WHEN new.address = 'customer13@example.com'
+                 BEGIN SELECT RAISE(ABORT, 'a fault'); END";
+    ground.stranger().execute_batch(fault).unwrap();
+    let accepts = (1..=100).map(|number| {
+        let store = Arc::clone(&store);
+        let new = Sample::email(number).sending().unwrap();
+        tokio::spawn(async move { store.accept(new).await })
+    });
+    for (task, number) in accepts.collect::<Vec<_>>().into_iter().zip(1..) {
+        let answer = task.await.unwrap();
+        assert_eq!(answer.is_ok(), number != 13, "{number}: {answer:?}");
+    }
+    assert_eq!(store.count().await.unwrap(), 99);
+    let bad = Sample::email(13);
+    assert!(store.message(bad.tenant(), bad.id()).await.unwrap().is_none());
+}
+
+#[tokio::test]
 async fn a_caller_that_goes_away_cancels_nothing() {
     let ground = SqliteFile::new();
     let store = ground.store().await;
