@@ -1,7 +1,8 @@
 //! The registry of environment names: one row for each, and the pages made from it.
 //!
-//! A name that is not here is not read: the reader asserts it. Longer than other files because it
-//! is a table.
+//! A name that is not here is not read: the reader asserts it.
+//!
+//! Long because it is a table.
 
 /// What a setting is about; a heading of its page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
