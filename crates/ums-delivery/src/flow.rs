@@ -83,6 +83,8 @@ pub(crate) struct Flow {
     pub(crate) sms: Chain<Sms>,
     pub(crate) not_configured: Vec<NotConfigured>,
     pub(crate) rules: Rules,
+    /// Breakers that changed and are not kept yet; the keeper holds it while it runs.
+    changes: tokio::sync::Mutex<mpsc::UnboundedReceiver<ProviderKind>>,
     pub(crate) tasks: TaskTracker,
     pub(crate) closing: CancellationToken,
     /// Wakes the worker: something was queued that may be due.
@@ -125,12 +127,13 @@ impl Messaging {
             sms,
             not_configured: parts.not_configured,
             rules: parts.rules,
+            changes: tokio::sync::Mutex::new(told),
             tasks: TaskTracker::new(),
             closing: CancellationToken::new(),
             queued: Notify::new(),
         });
         flow.take_up().await?;
-        flow.tasks.spawn(keep_breakers(flow.clone(), told));
+        flow.tasks.spawn(keep_breakers(flow.clone()));
         flow.tasks.spawn(crate::worker::run(flow.clone()));
         Ok(Self { flow })
     }
@@ -156,17 +159,15 @@ fn listener(observer: Arc<dyn Observer>, provider: ProviderKind, changed: mpsc::
 }
 
 /// Keeps the state of each breaker that changes.
-async fn keep_breakers(flow: Arc<Flow>, mut changes: mpsc::UnboundedReceiver<ProviderKind>) {
+async fn keep_breakers(flow: Arc<Flow>) {
+    let mut changes = flow.changes.lock().await;
     loop {
         let provider = tokio::select! {
             provider = changes.recv() => provider,
             () = flow.closing.cancelled() => None,
         };
         let Some(provider) = provider else { return };
-        let Some(record) = flow.breaker_record(provider) else { continue };
-        if let Err(error) = flow.store.save_breaker(record).await {
-            tracing::warn!(%provider, %error, "the breaker's state was not kept");
-        }
+        flow.keep_breaker(provider).await;
     }
 }
 
@@ -241,6 +242,21 @@ impl Flow {
         self.rules.on_exhausted.unwrap_or(by_store)
     }
 
+    async fn keep_breaker(&self, provider: ProviderKind) {
+        let Some(record) = self.breaker_record(provider) else { return };
+        if let Err(error) = self.store.save_breaker(record).await {
+            tracing::warn!(%provider, %error, "the breaker's state was not kept");
+        }
+    }
+
+    /// Keeps what changed after the keeper went: the last calls may have opened a breaker.
+    async fn keep_last_changes(&self) {
+        let Ok(mut changes) = self.changes.try_lock() else { return };
+        while let Ok(provider) = changes.try_recv() {
+            self.keep_breaker(provider).await;
+        }
+    }
+
     pub(crate) async fn shutdown(&self, wait: Duration) {
         self.closing.cancel();
         self.tasks.close();
@@ -250,6 +266,7 @@ impl Flow {
                 "stopped before every message had its outcome; they are taken up at the next start"
             );
         }
+        self.keep_last_changes().await;
         self.store.close(wait).await;
     }
 }
