@@ -198,7 +198,10 @@ async fn check(provider: Provider, backup: Provider, table: &str) {
     }
     let mut wrong = Vec::new();
     for row in &rows {
-        for (place, run) in [Run::ALLOWED, Run::USED_CONNECTION, Run::NEVER_TWICE, Run::ALONE].into_iter().enumerate() {
+        for (place, run) in [Run::ALLOWED, Run::USED_CONNECTION, Run::NEVER_TWICE, Run::ALONE]
+            .into_iter()
+            .enumerate()
+        {
             let (seen, expected) = (run.play(row, provider, backup).await, row.expected(place, provider));
             if seen != expected {
                 wrong.push(format!("{} ({})\n  expected {expected:?}\n  seen     {seen:?}", row.line, run.name));
@@ -231,7 +234,9 @@ impl Row {
         Self {
             line: line.to_owned(),
             fault: read_fault(fault),
-            failure: failure.split_once(' ').map(|(class, code)| (class.parse().unwrap(), code.to_owned())),
+            failure: failure
+                .split_once(' ')
+                .map(|(class, code)| (class.parse().unwrap(), code.to_owned())),
             outcome: outcome.parse().unwrap(),
             asks_backup: asks.try_into().unwrap(),
             breaker: breaker.to_owned(),
@@ -243,10 +248,10 @@ impl Row {
     fn expected(&self, place: usize, provider: Provider) -> Seen {
         let run = [Run::ALLOWED, Run::USED_CONNECTION, Run::NEVER_TWICE, Run::ALONE][place];
         let asked = self.asks_backup[usize::from(run.duplicates == Duplicates::Never)];
-        let end = if !run.has_backup {
-            self.ends[2]
-        } else {
+        let end = if run.has_backup {
             self.ends[usize::from(run.duplicates == Duplicates::Never)]
+        } else {
+            self.ends[2]
         };
         let mut code = self.failure.as_ref().map(|(_, code)| code.clone());
         if run.is_warm && provider == Provider::Smtp && self.fault.mode == Mode::Unauthorized {
@@ -339,10 +344,17 @@ impl Run {
         }
         let (before, backup_before) = (bed.stats(provider), bed.stats(backup));
         bed.simulator.set_fault(provider, row.fault.clone()).await.unwrap();
-        let result = bed.send_to(provider, 1, |handling| handling.duplicates = Some(self.duplicates)).await;
+        let result = bed
+            .send_to(provider, 1, |handling| handling.duplicates = Some(self.duplicates))
+            .await;
         let (after, backup_after) = (bed.stats(provider), bed.stats(backup));
         assert_eq!(result.attempts[0].provider, kind(provider));
-        assert_eq!(result.attempts.len() > 1, backup_after.accepted > backup_before.accepted, "{}", row.line);
+        assert_eq!(
+            result.attempts.len() > 1,
+            backup_after.accepted > backup_before.accepted,
+            "{}",
+            row.line
+        );
         Seen {
             class: result.attempts[0].class,
             code: result.attempts[0].code.clone(),

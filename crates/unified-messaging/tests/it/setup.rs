@@ -1,6 +1,7 @@
 //! A simulator on free ports and a service that sends to it, with time that moves only when told.
 
 use std::fmt::Write as _;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -16,6 +17,8 @@ use unified_messaging::{
 
 /// Longest time that a test waits for something to happen.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+static SEEDS: AtomicU64 = AtomicU64::new(42);
 
 /// The chains in their usual order.
 pub(crate) const EMAIL: [Provider; 3] = [Provider::Ses, Provider::SendGrid, Provider::Smtp];
@@ -71,7 +74,11 @@ impl Setup {
     /// Only these providers, in this order; the other channel keeps its own.
     pub(crate) fn chain(providers: &[Provider]) -> Self {
         let mut setup = Self::default();
-        let chain = if EMAIL.contains(&providers[0]) { &mut setup.email } else { &mut setup.sms };
+        let chain = if EMAIL.contains(&providers[0]) {
+            &mut setup.email
+        } else {
+            &mut setup.sms
+        };
         *chain = providers.to_vec();
         setup
     }
@@ -90,12 +97,17 @@ impl Setup {
         let files = tempfile::tempdir().unwrap();
         let path = files.path().join("ums.toml");
         std::fs::write(&path, self.configuration()).unwrap();
-        let address = |provider| self.through.filter(|(it, _)| *it == provider).map_or_else(|| simulator.addr(provider), |(_, at)| at);
+        let address = |provider| {
+            self.through
+                .filter(|(it, _)| *it == provider)
+                .map_or_else(|| simulator.addr(provider), |(_, at)| at)
+        };
         let url = |provider| format!("http://{}", address(provider));
         let smtp = address(Provider::Smtp);
         let used_clock: Arc<dyn Clock> = self.clock.clone().unwrap_or_else(|| clock.clone());
         let events = Arc::new(Events::default());
-        let random: Arc<dyn Random> = Arc::new(SeededRandom::new(42));
+        // Each its own chance: two services on one store at one time must not make the same ids.
+        let random: Arc<dyn Random> = Arc::new(SeededRandom::new(SEEDS.fetch_add(1, Ordering::Relaxed)));
         let mut builder = UnifiedMessagingService::builder()
             .aws("us-east-1", "AKIAIOSFODNN7EXAMPLE", "secret")
             .ses("hello@shop.example")
@@ -210,7 +222,10 @@ impl Events {
     /// The states that a breaker went through.
     pub(crate) fn states_of(&self, provider: Provider) -> Vec<BreakerStateWord> {
         let all = self.breakers.lock().unwrap();
-        all.iter().filter(|(it, _)| *it == kind(provider)).map(|(_, state)| *state).collect()
+        all.iter()
+            .filter(|(it, _)| *it == kind(provider))
+            .map(|(_, state)| *state)
+            .collect()
     }
 
     /// How many messages came to stand so.
