@@ -22,8 +22,8 @@ use std::time::Duration;
 
 use rusqlite::{Connection, params};
 use ums_core::{Clock, Content, Email, EmailAddress, Mailbox, Message, MessageRecord, NewMessage, Status, Store, SystemClock};
-use ums_store::SqliteStore;
 use ums_store::conformance::Sample;
+use ums_store::{MemoryStore, SqliteStore};
 
 const TURNS: u32 = 10;
 const SYNCS: u32 = 50;
@@ -31,6 +31,7 @@ const ALONE: u32 = 50;
 const TOGETHER: u32 = 3_200;
 const CALLERS: u32 = 64;
 const BARE_BATCH: usize = 100;
+const IN_MEMORY: u32 = 20_000;
 
 /// Messages with one recipient and about 1.5 KB of text, with the intent of their first attempt.
 fn messages(first: u32, count: u32) -> Vec<NewMessage> {
@@ -204,6 +205,22 @@ async fn round(clock: &dyn Clock, directory: &Path) -> Round {
     round
 }
 
+/// What the store in memory adds to a message: accept and the step that ends it.
+async fn in_memory(clock: &dyn Clock) -> Duration {
+    let store = MemoryStore::new(Arc::new(SystemClock::new()));
+    let all: Vec<_> = messages(1, IN_MEMORY)
+        .into_iter()
+        .map(|new| (new, Sample::email(0).step(Status::Sent)))
+        .collect();
+    let start = clock.monotonic();
+    for (new, mut step) in all {
+        step.message_id = new.message.id;
+        store.accept(new).await.unwrap();
+        store.record(step).await.unwrap();
+    }
+    clock.monotonic().since(start) / IN_MEMORY
+}
+
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() {
     let mut arguments = std::env::args().skip(1);
@@ -221,6 +238,7 @@ async fn main() {
         alone.push(one / syncs);
         together.push(many / bare);
     }
+    println!("in memory, accept and end: {:?} a message", in_memory(&clock).await);
     println!("accepts at 1 / fdatasync:  {:.2} (wanted 0.8)", median(alone));
     println!("accepts at 64 / bare100:   {:.2} (wanted 0.7)", median(together));
 }
