@@ -9,6 +9,7 @@ mod exit;
 mod input;
 mod log;
 mod output;
+mod progress;
 mod service;
 mod settings;
 mod stop;

@@ -9,8 +9,11 @@ use ums_core::{Duplicates, Metadata, OnExhausted, Purpose, SendResult, Timestamp
 
 use crate::exit::Exit;
 use crate::input::{pair, time, word};
-use crate::output;
 use crate::service::{self, Remote, Request};
+use crate::{output, progress};
+
+/// What is shown while a provider makes us wait.
+const WAITING: &str = "waiting for the outcome; Ctrl-C does not stop a message that was handed over";
 
 /// What is sent.
 #[derive(Debug, clap::Subcommand)]
@@ -74,12 +77,12 @@ pub(crate) async fn run(command: Command) -> Result<Exit> {
     let (common, result) = match command {
         Command::Email(args) => {
             let (request, common) = email::request(*args)?;
-            let result = service::send(&common.remote, Request::Email(Box::new(request))).await?;
+            let result = progress::shown(WAITING, service::send(&common.remote, Request::Email(Box::new(request)))).await?;
             (common, result)
         }
         Command::Sms(args) => {
             let (request, common) = sms::request(*args)?;
-            let result = service::send(&common.remote, Request::Sms(Box::new(request))).await?;
+            let result = progress::shown(WAITING, service::send(&common.remote, Request::Sms(Box::new(request)))).await?;
             (common, result)
         }
     };

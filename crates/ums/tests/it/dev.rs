@@ -98,7 +98,7 @@ fn data_is_kept_on_request_and_found_again() {
     let words = ["--data", data.to_str().unwrap()];
     let dev = start(&place, &words);
     let sent = post(dev.address("service"), "/v1/emails", &email()).json();
-    assert_eq!(dev.terminate(), 0);
+    assert_eq!(dev.terminate().0, 0);
     let dev = start(&place, &words);
     let id = sent["message_id"].as_str().unwrap();
     let found = get(dev.address("service"), &format!("/v1/messages/{id}"));

@@ -1,13 +1,24 @@
 //! Runs the binary in an empty environment and a folder of its own.
 
 use std::fmt::Write as _;
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, Read, Write as _};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
+use std::thread::JoinHandle;
 
 use serde_json::Value;
 use tempfile::TempDir;
+
+/// The simulator's ports.
+const PORTS: [&str; 6] = [
+    "--http-port",
+    "--ses-port",
+    "--sns-port",
+    "--sendgrid-port",
+    "--twilio-port",
+    "--smtp-port",
+];
 
 /// A folder in which the binary runs, and the settings that it gets.
 pub(crate) struct Place {
@@ -91,58 +102,25 @@ impl Place {
         let ports = self.path().join("ports.json");
         let mut command = self.command(words);
         if words.first().is_some_and(|word| matches!(*word, "dev" | "simulator")) {
-            command.args([
-                "--http-port",
-                "0",
-                "--ses-port",
-                "0",
-                "--sns-port",
-                "0",
-                "--sendgrid-port",
-                "0",
-                "--twilio-port",
-                "0",
-            ]);
-            command.args(["--smtp-port", "0", "--ports-file"]).arg(&ports);
+            command
+                .args(PORTS.iter().flat_map(|port| [port, "0"]))
+                .arg("--ports-file")
+                .arg(&ports);
         }
         let mut child = command.spawn().unwrap();
-        let errors = Arc::new(Mutex::new(String::new()));
-        let (mut log, written) = (child.stderr.take().unwrap(), Arc::clone(&errors));
-        let (found, mut announced) = (ready.to_owned(), std::sync::mpsc::channel());
-        let (tell, said) = (announced.0.clone(), &mut announced.1);
-        std::thread::spawn(move || {
-            let mut reader = BufReader::new(&mut log);
-            let mut line = String::new();
-            while reader.read_line(&mut line).is_ok_and(|read| read > 0) {
-                written.lock().unwrap().push_str(&line);
-                if line.contains(&found) {
-                    drop(tell.send(line.clone()));
-                }
-                line.clear();
-            }
-        });
-        let output = Arc::new(Mutex::new(String::new()));
-        let (out, printed, found, tell) = (child.stdout.take().unwrap(), Arc::clone(&output), ready.to_owned(), announced.0);
-        std::thread::spawn(move || {
-            for line in BufReader::new(out).lines().map_while(Result::ok) {
-                writeln!(printed.lock().unwrap(), "{line}").unwrap();
-                if line.contains(&found) {
-                    drop(tell.send(line));
-                }
-            }
-        });
-        let line = said
-            .recv()
-            .unwrap_or_else(|_| panic!("ums {words:?} ended early:\n{}", errors.lock().unwrap()));
+        let (tell, said) = mpsc::channel();
+        let log = Followed::new(child.stderr.take().unwrap(), ready, tell.clone());
+        let printed = Followed::new(child.stdout.take().unwrap(), ready, tell);
+        let ready_line = said.recv().unwrap_or_else(|_| panic!("ums {words:?} ended early:\n{}", log.text()));
         let addresses = std::fs::read(&ports)
             .map(|json| serde_json::from_slice(&json).unwrap())
             .unwrap_or_default();
         Running {
             child,
             addresses,
-            ready_line: line,
-            output,
-            errors,
+            ready_line,
+            printed,
+            log,
         }
     }
 
@@ -173,13 +151,41 @@ impl Run {
     }
 }
 
+/// A stream of a command that is read while it runs.
+struct Followed {
+    text: Arc<Mutex<String>>,
+    reader: JoinHandle<()>,
+}
+
+impl Followed {
+    /// Reads to the end, and tells each line that holds `ready`.
+    fn new(stream: impl Read + Send + 'static, ready: &str, tell: mpsc::Sender<String>) -> Self {
+        let text = Arc::new(Mutex::new(String::new()));
+        let (written, ready) = (Arc::clone(&text), ready.to_owned());
+        let reader = std::thread::spawn(move || {
+            for line in BufReader::new(stream).lines().map_while(Result::ok) {
+                writeln!(written.lock().unwrap(), "{line}").unwrap();
+                if line.contains(&ready) {
+                    // Nobody listens any more once the command is ready.
+                    drop(tell.send(line));
+                }
+            }
+        });
+        Self { text, reader }
+    }
+
+    fn text(&self) -> String {
+        self.text.lock().unwrap().clone()
+    }
+}
+
 /// A command that runs until it is told to stop. It is killed when dropped.
 pub(crate) struct Running {
     child: Child,
     addresses: Value,
     pub(crate) ready_line: String,
-    output: Arc<Mutex<String>>,
-    errors: Arc<Mutex<String>>,
+    printed: Followed,
+    log: Followed,
 }
 
 impl Running {
@@ -192,12 +198,12 @@ impl Running {
 
     /// Everything that it printed so far.
     pub(crate) fn printed(&self) -> String {
-        self.output.lock().unwrap().clone()
+        self.printed.text()
     }
 
     /// Everything that it logged so far.
     pub(crate) fn logged(&self) -> String {
-        self.errors.lock().unwrap().clone()
+        self.log.text()
     }
 
     /// What the simulator received, oldest first.
@@ -224,11 +230,16 @@ impl Running {
         assert!(answer.status < 300, "{}: {}", answer.status, answer.body);
     }
 
-    /// Sends SIGTERM and waits for the end.
-    pub(crate) fn terminate(mut self) -> i32 {
+    /// Sends SIGTERM and waits for the end; gives the exit code and the whole log.
+    pub(crate) fn terminate(mut self) -> (i32, String) {
         let killed = Command::new("kill").arg(self.child.id().to_string()).status().unwrap();
         assert!(killed.success());
-        self.child.wait().unwrap().code().unwrap_or(-1)
+        let code = self.child.wait().unwrap().code().unwrap_or(-1);
+        // The log is whole when its reader has seen the end of it.
+        while !self.log.reader.is_finished() {
+            std::thread::yield_now();
+        }
+        (code, self.log.text())
     }
 }
 

@@ -38,7 +38,15 @@ fn it_serves_with_a_key_and_ends_in_order_on_sigterm() {
     // Beside the running service, the command line reads the same store.
     let listing = place.run(&["messages", "list", "--json"]).expect(0).json();
     assert_eq!(listing["data"][0]["status"], "sent", "{listing}");
-    assert_eq!(running.terminate(), 0);
+    let (code, log) = running.terminate();
+    assert_eq!(code, 0);
+    let lines: Vec<serde_json::Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let settled = lines.iter().find(|line| line["message"] == "settled").unwrap();
+    assert_eq!(
+        settled["message_id"],
+        answer.json()["message_id"],
+        "a line of the log names its message"
+    );
 }
 
 #[test]
