@@ -66,7 +66,7 @@ pub(crate) async fn accept<M: Carried>(flow: &Arc<Flow>, chain: &Chain<M>, submi
         }
         Stored::KeyConflict => return Err(SubmitError::KeyConflict),
     }
-    tracing::debug!(message = %message.id, channel = %message.content.channel(), purpose = %message.handling.purpose, "accepted");
+    tracing::debug!(message_id = %message.id, channel = %message.content.channel(), purpose = %message.handling.purpose, "accepted");
     let settled = match record.status {
         Status::Pending | Status::Sending => Some(go(flow, record, walk, slot, in_flight)),
         Status::Scheduled | Status::Queued => {

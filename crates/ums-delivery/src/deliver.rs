@@ -81,7 +81,7 @@ pub(crate) async fn deliver<M: Carried>(flow: &Flow, work: Work<M>) -> MessageRe
             Next::Provider => slot = next_slot(flow, &mut journal, &mut walk).await,
         }
         if let Err(error) = journal.commit(flow).await {
-            tracing::error!(message = %journal.record.message.id, %error, "the outcome could not be kept; the next start takes it up");
+            tracing::error!(message_id = %journal.record.message.id, %error, "the outcome could not be kept; the next start takes it up");
             break;
         }
     }
@@ -99,7 +99,7 @@ async fn first_slot<M: Carried>(flow: &Flow, journal: &mut Journal, walk: &mut W
     match journal.commit(flow).await {
         Ok(()) => slot,
         Err(error) => {
-            tracing::error!(message = %journal.record.message.id, %error, "the intent could not be kept; nothing was sent");
+            tracing::error!(message_id = %journal.record.message.id, %error, "the intent could not be kept; nothing was sent");
             None
         }
     }
@@ -348,15 +348,15 @@ fn tell_attempt(flow: &Flow, record: &MessageRecord, provider: ums_core::Provide
     let duration_ms = ums_core::millis(ended.took);
     let (outcome, class) = match &ended.result {
         Ok(_) => {
-            tracing::info!(%message, %provider, duration_ms, "provider accepted");
+            tracing::info!(message_id = %message, %provider, duration_ms, "provider accepted");
             (AttemptOutcome::Accepted, None)
         }
         Err(failure) => {
             let (class, code, detail) = (failure.class, &failure.code, &failure.detail);
             if class.consequence().tell_operator {
-                tracing::error!(%message, %provider, duration_ms, %class, %code, %detail, "provider needs an operator");
+                tracing::error!(message_id = %message, %provider, duration_ms, %class, %code, %detail, "provider needs an operator");
             } else {
-                tracing::warn!(%message, %provider, duration_ms, %class, %code, %detail, "attempt failed");
+                tracing::warn!(message_id = %message, %provider, duration_ms, %class, %code, %detail, "attempt failed");
             }
             (
                 if class.may_have_been_accepted() {
@@ -385,7 +385,7 @@ fn tell_result(flow: &Flow, record: &MessageRecord) {
         .filter(|attempt| matches!(attempt.outcome, AttemptOutcome::Accepted | AttemptOutcome::Unknown))
         .count();
     let (message, status, channel) = (record.message.id, record.status, record.message.content.channel());
-    tracing::info!(%message, %channel, %status, attempts = record.attempts.len(), cost_micros, "settled");
+    tracing::info!(message_id = %message, %channel, %status, attempts = record.attempts.len(), cost_micros, "settled");
     flow.observer.settled(&SettledEvent {
         channel,
         status,

@@ -57,7 +57,7 @@ impl Journal {
     /// Commits, and only logs when that fails: the message is taken up again at the next start.
     pub(crate) async fn commit_or_log(&mut self, flow: &Flow) {
         if let Err(error) = self.commit(flow).await {
-            tracing::error!(message = %self.record.message.id, %error, "the step could not be kept");
+            tracing::error!(message_id = %self.record.message.id, %error, "the step could not be kept");
         }
     }
 
@@ -123,7 +123,7 @@ impl Journal {
             match flow.store.record(self.step()).await {
                 Ok(()) => break,
                 Err(error @ (StoreError::Unavailable(_) | StoreError::CommitUnknown(_))) if !last => {
-                    tracing::warn!(message = %self.record.message.id, %error, "the step was not kept; trying again");
+                    tracing::warn!(message_id = %self.record.message.id, %error, "the step was not kept; trying again");
                     tokio::time::sleep(wait).await;
                     wait *= 2;
                 }

@@ -37,7 +37,11 @@ pub(crate) async fn run(flow: Arc<Flow>) {
 /// Takes up all that is due and gives the time until the next is.
 async fn take_up_what_is_due(flow: &Arc<Flow>) -> Result<Duration, StoreError> {
     if !flow.store.is_owner() {
-        return Ok(LONGEST_WAIT);
+        // Takes over when the process that sends from this store is gone.
+        flow.store.recover(flow.clock.now()).await?;
+        if !flow.store.is_owner() {
+            return Ok(LONGEST_WAIT);
+        }
     }
     loop {
         let free = flow.in_flight.available_permits().min(CLAIM);
@@ -62,7 +66,7 @@ async fn take_up_what_is_due(flow: &Arc<Flow>) -> Result<Duration, StoreError> {
 fn go<M: Carried>(flow: &Arc<Flow>, mut record: MessageRecord) {
     let Ok(in_flight) = flow.in_flight.clone().try_acquire_owned() else {
         // Cannot be: the worker alone takes as many as are free. The message is taken up again at the next start.
-        tracing::error!(message = %record.message.id, "no room for a message that was taken up");
+        tracing::error!(message_id = %record.message.id, "no room for a message that was taken up");
         return;
     };
     let flow_of_task = flow.clone();
