@@ -48,7 +48,7 @@ fn call() -> Call {
         message_id: "0199a5a5-0000-7000-8000-000000000001".parse().unwrap(),
         attempt_id: ATTEMPT.parse().unwrap(),
         purpose: Purpose::Transactional,
-        time_left: Duration::from_secs(60),
+        time_left: Duration::from_mins(1),
     }
 }
 

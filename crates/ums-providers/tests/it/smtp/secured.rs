@@ -9,7 +9,7 @@ use super::{SHORT, call, email, fixture, settings, smtp};
 async fn send_with(script: Script, tls: SmtpTls) -> (Result<(), Failure>, Vec<String>) {
     let server = Server::start(script).await;
     let mut settings = settings(server.port);
-    settings.host = "localhost".to_owned();
+    "localhost".clone_into(&mut settings.host);
     settings.tls = tls;
     settings.extra_ca_pem = Some(fixture("ca.pem"));
     settings.timeouts = SHORT;
@@ -77,7 +77,7 @@ async fn a_certificate_for_another_host_is_refused() {
 async fn a_certificate_that_nobody_vouches_for_is_refused() {
     let server = Server::start(tls(TlsMode::Implicit("right-host"))).await;
     let mut settings = settings(server.port);
-    settings.host = "localhost".to_owned();
+    "localhost".clone_into(&mut settings.host);
     settings.tls = SmtpTls::Implicit;
     let failure = smtp(settings).send(&email(), &call()).await.unwrap_err();
     assert_eq!((failure.class, failure.code.as_str()), (C::Misconfigured, "tls_refused"));

@@ -201,7 +201,7 @@ impl Host {
         if stream.fill_buf().await.ok()?.is_empty() {
             return None;
         }
-        let together = stream.buffer().iter().filter(|byte| **byte == b'\n').count();
+        let together = stream.buffer().split(|byte| *byte == b'\n').count() - 1;
         stream.read_line(&mut line).await.ok()?;
         let line = line.trim_end().to_owned();
         let mut seen = self.seen.lock().unwrap();
@@ -249,7 +249,7 @@ impl Host {
                 "EHLO" => {
                     let mut reply = String::from("250-mx.example at your service\r\n");
                     for offer in &self.script.offers {
-                        reply.push_str(&format!("250-{offer}\r\n"));
+                        reply.extend(["250-", *offer, "\r\n"]);
                     }
                     self.act(&mut stream, Stage::Ehlo, &format!("{reply}250 HELP")).await
                 }
@@ -269,16 +269,15 @@ impl Host {
                     accepted = 0;
                     self.act(&mut stream, Stage::Mail, "250 2.1.0 Ok").await
                 }
-                "RCPT" => match self.script.refused.iter().find(|(text, _)| line.contains(text)) {
-                    Some((_, reply)) => {
+                "RCPT" => {
+                    if let Some((_, reply)) = self.script.refused.iter().find(|(text, _)| line.contains(text)) {
                         say(&mut stream, reply).await;
                         Next::Go
-                    }
-                    None => {
+                    } else {
                         accepted += 1;
                         self.act(&mut stream, Stage::Rcpt, "250 2.1.5 Ok").await
                     }
-                },
+                }
                 "DATA" if accepted == 0 && !self.script.data_anyway => {
                     say(&mut stream, "554 5.5.1 Error: no valid recipients").await;
                     Next::Go
