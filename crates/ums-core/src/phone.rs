@@ -196,6 +196,11 @@ impl PhoneNumber {
     }
 }
 
+/// Reads the numbering plans of all countries, which takes a moment; done once, else with the first number.
+pub fn read_numbering_plans() {
+    drop(read(None, "+14165550123"));
+}
+
 /// Calls the parsing library; earlier releases of it panicked on some inputs.
 fn read(region: Option<country::Id>, text: &str) -> Option<phonenumber::PhoneNumber> {
     catch_unwind(|| phonenumber::parse(region, text)).ok()?.ok()

@@ -133,6 +133,9 @@ impl Messaging {
             queued: Notify::new(),
         });
         flow.take_up().await?;
+        if !flow.sms.links.is_empty() {
+            flow.tasks.spawn_blocking(ums_core::phone::read_numbering_plans);
+        }
         flow.tasks.spawn(keep_breakers(flow.clone()));
         flow.tasks.spawn(crate::worker::run(flow.clone()));
         Ok(Self { flow })

@@ -1,9 +1,13 @@
 //! Everything that was logged, for tests that look for leaks.
 
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use tracing_subscriber::fmt::MakeWriter;
+
+/// While there is only one subscriber, a call site that another thread without one comes to first
+/// is silenced for all; so there are always two.
+static FIRST: OnceLock<tracing::Dispatch> = OnceLock::new();
 
 /// Collects all log lines of a scope, down to TRACE.
 #[derive(Clone, Debug, Default)]
@@ -13,6 +17,14 @@ impl LogCapture {
     /// Starts to collect on this thread until the guard is dropped.
     pub fn start() -> (Self, tracing::subscriber::DefaultGuard) {
         let capture = Self::default();
+        FIRST.get_or_init(|| {
+            tracing::Dispatch::new(
+                tracing_subscriber::fmt()
+                    .with_max_level(tracing::Level::TRACE)
+                    .with_writer(io::sink)
+                    .finish(),
+            )
+        });
         let subscriber = tracing_subscriber::fmt()
             .with_max_level(tracing::Level::TRACE)
             .with_writer(capture.clone())

@@ -49,6 +49,7 @@ const IN_TESTS: &[&str] = &["ums-testkit", "ums-simulator", "ums-store"];
 
 /// Crates of others, and the only crates of ours that may name them.
 const CONFINED: &[(&str, &[&str])] = &[
+    ("rusqlite", &["ums-store"]),
     ("sqlx", &["ums-store"]),
     ("lettre", &["ums-providers"]),
     ("reqwest", &["ums-providers"]),
