@@ -198,6 +198,7 @@ async fn an_idle_connection_is_not_kept_for_ever() {
     let transport = Transport::new(settings, Arc::new(SystemClock::new()));
     for _ in 0..2 {
         assert!(post(&transport, &server.url(), "x", ms(5_000)).await.is_ok());
+        // Sleeps because a real connection has to lie idle for longer than it is kept.
         tokio::time::sleep(ms(5)).await;
     }
     assert_eq!(server.connections(), 2);

@@ -140,6 +140,7 @@ async fn serve(mut stream: TcpStream, state: Arc<State>) {
                     if stream.write_all(&[byte]).await.is_err() {
                         return;
                     }
+                    // Sleeps because a slow server is what is played here.
                     tokio::time::sleep(pause).await;
                 }
             }
