@@ -74,18 +74,18 @@ impl Common {
 
 /// Runs the command.
 pub(crate) async fn run(command: Command) -> Result<Exit> {
-    let (common, result) = match command {
+    let (common, request) = match command {
         Command::Email(args) => {
             let (request, common) = email::request(*args)?;
-            let result = progress::shown(WAITING, service::send(&common.remote, Request::Email(Box::new(request)))).await?;
-            (common, result)
+            (common, Request::Email(Box::new(request)))
         }
         Command::Sms(args) => {
             let (request, common) = sms::request(*args)?;
-            let result = progress::shown(WAITING, service::send(&common.remote, Request::Sms(Box::new(request)))).await?;
-            (common, result)
+            (common, Request::Sms(Box::new(request)))
         }
     };
+    let sending = Box::pin(service::send(&common.remote, request));
+    let result = progress::shown(WAITING, sending).await?;
     output::either(common.json, &result, || for_people(&result))?;
     Ok(result.status.into())
 }
