@@ -35,6 +35,7 @@ pub(crate) struct Figures {
     cpu: Duration,
     /// Sorted.
     latencies: Vec<Duration>,
+    warm_up_max: Duration,
 }
 
 impl Figures {
@@ -46,6 +47,7 @@ impl Figures {
             "cpu_s_per_1k": self.cpu.as_secs_f64() * 1_000.0 / messages,
             "p50_us": self.percentile(50).as_micros(),
             "p99_us": self.percentile(99).as_micros(),
+            "warm_up_max_us": self.warm_up_max.as_micros(),
         })
     }
 
@@ -63,7 +65,7 @@ pub(crate) async fn measure<P: Peer>(peer: P, load: Load) -> Result<Figures> {
     for _ in 0..load.concurrency {
         lanes.push(peer.lane().await?);
     }
-    let (lanes, _) = send_all(&peer, lanes, load.messages.div_ceil(10)).await?;
+    let (lanes, warm_up) = send_all(&peer, lanes, load.messages.div_ceil(10)).await?;
 
     let (wall, cpu) = (Instant::now(), cpu_time());
     let (_, mut latencies) = send_all(&peer, lanes, load.messages).await?;
@@ -74,6 +76,7 @@ pub(crate) async fn measure<P: Peer>(peer: P, load: Load) -> Result<Figures> {
         wall,
         cpu,
         latencies,
+        warm_up_max: warm_up.into_iter().max().unwrap_or_default(),
     })
 }
 

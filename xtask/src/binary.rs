@@ -15,11 +15,20 @@ use crate::workspace::Workspace;
 /// `test` has just built everything with the features of the tests, and naming the same again
 /// compiles nothing twice; a developer's folder holds both kinds, and other crates may be broken.
 pub(crate) fn ums(workspace: &Workspace) -> Result<PathBuf> {
-    let mut command = workspace.cargo(if Workspace::in_ci() {
+    let command = workspace.cargo(if Workspace::in_ci() {
         &["build", "--workspace", "--tests", "--bins"][..]
     } else {
         &["build", "--package", "ums", "--bin", "ums"][..]
     });
+    built(command)
+}
+
+/// Builds `ums` in the release profile.
+pub(crate) fn ums_release(workspace: &Workspace) -> Result<PathBuf> {
+    built(workspace.cargo(["build", "--release", "--package", "ums", "--bin", "ums"]))
+}
+
+fn built(mut command: Command) -> Result<PathBuf> {
     command
         .args(Workspace::lock_words())
         .arg("--message-format=json-render-diagnostics")

@@ -156,6 +156,11 @@ impl Background {
         self.wait_until(limit, || serde_json::from_slice(&std::fs::read(file).ok()?).ok())
     }
 
+    /// The number of its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// The last lines that the program wrote.
     pub(crate) fn tail(&self) -> String {
         let text = std::fs::read(&self.log).unwrap_or_default();

@@ -8,7 +8,7 @@ use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, si
 use aws_sigv4::sign::v4;
 use aws_smithy_runtime_api::client::identity::Identity;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST};
-use http::{HeaderValue, Request, Uri};
+use http::{HeaderValue, Request, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Bytes;
 use hyper::client::conn::http1::{SendRequest, handshake};
@@ -34,12 +34,16 @@ async fn connect(authority: &str) -> Result<Connection> {
     Ok(sender)
 }
 
-async fn exchange(connection: &mut Connection, request: Request<Full<Bytes>>) -> Result<()> {
+/// Status and whole body of the answer.
+async fn exchange(connection: &mut Connection, request: Request<Full<Bytes>>) -> Result<(StatusCode, Bytes)> {
     connection.ready().await?;
     let response = connection.send_request(request).await?;
     let status = response.status();
-    let body = response.into_body().collect().await?.to_bytes();
-    ensure!(status == 200 && !body.is_empty(), "the sink answered {status}");
+    Ok((status, response.into_body().collect().await?.to_bytes()))
+}
+
+fn accepted((status, body): (StatusCode, Bytes)) -> Result<()> {
+    ensure!(status == StatusCode::OK && !body.is_empty(), "the sink answered {status}");
     Ok(())
 }
 
@@ -64,22 +68,31 @@ impl Fixed {
             body: message::ses(&message::text(), &message::html()).to_string().into(),
         })
     }
+
+    pub(super) async fn connect(&self) -> Result<Connection> {
+        connect(&self.authority).await
+    }
+
+    /// Sends it, and gives the answer.
+    pub(super) async fn exchange(&self, connection: &mut Connection) -> Result<(StatusCode, Bytes)> {
+        let request = Request::post(PATH)
+            .header(HOST, self.host.clone())
+            .header(CONTENT_TYPE, "application/json")
+            .header(CONTENT_LENGTH, self.body.len())
+            .body(Full::new(self.body.clone()))?;
+        exchange(connection, request).await
+    }
 }
 
 impl Peer for Fixed {
     type Lane = Connection;
 
     async fn lane(&self) -> Result<Connection> {
-        connect(&self.authority).await
+        self.connect().await
     }
 
     async fn send(&self, lane: &mut Connection, _number: u64) -> Result<()> {
-        let request = Request::post(PATH)
-            .header(HOST, self.host.clone())
-            .header(CONTENT_TYPE, "application/json")
-            .header(CONTENT_LENGTH, self.body.len())
-            .body(Full::new(self.body.clone()))?;
-        exchange(lane, request).await
+        accepted(self.exchange(lane).await?)
     }
 }
 
@@ -140,6 +153,6 @@ impl Peer for Signed {
     }
 
     async fn send(&self, lane: &mut Connection, _number: u64) -> Result<()> {
-        exchange(lane, self.request()?).await
+        accepted(exchange(lane, self.request()?).await?)
     }
 }

@@ -3,7 +3,7 @@
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 
-use super::lines::Measure;
+use super::goals::{Against, Goal, Measure};
 
 /// One measurement of one line.
 #[derive(Debug, Clone)]
@@ -17,6 +17,7 @@ pub(crate) struct Sample {
     /// Microseconds; the load generator of Postfix does not tell.
     pub(crate) p50_us: Option<f64>,
     pub(crate) p99_us: Option<f64>,
+    pub(crate) warm_up_max_us: Option<f64>,
 }
 
 impl Sample {
@@ -33,6 +34,7 @@ impl Sample {
             cpu_s_per_1k: wanted("cpu_s_per_1k")?,
             p50_us: number("p50_us"),
             p99_us: number("p99_us"),
+            warm_up_max_us: number("warm_up_max_us"),
         })
     }
 
@@ -45,6 +47,7 @@ impl Sample {
             "cpu_s_per_1k": self.cpu_s_per_1k,
             "p50_us": self.p50_us,
             "p99_us": self.p99_us,
+            "warm_up_max_us": self.warm_up_max_us,
         })
     }
 
@@ -53,6 +56,8 @@ impl Sample {
             Measure::Cpu => Some(self.cpu_s_per_1k),
             Measure::Rate => Some(self.msgs_per_s),
             Measure::P50 => self.p50_us,
+            Measure::P99 => self.p99_us,
+            Measure::WarmUp => self.warm_up_max_us,
         }
     }
 }
@@ -90,19 +95,41 @@ impl Spread {
 
 /// Ratios of one line to another, each taken inside its round.
 pub(crate) fn ratios(samples: &[Sample], line: &str, against: &str, concurrency: usize, measure: Measure) -> Option<Spread> {
-    let of = |name: &str, round: usize| {
-        samples
-            .iter()
-            .find(|sample| sample.line == name && sample.round == round && sample.concurrency == concurrency)
-            .and_then(|sample| sample.get(measure))
-    };
+    in_rounds(samples, |round| {
+        Some(figure(samples, line, concurrency, round, measure)? / figure(samples, against, concurrency, round, measure)?)
+    })
+}
+
+/// What a goal speaks of, taken inside each round: a ratio, or milliseconds.
+pub(crate) fn reached(samples: &[Sample], goal: &Goal) -> Option<Spread> {
+    let of = |name: &str, round: usize, measure: Measure| figure(samples, name, goal.concurrency, round, measure);
+    in_rounds(samples, |round| {
+        let own = of(goal.line, round, goal.measure)?;
+        match goal.against {
+            Against::Times(others) => {
+                let sum: Option<f64> = others.iter().map(|other| of(other, round, goal.measure)).sum();
+                Some(own / sum?)
+            }
+            Against::Added(other) => Some((own - of(other, round, Measure::P50)?) / 1_000.0),
+        }
+    })
+}
+
+fn figure(samples: &[Sample], line: &str, concurrency: usize, round: usize, measure: Measure) -> Option<f64> {
+    samples
+        .iter()
+        .find(|sample| sample.line == line && sample.round == round && sample.concurrency == concurrency)
+        .and_then(|sample| sample.get(measure))
+}
+
+fn in_rounds(samples: &[Sample], of_round: impl FnMut(usize) -> Option<f64>) -> Option<Spread> {
     let rounds = samples.iter().map(|sample| sample.round).max()?;
-    Spread::of((0..=rounds).filter_map(|round| Some(of(line, round)? / of(against, round)?)))
+    Spread::of((0..=rounds).filter_map(of_round))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Measure, Sample, Spread, ratios};
+    use super::{Against, Goal, Measure, Sample, Spread, ratios, reached};
 
     fn sample(line: &'static str, round: usize, rate: f64) -> Sample {
         Sample {
@@ -111,8 +138,9 @@ mod tests {
             round,
             msgs_per_s: rate,
             cpu_s_per_1k: 1.0,
-            p50_us: None,
+            p50_us: Some(1_000_000.0 / rate),
             p99_us: None,
+            warm_up_max_us: None,
         }
     }
 
@@ -139,8 +167,26 @@ mod tests {
             most: 0.5,
         };
         assert_eq!(ratios(&samples, "ours", "peer", 1, Measure::Rate), Some(expected));
-        assert_eq!(ratios(&samples, "ours", "peer", 1, Measure::P50), None);
+        assert_eq!(ratios(&samples, "ours", "peer", 1, Measure::P99), None);
         assert_eq!(ratios(&samples, "ours", "peer", 16, Measure::Rate), None);
+    }
+
+    #[test]
+    fn a_goal_is_a_ratio_to_a_sum_or_an_added_time() {
+        let samples = [sample("ours", 0, 100.0), sample("one", 0, 500.0), sample("two", 0, 500.0)];
+        let reaches = |against: Against| {
+            let goal = Goal {
+                line: "ours",
+                measure: Measure::P50,
+                limit: 1.0,
+                against,
+                concurrency: 1,
+            };
+            reached(&samples, &goal).map(|spread| spread.median)
+        };
+        assert_eq!(reaches(Against::Times(&["one", "two"])), Some(2.5));
+        assert_eq!(reaches(Against::Added("one")), Some(8.0));
+        assert_eq!(reaches(Against::Added("three")), None);
     }
 
     #[test]

@@ -1,6 +1,4 @@
-//! Who is measured, against whom, and what is wanted.
-
-use std::fmt;
+//! Who is measured, and against whom.
 
 use super::sinks::Sink;
 
@@ -18,152 +16,137 @@ pub(crate) struct Line {
 /// What is run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Sender {
-    /// `bench-sender --peer <the line's name>`.
-    Ours,
+    /// `bench-sender --peer <the line's name>`, under every load.
+    Peer,
+    /// `bench-sender` with this peer and a healthy second provider, one message at a time and
+    /// [`FEW`] of them: the breaker of the first can be kept closed for 1000 failures.
+    WithSecond(&'static str),
     /// Postfix's load generator.
     SmtpSource,
 }
 
+/// Messages of a measurement with a second provider; a tenth to warm up comes on top.
+pub(crate) const FEW: u32 = 800;
+
+impl Line {
+    /// Whether it is measured with that many lanes.
+    pub(crate) fn has(&self, concurrency: usize) -> bool {
+        match self.sender {
+            Sender::Peer | Sender::SmtpSource => true,
+            Sender::WithSecond(_) => concurrency == 1,
+        }
+    }
+
+    const fn new(name: &'static str, sink: Sink, base: &'static str, what: &'static str) -> Self {
+        Self {
+            name,
+            what,
+            sink,
+            sender: Sender::Peer,
+            base,
+        }
+    }
+
+    const fn with_second(name: &'static str, peer: &'static str, sink: Sink, what: &'static str) -> Self {
+        Self {
+            name,
+            what,
+            sink,
+            sender: Sender::WithSecond(peer),
+            base: "second-alone",
+        }
+    }
+
+    const fn smtp_source(name: &'static str, what: &'static str) -> Self {
+        Self {
+            name,
+            what,
+            sink: Sink::Smtp,
+            sender: Sender::SmtpSource,
+            base: name,
+        }
+    }
+}
+
 /// A sender is added here and in `bench/src/peer`.
 pub(crate) const LINES: &[Line] = &[
-    Line {
-        name: "raw-hyper",
-        what: "the same unsigned SES request every time: the limit of the machine",
-        sink: Sink::Ses,
-        sender: Sender::Ours,
-        base: "raw-hyper",
-    },
-    Line {
-        name: "hyper-sigv4",
-        what: "SES, built and signed by hand: the least that a real sender does",
-        sink: Sink::Ses,
-        sender: Sender::Ours,
-        base: "raw-hyper",
-    },
-    Line {
-        name: "aws-sdk-sesv2",
-        what: "SES by the AWS SDK with its default settings",
-        sink: Sink::Ses,
-        sender: Sender::Ours,
-        base: "raw-hyper",
-    },
-    Line {
-        name: "reqwest-sendgrid",
-        what: "SendGrid by plain reqwest",
-        sink: Sink::SendGrid,
-        sender: Sender::Ours,
-        base: "raw-hyper",
-    },
-    Line {
-        name: "reqwest-twilio",
-        what: "Twilio by plain reqwest",
-        sink: Sink::Twilio,
-        sender: Sender::Ours,
-        base: "raw-hyper",
-    },
-    Line {
-        name: "smtp-source",
-        what: "SMTP by Postfix's load generator",
-        sink: Sink::Smtp,
-        sender: Sender::SmtpSource,
-        base: "smtp-source",
-    },
-];
-
-/// What is compared.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Measure {
-    /// Processor time of a message; less is better.
-    Cpu,
-    /// Messages a second; more is better.
-    Rate,
-    /// Median time of a message; less is better.
-    P50,
-}
-
-impl Measure {
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Cpu => "cpu",
-            Self::Rate => "rate",
-            Self::P50 => "p50",
-        }
-    }
-
-    /// Whether a ratio is within its limit.
-    pub(crate) fn is_met(self, ratio: f64, limit: f64) -> bool {
-        match self {
-            Self::Cpu | Self::P50 => ratio <= limit,
-            Self::Rate => ratio >= limit,
-        }
-    }
-}
-
-/// A ratio between two lines of the same round that is wanted.
-#[derive(Debug)]
-pub(crate) struct Goal {
-    pub(crate) line: &'static str,
-    pub(crate) against: &'static str,
-    pub(crate) measure: Measure,
-    pub(crate) concurrency: usize,
-    pub(crate) limit: f64,
-}
-
-impl fmt::Display for Goal {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            line,
-            against,
-            measure,
-            concurrency,
-            limit,
-        } = self;
-        let sign = match measure {
-            Measure::Cpu | Measure::P50 => "<=",
-            Measure::Rate => ">=",
-        };
-        let name = measure.name();
-        write!(formatter, "{name} of {line} {sign} {limit} x {against} at {concurrency}")
-    }
-}
-
-const fn goal(line: &'static str, measure: Measure, limit: f64, against: &'static str, concurrency: usize) -> Goal {
-    Goal {
-        line,
-        against,
-        measure,
-        concurrency,
-        limit,
-    }
-}
-
-/// What our own senders shall reach.
-pub(crate) const GOALS: &[Goal] = &[
-    goal("ums-ses", Measure::Cpu, 3.2, "raw-hyper", 16),
-    goal("ums-ses", Measure::Cpu, 0.35, "aws-sdk-sesv2", 16),
-    goal("ums-ses", Measure::P50, 1.3, "hyper-sigv4", 1),
-    goal("ums-sendgrid", Measure::Cpu, 1.25, "reqwest-sendgrid", 16),
-    goal("ums-twilio", Measure::Cpu, 1.25, "reqwest-twilio", 16),
-    goal("ums-smtp", Measure::Rate, 0.5, "smtp-source", 1),
-    goal("ums-smtp", Measure::Rate, 0.5, "smtp-source", 16),
+    Line::new(
+        "raw-hyper",
+        Sink::Ses,
+        "raw-hyper",
+        "the same unsigned SES request every time: the limit of the machine",
+    ),
+    Line::new(
+        "hyper-sigv4",
+        Sink::Ses,
+        "raw-hyper",
+        "SES, built and signed by hand: the least that a real sender does",
+    ),
+    Line::new("ums-ses", Sink::Ses, "raw-hyper", "SES by our library, the whole path"),
+    Line::new(
+        "aws-sdk-sesv2",
+        Sink::Ses,
+        "raw-hyper",
+        "SES by the AWS SDK with its default settings",
+    ),
+    Line::new("reqwest-sendgrid", Sink::SendGrid, "raw-hyper", "SendGrid by plain reqwest"),
+    Line::new("ums-sendgrid", Sink::SendGrid, "reqwest-sendgrid", "SendGrid by our library"),
+    Line::new("reqwest-twilio", Sink::Twilio, "raw-hyper", "Twilio by plain reqwest"),
+    Line::new("ums-twilio", Sink::Twilio, "reqwest-twilio", "Twilio by our library"),
+    Line::new("ums-sns", Sink::Sns, "raw-hyper", "SNS by our library"),
+    Line::smtp_source("smtp-source", "SMTP by Postfix's load generator"),
+    Line::new("ums-smtp", Sink::Smtp, "smtp-source", "SMTP by our library"),
+    Line::with_second(
+        "second-alone",
+        "ums-sendgrid",
+        Sink::SendGrid,
+        "SendGrid by our library, for the lines below",
+    ),
+    Line::with_second(
+        "error-500",
+        "raw-error",
+        Sink::Ses500,
+        "SES answers 500: bare hyper's time of the error",
+    ),
+    Line::with_second("error-503", "raw-error", Sink::Ses503, "SES answers 503: the same"),
+    Line::with_second("error-refused", "raw-error", Sink::Refused, "SES refuses to connect: the same"),
+    Line::with_second(
+        "ums-failover-500",
+        "ums-failover",
+        Sink::Ses500,
+        "SES answers 500 and SendGrid takes it, the breaker kept closed",
+    ),
+    Line::with_second("ums-failover-503", "ums-failover", Sink::Ses503, "SES answers 503: the same"),
+    Line::with_second(
+        "ums-failover-refused",
+        "ums-failover",
+        Sink::Refused,
+        "SES refuses to connect: the same",
+    ),
+    Line::with_second(
+        "ums-open-500",
+        "ums-open",
+        Sink::Ses500,
+        "SES answers 500, its breaker open since the warm-up",
+    ),
+    Line::with_second("ums-open-503", "ums-open", Sink::Ses503, "SES answers 503: the same"),
+    Line::with_second("ums-open-refused", "ums-open", Sink::Refused, "SES refuses to connect: the same"),
+    Line::with_second(
+        "ums-hang",
+        "ums-hang",
+        Sink::Hang,
+        "SES takes the request and is silent; given up after 1 s, its breaker open since the warm-up",
+    ),
 ];
 
 #[cfg(test)]
 mod tests {
-    use super::{LINES, Measure, goal};
+    use super::LINES;
 
     #[test]
     fn every_base_is_a_line() {
         for line in LINES {
             assert!(LINES.iter().any(|base| base.name == line.base), "{}", line.name);
         }
-    }
-
-    #[test]
-    fn a_goal_reads_as_a_sentence_and_knows_its_direction() {
-        let wanted = goal("a", Measure::Rate, 0.5, "b", 16);
-        assert_eq!(wanted.to_string(), "rate of a >= 0.5 x b at 16");
-        assert!(Measure::Rate.is_met(0.6, 0.5) && !Measure::Rate.is_met(0.4, 0.5));
-        assert!(Measure::Cpu.is_met(0.4, 0.5) && !Measure::Cpu.is_met(0.6, 0.5));
     }
 }

@@ -3,23 +3,27 @@
 //! The sender has one core and the sink the other. Rounds are interleaved and ratios are taken
 //! inside a round, because neighbours on a shared machine move single figures by a factor of two.
 
+mod breaker;
 mod figures;
+mod goals;
 mod lines;
 mod report;
 mod run;
 mod sinks;
+mod startup;
 
 use anyhow::{Result, ensure};
 
 use crate::arguments::{Arguments, Usage};
 use crate::process::{find_program, run};
 use crate::workspace::Workspace;
-use lines::{GOALS, LINES, Line};
+use goals::GOALS;
+use lines::{LINES, Line};
 use run::Plan;
 use sinks::Sinks;
 
 const HELP: &str = "\
-Measures senders against each other; results go to target/bench/results.json.
+Measures senders against each other, and the breaker; results go to target/bench/results.json.
 
 Usage: cargo xtask bench [OPTIONS]
 
@@ -28,32 +32,51 @@ Options:
   --messages M        messages of a measurement, after a tenth to warm up (8000)
   --concurrency LIST  lanes of the closed loop (1,16)
   --only LIST         these senders only
+  --breaker           the breaker only
+  --startup           start and idle memory of `ums dev` only
 ";
 
 /// The command.
 pub(crate) fn main(workspace: &Workspace, mut arguments: Arguments) -> Result<()> {
     if arguments.wants_help() {
-        print!("{HELP}\nSenders:\n");
-        for line in LINES {
-            println!("  {:18} {}", line.name, line.what);
-        }
-        println!("\nWanted:");
-        for goal in GOALS {
-            println!("  {goal}");
-        }
+        help();
         return Ok(());
     }
+    let (breaker_only, startup_only) = (arguments.flag("--breaker"), arguments.flag("--startup"));
     let plan = plan(&mut arguments)?;
     arguments.finish()?;
+    if startup_only {
+        let figures = startup::measure(workspace)?;
+        return report::keep(workspace, "startup", figures);
+    }
     ensure!(
         find_program("taskset").is_some() && cores() > 1,
         "needs two cores and taskset (util-linux): one for the sender, one for the sink"
     );
     build(workspace)?;
-    let sinks = Sinks::start(workspace)?;
-    let samples = run::rounds(workspace, &sinks, &plan)?;
-    report::print(&plan, &samples);
-    report::write(workspace, &plan, &samples)
+    if !breaker_only {
+        let sinks = Sinks::start(workspace)?;
+        let samples = run::rounds(workspace, &sinks, &plan)?;
+        report::print(&plan, &samples);
+        report::keep(workspace, "senders", report::to_json(&plan, &samples))?;
+    }
+    if breaker_only || plan.lines.len() == LINES.len() {
+        let loops = breaker::measure(workspace)?;
+        breaker::print(&loops);
+        report::keep(workspace, "breaker", breaker::to_json(&loops))?;
+    }
+    Ok(())
+}
+
+fn help() {
+    print!("{HELP}\nSenders:\n");
+    for line in LINES {
+        println!("  {:21} {}", line.name, line.what);
+    }
+    println!("\nWanted:");
+    for goal in GOALS {
+        println!("  {goal}");
+    }
 }
 
 fn plan(arguments: &mut Arguments) -> Result<Plan> {

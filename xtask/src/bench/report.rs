@@ -1,22 +1,26 @@
 //! The table for people and the file for programs.
 
 use anyhow::{Context as _, Result};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use super::figures::{Sample, Spread, ratios};
-use super::lines::{GOALS, Goal, Line, Measure};
+use super::figures::{Sample, Spread, ratios, reached};
+use super::goals::{Against, GOALS, Goal, Measure};
+use super::lines::Line;
 use super::run::Plan;
 use crate::workspace::Workspace;
+
+/// What the file of results is made of.
+const PARTS: [&str; 3] = ["senders", "breaker", "startup"];
 
 /// Prints medians, ratios inside the rounds, and what was wanted.
 pub(crate) fn print(plan: &Plan, samples: &[Sample]) {
     println!(
         "\nmedians of {} rounds, {} messages each; sender on core 0, sink on core 1\n\n\
-         {:18} {:>5} {:>9} {:>19} {:>12} {:>8} {:>8}  ratio of cpu (min-max) to",
+         {:21} {:>5} {:>9} {:>19} {:>12} {:>8} {:>8}  ratio of cpu (min-max) to",
         plan.rounds, plan.messages, "sender", "lanes", "msgs/s", "(min-max)", "cpu-s/1k", "p50 us", "p99 us"
     );
     for &concurrency in &plan.concurrencies {
-        for line in &plan.lines {
+        for line in plan.lines.iter().filter(|line| line.has(concurrency)) {
             println!("{}", row(samples, line, concurrency));
         }
     }
@@ -47,7 +51,7 @@ fn row(samples: &[Sample], line: &Line, concurrency: usize) -> String {
         |spread| format!("{:.2} ({:.2}-{:.2})", spread.median, spread.least, spread.most),
     );
     format!(
-        "{name:18} {concurrency:>5} {:>9} {range:>19} {:>12} {:>8} {:>8}  {ratio} {}",
+        "{name:21} {concurrency:>5} {:>9} {range:>19} {:>12} {:>8} {:>8}  {ratio} {}",
         number(rate, 0),
         number(cpu, 4),
         number(of(samples, name, concurrency, |sample| sample.p50_us), 0),
@@ -57,42 +61,57 @@ fn row(samples: &[Sample], line: &Line, concurrency: usize) -> String {
 }
 
 fn verdict(samples: &[Sample], goal: &Goal) -> String {
-    let Goal {
-        line,
-        against,
-        measure,
-        concurrency,
-        limit,
-    } = goal;
-    match ratios(samples, line, against, *concurrency, *measure) {
+    match reached(samples, goal) {
         None => "not measured".to_owned(),
         Some(spread) => {
-            let word = if measure.is_met(spread.median, *limit) { "met" } else { "MISSED" };
-            format!("{:.2} ({:.2}-{:.2}), {word}", spread.median, spread.least, spread.most)
+            let word = if goal.measure.is_met(spread.median, goal.limit) {
+                "met"
+            } else {
+                "MISSED"
+            };
+            let unit = match goal.against {
+                Against::Times(_) => "",
+                Against::Added(_) => " ms",
+            };
+            format!("{:.2}{unit} ({:.2}-{:.2}), {word}", spread.median, spread.least, spread.most)
         }
     }
 }
 
-/// Writes every sample, and the ratios that are wanted, to `target/bench/results.json`.
-pub(crate) fn write(workspace: &Workspace, plan: &Plan, samples: &[Sample]) -> Result<()> {
-    let file = workspace.scratch("bench")?.join("results.json");
-    let results = json!({
+/// Every sample, and what was reached of what is wanted.
+pub(crate) fn to_json(plan: &Plan, samples: &[Sample]) -> Value {
+    json!({
         "rounds": plan.rounds,
         "messages": plan.messages,
-        "machine": machine(),
         "samples": samples.iter().map(Sample::to_json).collect::<Vec<_>>(),
         "goals": GOALS.iter().map(|goal| goal_to_json(samples, goal)).collect::<Vec<_>>(),
-    });
-    std::fs::write(&file, format!("{results:#}\n")).with_context(|| format!("writing {}", file.display()))?;
-    println!("\nwrote {}", file.display());
+    })
+}
+
+/// Puts figures with the machine they are of into `target/bench/results.json`, beside what other
+/// runs left there.
+pub(crate) fn keep(workspace: &Workspace, part: &str, mut figures: Value) -> Result<()> {
+    let file = workspace.scratch("bench")?.join("results.json");
+    if let Some(figures) = figures.as_object_mut() {
+        figures.insert("machine".to_owned(), machine());
+    }
+    let mut results: Map<String, Value> = std::fs::read(&file)
+        .ok()
+        .and_then(|text| serde_json::from_slice(&text).ok())
+        .unwrap_or_default();
+    results.retain(|part, _| PARTS.contains(&part.as_str()));
+    results.insert(part.to_owned(), figures);
+    let text = format!("{:#}\n", Value::Object(results));
+    std::fs::write(&file, text).with_context(|| format!("writing {}", file.display()))?;
+    println!("\n{part}: wrote {}", file.display());
     Ok(())
 }
 
 fn goal_to_json(samples: &[Sample], goal: &Goal) -> Value {
-    let measured = ratios(samples, goal.line, goal.against, goal.concurrency, goal.measure);
+    let measured = reached(samples, goal);
     json!({
         "goal": goal.to_string(),
-        "ratio": measured.map(Spread::to_json),
+        "reached": measured.map(Spread::to_json),
         "met": measured.map(|spread| goal.measure.is_met(spread.median, goal.limit)),
     })
 }
@@ -114,8 +133,7 @@ fn machine() -> Value {
 
 #[cfg(test)]
 mod tests {
-    use super::{Measure, Sample, verdict};
-    use crate::bench::lines::Goal;
+    use super::{Against, Goal, Measure, Sample, verdict};
 
     #[test]
     fn a_goal_is_met_missed_or_not_measured() {
@@ -127,15 +145,16 @@ mod tests {
             cpu_s_per_1k: cpu,
             p50_us: None,
             p99_us: None,
+            warm_up_max_us: None,
         };
         let samples = [sample("ours", 2.0), sample("peer", 1.0)];
         let judged = |measure: Measure, limit: f64| {
             let goal = Goal {
                 line: "ours",
-                against: "peer",
                 measure,
-                concurrency: 16,
                 limit,
+                against: Against::Times(&["peer"]),
+                concurrency: 16,
             };
             verdict(&samples, &goal)
         };

@@ -6,7 +6,7 @@ use std::time::Instant;
 use anyhow::{Context as _, Result};
 
 use super::figures::Sample;
-use super::lines::{Line, Sender};
+use super::lines::{FEW, Line, Sender};
 use super::sinks::{Sink, Sinks};
 use crate::prerequisites::debian;
 use crate::process::output;
@@ -26,7 +26,7 @@ pub(crate) struct Plan {
     pub(crate) lines: Vec<&'static Line>,
 }
 
-/// Measures every line once in each round; each round begins with another line.
+/// Measures every line once in each round under each load; each round begins with another line.
 pub(crate) fn rounds(workspace: &Workspace, sinks: &Sinks, plan: &Plan) -> Result<Vec<Sample>> {
     let mut samples = Vec::new();
     for round in 0..plan.rounds {
@@ -34,9 +34,9 @@ pub(crate) fn rounds(workspace: &Workspace, sinks: &Sinks, plan: &Plan) -> Resul
         let first = round % lines.len().max(1);
         lines.rotate_left(first);
         for &concurrency in &plan.concurrencies {
-            for line in &lines {
+            for line in lines.iter().filter(|line| line.has(concurrency)) {
                 let sample = match line.sender {
-                    Sender::Ours => ours(workspace, sinks, plan, line, concurrency, round),
+                    Sender::Peer | Sender::WithSecond(_) => ours(workspace, sinks, plan, line, concurrency, round),
                     Sender::SmtpSource => postfix(workspace, sinks, plan, concurrency, round),
                 };
                 samples.push(sample.with_context(|| format!("measuring {}", line.name))?);
@@ -48,19 +48,19 @@ pub(crate) fn rounds(workspace: &Workspace, sinks: &Sinks, plan: &Plan) -> Resul
 }
 
 fn ours(workspace: &Workspace, sinks: &Sinks, plan: &Plan, line: &Line, concurrency: usize, round: usize) -> Result<Sample> {
-    let address = sinks.address(line.sink);
-    let url = match line.sink {
-        Sink::Smtp => address,
-        Sink::Ses | Sink::Sns | Sink::SendGrid | Sink::Twilio => format!("http://{address}"),
+    let (peer, messages) = match line.sender {
+        Sender::WithSecond(peer) => (peer, FEW.min(plan.messages)),
+        Sender::Peer | Sender::SmtpSource => (line.name, plan.messages),
     };
     let [taskset, words @ ..] = ON_ITS_CORE;
     let mut command = Command::new(taskset);
     command
         .args(words)
         .arg(workspace.path("bench/target/release/bench-sender"))
-        .args(["--peer", line.name, "--url", &url])
+        .args(["--peer", peer, "--url", &sinks.url(line.sink)])
+        .args(["--second", &sinks.url(Sink::SendGrid)])
         .args(["--concurrency", &concurrency.to_string()])
-        .args(["--messages", &plan.messages.to_string()]);
+        .args(["--messages", &messages.to_string()]);
     Sample::read(line.name, concurrency, round, output(&mut command)?.trim())
 }
 
@@ -84,6 +84,7 @@ fn postfix(workspace: &Workspace, sinks: &Sinks, plan: &Plan, concurrency: usize
         cpu_s_per_1k: cpu * 1_000.0 / messages,
         p50_us: None,
         p99_us: None,
+        warm_up_max_us: None,
     })
 }
 

@@ -1,6 +1,7 @@
 //! The other ends: nginx with canned replies and smtp-sink, both on the core that no sender uses.
 
 use std::fmt::Write as _;
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -19,11 +20,20 @@ const READY: Duration = Duration::from_secs(20);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Sink {
     Ses,
+    Ses500,
+    Ses503,
     Sns,
     SendGrid,
     Twilio,
     Smtp,
+    /// Nobody listens.
+    Refused,
+    /// Connections stand and requests are taken, but nobody reads them.
+    Hang,
 }
+
+/// A port that nobody listens on: tcpmux's, which only root could take.
+const NOBODYS: u16 = 1;
 
 /// What nginx answers for a provider: headers and `return`.
 const REPLIES: &[(Sink, &str, &str)] = &[
@@ -31,6 +41,16 @@ const REPLIES: &[(Sink, &str, &str)] = &[
         Sink::Ses,
         "default_type application/json;",
         r#"return 200 '{"MessageId":"0100018f0a0b0c0d-00000000-0000-0000-0000-000000000000-000000"}';"#,
+    ),
+    (
+        Sink::Ses500,
+        "default_type application/json;",
+        r#"return 500 '{"message":"internal error"}';"#,
+    ),
+    (
+        Sink::Ses503,
+        "default_type application/json;",
+        r#"return 503 '{"message":"service unavailable"}';"#,
     ),
     (
         Sink::Sns,
@@ -56,6 +76,8 @@ const REPLIES: &[(Sink, &str, &str)] = &[
 #[derive(Debug)]
 pub(crate) struct Sinks {
     _processes: Vec<Background>,
+    /// Never accepted from: the kernel takes connections and requests by itself.
+    _silent: TcpListener,
     ports: Vec<(Sink, u16)>,
 }
 
@@ -82,11 +104,28 @@ impl Sinks {
         add_sink_words(&mut command, port);
         let mut smtp = Background::start("smtp-sink", &command, &logs)?;
         smtp.wait_for_port(port, READY)?;
-        ports.push((Sink::Smtp, port));
+        let silent = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        ports.extend([
+            (Sink::Smtp, port),
+            (Sink::Refused, NOBODYS),
+            (Sink::Hang, silent.local_addr()?.port()),
+        ]);
         Ok(Self {
             _processes: vec![nginx, smtp],
+            _silent: silent,
             ports,
         })
+    }
+
+    /// What a sender is told: a URL, or for SMTP `127.0.0.1:<port>`.
+    pub(crate) fn url(&self, sink: Sink) -> String {
+        let address = self.address(sink);
+        match sink {
+            Sink::Smtp => address,
+            Sink::Ses | Sink::Ses500 | Sink::Ses503 | Sink::Sns | Sink::SendGrid | Sink::Twilio | Sink::Refused | Sink::Hang => {
+                format!("http://{address}")
+            }
+        }
     }
 
     /// `127.0.0.1:<port>` of a provider.
