@@ -94,6 +94,13 @@ impl Email {
         for list in [&mut rest.to, &mut rest.cc, &mut rest.bcc] {
             list.retain(|mailbox| keep(&mailbox.address));
         }
+        // Somebody must stand on the first line. A blind copy moves there only when it is alone:
+        // it must not be shown to others.
+        if rest.to.is_empty() && !rest.cc.is_empty() {
+            rest.to = std::mem::take(&mut rest.cc);
+        } else if rest.to.is_empty() && rest.bcc.len() == 1 {
+            rest.to = std::mem::take(&mut rest.bcc);
+        }
         rest
     }
 

@@ -199,7 +199,12 @@ impl Breaker {
 
     /// What outlives a restart.
     pub fn to_json(&self, now: Now) -> serde_json::Value {
-        self.locked(|slow| (slow.to_json(now), None)).0
+        let mut kept = self.locked(|slow| (slow.to_json(now), None)).0;
+        let last_success = self.last_success.load(Ordering::Relaxed);
+        if last_success != i64::MIN {
+            kept["last_success_micros"] = last_success.into();
+        }
+        kept
     }
 
     /// Takes up what an earlier process kept. Unreadable state is left out: the breaker starts closed.

@@ -19,6 +19,10 @@ pub(crate) trait Carried: Clone + Send + Sync + Sized + 'static {
     /// Parts that a provider bills: recipients of an e-mail, segments of a text message.
     fn billed_units(&self) -> u32;
 
+    /// The first recipient, and the part of the address that others share: the domain, or the
+    /// first digits of a number.
+    fn first_recipient(&self) -> (&str, &str);
+
     /// The calling code of the recipient's country, for content whose price depends on it.
     fn country_code(&self) -> Option<u16>;
 
@@ -44,6 +48,11 @@ impl Carried for Email {
 
     fn billed_units(&self) -> u32 {
         Carried::recipients(self)
+    }
+
+    fn first_recipient(&self) -> (&str, &str) {
+        let first = self.to.first().or(self.cc.first()).or(self.bcc.first());
+        first.map_or(("", ""), |mailbox| (mailbox.address.expose(), mailbox.address.domain()))
     }
 
     fn country_code(&self) -> Option<u16> {
@@ -77,6 +86,11 @@ impl Carried for Sms {
 
     fn billed_units(&self) -> u32 {
         u32::try_from(Segments::of(&self.body).segments).unwrap_or(u32::MAX)
+    }
+
+    fn first_recipient(&self) -> (&str, &str) {
+        let number = self.to.expose();
+        (number, number.get(..6).unwrap_or(number))
     }
 
     fn country_code(&self) -> Option<u16> {

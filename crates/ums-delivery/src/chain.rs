@@ -14,6 +14,7 @@ use ums_core::{AccountId, Clock, Probe, Provider, ProviderKind, Purpose, Skip};
 use crate::breaker::{Breaker, BreakerSettings, Cause, Listener, Now, Permit, Refusal, Verdict};
 use crate::flow::Flow;
 use crate::pacing::{PaceSettings, Pacer};
+use crate::rejection::Rejections;
 
 /// Price of a message, in millionths of a US dollar.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,6 +63,7 @@ pub(crate) struct Link<M> {
     pub(crate) account: AccountId,
     pub(crate) breaker: Arc<Breaker>,
     pub(crate) pacer: Pacer,
+    pub(crate) rejections: Rejections,
     pub(crate) price: Price,
 }
 
@@ -73,6 +75,7 @@ impl<M: 'static> Link<M> {
             provider: parts.provider,
             breaker: Arc::new(Breaker::new(parts.breaker, random, Some(listener))),
             pacer: Pacer::new(parts.pace),
+            rejections: Rejections::default(),
             price: parts.price,
         }
     }

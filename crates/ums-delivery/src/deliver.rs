@@ -165,6 +165,7 @@ async fn call<M: Carried>(flow: &Flow, record: &MessageRecord, content: &M, slot
         )),
     };
     let now = Now::read(&*flow.clock);
+    let result = link.rejections.judge(result, content.first_recipient(), now.mono);
     match &result {
         Ok(_) => permit.settle(Verdict::Success, now),
         Err(failure) => {

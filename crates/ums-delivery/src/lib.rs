@@ -20,6 +20,7 @@ mod health;
 mod journal;
 mod observer;
 pub mod pacing;
+mod rejection;
 mod retry;
 mod worker;
 

@@ -250,6 +250,7 @@ fn the_last_resort_is_one_call_a_second_and_does_not_lengthen_the_open_time() {
 #[test]
 fn its_state_outlives_a_restart() {
     let before = breaker(settings());
+    call(&before, 99, None);
     trip(&before, 100);
     let kept = before.to_json(at(105));
     let after = breaker(settings());
@@ -266,6 +267,7 @@ fn its_state_outlives_a_restart() {
         "{:?}",
         refusal.reopens_in
     );
+    assert_eq!(after.snapshot(restarted).last_success_at, Some(at(99).wall));
     after.restore(&serde_json::json!({"cause": 7}), restarted);
 }
 

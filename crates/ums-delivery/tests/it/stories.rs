@@ -43,6 +43,28 @@ async fn ten_mistyped_recipients_leave_all_breakers_closed() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_provider_that_refuses_everybody_is_the_problem_itself() {
+    let bench = start().await;
+    bench.ses.answer(Reply::FailAs(FailureClass::InvalidRecipient));
+    let mut last = None;
+    for recipient in [
+        "a@one.example",
+        "b@two.example",
+        "c@three.example",
+        "d@one.example",
+        "e@two.example",
+    ] {
+        let mut request = email();
+        request.to = recipient.into();
+        last = Some(bench.send(request).await);
+    }
+    let fifth = last.unwrap();
+    assert_eq!((fifth.status, fifth.provider()), (Status::Sent, Some(ProviderKind::SendGrid)));
+    assert_eq!(fifth.attempts[0].code.as_deref(), Some("systemic_rejection"));
+    assert_eq!(bench.engine.health().email_providers[0].status, HealthStatus::Misconfigured);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_revoked_key_opens_at_the_first_message_and_that_message_goes_out() {
     let bench = start().await;
     bench.ses.answer(Reply::FailAs(FailureClass::Misconfigured));
@@ -207,10 +229,11 @@ async fn after_a_partial_acceptance_only_the_rest_is_carried_on() {
         (Status::Sent, vec![Status::Sent, Status::Failed, Status::Sent])
     );
     let (carried, _) = &bench.sendgrid.seen()[0];
-    assert!(carried.to.is_empty());
+    let to: Vec<_> = carried.to.iter().map(|mailbox| mailbox.address.expose()).collect();
     assert_eq!(
-        carried.cc.iter().map(|mailbox| mailbox.address.expose()).collect::<Vec<_>>(),
-        ["busy@example.com"]
+        (to, carried.cc.len()),
+        (vec!["busy@example.com"], 0),
+        "somebody must stand on the first line"
     );
 }
 

@@ -27,6 +27,9 @@ pub(super) fn build(email: &Email, sender: &Chosen<'_>, call: &Call) -> Result<B
             "SendGrid takes only ASCII letters before the @ of an address",
         ));
     }
+    if email.to.is_empty() {
+        return Err(unsupported("no_to", "SendGrid takes no message without a main recipient"));
+    }
     let mut body = Vec::with_capacity(1024 + email.content_bytes() * 4 / 3);
     serde_json::to_writer(&mut body, &request(email, sender, call))
         .map_err(|_| unsupported("not_json", "the message cannot be written as JSON"))?;

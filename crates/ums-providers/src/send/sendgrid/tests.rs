@@ -41,7 +41,9 @@ fn what_it_cannot_carry_is_unsupported() {
     wide.to = vec![samples::mailbox("jürgen@example.com")];
     let mut huge = samples::email_from(None, &[]);
     huge.text = Some("x".repeat(30_000_000));
-    for email in [wide, huge] {
+    let mut blind = samples::email_from(None, &[]);
+    blind.bcc = std::mem::take(&mut blind.to);
+    for email in [wide, huge, blind] {
         assert_eq!(built(&email).unwrap_err().class, FailureClass::Unsupported);
     }
 }
