@@ -30,6 +30,9 @@ pub(crate) async fn accept<M: Carried>(flow: &Arc<Flow>, chain: &Chain<M>, submi
     let message = compose(flow, submission, now);
     let mut record = MessageRecord::accepted(message.clone(), Status::Pending);
     let in_flight = flow.in_flight.clone().try_acquire_owned().ok();
+    if in_flight.is_none() && !flow.store.is_durable() {
+        return Err(SubmitError::Busy);
+    }
 
     if let Some(stopped) = gates::check(flow, &message.content) {
         gates::stop(&mut record, &stopped);
@@ -53,7 +56,11 @@ pub(crate) async fn accept<M: Carried>(flow: &Arc<Flow>, chain: &Chain<M>, submi
     }
     record.skips.append(&mut walk.skips);
 
-    match flow.store.accept(to_store(&record, idempotency)).await? {
+    let stored = flow.store.accept(to_store(&record, idempotency)).await;
+    if !matches!(stored, Ok(Stored::New)) {
+        give_back(slot.as_ref(), &message.content, now);
+    }
+    match stored? {
         Stored::New => {}
         Stored::Replayed(message_id) => {
             return Ok(Ticket {
@@ -109,6 +116,13 @@ fn go<M: Carried>(
         drop(settle.send(record.result()));
     });
     settled
+}
+
+/// The message is not sent after all: its room in the day's pace goes back.
+fn give_back<M: Carried>(slot: Option<&Slot<M>>, content: &Content, now: Now) {
+    if let (Some(slot), Some(content)) = (slot, M::of(content)) {
+        slot.link.pacer.refund(content.recipients(), now.mono);
+    }
 }
 
 /// Starts the walk of one round along the chain.

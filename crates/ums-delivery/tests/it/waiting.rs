@@ -126,3 +126,21 @@ async fn shutting_down_waits_for_what_is_being_sent_and_takes_nothing_new() {
     assert_eq!(ticket.result(Duration::from_secs(5)).await.unwrap().status, Status::Sent);
     closing.await.unwrap();
 }
+
+#[tokio::test(start_paused = true)]
+async fn in_memory_no_more_is_taken_than_can_be_worked_on() {
+    let rules = ums_delivery::Rules {
+        max_in_flight: 1,
+        ..Default::default()
+    };
+    let bench = Setup { rules, ..Setup::default() }.start().await;
+    bench.ses.hold();
+    let first = bench.engine.submit(email().parse().unwrap().into()).await.unwrap();
+    bench.idle().await;
+    let second = bench.engine.submit(email().parse().unwrap().into()).await;
+    assert!(matches!(second, Err(ums_delivery::SubmitError::Busy)), "{second:?}");
+    bench.ses.release(1);
+    assert_eq!(first.result(Duration::from_secs(5)).await.unwrap().status, Status::Sent);
+    bench.ses.release(1);
+    assert_eq!(bench.send(email()).await.status, Status::Sent);
+}
