@@ -77,6 +77,16 @@ fn it_prints_commands_that_name_its_own_addresses() {
     assert_eq!(get(dev.address("service"), "/docs").status, 200);
     assert_eq!(get(dev.address("service"), "/livez").status, 200);
     assert_eq!(get(dev.address("service"), "/readyz").status, 200);
+
+    let scratch = || {
+        std::fs::read_dir(place.path())
+            .unwrap()
+            .filter(|entry| entry.as_ref().unwrap().file_type().unwrap().is_dir())
+            .count()
+    };
+    assert_eq!(scratch(), 1, "messages lie in a folder of their own");
+    assert_eq!(dev.terminate().0, 0);
+    assert_eq!(scratch(), 0, "which is removed at the end");
 }
 
 #[test]

@@ -78,7 +78,12 @@ impl Place {
 
     pub(crate) fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_ums"));
-        command.args(words).env_clear().env("HOME", self.path()).current_dir(self.path());
+        command
+            .args(words)
+            .env_clear()
+            .env("HOME", self.path())
+            .env("TMPDIR", self.path())
+            .current_dir(self.path());
         command.envs(self.settings.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
