@@ -159,7 +159,7 @@ fn a_service_that_is_not_there_is_no_success() {
 }
 
 #[test]
-fn a_sender_is_verified_at_ses() {
+fn a_sender_that_cannot_be_asked_for_is_told_why() {
     let beside = Place::new();
     let simulator = beside.simulator();
     let mut place = Place::new();
