@@ -27,8 +27,6 @@ pub struct SimulatorConfig {
     pub twilio_port: u16,
     /// SMTP's port.
     pub smtp_port: u16,
-    /// Where feedback goes. This version sends none.
-    pub feedback_to: Option<String>,
 }
 
 impl Default for SimulatorConfig {
@@ -41,7 +39,6 @@ impl Default for SimulatorConfig {
             sendgrid_port: 8084,
             twilio_port: 8085,
             smtp_port: 2525,
-            feedback_to: None,
         }
     }
 }

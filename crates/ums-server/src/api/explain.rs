@@ -141,7 +141,7 @@ fn attempted(attempt: &AttemptRecord, duplicates: Duplicates, has_successor: boo
         .detail
         .as_ref()
         .filter(|detail| !detail.is_empty())
-        .map(|detail| format!(": {detail}"))
+        .map(|detail| format!(": {}", detail.trim_end_matches('.')))
         .unwrap_or_default();
     let provider = attempt.provider;
     let text = match attempt.outcome {

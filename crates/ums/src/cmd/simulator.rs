@@ -55,9 +55,6 @@ pub(crate) struct Ports {
     /// Write the addresses to this file, as JSON, once all ports are open
     #[arg(long = "ports-file", value_name = "FILE")]
     pub(crate) addresses_file: Option<PathBuf>,
-    /// Send feedback (bounces, deliveries) to this base URL
-    #[arg(long, value_name = "URL")]
-    feedback_to: Option<String>,
 }
 
 impl Ports {
@@ -71,7 +68,6 @@ impl Ports {
             sendgrid_port: self.sendgrid_port,
             twilio_port: self.twilio_port,
             smtp_port: self.smtp_port,
-            feedback_to: self.feedback_to.clone(),
         }
     }
 }
