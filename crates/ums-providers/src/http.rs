@@ -15,6 +15,7 @@
 mod connect;
 mod connection;
 mod origin;
+mod proxy;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -35,6 +36,7 @@ use ums_core::{Clock, Failure, FailureClass, Timestamp};
 use crate::classify::Answer;
 
 pub(crate) use self::origin::{BadOrigin, Origin};
+pub use self::proxy::{BadProxy, Proxy};
 
 /// A simulator marks its replies with this header.
 const SIMULATOR_MARK: &str = "x-ums-simulator";
@@ -94,6 +96,8 @@ pub struct TransportSettings {
     pub allow_plain_http: bool,
     /// Which certificate authorities are trusted.
     pub roots: TrustedRoots,
+    /// The proxy to endpoints that are not on this machine; the environment's is not read.
+    pub proxy: Option<Proxy>,
 }
 
 impl Default for TransportSettings {
@@ -105,6 +109,7 @@ impl Default for TransportSettings {
             max_reply_bytes: 256 * 1024,
             allow_plain_http: false,
             roots: TrustedRoots::System,
+            proxy: None,
         }
     }
 }
@@ -150,7 +155,7 @@ impl Transport {
     /// As [`Transport::origin`], without asking for TLS: instance and container metadata are served
     /// in plain text on link-local addresses.
     pub(crate) fn metadata_origin(&self, base_url: &str) -> Result<Arc<Origin>, BadOrigin> {
-        Ok(self.intern(Origin::parse(base_url)?))
+        Ok(self.intern(Origin::parse(base_url)?.without_proxy()))
     }
 
     fn intern(&self, origin: Origin) -> Arc<Origin> {
@@ -252,6 +257,8 @@ pub(crate) enum Cause {
     Lost,
     Unreadable,
     TooLong,
+    Proxy,
+    ProxyLogin,
 }
 
 impl Cause {
@@ -269,6 +276,8 @@ impl Cause {
             Self::Lost => "connection_lost",
             Self::Unreadable => "unreadable_reply",
             Self::TooLong => "reply_too_long",
+            Self::Proxy => "proxy",
+            Self::ProxyLogin => "proxy_login",
         }
     }
 
@@ -286,6 +295,8 @@ impl Cause {
             Self::Lost => "the connection was lost before the whole answer was in",
             Self::Unreadable => "the answer is not HTTP",
             Self::TooLong => "the answer is longer than is read",
+            Self::Proxy => "the proxy did not open a connection to the provider",
+            Self::ProxyLogin => "the proxy wants a login; set user and password in http.proxy",
         }
     }
 }
@@ -319,7 +330,7 @@ impl NoReply {
     pub(crate) const fn class(self) -> FailureClass {
         match (self.sent, self.cause) {
             (true, _) => FailureClass::Unknown,
-            (false, Cause::NoRoots) => FailureClass::Misconfigured,
+            (false, Cause::NoRoots | Cause::ProxyLogin) => FailureClass::Misconfigured,
             (false, _) => FailureClass::Unavailable,
         }
     }

@@ -26,5 +26,5 @@ mod sender;
 pub use aws::AwsCredentials;
 pub use classify::{classify, unknown_codes};
 pub use error::Error;
-pub use http::{TimeLimits, Transport, TransportSettings, TrustedRoots};
+pub use http::{BadProxy, Proxy, TimeLimits, Transport, TransportSettings, TrustedRoots};
 pub use registry::{Chains, ProviderSettings};

@@ -8,7 +8,7 @@ use ums_core::{Clock, Email, PhoneNumber, Provider, ProviderKind, Random, Sms, S
 use ums_delivery::{BreakerSettings, Expiry, LinkParts, Observer, PaceSettings, Parts, Price, RetrySchedule, Rules};
 use ums_providers::send::smtp::{SmtpSettings, SmtpTimeouts, SmtpTls};
 use ums_providers::send::{ConsoleSettings, SendGridSettings, Ses, SesSettings, SnsSettings, TwilioSender, TwilioSettings};
-use ums_providers::{AwsCredentials, Chains, ProviderSettings, TimeLimits, Transport, TransportSettings};
+use ums_providers::{AwsCredentials, BadProxy, Chains, ProviderSettings, Proxy, TimeLimits, Transport, TransportSettings};
 
 use crate::Error;
 
@@ -35,7 +35,6 @@ pub(crate) fn parts(settings: &Settings, store: Arc<dyn Store>, outside: Outside
         email,
         sms,
     } = outside;
-    refuse_what_is_not_there_yet(settings)?;
     let configured = chains(settings, &clock, console)?;
     Ok(Parts {
         email: email
@@ -70,20 +69,26 @@ pub(crate) async fn store(settings: &Settings, clock: Arc<dyn Clock>) -> Result<
 /// Sets Amazon SES up alone, for what an operator asks of it beside sending.
 pub(crate) fn ses(settings: &Settings, clock: &Arc<dyn Clock>) -> Result<Option<Ses>, Error> {
     let ses = ses_settings(settings, &credentials(settings));
-    let transport = transport(settings, ProviderKind::AwsSes, clock);
+    let transport = transport(settings, ProviderKind::AwsSes, clock)?;
     Ok(ses.map(|ses| Ses::new(ses, &transport)).transpose()?)
 }
 
-/// A setting that has no effect yet is refused: to leave it out silently could send past a proxy.
-fn refuse_what_is_not_there_yet(settings: &Settings) -> Result<(), Error> {
-    if settings.http.proxy.is_none() {
-        return Ok(());
-    }
-    let fault = Fault {
-        setting: "http.proxy".to_owned(),
-        reason: "is not supported by this version; leave it empty".to_owned(),
+/// The proxy to providers, if one is configured.
+fn proxy(settings: &Settings) -> Result<Option<Proxy>, Error> {
+    let unusable = |bad: BadProxy| {
+        let fault = Fault {
+            setting: "http.proxy".to_owned(),
+            reason: bad.to_string(),
+        };
+        Error::Config(ConfigError { faults: vec![fault] })
     };
-    Err(Error::Config(ConfigError { faults: vec![fault] }))
+    settings
+        .http
+        .proxy
+        .as_ref()
+        .map(|proxy| Proxy::parse(proxy.expose()))
+        .transpose()
+        .map_err(unusable)
 }
 
 fn chains(settings: &Settings, clock: &Arc<dyn Clock>, mut console: Option<Box<dyn Write + Send>>) -> Result<Chains, Error> {
@@ -99,14 +104,14 @@ fn chains(settings: &Settings, clock: &Arc<dyn Clock>, mut console: Option<Box<d
             ProviderKind::Console => Some(ProviderSettings::Console(ConsoleSettings { output: console.take() })),
         };
         // Each provider has time limits of its own, and so a transport of its own.
-        let mut built = Chains::build(provider, &transport(settings, *kind, clock), clock)?;
+        let mut built = Chains::build(provider, &transport(settings, *kind, clock)?, clock)?;
         chains.email.append(&mut built.email);
         chains.sms.append(&mut built.sms);
     }
     Ok(chains)
 }
 
-fn transport(settings: &Settings, kind: ProviderKind, clock: &Arc<dyn Clock>) -> Arc<Transport> {
+fn transport(settings: &Settings, kind: ProviderKind, clock: &Arc<dyn Clock>) -> Result<Arc<Transport>, Error> {
     let own = settings.timeouts.get(kind);
     let limits = TimeLimits {
         connect: own.connect,
@@ -114,14 +119,13 @@ fn transport(settings: &Settings, kind: ProviderKind, clock: &Arc<dyn Clock>) ->
         reply: own.reply,
     };
     let max_reply_bytes = usize::try_from(settings.limits.provider_reply_bytes).unwrap_or(usize::MAX);
-    Transport::new(
-        TransportSettings {
-            limits,
-            max_reply_bytes,
-            ..TransportSettings::default()
-        },
-        Arc::clone(clock),
-    )
+    let own = TransportSettings {
+        limits,
+        max_reply_bytes,
+        proxy: proxy(settings)?,
+        ..TransportSettings::default()
+    };
+    Ok(Transport::new(own, Arc::clone(clock)))
 }
 
 fn credentials(settings: &Settings) -> AwsCredentials {

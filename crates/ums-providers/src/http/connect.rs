@@ -3,6 +3,7 @@
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
 
+use http::Uri;
 use hyper::service::Service as _;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::service::TowerToHyperService;
@@ -26,7 +27,10 @@ pub(super) async fn connect(transport: &Transport, origin: &Origin, limits: &Tim
 }
 
 async fn open(transport: &Transport, origin: &Origin) -> Result<Connection, Cause> {
-    let tcp = open_tcp(origin).await?;
+    let tcp = match &transport.settings.proxy {
+        Some(proxy) if !origin.is_direct() => proxy.tunnel(open_tcp(proxy.uri()).await?, origin.uri()).await?,
+        Some(_) | None => open_tcp(origin.uri()).await?,
+    };
     let socket = match origin.tls_name() {
         None => Socket::Plain(tcp),
         Some(name) => {
@@ -40,11 +44,11 @@ async fn open(transport: &Transport, origin: &Origin) -> Result<Connection, Caus
     Connection::start(socket).await
 }
 
-async fn open_tcp(origin: &Origin) -> Result<TcpStream, Cause> {
+async fn open_tcp(place: &Uri) -> Result<TcpStream, Cause> {
     let mut connector = HttpConnector::new();
     connector.enforce_http(false);
     connector.set_nodelay(true);
-    let opened = TowerToHyperService::new(connector).call(origin.uri().clone()).await;
+    let opened = TowerToHyperService::new(connector).call(place.clone()).await;
     opened.map(hyper_util::rt::TokioIo::into_inner).map_err(|error| tcp_cause(&error))
 }
 

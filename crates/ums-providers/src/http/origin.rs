@@ -26,6 +26,8 @@ pub(crate) struct Origin {
     base_path: String,
     host_header: HeaderValue,
     tls_name: Option<ServerName<'static>>,
+    /// Whether it is reached without the proxy: this machine, and metadata of the instance.
+    direct: bool,
     idle: Mutex<Vec<(Instant, Connection)>>,
 }
 
@@ -49,13 +51,24 @@ impl Origin {
             None
         };
         let base_path = uri.path().trim_end_matches('/').to_owned();
-        Ok(Self {
+        let mut origin = Self {
             base_path,
             host_header,
             tls_name,
+            direct: false,
             idle: Mutex::default(),
             uri,
-        })
+        };
+        origin.direct = origin.is_loopback();
+        Ok(origin)
+    }
+
+    pub(super) fn without_proxy(self) -> Self {
+        Self { direct: true, ..self }
+    }
+
+    pub(super) fn is_direct(&self) -> bool {
+        self.direct
     }
 
     /// What distinguishes it from others; the path belongs to it, since adapters ask for it.

@@ -267,3 +267,34 @@ fn resets_at_random_instants_have_the_class_of_the_flag() {
     };
     runner.run(&instants, property).unwrap();
 }
+
+async fn through_proxy(acts: Vec<Act>) -> (Result<Reply, NoReply>, FaultServer) {
+    let server = FaultServer::start(acts).await;
+    let settings = TransportSettings {
+        allow_plain_http: true,
+        proxy: Some(Proxy::parse(&server.url()).unwrap()),
+        ..TransportSettings::default()
+    };
+    let transport = Transport::new(settings, Arc::new(SystemClock::new()));
+    (post(&transport, "http://api.example.com", "hello", ms(5_000)).await, server)
+}
+
+#[tokio::test]
+async fn a_proxy_is_gone_through_only_where_one_is_set() {
+    let established = Act::Answer(b"HTTP/1.1 200 Connection established\r\n\r\n".to_vec());
+    let (reply, server) = through_proxy(vec![established, Act::Answer(answer("200 OK", &[], "body"))]).await;
+    assert_eq!(reply.ok().unwrap().body, "body");
+    assert_eq!(server.connections(), 1, "the request goes through the tunnel");
+}
+
+#[tokio::test]
+async fn a_proxy_that_refuses_means_that_nothing_was_sent() {
+    for (status, class) in [
+        ("403 Forbidden", FailureClass::Unavailable),
+        ("407 Proxy Authentication Required", FailureClass::Misconfigured),
+    ] {
+        let (reply, _server) = through_proxy(vec![Act::Answer(answer(status, &[], ""))]).await;
+        let no_reply = no_reply(reply);
+        assert_eq!((no_reply.class(), no_reply.sent), (class, false), "{status}");
+    }
+}

@@ -1,5 +1,6 @@
 //! Settings are checked together, under the names of the environment.
 
+use tokio::io::AsyncReadExt as _;
 use ums_core::ProviderKind;
 use unified_messaging::{Error, UnifiedMessagingService};
 
@@ -21,13 +22,25 @@ async fn everything_wrong_is_told_at_once_without_values() {
 }
 
 #[tokio::test]
-async fn a_proxy_is_refused_rather_than_passed_by() {
+async fn a_proxy_that_is_set_is_never_passed_by() {
+    let proxy = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("ums.toml");
-    std::fs::write(&file, "[http]\nproxy = \"http://proxy.internal:3128\"\n").unwrap();
+    std::fs::write(&file, format!("[http]\nproxy = \"http://{}\"\n", proxy.local_addr().unwrap())).unwrap();
+    let asked = tokio::spawn(async move {
+        let (mut caller, _) = proxy.accept().await.unwrap();
+        let mut asked = vec![0; 31];
+        caller.read_exact(&mut asked).await.unwrap();
+        String::from_utf8(asked).unwrap()
+    });
     let builder = UnifiedMessagingService::builder().sendgrid("SG.key", "shop@example.com");
-    let error = builder.setting("UMS_CONFIG", file.to_str().unwrap()).build().await.unwrap_err();
-    assert!(error.to_string().contains("http.proxy"), "{error}");
+    let service = builder.setting("UMS_CONFIG", file.to_str().unwrap()).build().await.unwrap();
+    let email = unified_messaging::SendEmail::new("customer@example.com", "Your receipt").text("Thank you");
+    let result = service.send_email(email).await.unwrap();
+    assert_eq!(asked.await.unwrap(), "CONNECT api.sendgrid.com:443 HT");
+    assert_eq!(result.attempts[0].code.as_deref(), Some("proxy"), "{result:?}");
+    assert_eq!(result.attempts[0].class, Some(unified_messaging::FailureClass::Unavailable));
+    service.shutdown().await;
 }
 
 #[tokio::test]
