@@ -50,7 +50,8 @@ pub(crate) async fn accept<M: Carried>(flow: &Arc<Flow>, chain: &Chain<M>, submi
         None
     };
     match &slot {
-        Some(slot) => begin_attempt(flow, &mut record, slot, now.wall),
+        // Read anew: the story tells who was passed over before who was called.
+        Some(slot) => begin_attempt(flow, &mut record, slot, flow.clock.now()),
         // Whoever delivers it looks again, and records why.
         None => walk.skips.clear(),
     }

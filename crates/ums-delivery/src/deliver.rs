@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use ums_core::{
-    Accepted, AttemptOutcome, Call, Channel, Duplicates, Failure, FailureClass, MessageRecord, NextProvider, OnExhausted, RetryLater,
+    Accepted, AttemptOutcome, Call, Channel, Duplicates, Failure, FailureClass, MessageRecord, NextProvider, OnExhausted, RetryLater, Skip,
     Status, Timestamp,
 };
 
@@ -133,12 +133,29 @@ async fn next_slot<M: Carried>(flow: &Flow, journal: &mut Journal, walk: &mut Wa
     } else {
         None
     };
-    journal.record.skips.append(&mut walk.skips);
+    for skip in walk.skips.drain(..) {
+        if is_news(&journal.record, &skip) {
+            journal.record.skips.push(skip);
+        }
+    }
     match &slot {
         Some(slot) => begin_attempt(flow, &mut journal.record, slot, flow.clock.now()),
         None => exhausted(flow, journal, walk, M::chain(flow).links.len()),
     }
     slot
+}
+
+/// Whether a provider was passed over for another reason than the last time, or was called since. A message that is held through a
+/// long outage is looked at again and again: saying the same each time would fill the store.
+fn is_news(record: &MessageRecord, skip: &Skip) -> bool {
+    let same_provider = |earlier: &&Skip| (earlier.provider, &earlier.account) == (skip.provider, &skip.account);
+    record.skips.iter().rev().find(same_provider).is_none_or(|earlier| {
+        (&earlier.reason, &earlier.detail) != (&skip.reason, &skip.detail)
+            || record
+                .attempts
+                .iter()
+                .any(|attempt| attempt.provider == skip.provider && attempt.called_at >= earlier.at)
+    })
 }
 
 /// Calls the provider once, within the message's time, and tells its breaker.
@@ -321,21 +338,34 @@ fn policy(flow: &Flow, record: &MessageRecord) -> OnExhausted {
     record.message.handling.on_exhausted.unwrap_or(by_route)
 }
 
-/// Each provider and why it did not take the message, in one line.
+/// Each provider and why it did not take the message the last time, in one line.
 fn story(record: &MessageRecord) -> String {
-    let tried = record
-        .attempts
+    let (attempts, skips) = (&record.attempts, &record.skips);
+    let tried = attempts
         .iter()
-        .filter(|attempt| attempt.outcome != AttemptOutcome::Accepted)
-        .map(|attempt| {
+        .enumerate()
+        .filter(|(index, attempt)| {
+            attempt.outcome != AttemptOutcome::Accepted
+                && !attempts.iter().skip(index + 1).any(|later| later.provider == attempt.provider)
+                && !skips
+                    .iter()
+                    .any(|skip| skip.provider == attempt.provider && skip.at > attempt.called_at)
+        })
+        .map(|(_, attempt)| {
             let class = attempt.class.map_or("?", FailureClass::as_str);
             let code = attempt.code.as_deref().unwrap_or("?");
             format!("{}: {class} ({code})", attempt.provider)
         });
-    let skipped = record
-        .skips
+    let skipped = skips
         .iter()
-        .map(|skip| format!("{}: not tried, {} ({})", skip.provider, skip.reason, skip.detail));
+        .enumerate()
+        .filter(|(index, skip)| {
+            !skips.iter().skip(index + 1).any(|later| later.provider == skip.provider)
+                && !attempts
+                    .iter()
+                    .any(|attempt| attempt.provider == skip.provider && attempt.called_at >= skip.at)
+        })
+        .map(|(_, skip)| format!("{}: not tried, {} ({})", skip.provider, skip.reason, skip.detail));
     let lines: Vec<String> = tried.chain(skipped).collect();
     if lines.is_empty() {
         "no provider was free".to_owned()

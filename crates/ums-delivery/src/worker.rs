@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::OwnedSemaphorePermit;
 use ums_core::{Content, Email, MessageRecord, Sms, StoreError};
 
 use crate::accept::walk_of;
@@ -44,31 +45,31 @@ async fn take_up_what_is_due(flow: &Arc<Flow>) -> Result<Duration, StoreError> {
         }
     }
     loop {
+        // The room is taken before the claim: messages that are accepted meanwhile may take what was merely seen to be free, and
+        // a claimed message without room would lie until the next start.
         let free = flow.in_flight.available_permits().min(CLAIM);
-        if free == 0 || flow.closing.is_cancelled() {
+        let room = flow.in_flight.clone().try_acquire_many_owned(u32::try_from(free).unwrap_or(0));
+        let Some(mut room) = room.ok().filter(|_| free > 0 && !flow.closing.is_cancelled()) else {
             return Ok(Duration::from_millis(50));
-        }
+        };
         let now = flow.clock.now();
         let due = flow.store.claim_due(now, free).await?;
         if due.is_empty() {
+            drop(room);
             let next = flow.store.next_due().await?;
             return Ok(next.map_or(LONGEST_WAIT, |next| next.since(now).clamp(Duration::from_millis(1), LONGEST_WAIT)));
         }
         for record in due {
+            let in_flight = room.split(1);
             match record.message.content {
-                Content::Email(_) => go::<Email>(flow, record),
-                Content::Sms(_) => go::<Sms>(flow, record),
+                Content::Email(_) => go::<Email>(flow, record, in_flight),
+                Content::Sms(_) => go::<Sms>(flow, record, in_flight),
             }
         }
     }
 }
 
-fn go<M: Carried>(flow: &Arc<Flow>, mut record: MessageRecord) {
-    let Ok(in_flight) = flow.in_flight.clone().try_acquire_owned() else {
-        // Cannot be: the worker alone takes as many as are free. The message is taken up again at the next start.
-        tracing::error!(message_id = %record.message.id, "no room for a message that was taken up");
-        return;
-    };
+fn go<M: Carried>(flow: &Arc<Flow>, mut record: MessageRecord, in_flight: Option<OwnedSemaphorePermit>) {
     let flow_of_task = flow.clone();
     flow.tasks.spawn(async move {
         if let Some(stopped) = gates::check(&flow_of_task, &record.message.content) {

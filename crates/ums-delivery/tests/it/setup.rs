@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ums_core::{Email, MessageId, OnExhausted, ProviderKind, SendEmail, SendResult, SendSms, Sms, TenantId};
+use ums_core::{Clock, Email, MessageId, Monotonic, OnExhausted, ProviderKind, SendEmail, SendResult, SendSms, Sms, TenantId, Timestamp};
 use ums_delivery::{BreakerSettings, LinkParts, Messaging, NoObserver, PaceSettings, Parts, Price, Rules};
 use ums_store::MemoryStore;
 use ums_testkit::{FakeProvider, SeededRandom, TestClock};
@@ -25,6 +25,10 @@ pub(crate) struct Setup {
     pub(crate) rules: Rules,
     pub(crate) ses_pace: PaceSettings,
     pub(crate) remote: bool,
+    /// Whether time passes between any two looks at the clock.
+    pub(crate) ticking: bool,
+    /// Holds the worker between its claim and its work while it is locked.
+    pub(crate) after_claim: Option<Arc<tokio::sync::Mutex<()>>>,
 }
 
 impl Setup {
@@ -78,10 +82,18 @@ impl Setup {
             pace: PaceSettings::default(),
             price: Price::Segment([(1, 8_300)].into()),
         };
+        let store = MemoryStore::new(clock.clone());
         let engine = Messaging::start(Parts {
-            clock: clock.clone(),
+            clock: if self.ticking {
+                Arc::new(TickingClock(clock.clone()))
+            } else {
+                clock.clone()
+            },
             random: Arc::new(SeededRandom::new(42)),
-            store: Arc::new(MemoryStore::new(clock.clone())),
+            store: match self.after_claim {
+                Some(gate) => Arc::new(crate::claims::HeldAtClaim { inner: store, gate }),
+                None => Arc::new(store),
+            },
             observer: Arc::new(NoObserver),
             email: vec![
                 link(&ses, self.ses_pace),
@@ -103,6 +115,21 @@ impl Setup {
             twilio,
             engine,
         }
+    }
+}
+
+/// A clock that moves a microsecond with each look.
+#[derive(Debug)]
+struct TickingClock(Arc<TestClock>);
+
+impl Clock for TickingClock {
+    fn now(&self) -> Timestamp {
+        self.0.advance(Duration::from_micros(1));
+        self.0.now()
+    }
+
+    fn monotonic(&self) -> Monotonic {
+        self.0.monotonic()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ums_core::{FailureClass, OnExhausted, ProviderKind, Purpose, Status, Timestamp};
+use ums_core::{FailureClass, OnExhausted, ProviderKind, Purpose, Status, TenantId, Timestamp};
 use ums_testkit::Reply;
 
 use crate::setup::{Setup, email, start};
@@ -143,4 +143,42 @@ async fn in_memory_no_more_is_taken_than_can_be_worked_on() {
     assert_eq!(first.result(Duration::from_secs(5)).await.unwrap().status, Status::Sent);
     bench.ses.release(1);
     assert_eq!(bench.send(email()).await.status, Status::Sent);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_held_through_a_long_outage_does_not_grow_without_end() {
+    let bench = Setup::holding().start().await;
+    for provider in bench.providers() {
+        provider.answer(Reply::FailAs(FailureClass::Unavailable));
+    }
+    let held = bench.send(email()).await;
+    for _ in 0..240 {
+        bench.pass(Duration::from_secs(15)).await;
+    }
+    let record = bench.engine.message(&TenantId::default(), held.message_id).await.unwrap().unwrap();
+    assert_eq!(record.status, Status::Queued);
+    let error = record.error.unwrap();
+    assert_eq!(error.matches("aws_ses").count(), 1, "{error}");
+    assert!(
+        record.skips.len() <= record.attempts.len() + 3,
+        "{} skips beside {} attempts",
+        record.skips.len(),
+        record.attempts.len()
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_was_passed_over_stands_before_who_was_called() {
+    let bench = Setup {
+        ticking: true,
+        ..Setup::default()
+    }
+    .start()
+    .await;
+    bench.ses.answer_once(Reply::FailAs(FailureClass::Misconfigured));
+    bench.send(email()).await;
+    let sent = bench.send(email()).await;
+    let record = bench.engine.message(&TenantId::default(), sent.message_id).await.unwrap().unwrap();
+    assert_eq!((record.skips.len(), record.attempts.len()), (1, 1));
+    assert!(record.skips[0].at <= record.attempts[0].called_at);
 }
