@@ -28,6 +28,8 @@ use self::window::Window;
 
 /// Lowest bit of the word: set when admission must look at the slow state.
 const SLOW: u64 = 1;
+/// How exactly the time of the last success is known.
+const LAST_SUCCESS_MICROS: u64 = 1_000;
 
 /// Both clocks, read once for a decision.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -129,45 +131,35 @@ impl Breaker {
     /// Asks for leave to call the provider.
     ///
     /// # Errors
-    /// A [`Refusal`] with the reason and the time left.
+    /// A [`Refusal`] with the reason and the time left. It is boxed so that the usual answer fits
+    /// registers: as a value it took the permit through memory, for 10 ns a call.
     #[inline]
-    pub fn admit<B: Borrow<Self>>(breaker: B, now: Now) -> Result<Permit<B>, Refusal> {
+    pub fn admit<B: Borrow<Self>>(breaker: B, now: Now) -> Result<Permit<B>, Box<Refusal>> {
         let word = breaker.borrow().word.load(Ordering::Acquire);
-        if word & SLOW == 0 {
-            return Ok(Permit {
-                breaker,
-                generation: word >> 1,
-                kind: Kind::Plain,
-                ask_first: false,
-                open: true,
-            });
-        }
-        Self::admit_slowly(breaker, now)
+        let (generation, kind, ask_first) = if word & SLOW == 0 {
+            (word >> 1, Kind::Plain, false)
+        } else {
+            breaker.borrow().admit_slowly(now)?
+        };
+        Ok(Permit {
+            breaker,
+            generation,
+            kind,
+            ask_first,
+            open: true,
+        })
     }
 
     #[cold]
-    fn admit_slowly<B: Borrow<Self>>(breaker: B, now: Now) -> Result<Permit<B>, Refusal> {
-        let this: &Self = breaker.borrow();
-        let ((decision, generation), change) = this.locked(|slow| {
+    fn admit_slowly(&self, now: Now) -> Result<(u64, Kind, bool), Box<Refusal>> {
+        let ((decision, generation), change) = self.locked(|slow| {
             let change = slow.advance(now);
             ((slow.admit(now), slow.generation), change)
         });
-        this.tell(change);
+        self.tell(change);
         match decision? {
-            state::Leave::Plain => Ok(Permit {
-                breaker,
-                generation,
-                kind: Kind::Plain,
-                ask_first: false,
-                open: true,
-            }),
-            state::Leave::Probe { ask_first } => Ok(Permit {
-                breaker,
-                generation,
-                kind: Kind::Probe,
-                ask_first,
-                open: true,
-            }),
+            state::Leave::Plain => Ok((generation, Kind::Plain, false)),
+            state::Leave::Probe { ask_first } => Ok((generation, Kind::Probe, ask_first)),
         }
     }
 
@@ -226,7 +218,12 @@ impl Breaker {
         if word >> 1 != permit.0 {
             return;
         }
-        self.last_success.store(now.wall.as_micros(), Ordering::Relaxed);
+        // Written once a millisecond at most: threads that share the breaker would otherwise take
+        // its memory from each other with every call.
+        let wall = now.wall.as_micros();
+        if wall.abs_diff(self.last_success.load(Ordering::Relaxed)) >= LAST_SUCCESS_MICROS {
+            self.last_success.store(wall, Ordering::Relaxed);
+        }
         if self.consecutive.load(Ordering::Relaxed) != 0 {
             self.consecutive.store(0, Ordering::Relaxed);
         }
@@ -234,19 +231,24 @@ impl Breaker {
             self.window.success(now.mono);
         }
         if permit.1 != Kind::Plain {
-            let needed = self.settings.successes;
-            let (closed, change) = self.locked(|slow| {
-                if slow.generation != permit.0 {
-                    return (false, None);
-                }
-                let change = slow.probe_succeeded(needed);
-                (matches!(slow.mode, Mode::Closed), change)
-            });
-            if closed {
-                self.window.clear();
-            }
-            self.tell(change);
+            self.probe_succeeded(permit.0);
         }
+    }
+
+    #[cold]
+    fn probe_succeeded(&self, generation: u64) {
+        let needed = self.settings.successes;
+        let (closed, change) = self.locked(|slow| {
+            if slow.generation != generation {
+                return (false, None);
+            }
+            let change = slow.probe_succeeded(needed);
+            (matches!(slow.mode, Mode::Closed), change)
+        });
+        if closed {
+            self.window.clear();
+        }
+        self.tell(change);
     }
 
     #[cold]
@@ -352,6 +354,17 @@ impl Breaker {
         (value, change)
     }
 
+    /// A probe was dropped without an outcome: its place is free again.
+    #[cold]
+    fn give_back(&self, generation: u64) {
+        self.locked(|slow| {
+            if slow.generation == generation {
+                slow.probe_ended(true);
+            }
+            ((), None)
+        });
+    }
+
     fn tell(&self, change: Option<Change>) {
         if let (Some(change), Some(listener)) = (change, &self.listener) {
             listener(&change);
@@ -406,14 +419,7 @@ impl<B: Borrow<Breaker>> Drop for Permit<B> {
     #[inline]
     fn drop(&mut self) {
         if self.open && self.kind != Kind::Plain {
-            let generation = self.generation;
-            let this: &Breaker = self.breaker.borrow();
-            this.locked(|slow| {
-                if slow.generation == generation {
-                    slow.probe_ended(true);
-                }
-                ((), None)
-            });
+            self.breaker.borrow().give_back(self.generation);
         }
     }
 }

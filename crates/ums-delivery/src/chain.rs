@@ -167,7 +167,8 @@ impl<M: 'static> Chain<M> {
             }
             let permit = match Breaker::admit(link.breaker.clone(), now) {
                 Ok(permit) => permit,
-                Err(Refusal { cause, reopens_in }) => {
+                Err(refusal) => {
+                    let Refusal { cause, reopens_in } = *refusal;
                     walk.skip(link, now, cause.word(), cause.describe(), reopens_in);
                     continue;
                 }

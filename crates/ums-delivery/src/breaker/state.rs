@@ -197,23 +197,15 @@ impl Slow {
         }
     }
 
-    pub(super) fn admit(&mut self, now: Now) -> Result<Leave, Refusal> {
+    pub(super) fn admit(&mut self, now: Now) -> Result<Leave, Box<Refusal>> {
+        let refused = |cause: Cause, reopens_in: Duration| Err(Box::new(Refusal { cause, reopens_in }));
         if let Some(until) = self.paused_until {
-            return Err(Refusal {
-                cause: Cause::Throttled,
-                reopens_in: until.since(now.mono),
-            });
+            return refused(Cause::Throttled, until.since(now.mono));
         }
         match &self.mode {
             Mode::Closed => Ok(Leave::Plain),
-            Mode::Open { cause, until } => Err(Refusal {
-                cause: cause.clone(),
-                reopens_in: until.since(now.mono),
-            }),
-            Mode::HalfOpen { .. } if self.probe_out => Err(Refusal {
-                cause: Cause::Probing,
-                reopens_in: Duration::ZERO,
-            }),
+            Mode::Open { cause, until } => refused(cause.clone(), until.since(now.mono)),
+            Mode::HalfOpen { .. } if self.probe_out => refused(Cause::Probing, Duration::ZERO),
             Mode::HalfOpen { asked, .. } => {
                 let ask_first = !asked;
                 self.probe_out = true;

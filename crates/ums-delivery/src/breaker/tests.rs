@@ -32,7 +32,7 @@ fn call(breaker: &Arc<Breaker>, seconds: u64, outcome: Option<FailureClass>) {
 }
 
 fn refused(breaker: &Arc<Breaker>, seconds: u64) -> Refusal {
-    Breaker::admit(breaker.clone(), at(seconds)).expect_err("refused")
+    *Breaker::admit(breaker.clone(), at(seconds)).expect_err("refused")
 }
 
 fn state(breaker: &Arc<Breaker>, seconds: u64) -> BreakerStateWord {
