@@ -12,6 +12,10 @@ use phonenumber::metadata::DATABASE;
 use phonenumber::{Mode, Type, country};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+/// Calling codes of no country that no text goes to by default, dear as they are: Inmarsat, universal personal numbers, satellite
+/// and international networks. Free phone, shared cost and premium rate (800, 808, 979) are told by their kind.
+const GLOBAL_SERVICES: [u16; 6] = [870, 878, 881, 882, 883, 888];
+
 /// Why a text is not a number we send to. Never holds the text.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PhoneFault {
@@ -131,6 +135,9 @@ impl PhoneNumber {
         }
         if !lengths.is_empty() && !lengths.iter().any(|length| usize::from(*length) == national.len()) {
             return Err(PhoneFault::Length);
+        }
+        if GLOBAL_SERVICES.contains(&parsed.code().value()) {
+            return Err(PhoneFault::Kind("satellite or global service"));
         }
         if let Some(kind) = refused_kind(parsed.number_type(&DATABASE)) {
             return Err(PhoneFault::Kind(kind));
@@ -312,6 +319,15 @@ mod tests {
         check("+9991234567", None, Err(PhoneFault::Country));
         check("+19005550123", None, Err(PhoneFault::Kind("premium rate")));
         check("+18005550123", None, Err(PhoneFault::Kind("toll-free")));
+        for number in [
+            "+870773111632",
+            "+881612345678",
+            "+88213123456",
+            "+883510012345",
+            "+878101234567890",
+        ] {
+            check(number, None, Err(PhoneFault::Kind("satellite or global service")));
+        }
         check("+1416555\r\n0123", None, Err(PhoneFault::Syntax));
         check("", Some("US"), Err(PhoneFault::Syntax));
         check("+7800123456", None, Err(PhoneFault::Ambiguous));

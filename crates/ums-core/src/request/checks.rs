@@ -135,7 +135,7 @@ pub(super) fn check_email(email: &Email, no_to: bool, faults: &mut Faults) {
         faults.add("to", "must name at least one recipient");
     }
     if email.recipients().count() > MAX_RECIPIENTS {
-        faults.add("to", format!("to, cc and bcc together must be at most {MAX_RECIPIENTS} recipients"));
+        faults.add("to", format!("with cc and bcc must be at most {MAX_RECIPIENTS} recipients"));
     }
     if email.subject.trim().is_empty() {
         faults.add("subject", "must not be empty");
