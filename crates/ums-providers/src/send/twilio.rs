@@ -202,7 +202,11 @@ pub(crate) fn outcome(answer: &Answer<'_>, sent: Sent) -> Result<String, Failure
     };
     let code = error.code.to_string();
     let callers_fault = sent.callers_sender && codes::ABOUT_SENDER.contains(&code.as_str());
-    let row = if callers_fault { codes::CALLERS_SENDER } else { code.as_str() };
+    let row = match error.code {
+        _ if callers_fault => codes::CALLERS_SENDER,
+        number if codes::is_verification(number) => codes::UNVERIFIED,
+        _ => code.as_str(),
+    };
     let mut failure = refusal(KIND, &[FAILURES], row, &error.message, answer);
     failure.code = code;
     Err(failure)

@@ -7,6 +7,14 @@ use crate::classify::FailureTable;
 /// The row for a sender that the caller chose, whichever of [`ABOUT_SENDER`] refused it.
 pub(super) const CALLERS_SENDER: &str = "sender/callers";
 
+/// The row for a number of ours that did not pass its verification, whichever of the codes in [`is_verification`] gives the reason.
+pub(super) const UNVERIFIED: &str = "number/unverified";
+
+/// Whether a code says why a toll-free or other number was not verified (30454, 30450 and 30453 between them say something else).
+pub(super) const fn is_verification(code: u32) -> bool {
+    matches!(code, 30_440..=30_449 | 30_451 | 30_452 | 30_455..=30_480 | 30_859..=30_873)
+}
+
 /// Codes that refuse the sender.
 pub(super) const ABOUT_SENDER: [&str; 9] = ["21212", "21601", "21603", "21606", "21616", "21657", "21659", "21660", "21661"];
 
@@ -119,5 +127,6 @@ pub(crate) const FAILURES: FailureTable = &[
     ("63018", FailureClass::Throttled),
     ("63033", FailureClass::RecipientBlocked),
     ("63038", FailureClass::QuotaExhausted),
+    ("number/unverified", FailureClass::Misconfigured),
     ("sender/callers", FailureClass::Unsupported),
 ];
