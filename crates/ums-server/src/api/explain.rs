@@ -1,11 +1,18 @@
 //! A message's story, told from its record: each provider that was considered, why it was passed
 //! over or tried, what its answer meant, and what follows.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 use ums_core::{
     AttemptOutcome, AttemptRecord, BreakerEffect, Channel, Duplicates, FailureClass, MessageId, MessageRecord, NextProvider, ProviderKind,
     RetryLater, Skip, Status, Timestamp,
 };
+
+/// The code of a call whose process ended before the answer.
+const PROCESS_ENDED: &str = "process_ended";
+/// The longest time between a call's end and the next one's start that is still the same round.
+const AT_ONCE: Duration = Duration::from_millis(500);
 
 /// What happened in one step of the story.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,9 +71,9 @@ impl Explanation {
     pub fn of(record: &MessageRecord) -> Self {
         let mut steps = vec![accepted(record)];
         steps.extend(record.skips.iter().map(skipped));
-        let last = record.attempts.len();
-        let tries = record.attempts.iter().enumerate();
-        steps.extend(tries.map(|(index, attempt)| attempted(attempt, record.message.handling.duplicates, index + 1 < last)));
+        let followers = record.attempts.iter().skip(1).map(Some).chain([None]);
+        let tries = record.attempts.iter().zip(followers);
+        steps.extend(tries.map(|(attempt, follower)| attempted(attempt, record.message.handling.duplicates, follower)));
         steps.extend(
             record
                 .delivered_at
@@ -135,7 +142,31 @@ fn skipped(skip: &Skip) -> StoryStep {
     }
 }
 
-fn attempted(attempt: &AttemptRecord, duplicates: Duplicates, has_successor: bool) -> StoryStep {
+/// What came after an attempt.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Followed {
+    /// The next call, at once.
+    AtOnce,
+    /// A call in a later round, or by a later process.
+    Later,
+    /// No other call.
+    Never,
+}
+
+impl Followed {
+    fn of(attempt: &AttemptRecord, follower: Option<&AttemptRecord>) -> Self {
+        let Some(follower) = follower else { return Self::Never };
+        let between = follower.called_at.since(attempt.called_at);
+        let called = attempt.duration_ms.map(Duration::from_millis);
+        if called.is_some_and(|called| between <= called + AT_ONCE) {
+            Self::AtOnce
+        } else {
+            Self::Later
+        }
+    }
+}
+
+fn attempted(attempt: &AttemptRecord, duplicates: Duplicates, follower: Option<&AttemptRecord>) -> StoryStep {
     let took = attempt.duration_ms.map(|millis| format!(" in {millis} ms")).unwrap_or_default();
     let detail = attempt
         .detail
@@ -164,7 +195,12 @@ fn attempted(attempt: &AttemptRecord, duplicates: Duplicates, has_successor: boo
             let class = attempt.class.unwrap_or(FailureClass::Unknown);
             format!(
                 "{provider} did not confirm it{took} ({class}{code}){detail}. {}",
-                meaning(class, duplicates, has_successor)
+                meaning(
+                    class,
+                    duplicates,
+                    Followed::of(attempt, follower),
+                    attempt.code.as_deref() == Some(PROCESS_ENDED)
+                )
             )
         }
     };
@@ -178,7 +214,7 @@ fn attempted(attempt: &AttemptRecord, duplicates: Duplicates, has_successor: boo
 }
 
 /// What a class means for the message and for the provider, from the one table of consequences.
-fn meaning(class: FailureClass, duplicates: Duplicates, has_successor: bool) -> String {
+fn meaning(class: FailureClass, duplicates: Duplicates, followed: Followed, unseen: bool) -> String {
     let consequence = class.consequence();
     let what = match class {
         FailureClass::InvalidMessage => "The content was refused, as it would be anywhere",
@@ -196,14 +232,16 @@ fn meaning(class: FailureClass, duplicates: Duplicates, has_successor: bool) -> 
         NextProvider::No => false,
         NextProvider::IfDuplicatesAllowed => duplicates == Duplicates::Allow,
     };
-    let then = match (goes_on, has_successor) {
-        (true, true) => ", so the next provider was tried",
-        (true, false) => ", and no further provider was left",
-        (false, true) => ", so it was tried again later only",
-        (false, false) if consequence.retry_later == RetryLater::No => ", so no other provider was asked",
-        (false, false) => ", so no other provider is asked before its feedback had time to come",
+    let then = match (goes_on, followed) {
+        (true, Followed::AtOnce) => ", so the next provider was tried",
+        (true, Followed::Later) => ", so it was tried again later",
+        (true, Followed::Never) => ", and no further provider was left",
+        (false, Followed::AtOnce | Followed::Later) => ", so it was tried again later only",
+        (false, Followed::Never) if consequence.retry_later == RetryLater::No => ", so no other provider was asked",
+        (false, Followed::Never) => ", so no other provider is asked before its feedback had time to come",
     };
     let breaker = match consequence.breaker {
+        _ if unseen => "no breaker saw how it ended",
         BreakerEffect::NotCounted => "the breaker does not count it",
         BreakerEffect::Counted => "the breaker counts it",
         BreakerEffect::OpensMisconfigured => "the breaker opens until it is mended",
@@ -264,4 +302,40 @@ fn next(record: &MessageRecord) -> Option<String> {
         "{due}; if nobody takes it, it is given up at {}.",
         record.message.expires_at
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ums_core::{AccountId, AttemptId};
+    use ums_testkit::{SeededRandom, TestClock};
+
+    #[test]
+    fn a_call_that_was_cut_off_by_the_end_of_its_process_is_told_as_it_was() {
+        let (clock, random) = (TestClock::new(), SeededRandom::new(1));
+        let call = |at_ms: u64| {
+            let id = AttemptId::new(&clock, &random);
+            let at = Timestamp::from_micros(0) + Duration::from_millis(at_ms);
+            AttemptRecord::intent(id, ProviderKind::AwsSes, AccountId::default(), at)
+        };
+        let lost = AttemptRecord {
+            outcome: AttemptOutcome::Unknown,
+            class: Some(FailureClass::Unknown),
+            code: Some(PROCESS_ENDED.to_owned()),
+            ..call(0)
+        };
+        let text = attempted(&lost, Duplicates::Allow, Some(&call(1_500))).text;
+        assert!(text.contains("so it was tried again later; no breaker saw how it ended"), "{text}");
+
+        let failed = AttemptRecord {
+            outcome: AttemptOutcome::Failed,
+            class: Some(FailureClass::Unavailable),
+            duration_ms: Some(12),
+            ..call(0)
+        };
+        let text = |follower: Option<u64>| attempted(&failed, Duplicates::Allow, follower.map(call).as_ref()).text;
+        assert!(text(Some(20)).contains("so the next provider was tried"));
+        assert!(text(Some(5_000)).contains("so it was tried again later"));
+        assert!(text(None).contains("no further provider was left"));
+    }
 }
