@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use ums_config::{ConfigError, Fault, Layered, LoadOptions, LogFormat, Settings};
-use ums_core::{NotConfigured, ProviderKind, Region};
+use ums_core::{NotConfigured, ProviderKind, Region, StoreError};
 use unified_messaging::Error;
 
 use crate::exit::{Exit, usage};
@@ -39,8 +39,13 @@ pub(crate) fn explained(error: Error) -> anyhow::Error {
         Error::Invalid(_) | Error::NoProvider(_) | Error::Provider(_) => true,
         Error::Busy | Error::Closing | Error::Store(_) => false,
     };
+    let unusable_store = matches!(error, Error::Store(StoreError::Unusable(_)));
     let error = anyhow::Error::new(error);
-    if is_usage {
+    if unusable_store {
+        error.context(crate::exit::Usage(
+            "UMS_DATABASE_URL does not name a store that can be used".to_owned(),
+        ))
+    } else if is_usage {
         error.context(crate::exit::Usage("nothing was sent".to_owned()))
     } else {
         error

@@ -4,6 +4,25 @@ use crate::http::{post, request};
 use crate::program::Place;
 
 #[test]
+fn a_store_that_cannot_be_used_is_a_fault_of_the_configuration() {
+    let beside = Place::new();
+    let simulator = beside.simulator();
+    let send = ["send", "sms", "--to", "+14165550123", "--body", "x"];
+    for (url, command, words) in [
+        ("postgres://user:canary@localhost/ums", &send[..], "PostgreSQL"),
+        ("postgres://user:canary@localhost/ums", &["messages", "list"], "PostgreSQL"),
+        ("sqlite:///not/there/ums.db", &send, "cannot be opened"),
+    ] {
+        let mut place = Place::new();
+        place.with_providers(&simulator).set("UMS_DATABASE_URL", url);
+        let run = place.run(command).expect(2);
+        assert!(run.err.contains("UMS_DATABASE_URL") && run.err.contains(words), "{}", run.err);
+        assert!(!run.err.contains("canary"), "{}", run.err);
+    }
+    assert!(simulator.received().is_empty());
+}
+
+#[test]
 fn faults_of_a_message_are_named_by_field_all_at_once() {
     let beside = Place::new();
     let simulator = beside.simulator();
