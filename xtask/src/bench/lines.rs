@@ -18,22 +18,25 @@ pub(crate) struct Line {
 pub(crate) enum Sender {
     /// `bench-sender --peer <the line's name>`, under every load.
     Peer,
-    /// `bench-sender` with this peer and a healthy second provider, one message at a time and
-    /// [`FEW`] of them: the breaker of the first can be kept closed for 1000 failures.
-    WithSecond(&'static str),
+    /// `bench-sender` with this peer and a healthy second provider, one message at a time and at
+    /// most so many.
+    WithSecond(&'static str, u32),
     /// Postfix's load generator.
     SmtpSource,
 }
 
-/// Messages of a measurement with a second provider; a tenth to warm up comes on top.
-pub(crate) const FEW: u32 = 800;
+/// Messages of which each fails at the first provider, whose breaker can be kept closed for 1000
+/// failures; a tenth to warm up comes on top.
+const FEW: u32 = 800;
+/// Messages of the other measurements with a second provider: enough for a steady median.
+const MANY: u32 = 4_000;
 
 impl Line {
     /// Whether it is measured with that many lanes.
     pub(crate) fn has(&self, concurrency: usize) -> bool {
         match self.sender {
             Sender::Peer | Sender::SmtpSource => true,
-            Sender::WithSecond(_) => concurrency == 1,
+            Sender::WithSecond(..) => concurrency == 1,
         }
     }
 
@@ -47,12 +50,12 @@ impl Line {
         }
     }
 
-    const fn with_second(name: &'static str, peer: &'static str, sink: Sink, what: &'static str) -> Self {
+    const fn with_second(name: &'static str, peer: (&'static str, u32), sink: Sink, what: &'static str) -> Self {
         Self {
             name,
             what,
             sink,
-            sender: Sender::WithSecond(peer),
+            sender: Sender::WithSecond(peer.0, peer.1),
             base: "second-alone",
         }
     }
@@ -98,42 +101,52 @@ pub(crate) const LINES: &[Line] = &[
     Line::new("ums-smtp", Sink::Smtp, "smtp-source", "SMTP by our library"),
     Line::with_second(
         "second-alone",
-        "ums-sendgrid",
+        ("ums-sendgrid", MANY),
         Sink::SendGrid,
         "SendGrid by our library, for the lines below",
     ),
     Line::with_second(
         "error-500",
-        "raw-error",
+        ("raw-error", MANY),
         Sink::Ses500,
         "SES answers 500: bare hyper's time of the error",
     ),
-    Line::with_second("error-503", "raw-error", Sink::Ses503, "SES answers 503: the same"),
-    Line::with_second("error-refused", "raw-error", Sink::Refused, "SES refuses to connect: the same"),
+    Line::with_second("error-503", ("raw-error", MANY), Sink::Ses503, "SES answers 503: the same"),
+    Line::with_second(
+        "error-refused",
+        ("raw-error", MANY),
+        Sink::Refused,
+        "SES refuses to connect: the same",
+    ),
     Line::with_second(
         "ums-failover-500",
-        "ums-failover",
+        ("ums-failover", FEW),
         Sink::Ses500,
         "SES answers 500 and SendGrid takes it, the breaker kept closed",
     ),
-    Line::with_second("ums-failover-503", "ums-failover", Sink::Ses503, "SES answers 503: the same"),
+    Line::with_second("ums-failover-503", ("ums-failover", FEW), Sink::Ses503, "SES answers 503: the same"),
     Line::with_second(
         "ums-failover-refused",
-        "ums-failover",
+        ("ums-failover", FEW),
         Sink::Refused,
         "SES refuses to connect: the same",
     ),
     Line::with_second(
         "ums-open-500",
-        "ums-open",
+        ("ums-open", MANY),
         Sink::Ses500,
         "SES answers 500, its breaker open since the warm-up",
     ),
-    Line::with_second("ums-open-503", "ums-open", Sink::Ses503, "SES answers 503: the same"),
-    Line::with_second("ums-open-refused", "ums-open", Sink::Refused, "SES refuses to connect: the same"),
+    Line::with_second("ums-open-503", ("ums-open", MANY), Sink::Ses503, "SES answers 503: the same"),
+    Line::with_second(
+        "ums-open-refused",
+        ("ums-open", MANY),
+        Sink::Refused,
+        "SES refuses to connect: the same",
+    ),
     Line::with_second(
         "ums-hang",
-        "ums-hang",
+        ("ums-hang", MANY),
         Sink::Hang,
         "SES takes the request and is silent; given up after 1 s, its breaker open since the warm-up",
     ),

@@ -6,7 +6,7 @@ use std::time::Instant;
 use anyhow::{Context as _, Result};
 
 use super::figures::Sample;
-use super::lines::{FEW, Line, Sender};
+use super::lines::{Line, Sender};
 use super::sinks::{Sink, Sinks};
 use crate::prerequisites::debian;
 use crate::process::output;
@@ -36,7 +36,7 @@ pub(crate) fn rounds(workspace: &Workspace, sinks: &Sinks, plan: &Plan) -> Resul
         for &concurrency in &plan.concurrencies {
             for line in lines.iter().filter(|line| line.has(concurrency)) {
                 let sample = match line.sender {
-                    Sender::Peer | Sender::WithSecond(_) => ours(workspace, sinks, plan, line, concurrency, round),
+                    Sender::Peer | Sender::WithSecond(..) => ours(workspace, sinks, plan, line, concurrency, round),
                     Sender::SmtpSource => postfix(workspace, sinks, plan, concurrency, round),
                 };
                 samples.push(sample.with_context(|| format!("measuring {}", line.name))?);
@@ -49,7 +49,7 @@ pub(crate) fn rounds(workspace: &Workspace, sinks: &Sinks, plan: &Plan) -> Resul
 
 fn ours(workspace: &Workspace, sinks: &Sinks, plan: &Plan, line: &Line, concurrency: usize, round: usize) -> Result<Sample> {
     let (peer, messages) = match line.sender {
-        Sender::WithSecond(peer) => (peer, FEW.min(plan.messages)),
+        Sender::WithSecond(peer, most) => (peer, most.min(plan.messages)),
         Sender::Peer | Sender::SmtpSource => (line.name, plan.messages),
     };
     let [taskset, words @ ..] = ON_ITS_CORE;
