@@ -38,6 +38,19 @@ impl Endpoint {
         })
     }
 
+    /// Reads the base URL of a provider: keys and messages go there, so that it is encrypted unless it is on this machine.
+    ///
+    /// # Errors
+    /// What to do about it; never the URL.
+    pub fn of_provider(text: &str) -> Result<Self, String> {
+        let endpoint = Self::parse(text)?;
+        if endpoint.is_https() || endpoint.is_loopback() {
+            Ok(endpoint)
+        } else {
+            Err("must begin with https://, because it is not on this machine".to_owned())
+        }
+    }
+
     /// The URL.
     pub fn as_str(&self) -> &str {
         &self.text

@@ -251,8 +251,8 @@ fn credential_source(reader: &Reader<'_>, keys: bool, profile_named: bool, found
 }
 
 fn endpoints(reader: &mut Reader<'_>) -> AwsEndpoints {
-    let all = reader.parsed("AWS_ENDPOINT_URL", Endpoint::parse);
-    let mut one = |name| reader.parsed(name, Endpoint::parse).or_else(|| all.clone());
+    let all = reader.parsed("AWS_ENDPOINT_URL", Endpoint::of_provider);
+    let mut one = |name| reader.parsed(name, Endpoint::of_provider).or_else(|| all.clone());
     AwsEndpoints {
         ses: one("AWS_ENDPOINT_URL_SESV2"),
         sns: one("AWS_ENDPOINT_URL_SNS"),

@@ -33,7 +33,7 @@ pub(crate) fn read(reader: &mut Reader<'_>) -> Configured<SendGridSettings> {
     let from = sender(reader, "SENDGRID_FROM_EMAIL", "SENDGRID_FROM_NAME");
     let senders = senders(reader, "senders.sendgrid", from.as_ref().map(|from| &from.address));
     let api_url = reader
-        .parsed("SENDGRID_API_URL", Endpoint::parse)
+        .parsed("SENDGRID_API_URL", Endpoint::of_provider)
         .or_else(|| Endpoint::parse(API_URL).ok());
     let webhook_public_key = reader.token("SENDGRID_WEBHOOK_PUBLIC_KEY");
     let settings = match (api_key, from, api_url) {

@@ -39,7 +39,7 @@ pub(crate) fn read(reader: &mut Reader<'_>, public_url: Option<&Endpoint>) -> Co
     let phone_number = reader.parsed("TWILIO_PHONE_NUMBER", number);
     let messaging_service_sid = reader.parsed("TWILIO_MESSAGING_SERVICE_SID", |text| sid(text, "MG"));
     let api_url = reader
-        .parsed("TWILIO_API_URL", Endpoint::parse)
+        .parsed("TWILIO_API_URL", Endpoint::of_provider)
         .or_else(|| Endpoint::parse(API_URL).ok());
     let status_callback = reader
         .file_parsed("twilio.status_callback", Endpoint::parse)

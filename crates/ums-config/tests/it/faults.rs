@@ -38,6 +38,15 @@ fn each_wrong_value_is_named_and_never_shown() {
     check("AWS_REGION", "evil.example/x-y-z");
     check("AWS_ENDPOINT_URL", "localhost:4566");
     check("AWS_ENDPOINT_URL_SNS", "ftp://localhost");
+    for endpoint in [
+        "AWS_ENDPOINT_URL",
+        "AWS_ENDPOINT_URL_SESV2",
+        "AWS_ENDPOINT_URL_SNS",
+        "SENDGRID_API_URL",
+        "TWILIO_API_URL",
+    ] {
+        check(endpoint, "http://canary.example");
+    }
     check("AWS_SES_FROM_EMAIL", "noreply");
     check("AWS_SES_FROM_EMAIL", "noreply@localhost");
     check("AWS_SES_FROM_NAME", "Shop\r\nBcc: x@example.com");
