@@ -51,7 +51,7 @@ impl Ums {
         // The plans of phone numbers are read once in a process, in the background where a chain
         // sends text messages: 0.1 s of processor time that belongs to the start.
         SendSms::new(message::SMS_TO, message::SMS).parse(None)?;
-        let service = builder.setting("UMS_CONFIG", file.0.to_string_lossy()).build().await?;
+        let service = Box::pin(builder.setting("UMS_CONFIG", file.0.to_string_lossy()).build()).await?;
         Ok(Self {
             service,
             expected,
