@@ -16,6 +16,7 @@ mod base64_bytes;
 mod channel;
 mod clock;
 pub mod email_address;
+pub mod failpoint;
 mod failure;
 pub mod guard;
 mod health;
@@ -41,9 +42,15 @@ pub use message::{Attachment, Content, Email, Handling, Header, Message, Metadat
 pub use phone::{PhoneNumber, Region};
 pub use provider::{Accepted, Call, Probe, Provider, Refusal};
 pub use random::{Random, SystemRandom};
-pub use record::{AttemptRecord, AttemptResult, MessageRecord, RecipientRecord, RecipientResult, SendResult, Skip, millis};
+pub use record::{
+    ActKind, ActRecord, AttemptRecord, AttemptResult, FIRST_TOKEN, MessageRecord, RecipientRecord, RecipientResult, SendResult, Skip,
+    millis,
+};
 pub use request::{InvalidRequest, Parsed, SendEmail, SendSms};
 pub use secret::Secret;
 pub use segments::{Encoding, Segments};
 pub use status::{AttemptOutcome, RecipientKind, Status};
-pub use store::{BreakerRecord, IdempotencyKey, MessageFilter, MessagePage, NewMessage, Owner, Recovered, Step, Store, StoreError, Stored};
+pub use store::{
+    BreakerRecord, IdempotencyKey, Lease, MessageFilter, MessagePage, NewMessage, PaceGrant, PaceRequest, Pruned, Recovered, Retention,
+    Room, Step, Store, StoreError, Stored,
+};

@@ -191,6 +191,38 @@ impl Content {
             Self::Sms(sms) => vec![(RecipientKind::To, sms.to.expose().to_owned())],
         }
     }
+
+    /// Whether what was to be said is still kept. A request cannot be without it: it is empty only after retention
+    /// has emptied it.
+    pub const fn has_body(&self) -> bool {
+        match self {
+            Self::Email(email) => email.html.is_some() || email.text.is_some(),
+            Self::Sms(sms) => !sms.body.is_empty(),
+        }
+    }
+
+    /// The same without what was said: subject, bodies, attachments and headers; who wrote to whom stays.
+    #[must_use]
+    pub fn without_body(&self) -> Self {
+        match self {
+            Self::Email(email) => Self::Email(Email {
+                from: email.from.clone(),
+                to: email.to.clone(),
+                cc: email.cc.clone(),
+                bcc: email.bcc.clone(),
+                reply_to: email.reply_to.clone(),
+                subject: String::new(),
+                html: None,
+                text: None,
+                attachments: Vec::new(),
+                headers: Vec::new(),
+            }),
+            Self::Sms(sms) => Self::Sms(Sms {
+                body: String::new(),
+                ..sms.clone()
+            }),
+        }
+    }
 }
 
 impl fmt::Debug for Content {

@@ -7,10 +7,14 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::channel::words;
 use crate::{
     AccountId, AttemptId, AttemptOutcome, Channel, FailureClass, Message, MessageId, Metadata, ProviderKind, RecipientKind, Status,
     Timestamp,
 };
+
+/// The token of a message that was just accepted.
+pub const FIRST_TOKEN: i64 = 0;
 
 /// One call to one provider, as it is kept.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -98,6 +102,31 @@ impl fmt::Debug for RecipientRecord {
     }
 }
 
+words! {
+    /// What a caller or an operator did to a message.
+    ActKind {
+        /// Stopped it before it was sent.
+        Cancelled = "cancelled",
+        /// Had it sent again.
+        Resent = "resent",
+        /// Had it sent again together with others, after an outage.
+        Replayed = "replayed",
+        /// Said what became of it.
+        Marked = "marked",
+    }
+}
+
+/// Something that a caller or an operator did to a message, kept in its story.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ActRecord {
+    /// When.
+    pub at: Timestamp,
+    /// What.
+    pub kind: ActKind,
+    /// For people: where it stood before, and what was said.
+    pub detail: String,
+}
+
 /// All that is known of a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MessageRecord {
@@ -119,6 +148,10 @@ pub struct MessageRecord {
     pub attempts: Vec<AttemptRecord>,
     /// Providers that were passed over, in order.
     pub skips: Vec<Skip>,
+    /// What callers and operators did, in order.
+    pub acts: Vec<ActRecord>,
+    /// The fence: grows whenever the message changes hands.
+    pub token: i64,
 }
 
 impl MessageRecord {
@@ -145,6 +178,8 @@ impl MessageRecord {
             recipients,
             attempts: Vec::new(),
             skips: Vec::new(),
+            acts: Vec::new(),
+            token: FIRST_TOKEN,
         }
     }
 

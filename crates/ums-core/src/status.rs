@@ -59,7 +59,8 @@ impl Status {
             S::Sent => matches!(next, S::Delivered | S::Bounced | S::Failed),
             S::Delivered => matches!(next, S::Bounced),
             // Late feedback may lift these; an operator may send them again.
-            S::Failed | S::Expired | S::Unknown => matches!(next, S::Sent | S::Delivered | S::Bounced | S::Queued),
+            S::Failed | S::Expired => matches!(next, S::Sent | S::Delivered | S::Bounced | S::Queued),
+            S::Unknown => matches!(next, S::Sent | S::Delivered | S::Bounced | S::Queued | S::Failed),
             S::Bounced | S::Cancelled | S::Suppressed | S::Unsubscribed => false,
         }
     }

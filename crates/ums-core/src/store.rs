@@ -4,6 +4,7 @@
 //! next intent, if there is one) is the next.
 
 use std::fmt;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +12,8 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AccountId, AttemptRecord, Channel, Message, MessageId, MessageRecord, ProviderKind, RecipientRecord, Skip, Status, TenantId, Timestamp,
+    AccountId, ActRecord, AttemptRecord, Channel, Message, MessageId, MessageRecord, ProviderKind, Purpose, RecipientRecord, Skip, Status,
+    TenantId, Timestamp,
 };
 
 /// Why the store did not do what it was asked.
@@ -52,13 +54,23 @@ pub enum StoreError {
     Unusable(String),
 }
 
-/// Who works on a message: a process and its current lease.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Owner {
-    /// Id of the process's registration.
-    pub id: i64,
-    /// Fencing token: grows with each takeover of a message.
-    pub token: i64,
+/// This process's leave to work on messages, as the store gave it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lease {
+    /// Id of the process's registration. Another one than before means that the process was taken
+    /// for dead: whatever it had in hand belongs to others by now.
+    pub owner: i64,
+    /// How long it lasts from the moment the renewal was asked for. Other processes take this one's messages
+    /// only later than that.
+    pub length: Duration,
+}
+
+impl Lease {
+    /// The lease where nobody else can take a message over while this process lives.
+    pub const FOREVER: Self = Self {
+        owner: 0,
+        length: Duration::MAX,
+    };
 }
 
 /// A message to be stored.
@@ -117,6 +129,8 @@ pub struct Step {
     pub tenant: TenantId,
     /// Which message.
     pub message_id: MessageId,
+    /// The fence: the token that the message had when it was claimed or read.
+    pub token: i64,
     /// Attempts that began or ended with this step; each replaces the row of its id.
     pub attempts: Vec<AttemptRecord>,
     /// Providers that were passed over in this step.
@@ -131,6 +145,12 @@ pub struct Step {
     pub sent_at: Option<Timestamp>,
     /// Its recipients, when any of them changed.
     pub recipients: Option<Vec<RecipientRecord>>,
+    /// What an operator or the caller did, when the step is theirs.
+    pub act: Option<ActRecord>,
+    /// When it is given up, when that changed: a message that is sent again gets new time.
+    pub expires_at: Option<Timestamp>,
+    /// Whether its body is of no more use and must not be kept.
+    pub forget_body: bool,
 }
 
 /// Which messages to list; all fields that are set must match.
@@ -145,7 +165,7 @@ pub struct MessageFilter {
     /// Provider of any attempt.
     pub provider: Option<ProviderKind>,
     /// Purpose.
-    pub purpose: Option<crate::Purpose>,
+    pub purpose: Option<Purpose>,
     /// Accepted at or after.
     pub since: Option<Timestamp>,
     /// Accepted before.
@@ -171,7 +191,7 @@ pub struct MessagePage {
     pub next_cursor: Option<MessageId>,
 }
 
-/// A provider account's breaker as it is kept over restarts.
+/// A provider account's breaker as it is kept over restarts, and as processes on one store share it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BreakerRecord {
     /// Which provider.
@@ -182,6 +202,89 @@ pub struct BreakerRecord {
     pub state: serde_json::Value,
     /// When it was written.
     pub changed_at: Timestamp,
+    /// Grows with each write; given by the store, of no meaning when it is saved.
+    pub version: i64,
+    /// Which process wrote it ([`Lease::owner`]); given by the store, of no meaning when it is saved.
+    pub writer: i64,
+}
+
+/// How many messages may be claimed, by lane.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Room {
+    /// One-time codes.
+    pub otp: usize,
+    /// Receipts and notices.
+    pub transactional: usize,
+    /// Mail to many.
+    pub bulk: usize,
+}
+
+impl Room {
+    /// The same room in each lane.
+    pub const fn of_each(limit: usize) -> Self {
+        Self {
+            otp: limit,
+            transactional: limit,
+            bulk: limit,
+        }
+    }
+
+    /// The room of a lane.
+    pub const fn of(&self, purpose: Purpose) -> usize {
+        match purpose {
+            Purpose::Otp => self.otp,
+            Purpose::Transactional => self.transactional,
+            Purpose::Bulk => self.bulk,
+        }
+    }
+}
+
+/// Room in an account's pace that a process asks for, where several processes share a pace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PaceRequest {
+    /// Which provider.
+    pub provider: ProviderKind,
+    /// Which account.
+    pub account: AccountId,
+    /// Recipients.
+    pub units: u32,
+    /// Most recipients a second.
+    pub per_second: Option<NonZeroU32>,
+    /// Most recipients in any 24 hours.
+    pub per_day: Option<NonZeroU32>,
+}
+
+/// What a process was given of an account's pace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PaceGrant {
+    /// That many recipients may be handed over, by this process alone.
+    Granted(u32),
+    /// Nothing before that time has passed, because of the pace a second.
+    Paced(Duration),
+    /// Nothing before that time has passed, because of the limit a day.
+    DayLimit(Duration),
+}
+
+/// What is kept, and until when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// Bodies, subjects, attachments and headers of ended messages that were accepted before are emptied.
+    pub bodies_before: Timestamp,
+    /// Ended messages that were accepted before are forgotten.
+    pub messages_before: Timestamp,
+}
+
+/// What was removed by one call.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pruned {
+    /// Bodies.
+    pub bodies: u64,
+    /// Messages.
+    pub messages: u64,
+    /// Idempotency keys whose time was over.
+    pub keys: u64,
+    /// Whether more is left to be removed.
+    pub more: bool,
 }
 
 /// What a start found and put right.
@@ -205,13 +308,27 @@ pub trait Store: Send + Sync + fmt::Debug {
         true
     }
 
+    /// Whether other processes send from the same store at the same time: then breakers, probes and pace are
+    /// shared through it.
+    fn is_shared(&self) -> bool {
+        false
+    }
+
     /// Stores a message with its recipients and its first intent. When this returns, it is safe.
     /// A message whose id is stored already (the call is repeated after
     /// [`StoreError::CommitUnknown`]) is [`Stored::Replayed`] as itself.
     async fn accept(&self, new: NewMessage) -> Result<Stored, StoreError>;
 
+    /// Stores many messages as one transaction: either every answer is [`Stored::New`] and all are safe, or
+    /// nothing was written and the answers say which were stored before.
+    async fn accept_all(&self, new: Vec<NewMessage>) -> Result<Vec<Stored>, StoreError>;
+
     /// Records a step. When this returns, it is safe. The message may stay where it is, else
     /// [`Status::may_become`] decides.
+    ///
+    /// The fence: the message's token must be the step's, and this process must be its owner or nobody. A step on a
+    /// message that nobody works on (a caller cancels, an operator resolves) raises the token, so that of two
+    /// such steps one is [`StoreError::Fenced`]. The same step may be repeated after [`StoreError::CommitUnknown`].
     async fn record(&self, step: Step) -> Result<(), StoreError>;
 
     /// One message.
@@ -226,23 +343,53 @@ pub trait Store: Send + Sync + fmt::Debug {
         limit: usize,
     ) -> Result<MessagePage, StoreError>;
 
-    /// Takes queued and scheduled messages that are due, oldest first by lane, and marks them as
-    /// being worked on by this process. At most `limit`.
-    async fn claim_due(&self, now: Timestamp, limit: usize) -> Result<Vec<MessageRecord>, StoreError>;
+    /// Takes queued and scheduled messages that are due and marks them as being worked on by this process, raising
+    /// their tokens: lane after lane (`otp` first), in a lane the tenants in turn, of a tenant the earliest due, then the smaller
+    /// id. At most as many of each lane as it has room for. Never one that another process works on.
+    async fn claim_due(&self, now: Timestamp, room: Room) -> Result<Vec<MessageRecord>, StoreError>;
 
     /// When the next queued or scheduled message is due.
     async fn next_due(&self) -> Result<Option<Timestamp>, StoreError>;
+
+    /// How many messages wait to be claimed, now or later; counts no further than `at_most`.
+    async fn backlog(&self, at_most: u64) -> Result<u64, StoreError>;
+
+    /// Renews this process's lease; registers it anew when it was taken for dead.
+    async fn renew(&self) -> Result<Lease, StoreError> {
+        Ok(Lease::FOREVER)
+    }
 
     /// Gives back what dead processes were working on, by what was recorded: without an intent it
     /// is queued again, with an intent and no outcome the attempt is unknown and the message is
     /// queued (to be decided by its duplicates policy).
     async fn recover(&self, now: Timestamp) -> Result<Recovered, StoreError>;
 
+    /// Messages that this process works on, as far as the store knows; at most `limit`.
+    async fn under_way(&self, limit: usize) -> Result<Vec<(TenantId, MessageId)>, StoreError>;
+
+    /// Gives back messages of this process that it knows nothing of (their commit was lost), as
+    /// [`Store::recover`] does with a dead one's.
+    async fn give_back(&self, messages: &[(TenantId, MessageId)], now: Timestamp) -> Result<Recovered, StoreError>;
+
+    /// Removes what need not be kept, at most `limit` rows of each kind, as a transaction that is short.
+    async fn prune(&self, retention: Retention, now: Timestamp, limit: usize) -> Result<Pruned, StoreError>;
+
     /// Keeps a breaker's state.
     async fn save_breaker(&self, record: BreakerRecord) -> Result<(), StoreError>;
 
     /// The breakers that were kept.
     async fn breakers(&self) -> Result<Vec<BreakerRecord>, StoreError>;
+
+    /// Takes (or keeps) the leave to probe a recovering provider, which one process at a time has; for that long.
+    async fn lease_probe(&self, provider: ProviderKind, account: &AccountId, length: Duration) -> Result<bool, StoreError> {
+        let _ = (provider, account, length);
+        Ok(true)
+    }
+
+    /// Takes room in an account's pace, shared by all processes. Only asked where [`Store::is_shared`].
+    async fn reserve_pace(&self, request: PaceRequest) -> Result<PaceGrant, StoreError> {
+        Ok(PaceGrant::Granted(request.units))
+    }
 
     /// Counts of messages by provider that were accepted since a time, for allowances that must
     /// outlive a restart (recipients, not messages).

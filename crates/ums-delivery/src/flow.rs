@@ -232,6 +232,8 @@ impl Flow {
             account: ums_core::AccountId::default(),
             state,
             changed_at: now.wall,
+            version: 0,
+            writer: 0,
         })
     }
 

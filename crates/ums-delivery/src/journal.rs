@@ -146,6 +146,7 @@ impl Journal {
         Step {
             tenant: record.message.tenant.clone(),
             message_id: record.message.id,
+            token: record.token,
             attempts: record.attempts.iter().skip(self.kept_attempts).cloned().collect(),
             skips: record.skips.iter().skip(self.kept_skips).cloned().collect(),
             status: record.status,
@@ -153,6 +154,9 @@ impl Journal {
             due_at: record.due_at,
             sent_at: record.sent_at,
             recipients: self.recipients_changed.then(|| record.recipients.clone()),
+            act: None,
+            expires_at: None,
+            forget_body: false,
         }
     }
 }

@@ -9,6 +9,7 @@
 //! **Invariant:** nothing here names a database, an HTTP client or a provider.
 
 mod accept;
+mod acts;
 pub mod breaker;
 mod carried;
 mod chain;
@@ -24,9 +25,10 @@ mod rejection;
 mod retry;
 mod worker;
 
+pub use acts::{ActError, Mark, ReplayRequest, ReplaySlice};
 pub use breaker::BreakerSettings;
 pub use chain::{LinkParts, Price};
-pub use engine::{Messaging, Submission, SubmitError, Ticket};
+pub use engine::{Accepted, Messaging, Submission, SubmitError, Ticket};
 pub use flow::{Parts, Rules};
 pub use observer::{AttemptEvent, BreakerEvent, NoObserver, Observer, SettledEvent};
 pub use pacing::PaceSettings;

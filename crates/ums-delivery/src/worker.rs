@@ -53,7 +53,7 @@ async fn take_up_what_is_due(flow: &Arc<Flow>) -> Result<Duration, StoreError> {
             return Ok(Duration::from_millis(50));
         };
         let now = flow.clock.now();
-        let due = flow.store.claim_due(now, free).await?;
+        let due = flow.store.claim_due(now, ums_core::Room::of_each(free / 3)).await?;
         if due.is_empty() {
             drop(room);
             let next = flow.store.next_due().await?;

@@ -147,6 +147,8 @@ impl State {
             recipients,
             attempts,
             skips,
+            acts: Vec::new(),
+            token: ums_core::FIRST_TOKEN,
         };
         self.messages.insert(
             id,
@@ -298,10 +300,11 @@ impl Store for MemoryStore {
         Ok(MessagePage { messages, next_cursor })
     }
 
-    async fn claim_due(&self, now: Timestamp, limit: usize) -> Result<Vec<MessageRecord>, StoreError> {
+    async fn claim_due(&self, now: Timestamp, room: ums_core::Room) -> Result<Vec<MessageRecord>, StoreError> {
         let mut state = self.state();
         let mut claimed = Vec::new();
         for purpose in fence::LANES {
+            let limit = claimed.len() + room.of(purpose);
             while claimed.len() < limit {
                 let Some(row) = state.first_due(purpose).filter(|row| row.1 <= now) else {
                     break;
@@ -314,6 +317,26 @@ impl Store for MemoryStore {
             }
         }
         Ok(claimed)
+    }
+
+    async fn accept_all(&self, _new: Vec<NewMessage>) -> Result<Vec<Stored>, StoreError> {
+        Err(StoreError::Unusable("not built yet".to_owned()))
+    }
+
+    async fn backlog(&self, _at_most: u64) -> Result<u64, StoreError> {
+        Ok(0)
+    }
+
+    async fn under_way(&self, _limit: usize) -> Result<Vec<(TenantId, MessageId)>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn give_back(&self, _messages: &[(TenantId, MessageId)], _now: Timestamp) -> Result<Recovered, StoreError> {
+        Ok(Recovered::default())
+    }
+
+    async fn prune(&self, _retention: ums_core::Retention, _now: Timestamp, _limit: usize) -> Result<ums_core::Pruned, StoreError> {
+        Ok(ums_core::Pruned::default())
     }
 
     async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {

@@ -234,14 +234,34 @@ impl Store for SqliteStore {
             .await
     }
 
-    async fn claim_due(&self, now: Timestamp, limit: usize) -> Result<Vec<MessageRecord>, StoreError> {
+    async fn claim_due(&self, now: Timestamp, room: ums_core::Room) -> Result<Vec<MessageRecord>, StoreError> {
         let Process { owner, may_send } = self.process();
         if !may_send {
             return Ok(Vec::new());
         }
         self.writer
-            .submit(0, move |connection| queue::claim_due(connection, owner, now, limit))
+            .submit(0, move |connection| queue::claim_due(connection, owner, now, room))
             .await
+    }
+
+    async fn accept_all(&self, _new: Vec<NewMessage>) -> Result<Vec<Stored>, StoreError> {
+        Err(StoreError::Unusable("not built yet".to_owned()))
+    }
+
+    async fn backlog(&self, _at_most: u64) -> Result<u64, StoreError> {
+        Ok(0)
+    }
+
+    async fn under_way(&self, _limit: usize) -> Result<Vec<(TenantId, MessageId)>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn give_back(&self, _messages: &[(TenantId, MessageId)], _now: Timestamp) -> Result<Recovered, StoreError> {
+        Ok(Recovered::default())
+    }
+
+    async fn prune(&self, _retention: ums_core::Retention, _now: Timestamp, _limit: usize) -> Result<ums_core::Pruned, StoreError> {
+        Ok(ums_core::Pruned::default())
     }
 
     async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {

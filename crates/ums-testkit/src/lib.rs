@@ -1,12 +1,14 @@
-//! For tests: a clock that is set by hand, chance from a seed, providers that answer by script,
-//! and everything that was logged.
+//! For tests: a clock that is set by hand, chance from a seed, providers that answer by script, a store that waits
+//! and fails when told, and everything that was logged.
 
 mod clock;
 mod log;
 mod provider;
 mod random;
+mod store;
 
 pub use clock::TestClock;
 pub use log::LogCapture;
 pub use provider::{FakeProvider, Reply};
 pub use random::SeededRandom;
+pub use store::{Hold, Moment, Operation, StoreInHand};

@@ -37,7 +37,7 @@ impl From<SubmitError> for Error {
             SubmitError::Invalid(invalid) => Self::Invalid(invalid),
             SubmitError::NoProvider(channel) => Self::NoProvider(channel),
             // The library hands over no keys, so that none can conflict.
-            SubmitError::KeyConflict | SubmitError::Busy => Self::Busy,
+            SubmitError::KeyConflict | SubmitError::Busy | SubmitError::Full => Self::Busy,
             SubmitError::Closing => Self::Closing,
             SubmitError::Store(error) => Self::Store(error),
         }

@@ -3,86 +3,23 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
-use ums_core::{
-    AccountId, BreakerRecord, FailureClass, MessageFilter, MessageId, MessagePage, MessageRecord, NewMessage, ProviderKind, Recovered,
-    Status, Step, Store, StoreError, Stored, TenantId, Timestamp,
-};
+use ums_core::{FailureClass, Status};
 use ums_store::MemoryStore;
-use ums_testkit::Reply;
+use ums_testkit::{Moment, Operation, Reply, StoreInHand};
 
 use crate::setup::{Setup, email};
 
-/// A store in memory that gives out what it claimed once its gate is open.
-#[derive(Debug)]
-pub(crate) struct HeldAtClaim {
-    pub(crate) inner: MemoryStore,
-    pub(crate) gate: Arc<tokio::sync::Mutex<()>>,
-}
-
-#[async_trait]
-impl Store for HeldAtClaim {
-    fn is_durable(&self) -> bool {
-        self.inner.is_durable()
-    }
-
-    async fn accept(&self, new: NewMessage) -> Result<Stored, StoreError> {
-        self.inner.accept(new).await
-    }
-
-    async fn record(&self, step: Step) -> Result<(), StoreError> {
-        self.inner.record(step).await
-    }
-
-    async fn message(&self, tenant: &TenantId, id: MessageId) -> Result<Option<MessageRecord>, StoreError> {
-        self.inner.message(tenant, id).await
-    }
-
-    async fn messages(
-        &self,
-        tenant: &TenantId,
-        filter: &MessageFilter,
-        cursor: Option<MessageId>,
-        limit: usize,
-    ) -> Result<MessagePage, StoreError> {
-        self.inner.messages(tenant, filter, cursor, limit).await
-    }
-
-    async fn claim_due(&self, now: Timestamp, limit: usize) -> Result<Vec<MessageRecord>, StoreError> {
-        let claimed = self.inner.claim_due(now, limit).await?;
-        if !claimed.is_empty() {
-            drop(self.gate.lock().await);
-        }
-        Ok(claimed)
-    }
-
-    async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
-        self.inner.next_due().await
-    }
-
-    async fn recover(&self, now: Timestamp) -> Result<Recovered, StoreError> {
-        self.inner.recover(now).await
-    }
-
-    async fn save_breaker(&self, record: BreakerRecord) -> Result<(), StoreError> {
-        self.inner.save_breaker(record).await
-    }
-
-    async fn breakers(&self) -> Result<Vec<BreakerRecord>, StoreError> {
-        self.inner.breakers().await
-    }
-
-    async fn recipients_sent_since(&self, provider: ProviderKind, account: &AccountId, since: Timestamp) -> Result<u64, StoreError> {
-        self.inner.recipients_sent_since(provider, account, since).await
-    }
-
-    async fn check(&self) -> Result<(), StoreError> {
-        self.inner.check().await
-    }
-
-    async fn close(&self, wait: Duration) {
-        self.inner.close(wait).await;
-    }
+/// A store that gives out what it claimed once the gate is open.
+pub(crate) fn held_at_claim(inner: MemoryStore, gate: Arc<tokio::sync::Mutex<()>>) -> StoreInHand {
+    StoreInHand::new(Arc::new(inner), move |moment| {
+        let gate = gate.clone();
+        Box::pin(async move {
+            if moment == Moment::After(Operation::Claim) {
+                drop(gate.lock().await);
+            }
+            Ok(())
+        })
+    })
 }
 
 #[tokio::test(start_paused = true)]

@@ -91,7 +91,7 @@ impl Setup {
             },
             random: Arc::new(SeededRandom::new(42)),
             store: match self.after_claim {
-                Some(gate) => Arc::new(crate::claims::HeldAtClaim { inner: store, gate }),
+                Some(gate) => Arc::new(crate::claims::held_at_claim(store, gate)),
                 None => Arc::new(store),
             },
             observer: Arc::new(NoObserver),

@@ -156,7 +156,7 @@ fn submit_problem(error: SubmitError) -> Problem {
             ErrorCode::KeyConflict,
             "the key belongs to a request with another body; use a new key for a new message",
         ),
-        SubmitError::Busy => Problem::new(ErrorCode::Busy, "the message was not accepted; try again in a moment"),
+        SubmitError::Busy | SubmitError::Full => Problem::new(ErrorCode::Busy, "the message was not accepted; try again in a moment"),
         SubmitError::Closing => Problem::new(
             ErrorCode::Closing,
             "the message was not accepted; try again, another instance will take it",

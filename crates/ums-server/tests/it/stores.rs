@@ -2,15 +2,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::time::Duration;
 
-use async_trait::async_trait;
-use ums_core::{
-    AccountId, BreakerRecord, MessageFilter, MessageId, MessagePage, MessageRecord, NewMessage, ProviderKind, Recovered, Step, Store,
-    StoreError, Stored, TenantId, Timestamp,
-};
+use ums_core::StoreError;
 use ums_store::MemoryStore;
-use ums_testkit::TestClock;
+use ums_testkit::{Moment, Operation, StoreInHand, TestClock};
 
 use crate::setup::{Bench, EMAIL, Setup};
 
@@ -20,93 +15,22 @@ const COMMIT_UNKNOWN: u8 = 2;
 const READS_FAIL: u8 = 3;
 
 /// A store in memory that fails when told.
-#[derive(Debug)]
-struct FaultyStore {
-    inner: MemoryStore,
-    mode: Arc<AtomicU8>,
-}
-
-impl FaultyStore {
-    fn fault(&self, read: bool) -> Result<(), StoreError> {
-        match self.mode.load(Ordering::SeqCst) {
-            DOWN => Err(StoreError::Unavailable("canary".into())),
-            READS_FAIL if read => Err(StoreError::Unavailable("canary".into())),
+fn faulty(mode: Arc<AtomicU8>) -> StoreInHand {
+    let inner = MemoryStore::new(Arc::new(TestClock::new()));
+    StoreInHand::new(Arc::new(inner), move |moment| {
+        let fault = match (mode.load(Ordering::SeqCst), moment) {
+            (DOWN, Moment::Before(Operation::Accept | Operation::Read | Operation::Check))
+            | (READS_FAIL, Moment::Before(Operation::Read)) => Err(StoreError::Unavailable("canary".into())),
+            (COMMIT_UNKNOWN, Moment::Before(Operation::Accept)) => Err(StoreError::CommitUnknown("canary".into())),
             _ => Ok(()),
-        }
-    }
-}
-
-#[async_trait]
-impl Store for FaultyStore {
-    fn is_durable(&self) -> bool {
-        self.inner.is_durable()
-    }
-
-    async fn accept(&self, new: NewMessage) -> Result<Stored, StoreError> {
-        self.fault(false)?;
-        if self.mode.load(Ordering::SeqCst) == COMMIT_UNKNOWN {
-            return Err(StoreError::CommitUnknown("canary".into()));
-        }
-        self.inner.accept(new).await
-    }
-
-    async fn record(&self, step: Step) -> Result<(), StoreError> {
-        self.inner.record(step).await
-    }
-
-    async fn message(&self, tenant: &TenantId, id: MessageId) -> Result<Option<MessageRecord>, StoreError> {
-        self.fault(true)?;
-        self.inner.message(tenant, id).await
-    }
-
-    async fn messages(
-        &self,
-        tenant: &TenantId,
-        filter: &MessageFilter,
-        cursor: Option<MessageId>,
-        limit: usize,
-    ) -> Result<MessagePage, StoreError> {
-        self.fault(true)?;
-        self.inner.messages(tenant, filter, cursor, limit).await
-    }
-
-    async fn claim_due(&self, now: Timestamp, limit: usize) -> Result<Vec<MessageRecord>, StoreError> {
-        self.inner.claim_due(now, limit).await
-    }
-
-    async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
-        self.inner.next_due().await
-    }
-
-    async fn recover(&self, now: Timestamp) -> Result<Recovered, StoreError> {
-        self.inner.recover(now).await
-    }
-
-    async fn save_breaker(&self, record: BreakerRecord) -> Result<(), StoreError> {
-        self.inner.save_breaker(record).await
-    }
-
-    async fn breakers(&self) -> Result<Vec<BreakerRecord>, StoreError> {
-        self.inner.breakers().await
-    }
-
-    async fn recipients_sent_since(&self, provider: ProviderKind, account: &AccountId, since: Timestamp) -> Result<u64, StoreError> {
-        self.inner.recipients_sent_since(provider, account, since).await
-    }
-
-    async fn check(&self) -> Result<(), StoreError> {
-        self.fault(false)
-    }
-
-    async fn close(&self, wait: Duration) {
-        self.inner.close(wait).await;
-    }
+        };
+        Box::pin(async move { fault })
+    })
 }
 
 async fn start() -> (Bench, Arc<AtomicU8>) {
     let mode = Arc::new(AtomicU8::new(FINE));
-    let inner = MemoryStore::new(Arc::new(TestClock::new()));
-    let bench = Setup::with_store(FaultyStore { inner, mode: mode.clone() }).start().await;
+    let bench = Setup::with_store(faulty(mode.clone())).start().await;
     (bench, mode)
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ums_core::{AttemptOutcome, FailureClass, MessageId, MessageRecord, Purpose, Recovered, Status, Step, Store, StoreError};
+use ums_core::{AttemptOutcome, FailureClass, MessageId, MessageRecord, Purpose, Recovered, Room, Status, Step, Store, StoreError};
 
 use super::sample::moment;
 use super::{Ground, Outcome, Sample};
@@ -29,15 +29,15 @@ pub async fn due_messages_come_by_lane_then_time_then_id(ground: &dyn Ground) ->
         store.accept(sample.new_message(Status::Queued, Some(moment(due)))?).await?;
     }
     let order: Vec<_> = [3, 4, 5, 2, 1].map(|number| Sample::sms(number).id()).into();
-    let first = store.claim_due(moment(10), 2).await?;
-    let rest = store.claim_due(moment(10), 10).await?;
+    let first = store.claim_due(moment(10), Room::of_each(2)).await?;
+    let rest = store.claim_due(moment(10), Room::of_each(10)).await?;
     assert_eq!([ids(&first), ids(&rest)].concat(), order);
     assert!(
         first
             .iter()
             .all(|record| record.due_at.is_none() && record.status == Status::Queued && record.recipients.len() == 1)
     );
-    assert!(store.claim_due(moment(10), 0).await?.is_empty());
+    assert!(store.claim_due(moment(10), Room::of_each(0)).await?.is_empty());
     Ok(())
 }
 
@@ -51,7 +51,7 @@ pub async fn a_message_is_claimed_once(ground: &dyn Ground) -> Outcome {
     }
     let claims = (0..6).map(|_| {
         let store = std::sync::Arc::clone(&store);
-        tokio::spawn(async move { store.claim_due(moment(1), 10).await })
+        tokio::spawn(async move { store.claim_due(moment(1), Room::of_each(10)).await })
     });
     let mut claimed = Vec::new();
     for claim in claims.collect::<Vec<_>>() {
@@ -69,7 +69,7 @@ pub async fn a_message_put_back_is_due_again(ground: &dyn Ground) -> Outcome {
     let store = ground.open().await?;
     let sample = Sample::sms(1);
     store.accept(sample.new_message(Status::Queued, Some(moment(1)))?).await?;
-    assert_eq!(store.claim_due(moment(1), 1).await?.len(), 1);
+    assert_eq!(store.claim_due(moment(1), Room::of_each(1)).await?.len(), 1);
     store
         .record(Step {
             due_at: Some(moment(60)),
@@ -77,9 +77,9 @@ pub async fn a_message_put_back_is_due_again(ground: &dyn Ground) -> Outcome {
             ..sample.step(Status::Queued)
         })
         .await?;
-    assert!(store.claim_due(moment(59), 1).await?.is_empty());
+    assert!(store.claim_due(moment(59), Room::of_each(1)).await?.is_empty());
     assert_eq!(store.next_due().await?, Some(moment(60)));
-    assert_eq!(store.claim_due(moment(60), 1).await?.len(), 1);
+    assert_eq!(store.claim_due(moment(60), Room::of_each(1)).await?.len(), 1);
     Ok(())
 }
 
@@ -94,7 +94,7 @@ pub async fn an_ended_message_is_never_due(ground: &dyn Ground) -> Outcome {
             ..sample.step(Status::Cancelled)
         })
         .await?;
-    assert!(store.claim_due(moment(9), 9).await?.is_empty());
+    assert!(store.claim_due(moment(9), Room::of_each(9)).await?.is_empty());
     assert_eq!(store.next_due().await?, None);
     Ok(())
 }
@@ -126,7 +126,7 @@ pub async fn a_dead_process_s_work_is_given_back(ground: &dyn Ground) -> Outcome
     store.accept(fresh.new_message(Status::Pending, None)?).await?;
     store.accept(called.sending()?).await?;
     store.accept(claimed.new_message(Status::Scheduled, Some(moment(1)))?).await?;
-    assert_eq!(store.claim_due(moment(1), 10).await?.len(), 1);
+    assert_eq!(store.claim_due(moment(1), Room::of_each(10)).await?.len(), 1);
     store.accept(waiting.new_message(Status::Queued, Some(moment(500)))?).await?;
     store.accept(ended.sending()?).await?;
     store.record(ended.step(Status::Sent)).await?;
@@ -135,14 +135,14 @@ pub async fn a_dead_process_s_work_is_given_back(ground: &dyn Ground) -> Outcome
 
     let store = ground.open().await?;
     assert!(
-        store.claim_due(moment(100), 10).await?.is_empty(),
+        store.claim_due(moment(100), Room::of_each(10)).await?.is_empty(),
         "nothing is given back before the recovery"
     );
     let fenced = store.record(called.step(Status::Sent)).await;
     assert!(matches!(fenced, Err(StoreError::Fenced)), "{fenced:?}");
     assert_eq!(store.recover(moment(100)).await?, Recovered { requeued: 2, unknown: 1 });
     assert_eq!(store.recover(moment(100)).await?, Recovered::default());
-    let given_back = store.claim_due(moment(100), 10).await?;
+    let given_back = store.claim_due(moment(100), Room::of_each(10)).await?;
     assert_eq!(ids(&given_back), [fresh.id(), called.id(), claimed.id()]);
     assert!(given_back.iter().all(|record| record.status == Status::Queued));
     let attempts = &given_back.get(1).ok_or("not given back")?.attempts;

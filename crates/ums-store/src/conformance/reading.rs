@@ -99,6 +99,8 @@ pub async fn breakers_are_kept_by_account(ground: &dyn Ground) -> Outcome {
         account: AccountId::new(account),
         state: serde_json::json!({ "state": state }),
         changed_at: moment(at),
+        version: 0,
+        writer: 0,
     };
     let last = [
         record(ProviderKind::AwsSes, "default", "closed", 3),

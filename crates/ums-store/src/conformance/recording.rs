@@ -171,7 +171,7 @@ pub async fn a_failed_message_can_be_sent_again(ground: &dyn Ground) -> Outcome 
             ..sample.step(Status::Queued)
         })
         .await?;
-    let claimed = store.claim_due(moment(1), 10).await?;
+    let claimed = store.claim_due(moment(1), ums_core::Room::of_each(10)).await?;
     assert_eq!(claimed.len(), 1);
     store.record(sample.step(Status::Sending)).await?;
     store.record(sample.step(Status::Sent)).await?;

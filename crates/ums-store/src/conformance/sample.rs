@@ -171,6 +171,10 @@ impl Sample {
             due_at: None,
             sent_at: None,
             recipients: None,
+            token: ums_core::FIRST_TOKEN,
+            act: None,
+            expires_at: None,
+            forget_body: false,
         }
     }
 

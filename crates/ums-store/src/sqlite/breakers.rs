@@ -41,6 +41,8 @@ pub(crate) fn all(connection: &Connection) -> Result<Vec<BreakerRecord>, StoreEr
             account: AccountId::new(columns.value::<String>("account")?),
             state: columns.json("state")?,
             changed_at: columns.time("changed_at")?,
+            version: 0,
+            writer: 0,
         });
     }
     records.sort_by(|one, other| (one.provider, &one.account).cmp(&(other.provider, &other.account)));

@@ -206,6 +206,8 @@ pub(crate) fn message(connection: &Connection, tenant: &TenantId, id: MessageId)
         recipients: recipients::of(connection, tenant, id)?,
         attempts: attempts::of(connection, tenant, id)?,
         skips: skips::of(connection, tenant, id)?,
+        acts: Vec::new(),
+        token: 0,
     }))
 }
 

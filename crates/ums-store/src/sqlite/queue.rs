@@ -9,10 +9,15 @@ use super::{attempts, messages};
 use crate::fence;
 
 /// Takes messages that are due and makes them this process's own.
-pub(crate) fn claim_due(connection: &Connection, owner: i64, now: Timestamp, limit: usize) -> Result<Vec<MessageRecord>, StoreError> {
+pub(crate) fn claim_due(
+    connection: &Connection,
+    owner: i64,
+    now: Timestamp,
+    room: ums_core::Room,
+) -> Result<Vec<MessageRecord>, StoreError> {
     let mut claimed = Vec::new();
     for purpose in fence::LANES {
-        for (tenant, id) in due_in_lane(connection, purpose, now, limit - claimed.len())? {
+        for (tenant, id) in due_in_lane(connection, purpose, now, room.of(purpose))? {
             own(connection, owner, &tenant, id)?;
             match messages::message(connection, &tenant, id) {
                 Ok(record) => claimed.extend(record),

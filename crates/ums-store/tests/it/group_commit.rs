@@ -178,17 +178,17 @@ async fn a_second_process_stores_for_the_first_and_takes_over_when_it_dies() {
         Err(StoreError::Fenced)
     ));
     let far = ums_core::Timestamp::from_micros(i64::MAX);
-    assert!(second.claim_due(far, 10).await.unwrap().is_empty());
+    assert!(second.claim_due(far, ums_core::Room::of_each(10)).await.unwrap().is_empty());
     assert_eq!(second.recover(far).await.unwrap(), ums_core::Recovered::default());
     second.check().await.unwrap();
 
-    let claimed = first.claim_due(far, 10).await.unwrap();
+    let claimed = first.claim_due(far, ums_core::Room::of_each(10)).await.unwrap();
     assert_eq!(claimed.len(), 1, "the owner finds it by its time");
     first.close(std::time::Duration::from_secs(10)).await;
     assert!(!first.is_owner());
     let recovered = second.recover(far).await.unwrap();
     assert_eq!((second.is_owner(), recovered.requeued), (true, 1));
-    assert_eq!(second.claim_due(far, 10).await.unwrap().len(), 1);
+    assert_eq!(second.claim_due(far, ums_core::Room::of_each(10)).await.unwrap().len(), 1);
     second.record(sample.step(Status::Sending)).await.unwrap();
 }
 
@@ -212,6 +212,19 @@ async fn a_corrupt_row_is_named_and_keeps_no_other_back() {
         .unwrap();
     let error = store.message(bad.tenant(), bad.id()).await.unwrap_err();
     assert_eq!(error.to_string(), format!("contents.content of {} cannot be read", bad.id()));
-    assert_eq!(store.claim_due(ums_core::Timestamp::from_micros(1), 10).await.unwrap().len(), 2);
-    assert!(store.claim_due(ums_core::Timestamp::from_micros(1), 10).await.unwrap().is_empty());
+    assert_eq!(
+        store
+            .claim_due(ums_core::Timestamp::from_micros(1), ums_core::Room::of_each(10))
+            .await
+            .unwrap()
+            .len(),
+        2
+    );
+    assert!(
+        store
+            .claim_due(ums_core::Timestamp::from_micros(1), ums_core::Room::of_each(10))
+            .await
+            .unwrap()
+            .is_empty()
+    );
 }

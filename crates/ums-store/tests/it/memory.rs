@@ -69,5 +69,12 @@ async fn a_message_sent_again_is_not_forgotten_while_it_is_under_way() {
             .await
             .unwrap();
     }
-    assert_eq!(store.claim_due(Timestamp::from_micros(1), 9).await.unwrap().len(), 1);
+    assert_eq!(
+        store
+            .claim_due(Timestamp::from_micros(1), ums_core::Room::of_each(9))
+            .await
+            .unwrap()
+            .len(),
+        1
+    );
 }

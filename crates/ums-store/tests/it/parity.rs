@@ -131,7 +131,7 @@ async fn perform(store: &dyn Store, act: &Act) -> String {
         }
         Act::Claim { now, limit } => {
             let claimed = store
-                .claim_due(Timestamp::from_micros(now), limit)
+                .claim_due(Timestamp::from_micros(now), ums_core::Room::of_each(limit))
                 .await
                 .map_err(|error| error_kind(&error));
             format!("{claimed:?} {:?}", store.next_due().await.map_err(|error| error_kind(&error)))
