@@ -65,6 +65,11 @@ impl Arguments {
         }
     }
 
+    /// Takes all that is left, as it stands.
+    pub(crate) fn rest(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.words)
+    }
+
     /// Refuses what nobody took.
     pub(crate) fn finish(self) -> Result<()> {
         match self.words.first() {

@@ -1,4 +1,4 @@
-//! The project's own commands: `cargo xtask test | bench | tidy | gen`.
+//! The project's own commands: `cargo xtask test | bench | tidy | gen | postgres`.
 //!
 //! Kept to `anyhow` and `serde_json`, so that it builds in seconds and can judge a tree whose
 //! crates do not compile.
@@ -14,6 +14,7 @@ mod arguments;
 mod bench;
 mod binary;
 mod generate;
+mod postgres;
 mod prerequisites;
 mod process;
 mod test;
@@ -31,10 +32,11 @@ The project's own commands.
 Usage: cargo xtask <COMMAND> [--help]
 
 Commands:
-  test   everything that judges a change: format, lints, rules, tests, test beds, official SDKs
-  bench  senders measured side by side against the same sinks
-  tidy   the rules of the house that no compiler checks
-  gen    write (or --check) the files that are generated from the code
+  test      everything that judges a change: format, lints, rules, tests, test beds, official SDKs
+  bench     senders measured side by side against the same sinks
+  tidy      the rules of the house that no compiler checks
+  gen       write (or --check) the files that are generated from the code
+  postgres  a scratch PostgreSQL for tests that you run yourself
 ";
 
 fn main() -> ExitCode {
@@ -47,6 +49,7 @@ fn main() -> ExitCode {
         "bench" => bench::main(&workspace, arguments),
         "tidy" => tidy::main(&workspace, arguments),
         "gen" => generate::main(&workspace, arguments),
+        "postgres" => postgres::main(&workspace, arguments),
         "-h" | "--help" | "help" => {
             print!("{HELP}");
             return ExitCode::SUCCESS;

@@ -182,7 +182,14 @@ impl Background {
         succeeds(Command::new("kill").args([signal, "--", &group]));
     }
 
-    fn ended_within(&mut self, limit: Duration) -> Option<ExitStatus> {
+    /// Signals the process itself, not its group.
+    pub(crate) fn signal_alone(&self, signal: &str) {
+        // Fails when it is gone already, which whoever waits for it sees.
+        succeeds(Command::new("kill").args([signal, "--", &self.child.id().to_string()]));
+    }
+
+    /// Waits for its end; none while it lives on.
+    pub(crate) fn ended_within(&mut self, limit: Duration) -> Option<ExitStatus> {
         let start = Instant::now();
         loop {
             match self.child.try_wait() {

@@ -1,8 +1,8 @@
-//! Programs from Debian packages: Postfix's load tools and nginx.
+//! Programs from Debian packages: Postfix's load tools, nginx, PostgreSQL, strace.
 //!
 //! They are found on the machine, or else the package is downloaded and unpacked under
-//! `target/beds/debian`. Installing it would start a mail server and a web server of which nobody
-//! but us has need, and change the machine's configuration.
+//! `target/beds/debian`. Installing it would start a mail server, a web server and a database of
+//! which nobody but us has need, and change the machine's configuration.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -72,6 +72,71 @@ pub(crate) fn nginx(workspace: &Workspace) -> Result<Tool> {
     provide(workspace, "nginx", "nginx")
 }
 
+/// Tells which system calls a process makes.
+pub(crate) fn strace(workspace: &Workspace) -> Result<Tool> {
+    provide(workspace, "strace", "strace")
+}
+
+/// The programs of one version of PostgreSQL, which lie together in a folder off `PATH`.
+#[derive(Debug, Clone)]
+pub(crate) struct Postgres {
+    folder: PathBuf,
+    libraries: Vec<PathBuf>,
+}
+
+impl Postgres {
+    /// One of its programs.
+    pub(crate) fn tool(&self, program: &str) -> Tool {
+        Tool {
+            program: self.folder.join(program),
+            libraries: self.libraries.clone(),
+        }
+    }
+
+    pub(crate) fn describe(&self) -> String {
+        self.folder.display().to_string()
+    }
+
+    fn is_complete(&self) -> bool {
+        POSTGRES_PROGRAMS.iter().all(|program| {
+            let tool = self.tool(program);
+            tool.program.is_file() && tool.is_complete()
+        })
+    }
+}
+
+/// What the suite and the drills run of PostgreSQL.
+const POSTGRES_PROGRAMS: &[&str] = &["initdb", "postgres", "createdb", "pg_isready", "pg_amcheck"];
+
+/// PostgreSQL of the distribution: the newest version that is here.
+pub(crate) fn postgres(workspace: &Workspace) -> Result<Postgres> {
+    if let Some(found) = newest_postgres(Path::new("/"), Vec::new()) {
+        return Ok(found);
+    }
+    let package = "postgresql";
+    let root = workspace.scratch("beds/debian")?.join(package);
+    let unpacked = || newest_postgres(&root, library_folders(&root));
+    if let Some(found) = unpacked() {
+        return Ok(found);
+    }
+    unpack(package, &root).with_context(|| format!("not installed; on Debian: apt-get install {package}"))?;
+    unpacked().with_context(|| format!("the package {package} holds no PostgreSQL that runs here"))
+}
+
+fn newest_postgres(root: &Path, libraries: Vec<PathBuf>) -> Option<Postgres> {
+    let entries = std::fs::read_dir(root.join("usr/lib/postgresql")).ok()?;
+    let mut versions: Vec<(u32, PathBuf)> = entries
+        .flatten()
+        .filter_map(|entry| Some((entry.file_name().to_str()?.parse().ok()?, entry.path().join("bin"))))
+        .collect();
+    versions.sort();
+    let mut candidates = versions.into_iter().rev().map(|(_, folder)| Postgres {
+        folder,
+        libraries: libraries.clone(),
+    });
+    candidates.find(Postgres::is_complete)
+}
+
 fn provide(workspace: &Workspace, program: &str, package: &str) -> Result<Tool> {
     if let Some(program) = find_program(program) {
         let tool = Tool {
@@ -91,12 +156,14 @@ fn provide(workspace: &Workspace, program: &str, package: &str) -> Result<Tool> 
 }
 
 fn unpacked(root: &Path, program: &str) -> Option<Tool> {
-    let program = root.join("usr/sbin").join(program);
-    let tool = Tool {
-        libraries: library_folders(root),
-        program,
-    };
-    (tool.program.is_file() && tool.is_complete()).then_some(tool)
+    let libraries = library_folders(root);
+    ["usr/sbin", "usr/bin"]
+        .map(|folder| Tool {
+            program: root.join(folder).join(program),
+            libraries: libraries.clone(),
+        })
+        .into_iter()
+        .find(|tool| tool.program.is_file() && tool.is_complete())
 }
 
 /// Every folder under `root` that holds shared libraries, the plug-ins' excepted.
@@ -159,7 +226,9 @@ fn packages_of(plan: &str, package: &str) -> Vec<String> {
     packages.extend(
         plan.lines()
             .filter_map(|line| line.strip_prefix("Inst ")?.split(' ').next())
-            .filter(|name| name.starts_with("lib") && *name != package)
+            .filter(|name| *name != package)
+            // A package without content of its own stands for one with its version in the name.
+            .filter(|name| name.starts_with("lib") || name.starts_with(package))
             .map(str::to_owned),
     );
     packages
@@ -187,7 +256,8 @@ pub(crate) fn user_words() -> &'static [&'static str] {
     if is_root() { &["-u", "root"] } else { &[] }
 }
 
-fn is_root() -> bool {
+/// Whether we may do everything on this machine.
+pub(crate) fn is_root() -> bool {
     succeeds(Command::new("sh").args(["-c", "[ \"$(id -u)\" = 0 ]"]))
 }
 
@@ -203,5 +273,14 @@ mod tests {
                     Inst postfix (3.7.11-0+deb12u1 Debian:12.15/oldstable [amd64])\n\
                     Conf libicu72 (72.1-3 Debian:12.15/oldstable [amd64])\n";
         assert_eq!(packages_of(plan, "postfix"), ["postfix", "libicu72"]);
+    }
+
+    #[test]
+    fn a_package_without_content_brings_the_one_with_its_version() {
+        let plan = "Inst libpq5 (15.18-0+deb12u1 Debian:12.15/oldstable [amd64])\n\
+                    Inst ssl-cert (1.1.2 Debian:12.15/oldstable [all])\n\
+                    Inst postgresql-15 (15.18-0+deb12u1 Debian:12.15/oldstable [amd64])\n\
+                    Inst postgresql (15+248+deb12u1 Debian:12.15/oldstable [all])\n";
+        assert_eq!(packages_of(plan, "postgresql"), ["postgresql", "libpq5", "postgresql-15"]);
     }
 }

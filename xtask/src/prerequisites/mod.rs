@@ -21,6 +21,8 @@ pub(crate) fn provide(workspace: &Workspace) -> Result<()> {
         ("Python packages", python::provide(workspace).map(|venv| venv.describe())),
         ("smtp-sink", debian::smtp_sink(workspace).map(|tool| tool.describe())),
         ("smtp-source", debian::smtp_source(workspace).map(|tool| tool.describe())),
+        ("PostgreSQL", debian::postgres(workspace).map(|postgres| postgres.describe())),
+        ("strace", debian::strace(workspace).map(|tool| tool.describe())),
     ];
     let mut missing = Vec::new();
     for (what, result) in results {

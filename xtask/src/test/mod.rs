@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 
 use crate::arguments::{Arguments, Usage};
+use crate::postgres::{Cluster, URL_VARIABLE};
 use crate::process::{run, run_seen};
 use crate::workspace::Workspace;
 use crate::{generate, prerequisites, tidy};
@@ -82,6 +83,11 @@ const STEPS: &[Step] = &[
         name: "beds",
         what: "moto and a real SMTP server judge what we send",
         run: beds::step,
+    },
+    Step {
+        name: "postgres",
+        what: "the store on a scratch PostgreSQL",
+        run: postgres_step,
     },
     Step {
         name: "sdk",
@@ -180,7 +186,8 @@ fn clippy(workspace: &Workspace) -> Result<()> {
     };
     lint(&["--all-targets"])?;
     // `--all-targets` leaves out what a plain `cargo test` does not run.
-    lint(&["--test", "beds"])
+    lint(&["--test", "beds"])?;
+    lint(&["--test", "postgres"])
 }
 
 /// A broken link or example in a doc comment is a failure.
@@ -195,6 +202,15 @@ fn cargo_test(workspace: &Workspace, tally: &mut Tally) -> Result<()> {
     let mut command = workspace.cargo(["test", "--workspace", "--no-fail-fast"]);
     command.args(Workspace::lock_words());
     run_seen(&command, BUILD_LIMIT, |line| tally.see_cargo(line))
+}
+
+/// `test = false` in the manifest keeps this target out of a plain `cargo test`, which has no
+/// database. The whole workspace is named so that features are those of the step `test`.
+fn postgres_step(workspace: &Workspace, tally: &mut Tally) -> Result<()> {
+    let cluster = Cluster::start_new(workspace, "test")?;
+    let mut command = workspace.cargo(["test", "--workspace", "--test", "postgres"]);
+    command.args(Workspace::lock_words()).env(URL_VARIABLE, cluster.url());
+    run_seen(&command, LIMIT, |line| tally.see_cargo(line))
 }
 
 /// Every interleaving that the model checker finds.

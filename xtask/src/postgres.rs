@@ -1,0 +1,328 @@
+//! A scratch PostgreSQL cluster on the loopback: made, started, crashed and started again.
+//!
+//! It syncs as a real one does: what the drills say about power cuts and killed postmasters would
+//! be worth nothing otherwise. It listens on 127.0.0.1 only and wants a password that is made up
+//! for it.
+
+use std::io::Read as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+
+use crate::arguments::Arguments;
+use crate::prerequisites::debian::{self, Postgres, is_root};
+use crate::process::{Background, find_program, free_port, output, succeeds};
+use crate::workspace::Workspace;
+
+const HELP: &str = "\
+Runs a scratch PostgreSQL cluster until it is interrupted, or for as long as a command takes.
+
+Usage: cargo xtask postgres [COMMAND…]
+
+The command finds the database's URL in UMS_TEST_POSTGRES_URL.
+
+Examples:
+  cargo xtask postgres
+  cargo xtask postgres cargo test --package ums-store --test postgres
+";
+
+/// The name under which tests find the database.
+pub(crate) const URL_VARIABLE: &str = "UMS_TEST_POSTGRES_URL";
+
+/// Time a cluster has to answer, recovery after a crash included.
+const READY: Duration = Duration::from_mins(1);
+/// Time a postmaster has to end after it was told to.
+const ENDED: Duration = Duration::from_secs(20);
+/// Begins the names of the clusters' folders.
+const PREFIX: &str = "ums-postgres-";
+/// The owner of the cluster and the database in it.
+const NAME: &str = "ums";
+
+/// A cluster; it is ended and removed when dropped.
+#[derive(Debug)]
+pub(crate) struct Cluster {
+    programs: Postgres,
+    account: Account,
+    folder: PathBuf,
+    port: u16,
+    password: String,
+    running: Option<Background>,
+    starts: u32,
+}
+
+impl Cluster {
+    /// Makes a cluster named after its purpose, starts it, and makes an empty database in it.
+    pub(crate) fn start_new(workspace: &Workspace, purpose: &str) -> Result<Self> {
+        let programs = debian::postgres(workspace)?;
+        let account = Account::find()?;
+        let mut cluster = Self {
+            folder: reachable_folder(workspace, &account, purpose)?,
+            programs,
+            account,
+            port: free_port()?,
+            password: random_word()?,
+            running: None,
+            starts: 0,
+        };
+        cluster.initialise()?;
+        cluster.start()?;
+        let port = cluster.port.to_string();
+        let mut command = cluster.client("createdb");
+        output(command.args(["-h", "127.0.0.1", "-p", &port, "-U", NAME, NAME]))?;
+        Ok(cluster)
+    }
+
+    /// Where clients find its database.
+    pub(crate) fn url(&self) -> String {
+        let Self { port, password, .. } = self;
+        format!("postgres://{NAME}:{password}@127.0.0.1:{port}/{NAME}")
+    }
+
+    /// The number of the postmaster's process, while there is one.
+    pub(crate) fn id(&self) -> Option<u32> {
+        self.running.as_ref().map(Background::id)
+    }
+
+    /// Starts it, and waits until it answers: after a crash it recovers first.
+    pub(crate) fn start(&mut self) -> Result<()> {
+        self.starts += 1;
+        let mut command = self.account.command(&self.programs, "postgres");
+        command
+            .arg("-D")
+            .arg(self.data())
+            .args(["-p", &self.port.to_string()])
+            .args(["-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="])
+            .args(["-c", "fsync=on", "-c", "synchronous_commit=on", "-c", "full_page_writes=on"])
+            .args(["-c", "max_connections=200", "-c", "log_min_messages=warning"]);
+        let mut running = Background::start(&format!("postgres-{}", self.starts), &command, &self.folder)?;
+        // A postmaster that still recovers accepts connections and refuses them at once.
+        running.wait_until(READY, || succeeds(&mut self.probe()).then_some(()))?;
+        self.running = Some(running);
+        Ok(())
+    }
+
+    /// Ends it as `pg_ctl stop -m immediate` does: without a checkpoint, so that it recovers next time.
+    pub(crate) fn stop_immediately(&mut self) -> Result<()> {
+        self.end("-QUIT")
+    }
+
+    /// Ends the postmaster by `kill -9`; its backends notice and end themselves.
+    pub(crate) fn kill(&mut self) -> Result<()> {
+        self.end("-KILL")
+    }
+
+    /// The amcheck of all tables and indexes; what it prints is its complaints.
+    pub(crate) fn check_integrity(&self) -> Result<()> {
+        let mut command = self.client("pg_amcheck");
+        command
+            .args(["-h", "127.0.0.1", "-p", &self.port.to_string(), "-U", NAME, "-d", NAME])
+            .args(["--install-missing", "--heapallindexed"]);
+        let complaints = output(&mut command)?;
+        ensure!(complaints.trim().is_empty(), "pg_amcheck says: {complaints}");
+        Ok(())
+    }
+
+    fn end(&mut self, signal: &str) -> Result<()> {
+        let Some(mut running) = self.running.take() else {
+            return Ok(());
+        };
+        running.signal_alone(signal);
+        let ended = running.ended_within(ENDED).is_some();
+        ensure!(ended, "the postmaster did not end within {ENDED:?}");
+        Ok(())
+    }
+
+    fn data(&self) -> PathBuf {
+        self.folder.join("data")
+    }
+
+    fn initialise(&self) -> Result<()> {
+        let password_file = self.folder.join("password");
+        std::fs::write(&password_file, &self.password)?;
+        self.account.give(&password_file, 0o600)?;
+        let mut command = self.account.command(&self.programs, "initdb");
+        command
+            .arg("-D")
+            .arg(self.data())
+            .args(["-U", NAME, "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--no-sync"])
+            .arg("--pwfile")
+            .arg(&password_file);
+        output(&mut command)?;
+        std::fs::remove_file(&password_file).context("removing the password's file")
+    }
+
+    /// A program that connects as the cluster's owner.
+    fn client(&self, program: &str) -> Command {
+        let mut command = self.programs.tool(program).command();
+        command.env("PGPASSWORD", &self.password).env("PGCONNECT_TIMEOUT", "5");
+        command
+    }
+
+    /// Succeeds when the cluster takes queries.
+    fn probe(&self) -> Command {
+        let mut command = self.client("pg_isready");
+        command.args(["-h", "127.0.0.1", "-p", &self.port.to_string(), "-t", "2"]);
+        command
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        if let Err(error) = self.end("-INT") {
+            eprintln!("{error:#}");
+        }
+        // Best effort: the folder is scratch.
+        if let Err(error) = std::fs::remove_dir_all(&self.folder) {
+            eprintln!("could not remove {}: {error}", self.folder.display());
+        }
+    }
+}
+
+/// The account that the database runs under: it refuses to be root's.
+#[derive(Debug, Clone)]
+enum Account {
+    Ours,
+    Other { user: u32, group: u32 },
+}
+
+impl Account {
+    fn find() -> Result<Self> {
+        if !is_root() {
+            return Ok(Self::Ours);
+        }
+        ensure!(
+            find_program("setpriv").is_some(),
+            "PostgreSQL refuses to run as root, and setpriv is missing; on Debian: apt-get install util-linux"
+        );
+        let number = |flag: &str, name: &str| -> Option<u32> { output(Command::new("id").args([flag, name])).ok()?.trim().parse().ok() };
+        ["postgres", "nobody"]
+            .iter()
+            .find_map(|name| {
+                let (user, group) = (number("-u", name)?, number("-g", name)?);
+                Some(Self::Other { user, group })
+            })
+            .context("PostgreSQL refuses to run as root, and there is neither an account postgres nor nobody")
+    }
+
+    /// A program of the server, under this account; the kernel ends it when we are killed.
+    fn command(&self, programs: &Postgres, program: &str) -> Command {
+        let tool = programs.tool(program);
+        match self {
+            Self::Ours => tool.command(),
+            Self::Other { user, group } => {
+                let (user, group) = (format!("--reuid={user}"), format!("--regid={group}"));
+                // A change of user forgets an earlier parent-death signal.
+                let words = ["setpriv", &user, &group, "--clear-groups", "--pdeathsig", "KILL", "--"];
+                tool.command_under(&words)
+            }
+        }
+    }
+
+    /// Makes a file or folder this account's.
+    fn give(&self, path: &Path, mode: u32) -> Result<()> {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
+        match self {
+            Self::Ours => Ok(()),
+            Self::Other { user, group } => {
+                std::os::unix::fs::chown(path, Some(*user), Some(*group)).with_context(|| format!("giving away {}", path.display()))
+            }
+        }
+    }
+
+    /// Whether it can list a folder of its own: those above may be closed to it.
+    fn reaches(&self, folder: &Path) -> bool {
+        match self {
+            Self::Ours => true,
+            Self::Other { user, group } => {
+                let (user, group) = (format!("--reuid={user}"), format!("--regid={group}"));
+                let mut command = Command::new("setpriv");
+                command.args([&user, &group, "--clear-groups", "--", "ls"]).arg(folder);
+                succeeds(&mut command)
+            }
+        }
+    }
+}
+
+/// An empty folder that the account reaches: under `target/`, or where that is in a closed home,
+/// in the folder for temporary files.
+fn reachable_folder(workspace: &Workspace, account: &Account, purpose: &str) -> Result<PathBuf> {
+    let name = format!("{PREFIX}{purpose}-{}", std::process::id());
+    for parent in [workspace.scratch("postgres")?, std::env::temp_dir()] {
+        remove_left_overs(&parent);
+        let folder = parent.join(&name);
+        std::fs::create_dir(&folder)?;
+        account.give(&folder, 0o700)?;
+        if account.reaches(&folder) {
+            return Ok(folder);
+        }
+        std::fs::remove_dir(&folder)?;
+    }
+    anyhow::bail!("the account that PostgreSQL runs under reaches neither target/ nor the temporary folder")
+}
+
+/// Removes the folders of runs that were interrupted: their names end with the process's number.
+fn remove_left_overs(parent: &Path) {
+    for entry in std::fs::read_dir(parent).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let owner = name.to_str().filter(|name| name.starts_with(PREFIX));
+        let owner = owner.and_then(|name| name.rsplit('-').next()?.parse::<u32>().ok());
+        if owner.is_some_and(|owner| !lives(owner))
+            && let Err(error) = std::fs::remove_dir_all(entry.path())
+        {
+            eprintln!("could not remove {}: {error}", entry.path().display());
+        }
+    }
+}
+
+/// Whether there is such a process; one that ended and is not yet buried has no command line.
+fn lives(process: u32) -> bool {
+    std::fs::read(format!("/proc/{process}/cmdline")).is_ok_and(|line| !line.is_empty())
+}
+
+fn random_word() -> Result<String> {
+    let mut bytes = [0_u8; 16];
+    std::fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// The command: a cluster for one's own tests.
+pub(crate) fn main(workspace: &Workspace, mut arguments: Arguments) -> Result<()> {
+    let words = arguments.rest();
+    if matches!(words.first().map(String::as_str), Some("-h" | "--help")) {
+        print!("{HELP}");
+        return Ok(());
+    }
+    let cluster = Cluster::start_new(workspace, "hand")?;
+    println!("{URL_VARIABLE}={}", cluster.url());
+    let mut command = match words.split_first() {
+        Some((program, rest)) => {
+            let mut command = Command::new(program);
+            command.args(rest);
+            command
+        }
+        // Ends by Ctrl-C, as the cluster does with us.
+        None => {
+            let mut command = Command::new("tail");
+            command.args(["-f", "/dev/null"]);
+            command
+        }
+    };
+    let status = command.env(URL_VARIABLE, cluster.url()).status().context("starting the command")?;
+    ensure!(status.success(), "the command ended with {status}");
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::random_word;
+
+    #[test]
+    fn a_password_is_made_up_each_time() {
+        let (one, other) = (random_word().unwrap(), random_word().unwrap());
+        assert_eq!(one.len(), 32);
+        assert_ne!(one, other);
+    }
+}
