@@ -11,7 +11,7 @@
 mod settings;
 mod state;
 mod sync;
-mod window;
+pub(crate) mod window;
 
 use std::borrow::Borrow;
 use std::fmt;

@@ -15,6 +15,7 @@ use crate::breaker::{Breaker, BreakerSettings, Cause, Listener, Now, Permit, Ref
 use crate::flow::Flow;
 use crate::pacing::{PaceSettings, Pacer};
 use crate::rejection::Rejections;
+use crate::retry::{Budget, RetryBudget, Token};
 
 /// Price of a message, in millionths of a US dollar.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -99,6 +100,8 @@ impl<M> fmt::Debug for Link<M> {
 #[derive(Debug)]
 pub(crate) struct Chain<M> {
     pub(crate) links: Vec<Arc<Link<M>>>,
+    /// What bounds the retry rounds of held messages.
+    budget: Arc<Budget>,
 }
 
 /// Leave to hand one message to one provider: breaker permit and pace are in hand.
@@ -115,6 +118,9 @@ pub(crate) struct Walk {
     via: Option<ProviderKind>,
     recipients: u32,
     tried: u64,
+    /// Whether the message was called for in an earlier round, and what this round is paid with.
+    retry: bool,
+    token: Option<Token>,
     asks: Vec<JoinHandle<()>>,
     /// How long until a provider that was passed over may be called.
     pub(crate) soonest: Option<Duration>,
@@ -131,10 +137,19 @@ impl Walk {
             via,
             recipients,
             tried: 0,
+            retry: false,
+            token: None,
             asks: Vec::new(),
             soonest: None,
             paced: false,
             skips: Vec::new(),
+        }
+    }
+
+    /// A call of this round failed: the token of a retry round is gone.
+    pub(crate) fn call_failed(&mut self) {
+        if let Some(token) = self.token.take() {
+            token.spend();
         }
     }
 
@@ -157,6 +172,27 @@ impl Walk {
 }
 
 impl<M: 'static> Chain<M> {
+    pub(crate) fn new(links: Vec<Arc<Link<M>>>, budget: RetryBudget) -> Self {
+        Self {
+            links,
+            budget: Arc::new(Budget::new(budget)),
+        }
+    }
+
+    /// Makes the walk a retry round, of a message that was called for before, and pays for it.
+    ///
+    /// # Errors
+    /// How long to wait when the budget is spent; nothing may be called then.
+    pub(crate) fn pay_for_retry(&self, walk: &mut Walk, flow: &Flow) -> Result<(), Duration> {
+        walk.retry = true;
+        walk.token = self.budget.take(walk.purpose, flow.clock.monotonic());
+        if walk.token.is_some() {
+            Ok(())
+        } else {
+            Err(Budget::later(walk.purpose, &*flow.random))
+        }
+    }
+
     /// The next provider that takes a message now, without waiting for anything.
     pub(crate) fn pick(&self, walk: &mut Walk, flow: &Flow) -> Option<Slot<M>> {
         let now = Now::read(&*flow.clock);
@@ -185,6 +221,9 @@ impl<M: 'static> Chain<M> {
                     return None;
                 }
                 continue;
+            }
+            if walk.tried == 0 && !walk.retry {
+                self.budget.first(now.mono);
             }
             walk.tried |= bit;
             return Some(Slot {

@@ -74,6 +74,9 @@ pub(crate) async fn deliver<M: Carried>(flow: &Flow, work: Work<M>) -> MessageRe
         let content = rest.as_ref().unwrap_or(content);
         let (price, units) = (current.link.price.of_unit(content.country_code()), content.billed_units());
         let ended = call(flow, &journal.record, content, current).await;
+        if ended.result.is_err() {
+            walk.call_failed();
+        }
         journal.end_attempt(&ended, price, units);
         match what_follows(&journal, &ended) {
             Next::End(status, error) => journal.stand(status, error, None),
@@ -91,7 +94,7 @@ pub(crate) async fn deliver<M: Carried>(flow: &Flow, work: Work<M>) -> MessageRe
 
 /// Finds the first provider of a message that has no intent yet, and commits the intent.
 async fn first_slot<M: Carried>(flow: &Flow, journal: &mut Journal, walk: &mut Walk) -> Option<Slot<M>> {
-    let slot = if must_not_be_sent(flow, journal) {
+    let slot = if must_not_be_sent(flow, journal) || !may_be_retried::<M>(flow, journal, walk) {
         None
     } else {
         next_slot(flow, journal, walk).await
@@ -103,6 +106,21 @@ async fn first_slot<M: Carried>(flow: &Flow, journal: &mut Journal, walk: &mut W
             None
         }
     }
+}
+
+/// Pays for another round of a message that was called for before. When too many are being tried again it is put back.
+fn may_be_retried<M: Carried>(flow: &Flow, journal: &mut Journal, walk: &mut Walk) -> bool {
+    if journal.record.attempts.is_empty() {
+        return true;
+    }
+    let Err(wait) = M::chain(flow).pay_for_retry(walk, flow) else {
+        return true;
+    };
+    let due_at = (flow.clock.now() + wait).min(journal.record.message.expires_at);
+    let error = journal.record.error.clone();
+    journal.stand(Status::Queued, error, Some(due_at));
+    flow.queued.notify_one();
+    false
 }
 
 /// A message that waits, is over, or may have been accepted as often as is allowed.

@@ -15,7 +15,7 @@ use crate::breaker::{Change, Listener, Now};
 use crate::chain::{Chain, Link, LinkParts};
 use crate::engine::Messaging;
 use crate::observer::{BreakerEvent, Observer};
-use crate::retry::{Expiry, RetrySchedule};
+use crate::retry::{Expiry, RetryBudget, RetrySchedule};
 
 /// What holds for all messages.
 #[derive(Clone, Debug)]
@@ -25,6 +25,8 @@ pub struct Rules {
     pub on_exhausted: Option<OnExhausted>,
     /// When a held message is tried again.
     pub retry: RetrySchedule,
+    /// How many held messages may be tried again within a minute.
+    pub retry_budget: RetryBudget,
     /// When a message is given up whose sender says nothing.
     pub expiry: Expiry,
     /// Whether this is a development environment, where only allowed recipients are contacted by
@@ -43,6 +45,7 @@ impl Default for Rules {
         Self {
             on_exhausted: None,
             retry: RetrySchedule::default(),
+            retry_budget: RetryBudget::default(),
             expiry: Expiry::default(),
             development: false,
             allow_recipients: Vec::new(),
@@ -111,12 +114,12 @@ impl Messaging {
             let listener = link_up(&parts.observer, link.provider.kind());
             Arc::new(Link::new(link, parts.random.clone(), listener))
         });
-        let email = Chain { links: email.collect() };
+        let email = Chain::new(email.collect(), parts.rules.retry_budget);
         let sms = parts.sms.into_iter().map(|link| {
             let listener = link_up(&parts.observer, link.provider.kind());
             Arc::new(Link::new(link, parts.random.clone(), listener))
         });
-        let sms = Chain { links: sms.collect() };
+        let sms = Chain::new(sms.collect(), parts.rules.retry_budget);
         let flow = Arc::new(Flow {
             in_flight: Arc::new(Semaphore::new(parts.rules.max_in_flight)),
             clock: parts.clock,

@@ -32,4 +32,4 @@ pub use engine::{Accepted, Messaging, Submission, SubmitError, Ticket};
 pub use flow::{Parts, Rules};
 pub use observer::{AttemptEvent, BreakerEvent, NoObserver, Observer, SettledEvent};
 pub use pacing::PaceSettings;
-pub use retry::{Expiry, RetrySchedule};
+pub use retry::{Expiry, RetryBudget, RetrySchedule};

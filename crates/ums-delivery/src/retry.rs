@@ -1,8 +1,13 @@
-//! When a held message is tried again: the schedule is data, jitter spreads it.
+//! When a held message is tried again: the schedule is data, jitter spreads it, a budget bounds how many.
+
+mod budget;
 
 use std::time::Duration;
 
 use ums_core::{Purpose, Random};
+
+pub use self::budget::RetryBudget;
+pub(crate) use self::budget::{Budget, Token};
 
 /// The waits between rounds of attempts of one message.
 #[derive(Clone, Debug, PartialEq, Eq)]
