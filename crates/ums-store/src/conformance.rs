@@ -31,6 +31,12 @@ pub type Outcome = Result<(), Box<dyn std::error::Error>>;
 pub trait Ground: Send + Sync {
     /// Opens the store. After it was closed it is opened as by another process: what was durable is there.
     async fn open(&self) -> Result<Arc<dyn Store>, StoreError>;
+
+    /// Opens the store as a second process that lives at the same time as the one that [`Ground::open`] made; none
+    /// where there can be no second one.
+    async fn open_beside(&self) -> Result<Option<Arc<dyn Store>>, StoreError> {
+        Ok(None)
+    }
 }
 
 /// Makes a test of each case, in a module of that name, on the ground that the expression makes.

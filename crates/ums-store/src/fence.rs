@@ -1,6 +1,23 @@
 //! Rules that every implementation shares: who may write to a message, and which moves are legal.
+//!
+//! **The fence.** A message has a token, an owner while a process works on it, and the mark of the last step that
+//! was recorded. [`judge`] is the one place that decides about a step:
+//!
+//! 1. A step that is the last one again (same process, same content: same mark) was written before, its answer
+//!    was lost. It is answered as done and writes nothing, with one exception: a step that leaves the message
+//!    under way is only good while this process still owns it, because a provider is called on the
+//!    strength of it. So a process whose intent was committed unseen and then taken from it is refused.
+//! 2. Else the token must be the step's, and the owner must be this process or nobody.
+//! 3. A process that may not send writes only to messages that nobody works on, and leaves them so.
+//! 4. The status must be one that may follow.
+//!
+//! What belongs to this process keeps its token; what belonged to nobody gets the next one, so that of two who
+//! read the same state one is refused. Whatever else changes hands (a claim, a recovery, a message given back)
+//! gets the next token too. All of this happens under the row's lock, in the transaction of the step.
 
-use ums_core::{Purpose, Status, StoreError, Timestamp};
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use ums_core::{ActRecord, AttemptRecord, Purpose, RecipientRecord, Skip, Status, Step, StoreError, Timestamp};
 
 /// Lanes in the order in which they are served.
 pub(crate) const LANES: [Purpose; 3] = [Purpose::Otp, Purpose::Transactional, Purpose::Bulk];
@@ -12,6 +29,135 @@ pub(crate) const fn lane(purpose: Purpose) -> u8 {
         Purpose::Transactional => 1,
         Purpose::Bulk => 2,
     }
+}
+
+/// This process, as a write sees it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Process {
+    /// Its registration.
+    pub(crate) owner: i64,
+    /// Whether it may work on messages.
+    pub(crate) may_send: bool,
+}
+
+/// What the fence has to know of a message.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Standing {
+    pub(crate) status: Status,
+    /// The process that works on it.
+    pub(crate) owner: Option<i64>,
+    pub(crate) token: i64,
+    /// Of the last step.
+    pub(crate) mark: Option<i64>,
+}
+
+/// What follows for a step that is not refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Leave {
+    /// It is to be written, and the message has this owner and token after it.
+    Write { owner: Option<i64>, token: i64 },
+    /// It was written before; nothing is to be done.
+    Repeated,
+}
+
+/// Decides about a step of a process, by the rules in the head of this file.
+pub(crate) fn judge(standing: &Standing, process: Process, step: &Step, mark: i64) -> Result<Leave, StoreError> {
+    let is_mine = standing.owner == Some(process.owner);
+    let goes_on = is_under_way(step.status, due(step.status, step.due_at));
+    if standing.mark == Some(mark) {
+        // When it took the message from nobody it raised the token by one; nothing else raises it by one
+        // and leaves the message with its owner.
+        let unchanged = is_mine && (standing.token == step.token || standing.token == step.token + 1);
+        return if goes_on && !unchanged {
+            Err(StoreError::Fenced)
+        } else {
+            Ok(Leave::Repeated)
+        };
+    }
+    let is_nobodys = standing.owner.is_none();
+    let may_write = if process.may_send {
+        is_mine || is_nobodys
+    } else {
+        is_nobodys && !goes_on
+    };
+    if standing.token != step.token || !may_write {
+        return Err(StoreError::Fenced);
+    }
+    check_move(standing.status, step.status)?;
+    Ok(Leave::Write {
+        owner: goes_on.then_some(process.owner),
+        token: standing.token + i64::from(is_nobodys),
+    })
+}
+
+/// The mark by which a step of a process is known again. Only that process repeats it, soon after, so the
+/// hash need not be the same in another build.
+pub(crate) fn mark(owner: i64, step: &Step) -> i64 {
+    let Step {
+        tenant: _,
+        message_id: _,
+        token,
+        attempts,
+        skips,
+        status,
+        error,
+        due_at,
+        sent_at,
+        recipients,
+        act,
+        expires_at,
+        forget_body,
+    } = step;
+    let mut hasher = DefaultHasher::new();
+    (owner, token, status.as_str(), error, due_at, sent_at, expires_at, forget_body).hash(&mut hasher);
+    hasher.write_usize(attempts.len());
+    attempts.iter().for_each(|attempt| mark_attempt(attempt, &mut hasher));
+    hasher.write_usize(skips.len());
+    for Skip {
+        provider,
+        account,
+        at,
+        reason,
+        detail,
+    } in skips
+    {
+        (provider.as_str(), account, at, reason, detail).hash(&mut hasher);
+    }
+    hasher.write_usize(recipients.as_ref().map_or(usize::MAX, Vec::len));
+    for RecipientRecord {
+        address,
+        kind,
+        status,
+        reason,
+    } in recipients.iter().flatten()
+    {
+        (address, kind.as_str(), status.as_str(), reason).hash(&mut hasher);
+    }
+    if let Some(ActRecord { at, kind, detail }) = act {
+        (at, kind.as_str(), detail).hash(&mut hasher);
+    }
+    i64::from_ne_bytes(hasher.finish().to_ne_bytes())
+}
+
+fn mark_attempt(attempt: &AttemptRecord, hasher: &mut impl Hasher) {
+    let AttemptRecord {
+        id,
+        provider,
+        account,
+        called_at,
+        outcome,
+        class,
+        code,
+        detail,
+        duration_ms,
+        provider_message_id,
+        simulated,
+        from_substituted,
+        cost_micros,
+    } = attempt;
+    (id, provider.as_str(), account, called_at, outcome.as_str()).hash(hasher);
+    (class.map(ums_core::FailureClass::as_str), code, detail, duration_ms).hash(hasher);
+    (provider_message_id, simulated, from_substituted, cost_micros).hash(hasher);
 }
 
 /// Whether a process works on a message that stands like this. Such a message has an owner; an

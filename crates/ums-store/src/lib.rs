@@ -12,6 +12,7 @@
 mod fence;
 mod location;
 mod memory;
+mod migrations;
 mod sqlite;
 
 #[cfg(feature = "conformance")]
@@ -22,6 +23,7 @@ use std::sync::Arc;
 use ums_core::{Clock, Store, StoreError};
 
 pub use memory::MemoryStore;
+pub use migrations::{Migration, migrate, migrations_of, pending_migrations};
 pub use sqlite::{SqliteOptions, SqliteStore};
 
 use location::Location;

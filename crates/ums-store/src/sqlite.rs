@@ -4,13 +4,15 @@
 //! writes go through one thread ([`writer`]), reads through a few connections beside it. The SQL stands in
 //! the function that runs it, in the file named after its table or its use.
 
+mod acts;
 mod attempts;
 mod breakers;
 mod connection;
+mod contents;
 mod idempotency;
 mod listing;
 mod messages;
-mod migrate;
+pub(crate) mod migrate;
 mod owners;
 mod queue;
 mod readers;
@@ -32,6 +34,7 @@ use ums_core::{
     Store, StoreError, Stored, TenantId, Timestamp,
 };
 
+use crate::fence::{self, Process};
 use crate::location::Location;
 use connection::{Opening, create_private, store_error};
 use owners::Ownership;
@@ -71,15 +74,6 @@ pub struct SqliteStore {
     opening: Arc<Opening>,
     owner: i64,
     clock: Arc<dyn Clock>,
-}
-
-/// This process, as a write sees it.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Process {
-    /// Its registration.
-    owner: i64,
-    /// Whether it is the one that sends.
-    may_send: bool,
 }
 
 impl SqliteStore {
@@ -166,7 +160,7 @@ fn open_blocking(opening: Arc<Opening>, clock: Arc<dyn Clock>, readers: usize) -
         None => Ownership::alone(),
     });
     let mut connection = opening.writer().map_err(store_error)?;
-    migrate::migrate(&mut connection, clock.now())?;
+    drop(migrate::migrate(&mut connection, clock.now())?);
     let owner = owners::register(&connection, clock.now())?;
     if !ownership.is_held() {
         tracing::info!("another process sends from this database; this one only stores messages for it");
@@ -212,8 +206,9 @@ impl Store for SqliteStore {
 
     async fn record(&self, step: Step) -> Result<(), StoreError> {
         let process = self.process();
+        let mark = fence::mark(process.owner, &step);
         self.writer
-            .submit(0, move |connection| messages::record(connection, process, &step))
+            .submit(0, move |connection| messages::record(connection, process, &step, mark))
             .await
     }
 

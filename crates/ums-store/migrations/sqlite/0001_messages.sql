@@ -1,7 +1,8 @@
 -- Messages and all that is known of them.
 --
 -- Times are microseconds UTC, money millionths of a currency, ids the 16 bytes of a UUIDv7. The keys
--- of a tenant's tables begin with the tenant. Global tables: owners, breakers.
+-- of a tenant's tables begin with the tenant. Global tables: owners, breakers,
+-- prune_walks, prune_passed.
 
 -- Processes that open this database; a message under way names the one that works on it.
 CREATE TABLE owners (
@@ -27,22 +28,27 @@ CREATE TABLE messages (
   sent_at INTEGER,
   delivered_at INTEGER,
   owner INTEGER,                        -- null unless a process works on it
-  token INTEGER NOT NULL,               -- grows with each claim
+  token INTEGER NOT NULL,               -- grows whenever it changes hands
+  mark INTEGER,                         -- of the last step, to know it when it is repeated
   PRIMARY KEY (tenant, id),
   CHECK (owner IS NULL OR due_at IS NULL)
 ) STRICT, WITHOUT ROWID;
 
-CREATE INDEX messages_due ON messages (lane, due_at, id) WHERE due_at IS NOT NULL;
+-- The queue: tenant after tenant of a lane, and what is due first in it.
+CREATE INDEX messages_due ON messages (lane, tenant, due_at, id) WHERE due_at IS NOT NULL;
+CREATE INDEX messages_next ON messages (lane, due_at) WHERE due_at IS NOT NULL;
 CREATE INDEX messages_owned ON messages (owner) WHERE owner IS NOT NULL;
 
--- What was accepted; written once.
+-- What was accepted; written once, emptied when it need not be kept. The numbers are the order of acceptance, in which
+-- retention walks.
 CREATE TABLE contents (
+  seq INTEGER PRIMARY KEY,
   tenant TEXT NOT NULL,
   message_id BLOB NOT NULL,
   content TEXT NOT NULL,                -- JSON
   handling TEXT NOT NULL,               -- JSON
   metadata TEXT NOT NULL,               -- JSON
-  PRIMARY KEY (tenant, message_id),
+  UNIQUE (tenant, message_id),
   FOREIGN KEY (tenant, message_id) REFERENCES messages (tenant, id) ON DELETE CASCADE
 ) STRICT;
 
@@ -99,6 +105,18 @@ CREATE TABLE skips (
   FOREIGN KEY (tenant, message_id) REFERENCES messages (tenant, id) ON DELETE CASCADE
 ) STRICT, WITHOUT ROWID;
 
+-- What callers and operators did.
+CREATE TABLE acts (
+  tenant TEXT NOT NULL,
+  message_id BLOB NOT NULL,
+  number INTEGER NOT NULL,              -- order within the message, from 1
+  at INTEGER NOT NULL,
+  kind TEXT NOT NULL CHECK (kind IN ('cancelled', 'resent', 'replayed', 'marked')),
+  detail TEXT NOT NULL,
+  PRIMARY KEY (tenant, message_id, number),
+  FOREIGN KEY (tenant, message_id) REFERENCES messages (tenant, id) ON DELETE CASCADE
+) STRICT, WITHOUT ROWID;
+
 -- Callers' keys; a key may outlive its message.
 CREATE TABLE idempotency (
   tenant TEXT NOT NULL,
@@ -109,10 +127,30 @@ CREATE TABLE idempotency (
   PRIMARY KEY (tenant, key)
 ) STRICT, WITHOUT ROWID;
 
+CREATE INDEX idempotency_expiry ON idempotency (expires_at);
+
 CREATE TABLE breakers (
   provider TEXT NOT NULL,
   account TEXT NOT NULL,
   state TEXT NOT NULL,                  -- JSON
   changed_at INTEGER NOT NULL,
+  version INTEGER NOT NULL,             -- grows with each write
+  writer INTEGER NOT NULL,              -- the owner that wrote it
   PRIMARY KEY (provider, account)
+) STRICT, WITHOUT ROWID;
+
+-- How far retention has walked along contents.seq: once for bodies, once for whole messages.
+CREATE TABLE prune_walks (
+  kind TEXT PRIMARY KEY CHECK (kind IN ('bodies', 'messages')),
+  walked INTEGER NOT NULL,              -- up to this row, all were removed or passed
+  looked INTEGER NOT NULL               -- up to this row, those that were passed were looked at again
+) STRICT, WITHOUT ROWID;
+
+INSERT INTO prune_walks (kind, walked, looked) VALUES ('bodies', 0, 0), ('messages', 0, 0);
+
+-- Messages that retention has passed because they had not ended; looked at again by each run.
+CREATE TABLE prune_passed (
+  kind TEXT NOT NULL,
+  seq INTEGER NOT NULL,
+  PRIMARY KEY (kind, seq)
 ) STRICT, WITHOUT ROWID;

@@ -3,19 +3,19 @@
 use std::sync::Arc;
 
 use rusqlite::{Connection, params};
-use ums_core::{Message, MessageId, MessageRecord, NewMessage, Status, Step, StoreError, Stored, TenantId, Timestamp};
+use ums_core::{FIRST_TOKEN, Message, MessageId, MessageRecord, NewMessage, Step, StoreError, Stored, TenantId, Timestamp};
 
 use super::connection::store_error;
 use super::row::{Columns, to_json};
-use super::{Process, attempts, idempotency, recipients, skips};
-use crate::fence;
+use super::{acts, attempts, contents, idempotency, recipients, skips};
+use crate::fence::{self, Leave, Process, Standing};
 
 /// A message to be stored, with its JSON made before the writer's thread sees it.
 pub(crate) struct Encoded {
-    new: NewMessage,
-    content: String,
-    handling: String,
-    metadata: String,
+    pub(crate) new: NewMessage,
+    pub(crate) content: String,
+    pub(crate) handling: String,
+    pub(crate) metadata: String,
 }
 
 impl Encoded {
@@ -51,7 +51,7 @@ pub(crate) fn accept(connection: &Connection, process: Process, row: &Encoded, n
     if !insert_message(connection, process, new, now)? {
         return Ok(Stored::Replayed(id));
     }
-    insert_content(connection, row)?;
+    contents::insert(connection, row)?;
     recipients::insert(connection, tenant, id, &new.recipients)?;
     attempts::upsert(connection, tenant, id, new.intent.as_slice())?;
     skips::append(connection, tenant, id, &new.skips)?;
@@ -85,43 +85,35 @@ fn insert_message(connection: &Connection, process: Process, new: &NewMessage, n
         message.expires_at.as_micros(),
         due_at.map(Timestamp::as_micros),
         owner,
-        i64::from(owner.is_some()),
+        FIRST_TOKEN,
     ]);
     Ok(inserted.map_err(store_error)? == 1)
 }
 
-fn insert_content(connection: &Connection, row: &Encoded) -> Result<(), StoreError> {
-    let message = &row.new.message;
-    let mut statement = connection
-        .prepare_cached("INSERT INTO contents (tenant, message_id, content, handling, metadata) VALUES (?1, ?2, ?3, ?4, ?5)")
-        .map_err(store_error)?;
-    let values = params![
-        message.tenant.as_str(),
-        message.id.as_uuid().into_bytes(),
-        row.content,
-        row.handling,
-        row.metadata
-    ];
-    statement.execute(values).map(drop).map_err(store_error)
-}
-
-/// Moves a message by a step, unless it belongs to another process or the move is illegal.
-pub(crate) fn record(connection: &Connection, process: Process, step: &Step) -> Result<(), StoreError> {
-    let from = fenced_status(connection, process, &step.tenant, step.message_id)?;
-    fence::check_move(from, step.status)?;
-    update_message(connection, process, step)?;
+/// Moves a message by a step, unless the fence refuses it.
+pub(crate) fn record(connection: &Connection, process: Process, step: &Step, mark: i64) -> Result<(), StoreError> {
+    let standing = standing(connection, &step.tenant, step.message_id)?;
+    let Leave::Write { owner, token } = fence::judge(&standing, process, step, mark)? else {
+        return Ok(());
+    };
+    update_message(connection, step, owner, token, mark)?;
     attempts::upsert(connection, &step.tenant, step.message_id, &step.attempts)?;
     skips::append(connection, &step.tenant, step.message_id, &step.skips)?;
-    match &step.recipients {
-        Some(recipients) => recipients::replace(connection, &step.tenant, step.message_id, recipients),
-        None => Ok(()),
+    if let Some(recipients) = &step.recipients {
+        recipients::replace(connection, &step.tenant, step.message_id, recipients)?;
     }
+    if let Some(act) = &step.act {
+        acts::append(connection, &step.tenant, step.message_id, act)?;
+    }
+    if step.forget_body {
+        contents::forget_body(connection, &step.tenant, step.message_id)?;
+    }
+    Ok(())
 }
 
-/// Where a message stands that this process may write to: its own, or one that nobody works on.
-fn fenced_status(connection: &Connection, process: Process, tenant: &TenantId, id: MessageId) -> Result<Status, StoreError> {
+fn standing(connection: &Connection, tenant: &TenantId, id: MessageId) -> Result<Standing, StoreError> {
     let mut statement = connection
-        .prepare_cached("SELECT status, owner FROM messages WHERE tenant = ?1 AND id = ?2")
+        .prepare_cached("SELECT status, owner, token, mark FROM messages WHERE tenant = ?1 AND id = ?2")
         .map_err(store_error)?;
     let mut rows = statement
         .query(params![tenant.as_str(), id.as_uuid().into_bytes()])
@@ -132,19 +124,19 @@ fn fenced_status(connection: &Connection, process: Process, tenant: &TenantId, i
         table: "messages",
         id: &id,
     };
-    let owner: Option<i64> = columns.value("owner")?;
-    if !process.may_send || owner.is_some_and(|owner| owner != process.owner) {
-        return Err(StoreError::Fenced);
-    }
-    columns.word("status")
+    Ok(Standing {
+        status: columns.word("status")?,
+        owner: columns.value("owner")?,
+        token: columns.value("token")?,
+        mark: columns.value("mark")?,
+    })
 }
 
-fn update_message(connection: &Connection, process: Process, step: &Step) -> Result<(), StoreError> {
-    let due_at = fence::due(step.status, step.due_at);
-    let owner = fence::is_under_way(step.status, due_at).then_some(process.owner);
+fn update_message(connection: &Connection, step: &Step, owner: Option<i64>, token: i64, mark: i64) -> Result<(), StoreError> {
     let mut statement = connection
         .prepare_cached(
-            "UPDATE messages SET status = ?3, error = ?4, due_at = ?5, sent_at = coalesce(?6, sent_at), owner = ?7
+            "UPDATE messages SET status = ?3, error = ?4, due_at = ?5, sent_at = coalesce(?6, sent_at), owner = ?7, token = ?8, mark = ?9,
+               expires_at = coalesce(?10, expires_at)
              WHERE tenant = ?1 AND id = ?2",
         )
         .map_err(store_error)?;
@@ -153,9 +145,12 @@ fn update_message(connection: &Connection, process: Process, step: &Step) -> Res
         step.message_id.as_uuid().into_bytes(),
         step.status.as_str(),
         step.error,
-        due_at.map(Timestamp::as_micros),
+        fence::due(step.status, step.due_at).map(Timestamp::as_micros),
         step.sent_at.map(Timestamp::as_micros),
         owner,
+        token,
+        mark,
+        step.expires_at.map(Timestamp::as_micros),
     ]);
     updated.map(drop).map_err(store_error)
 }
@@ -164,7 +159,7 @@ fn update_message(connection: &Connection, process: Process, step: &Step) -> Res
 pub(crate) fn message(connection: &Connection, tenant: &TenantId, id: MessageId) -> Result<Option<MessageRecord>, StoreError> {
     let mut statement = connection
         .prepare_cached(
-            "SELECT m.status, m.error, m.accepted_at, m.expires_at, m.due_at, m.sent_at, m.delivered_at, c.content, c.handling, c.metadata
+            "SELECT m.status, m.error, m.accepted_at, m.expires_at, m.due_at, m.sent_at, m.delivered_at, m.token, c.content, c.handling, c.metadata
              FROM messages m LEFT JOIN contents c ON c.tenant = m.tenant AND c.message_id = m.id
              WHERE m.tenant = ?1 AND m.id = ?2",
         )
@@ -206,8 +201,8 @@ pub(crate) fn message(connection: &Connection, tenant: &TenantId, id: MessageId)
         recipients: recipients::of(connection, tenant, id)?,
         attempts: attempts::of(connection, tenant, id)?,
         skips: skips::of(connection, tenant, id)?,
-        acts: Vec::new(),
-        token: 0,
+        acts: acts::of(connection, tenant, id)?,
+        token: columns.value("token")?,
     }))
 }
 

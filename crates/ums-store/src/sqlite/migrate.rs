@@ -1,38 +1,79 @@
 //! The schema's versions: embedded, applied at the start, forward only.
 
-use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
-use ums_core::{StoreError, Timestamp};
+use std::path::Path;
+use std::time::Duration;
 
-use super::connection::store_error;
+use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior, params};
+use ums_core::{StoreError, Timestamp, failpoint};
 
-/// Every version of the schema in order; a version that was released is never changed.
-const MIGRATIONS: [(i64, &str, &str); 1] = [(1, "messages", include_str!("../../migrations/sqlite/0001_messages.sql"))];
+use super::connection::{create_private, store_error};
+use crate::migrations::{Migration, lacking};
+
+/// Every version of the schema in order.
+pub(crate) const MIGRATIONS: [Migration; 1] = [Migration {
+    version: 1,
+    name: "messages",
+    sql: include_str!("../../migrations/sqlite/0001_messages.sql"),
+}];
+
+/// How long to wait for another program's write when only the schema is brought forward.
+const BUSY: Duration = Duration::from_secs(30);
 
 /// Brings the database to this program's schema. Two processes that start together wait for each other.
-pub(crate) fn migrate(connection: &mut Connection, now: Timestamp) -> Result<(), StoreError> {
+pub(crate) fn migrate(connection: &mut Connection, now: Timestamp) -> Result<Vec<Migration>, StoreError> {
     let transaction = connection
         .transaction_with_behavior(TransactionBehavior::Immediate)
         .map_err(store_error)?;
-    let found = version(&transaction)?;
-    let newest = MIGRATIONS.iter().map(|(version, ..)| *version).max().unwrap_or(0);
-    if found > newest {
-        return Err(StoreError::Unusable(format!(
-            "the database has schema version {found}, but this program knows versions up to {newest}; run a newer ums"
-        )));
-    }
-    for (version, name, script) in MIGRATIONS.into_iter().filter(|(version, ..)| *version > found) {
-        transaction.execute_batch(script).map_err(store_error)?;
+    let mut applied = Vec::new();
+    for migration in lacking(&MIGRATIONS, version(&transaction)?)? {
+        let Migration { version, name, sql } = migration;
+        transaction.execute_batch(sql).map_err(store_error)?;
         let row = params![version, name, now.as_micros()];
         transaction
             .execute("INSERT INTO schema_migrations (version, name, applied_at) VALUES (?1, ?2, ?3)", row)
             .map_err(store_error)?;
+        failpoint::pass("migrate.applied");
         tracing::info!(version, name, "the database's schema was brought forward");
+        applied.push(migration);
     }
-    transaction.commit().map_err(store_error)
+    transaction.commit().map_err(store_error)?;
+    Ok(applied)
+}
+
+/// Brings the database in a file forward without opening it as a store.
+pub(crate) fn apply(path: &Path, now: Timestamp) -> Result<Vec<Migration>, StoreError> {
+    create_private(path)
+        .map_err(|error| StoreError::Unusable(format!("the database file {} cannot be opened: {error}", path.display())))?;
+    let mut connection = Connection::open(path).map_err(store_error)?;
+    connection.busy_timeout(BUSY).map_err(store_error)?;
+    migrate(&mut connection, now)
+}
+
+/// What would be applied to the database in a file, which is only read.
+pub(crate) fn pending(path: &Path) -> Result<Vec<Migration>, StoreError> {
+    if std::fs::metadata(path).map_or(true, |file| file.len() == 0) {
+        return Ok(MIGRATIONS.to_vec());
+    }
+    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(store_error)?;
+    connection.busy_timeout(BUSY).map_err(store_error)?;
+    Ok(lacking(&MIGRATIONS, found(&connection)?.unwrap_or(0))?.collect())
 }
 
 /// The version that the database has; 0 for an empty file, which gets its list of versions here.
 fn version(connection: &Connection) -> Result<i64, StoreError> {
+    if let Some(found) = found(connection)? {
+        return Ok(found);
+    }
+    connection
+        .execute_batch(
+            "CREATE TABLE schema_migrations (version INTEGER PRIMARY KEY, name TEXT NOT NULL, applied_at INTEGER NOT NULL) STRICT",
+        )
+        .map_err(store_error)?;
+    Ok(0)
+}
+
+/// The version that the database has; none for an empty file.
+fn found(connection: &Connection) -> Result<Option<i64>, StoreError> {
     let has_list: bool = connection
         .query_row(
             "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'schema_migrations')",
@@ -40,22 +81,18 @@ fn version(connection: &Connection) -> Result<i64, StoreError> {
             |row| row.get(0),
         )
         .map_err(store_error)?;
-    if !has_list {
-        let stranger: Option<i64> = connection
-            .query_row("SELECT 1 FROM sqlite_schema LIMIT 1", [], |row| row.get(0))
-            .optional()
-            .map_err(store_error)?;
-        if stranger.is_some() {
-            return Err(StoreError::Unusable(
-                "the database holds tables of another program; name another file".to_owned(),
-            ));
-        }
-        connection
-            .execute_batch(
-                "CREATE TABLE schema_migrations (version INTEGER PRIMARY KEY, name TEXT NOT NULL, applied_at INTEGER NOT NULL) STRICT",
-            )
-            .map_err(store_error)?;
+    if has_list {
+        let newest = connection.query_row("SELECT coalesce(max(version), 0) FROM schema_migrations", [], |row| row.get(0));
+        return newest.map(Some).map_err(store_error);
     }
-    let newest = connection.query_row("SELECT coalesce(max(version), 0) FROM schema_migrations", [], |row| row.get(0));
-    newest.map_err(store_error)
+    let stranger: Option<i64> = connection
+        .query_row("SELECT 1 FROM sqlite_schema LIMIT 1", [], |row| row.get(0))
+        .optional()
+        .map_err(store_error)?;
+    if stranger.is_some() {
+        return Err(StoreError::Unusable(
+            "the database holds tables of another program; name another file".to_owned(),
+        ));
+    }
+    Ok(None)
 }

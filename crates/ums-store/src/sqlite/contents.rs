@@ -1,0 +1,62 @@
+//! What was accepted: written once, emptied when it is of no more use.
+
+use rusqlite::{Connection, params};
+use ums_core::{Content, MessageId, StoreError, TenantId};
+
+use super::connection::store_error;
+use super::messages::Encoded;
+use super::row::{Columns, to_json};
+
+/// Stores what a new message says.
+pub(crate) fn insert(connection: &Connection, row: &Encoded) -> Result<(), StoreError> {
+    let message = &row.new.message;
+    let mut statement = connection
+        .prepare_cached("INSERT INTO contents (tenant, message_id, content, handling, metadata) VALUES (?1, ?2, ?3, ?4, ?5)")
+        .map_err(store_error)?;
+    let values = params![
+        message.tenant.as_str(),
+        message.id.as_uuid().into_bytes(),
+        row.content,
+        row.handling,
+        row.metadata
+    ];
+    statement.execute(values).map(drop).map_err(store_error)
+}
+
+/// Empties a message's body. Says whether there was one.
+pub(crate) fn forget_body(connection: &Connection, tenant: &TenantId, id: MessageId) -> Result<bool, StoreError> {
+    let content = match content(connection, tenant, id) {
+        Ok(content) => content.filter(Content::has_body),
+        // What cannot be read cannot be emptied in part, and must not keep an outcome from being recorded.
+        Err(fault @ StoreError::Corrupt { .. }) => {
+            tracing::error!(message_id = %id, error = %fault, "a body cannot be emptied");
+            None
+        }
+        Err(fault) => return Err(fault),
+    };
+    let Some(content) = content else { return Ok(false) };
+    let mut statement = connection
+        .prepare_cached("UPDATE contents SET content = ?3 WHERE tenant = ?1 AND message_id = ?2")
+        .map_err(store_error)?;
+    let emptied = params![tenant.as_str(), id.as_uuid().into_bytes(), to_json(&content.without_body())?];
+    statement.execute(emptied).map_err(store_error)?;
+    Ok(true)
+}
+
+fn content(connection: &Connection, tenant: &TenantId, id: MessageId) -> Result<Option<Content>, StoreError> {
+    let mut statement = connection
+        .prepare_cached("SELECT content FROM contents WHERE tenant = ?1 AND message_id = ?2")
+        .map_err(store_error)?;
+    let mut rows = statement
+        .query(params![tenant.as_str(), id.as_uuid().into_bytes()])
+        .map_err(store_error)?;
+    let Some(row) = rows.next().map_err(store_error)? else {
+        return Ok(None);
+    };
+    let columns = Columns {
+        row,
+        table: "contents",
+        id: &id,
+    };
+    columns.json("content").map(Some)
+}
