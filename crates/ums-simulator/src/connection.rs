@@ -117,9 +117,8 @@ impl Wire {
             self.link.was_spared.store(true, Ordering::Release);
             return Poll::Ready(Ok(()));
         }
-        let counters = self.world.counters(provider);
-        counters.faulted();
-        drop(counters.request());
+        self.world.struck(provider, Mode::ResetBefore, true);
+        drop(self.world.counters(provider).request());
         self.link.reset();
         Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()))
     }

@@ -135,6 +135,6 @@ async fn fault(panel: &Arc<Panel>, call: &Call, provider: &str) -> Reply {
             Reply::json(200, &json!({"provider": provider, "fault": fault}))
         }
         Err(error @ (Error::Impossible { .. } | Error::Setting(_))) => problem(400, &error.to_string()),
-        Err(error @ (Error::Bind { .. } | Error::Stopped)) => problem(503, &error.to_string()),
+        Err(error @ (Error::Bind { .. } | Error::Journal { .. } | Error::Stopped)) => problem(503, &error.to_string()),
     }
 }

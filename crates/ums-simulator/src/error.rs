@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use crate::{Mode, Provider};
 
@@ -14,6 +15,14 @@ pub enum Error {
     Bind {
         /// The address that was asked for.
         address: SocketAddr,
+        /// The operating system's answer.
+        source: io::Error,
+    },
+    /// The journal's file could not be opened.
+    #[error("cannot write the journal {}", path.display())]
+    Journal {
+        /// The file that was named.
+        path: PathBuf,
         /// The operating system's answer.
         source: io::Error,
     },

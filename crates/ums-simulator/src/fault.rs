@@ -110,6 +110,31 @@ impl Mode {
         !(self == Self::AcceptThenError && provider == Provider::Smtp)
     }
 
+    /// Tells whether a message that is hit is turned away, so that nothing of it is recorded.
+    pub(crate) fn keeps_nothing(self) -> bool {
+        match self {
+            Self::Error
+            | Self::Refuse
+            | Self::Hang
+            | Self::ResetBefore
+            | Self::Throttle
+            | Self::Unauthorized
+            | Self::Suspended
+            | Self::Quota
+            | Self::Reject => true,
+            Self::Slow
+            | Self::HangAfter
+            | Self::ResetAfter
+            | Self::Garbage
+            | Self::Truncate
+            | Self::Empty
+            | Self::Huge
+            | Self::AcceptThenError
+            | Self::Bounce
+            | Self::NeverDeliver => false,
+        }
+    }
+
     /// Tells whether a request is touched: some faults hit messages only, while
     /// questions about the account are answered (and then tell of the fault).
     pub(crate) fn touches(self, provider: Provider, is_send: bool) -> bool {

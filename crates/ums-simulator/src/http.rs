@@ -79,7 +79,8 @@ async fn serve(
     let mut is_spared = link.take_spared();
     if !is_spared && falls_before_reading(world, provider) {
         if let Some(strike) = world.faults.strike(provider, true) {
-            counters.faulted();
+            // What it was is not known: it is not read.
+            world.struck(provider, strike.fault.mode, true);
             return end_at_once(&strike.fault, link);
         }
         is_spared = true;
@@ -98,7 +99,7 @@ async fn serve(
         strike = world.faults.strike(provider, is_send);
     }
     if let Some(hit) = &mut strike {
-        counters.faulted();
+        world.struck(provider, hit.fault.mode, is_send);
         if let Some(reply) = turned_away(world, provider, &hit.fault) {
             return Ok(reply.whole());
         }

@@ -7,6 +7,7 @@
 //! ```text
 //! listen → connection → http → ses | sns | sendgrid | twilio → recorder
 //!        ↘ smtp ────────────────────────────────────────────↗
+//!                                                      recorder → journal (a file, if one is named)
 //! control → panel → fault board (asked once per request) and the ports
 //! ```
 //!
@@ -25,6 +26,7 @@ mod fault_board;
 mod form;
 mod http;
 mod ids;
+mod journal;
 mod listen;
 mod mime;
 mod panel;

@@ -150,6 +150,14 @@ impl Draft {
 pub(crate) struct Entry(Draft);
 
 impl Entry {
+    pub(crate) fn new(draft: Draft) -> Self {
+        Self(draft)
+    }
+
+    pub(crate) fn into_draft(self) -> Draft {
+        self.0
+    }
+
     /// What was known without parsing; `raw` is empty.
     pub(crate) fn envelope(&self) -> &SimMessage {
         &self.0.message
@@ -204,7 +212,7 @@ impl Recorder {
         kept.last_seq += 1;
         draft.message.seq = kept.last_seq;
         kept.bytes += draft.weight();
-        kept.entries.push_back(Arc::new(Entry(draft)));
+        kept.entries.push_back(Arc::new(Entry::new(draft)));
         while kept.entries.len() > MAX_MESSAGES || kept.bytes > MAX_BYTES {
             let Some(oldest) = kept.entries.pop_front() else {
                 break;

@@ -1,9 +1,11 @@
 //! The simulator as a whole: started, asked, controlled, stopped.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::connection::Door;
+use crate::journal::Journal;
 use crate::listen::{self, Bound, Port};
 use crate::panel::Panel;
 use crate::recorder::Filter;
@@ -27,6 +29,8 @@ pub struct SimulatorConfig {
     pub twilio_port: u16,
     /// SMTP's port.
     pub smtp_port: u16,
+    /// File to which each message is appended as a line of JSON before it is answered.
+    pub journal: Option<PathBuf>,
 }
 
 impl Default for SimulatorConfig {
@@ -39,6 +43,7 @@ impl Default for SimulatorConfig {
             sendgrid_port: 8084,
             twilio_port: 8085,
             smtp_port: 2525,
+            journal: None,
         }
     }
 }
@@ -83,15 +88,17 @@ impl Simulator {
     /// # Errors
     ///
     /// [`Error::Bind`] names the first port that could not be opened; none stays open then.
+    /// [`Error::Journal`] if the journal cannot be written.
     #[expect(clippy::unused_async, reason = "it needs a runtime, and says so by being async")]
     pub async fn start(config: SimulatorConfig) -> Result<Self, Error> {
+        let journal = Journal::open(config.journal.as_deref())?;
         let bind = |port| listen::bind(SocketAddr::new(config.host, port));
         let http = bind(config.http_port)?;
         let mut bound: Vec<Bound> = Vec::with_capacity(Provider::ALL.len());
         for provider in Provider::ALL {
             bound.push(bind(config.port(provider))?);
         }
-        let world = Arc::new(World::new());
+        let world = Arc::new(World::new(journal));
         let mut bound = bound.into_iter();
         let ports = Provider::ALL.map(|provider| {
             let next = bound.next();

@@ -213,7 +213,7 @@ impl Session {
         let is_hit = self.world.faults.strike(Provider::Smtp, true).is_some();
         self.was_spared = !is_hit;
         if is_hit {
-            self.world.counters(Provider::Smtp).faulted();
+            self.world.struck(Provider::Smtp, mode, true);
         }
         is_hit
     }
@@ -238,7 +238,7 @@ impl Session {
             transaction.strike = self.world.faults.strike(Provider::Smtp, true);
         }
         if let Some(strike) = &mut transaction.strike {
-            self.world.counters(Provider::Smtp).faulted();
+            self.world.struck(Provider::Smtp, strike.fault.mode, true);
             match transaction::at_mail(strike.fault.mode) {
                 transaction::AtMail::Proceed => {}
                 transaction::AtMail::Refuse(reply) => {

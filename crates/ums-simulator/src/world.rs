@@ -5,16 +5,18 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::Provider;
 use crate::fault_board::FaultBoard;
 use crate::ids::Ids;
-use crate::recorder::{Draft, Recorder};
+use crate::journal::Journal;
+use crate::recorder::{Draft, Entry, Recorder};
 use crate::stats::Counters;
+use crate::{Mode, Provider};
 
 #[derive(Debug)]
 pub(crate) struct World {
     pub(crate) faults: FaultBoard,
     pub(crate) recorder: Recorder,
+    journal: Journal,
     pub(crate) ids: Ids,
     pub(crate) stop: CancellationToken,
     pub(crate) tasks: TaskTracker,
@@ -22,10 +24,11 @@ pub(crate) struct World {
 }
 
 impl World {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(journal: Journal) -> Self {
         Self {
             faults: FaultBoard::default(),
             recorder: Recorder::default(),
+            journal,
             ids: Ids::new(),
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
@@ -41,7 +44,21 @@ impl World {
     pub(crate) fn record(&self, provider: Provider, drafts: Vec<Draft>) {
         self.counters(provider).accepted(drafts.len());
         for draft in drafts {
-            self.recorder.record(draft);
+            if self.journal.is_kept() {
+                let entry = Entry::new(draft);
+                self.journal.recorded(&entry.expand());
+                self.recorder.record(entry.into_draft());
+            } else {
+                self.recorder.record(draft);
+            }
+        }
+    }
+
+    /// Counts a request that a fault hits; a message that it turns away goes to the journal.
+    pub(crate) fn struck(&self, provider: Provider, mode: Mode, is_send: bool) {
+        self.counters(provider).faulted();
+        if is_send && mode.keeps_nothing() {
+            self.journal.refused(provider, mode);
         }
     }
 }

@@ -5,6 +5,7 @@
 mod client;
 mod control;
 mod faults;
+mod journal;
 mod requests;
 mod sendgrid;
 mod ses;

@@ -16,6 +16,7 @@ use crate::stop::Stop;
 
 Examples:
   ums simulator
+  ums simulator --journal arrivals.jsonl
   ums simulator --http-port 0 --ses-port 0 --sns-port 0 --sendgrid-port 0 --twilio-port 0 --smtp-port 0 --ports-file ports.json
   curl -X PUT http://127.0.0.1:8081/_sim/ses/fault -d '{\"mode\": \"error\", \"status\": 503}'
   curl http://127.0.0.1:8081/_sim/messages")]
@@ -55,6 +56,9 @@ pub(crate) struct Ports {
     /// Write the addresses to this file, as JSON, once all ports are open
     #[arg(long = "ports-file", value_name = "FILE")]
     pub(crate) addresses_file: Option<PathBuf>,
+    /// Append each message that comes to this file, as a line of JSON, before it is answered
+    #[arg(long, value_name = "FILE")]
+    journal: Option<PathBuf>,
 }
 
 impl Ports {
@@ -68,6 +72,7 @@ impl Ports {
             sendgrid_port: self.sendgrid_port,
             twilio_port: self.twilio_port,
             smtp_port: self.smtp_port,
+            journal: self.journal.clone(),
         }
     }
 }
