@@ -18,6 +18,7 @@ mod dotenv;
 mod duration;
 pub mod env;
 mod env_pages;
+mod failpoint;
 mod fault;
 mod files;
 mod reader;
@@ -33,11 +34,12 @@ mod values;
 pub use dev::{SimulatorUrls, dev_settings};
 pub use dotenv::DotEnv;
 pub use env_pages::{env_example, env_markdown};
+pub use failpoint::failpoint;
 pub use fault::{ConfigError, Fault};
 pub use sections::{
-    AwsCredentialSource, AwsEndpoints, AwsKeys, AwsSettings, BreakerSettings, Environment, ExpirySettings, HttpSettings, LimitSettings,
-    LogFormat, PaceSettings, Prices, RetrySettings, SendGridSettings, SesSettings, SmtpLogin, SmtpSettings, SmtpTls, SnsSettings,
-    TimeoutSettings, TwilioSettings,
+    AwsCredentialSource, AwsEndpoints, AwsKeys, AwsSettings, BreakerSettings, Environment, ExpirySettings, FeedbackWaitSettings,
+    HttpSettings, LimitSettings, LogFormat, PaceSettings, Prices, RetentionSettings, RetrySettings, SendGridSettings, SesSettings,
+    SmtpLogin, SmtpSettings, SmtpTls, SnsSettings, TimeoutSettings, TwilioSettings,
 };
 pub use senders::{AllowedRecipients, SenderRule};
 pub use serve::{check_serve, is_explicitly_production};

@@ -45,7 +45,7 @@ impl<'a> Reader<'a> {
         names.dedup();
         for name in names
             .into_iter()
-            .filter(|name| name.starts_with("UMS_") && env::find(name).is_none())
+            .filter(|name| name.starts_with("UMS_") && env::find(name).is_none() && name != crate::failpoint::NAME)
         {
             let known = env::SETTINGS.iter().map(|setting| setting.name);
             let hint = toml_file::nearest(&name, known)

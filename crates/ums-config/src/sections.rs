@@ -19,7 +19,7 @@ pub use breaker::BreakerSettings;
 pub use limits::{HttpSettings, LimitSettings};
 pub use pace::PaceSettings;
 pub use prices::Prices;
-pub use retry::{ExpirySettings, RetrySettings};
+pub use retry::{ExpirySettings, FeedbackWaitSettings, RetentionSettings, RetrySettings};
 pub use sendgrid::SendGridSettings;
 pub use service::{Environment, LogFormat};
 pub use smtp::{SmtpLogin, SmtpSettings, SmtpTls};

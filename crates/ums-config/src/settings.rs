@@ -8,7 +8,7 @@ use ums_core::{Channel, NotConfigured, ProviderKind, Region, Secret};
 use crate::reader::Reader;
 use crate::sections::{
     AwsSettings, BreakerSettings, Chain, Configured, Environment, ExpirySettings, HttpSettings, LimitSettings, LogFormat, PaceSettings,
-    Prices, RetrySettings, SendGridSettings, SesSettings, SmtpSettings, SnsSettings, TimeoutSettings, TwilioSettings,
+    Prices, RetentionSettings, RetrySettings, SendGridSettings, SesSettings, SmtpSettings, SnsSettings, TimeoutSettings, TwilioSettings,
 };
 use crate::senders::AllowedRecipients;
 use crate::show::{self, Shown};
@@ -72,6 +72,8 @@ pub struct Settings {
     pub retry: RetrySettings,
     /// When a message is given up.
     pub expiry: ExpirySettings,
+    /// How long what has ended is kept.
+    pub retention: RetentionSettings,
     /// Limits of the service.
     pub limits: LimitSettings,
     /// Estimates of cost.
@@ -206,6 +208,7 @@ fn read(reader: &mut Reader<'_>, options: &LoadOptions, path: Option<&Path>) -> 
         timeouts: sections::timeouts::read(reader),
         retry: sections::retry::read(reader),
         expiry: sections::retry::expiry(reader),
+        retention: sections::retry::retention(reader),
         limits: sections::limits::read(reader),
         prices: sections::prices::read(reader),
         http: sections::limits::http(reader),

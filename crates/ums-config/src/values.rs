@@ -125,6 +125,7 @@ impl StoreUrl {
             };
         }
         if text.starts_with("postgres://") || text.starts_with("postgresql://") {
+            check_postgres(text)?;
             return Ok(Self::Postgres(Secret::new(text)));
         }
         Err("must be sqlite://FILE, postgres://… or memory:".to_owned())
@@ -134,6 +135,30 @@ impl StoreUrl {
     pub fn sqlite(path: impl AsRef<Path>) -> Self {
         Self::Sqlite(path.as_ref().to_owned())
     }
+}
+
+/// Checks the form of a PostgreSQL URL; what to do about it never repeats any of it.
+fn check_postgres(text: &str) -> Result<(), String> {
+    const FORM: &str = "postgres://user:password@host:5432/database";
+    let (_, rest) = text.split_once("://").unwrap_or_default();
+    if !rest.bytes().all(|byte| byte.is_ascii_graphic()) || rest.contains('#') {
+        return Err(format!(
+            "must be {FORM}, with spaces and characters such as @ / ? # % of the password written as %20 %40 %2F %3F %23 %25"
+        ));
+    }
+    let place = rest.split('?').next().unwrap_or_default();
+    let (authority, database) = place
+        .split_once('/')
+        .ok_or_else(|| format!("names no database: it must be {FORM}"))?;
+    if database.is_empty() || database.contains('/') {
+        return Err(format!("must name one database: {FORM}"));
+    }
+    let hosts = authority.rsplit_once('@').map_or(authority, |(_, hosts)| hosts);
+    let is_fine = |host: &str| host_of(host).is_some() || host.starts_with("%2F");
+    if !hosts.is_empty() && !hosts.split(',').all(is_fine) {
+        return Err(format!("must have a host name and, if any, a valid port: {FORM}"));
+    }
+    Ok(())
 }
 
 /// Without user and password.

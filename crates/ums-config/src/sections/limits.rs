@@ -20,6 +20,12 @@ pub struct LimitSettings {
     pub request_head_bytes: u32,
     /// Largest body of a request, in bytes.
     pub request_body_bytes: u32,
+    /// Most messages of a batch.
+    pub batch_messages: u32,
+    /// Largest body of a batch, in bytes.
+    pub batch_body_bytes: u32,
+    /// Messages that may wait in the store.
+    pub backlog_messages: u32,
     /// Time to send the head.
     pub request_head: Duration,
     /// Time to send the body.
@@ -50,6 +56,9 @@ pub(crate) fn read(reader: &mut Reader<'_>) -> LimitSettings {
         max_connections: reader.number("limits.max_connections", 1..=1_000_000),
         request_head_bytes: reader.number("limits.request_head_bytes", 8_192..=1024 * 1024),
         request_body_bytes: reader.number("limits.request_body_bytes", bytes(1_024, 256)),
+        batch_messages: reader.number("limits.batch_messages", 1..=1_000),
+        batch_body_bytes: reader.number("limits.batch_body_bytes", bytes(1_024, 256)),
+        backlog_messages: reader.number("limits.backlog_messages", 1..=4_000_000_000),
         request_head: reader.span("limits.request_head", seconds(1, 300)),
         request_body: reader.span("limits.request_body", seconds(1, 3_600)),
         idle_connection: reader.span("limits.idle_connection", seconds(1, 3_600)),

@@ -131,3 +131,31 @@ fn serving_needs_a_key_except_in_development_on_loopback() {
     check(&[("UMS_ENV", "development"), ("UMS_LISTEN", "[::1]:8080")], true);
     check(&[("UMS_ENV", "development"), ("UMS_LISTEN", "localhost:0")], true);
 }
+
+#[test]
+fn what_waits_and_what_is_kept_is_bounded() {
+    let day = Duration::from_hours(24);
+    let settings = read(&[]).unwrap();
+    assert_eq!((settings.retry.budget_percent, settings.retry.budget_floor_per_minute), (20, 60));
+    assert_eq!(settings.retry.feedback_wait.transactional, Duration::from_secs(30));
+    assert_eq!(
+        (settings.retention.bodies, settings.retention.messages, settings.retention.keys),
+        (30 * day, 400 * day, 7 * day)
+    );
+    assert_eq!(
+        (settings.limits.batch_messages, settings.limits.backlog_messages),
+        (1_000, 1_000_000)
+    );
+
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("ums.toml");
+    let fault = |text: &str| {
+        std::fs::write(&file, text).unwrap();
+        let error = read(&[("UMS_CONFIG", file.to_str().unwrap())]).map(|_| ()).expect_err(text);
+        assert_eq!(error.faults.len(), 1, "{error}");
+        error.faults[0].setting.clone()
+    };
+    assert_eq!(fault("[idempotency]\nkeep_hours = 23"), "idempotency.keep_hours");
+    assert_eq!(fault("[retention]\nbodies_days = 31\nmessages_days = 30"), "retention.bodies_days");
+    assert_eq!(fault("[limits]\nbatch_messages = 1001"), "limits.batch_messages");
+}

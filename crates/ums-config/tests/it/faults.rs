@@ -22,6 +22,11 @@ fn each_wrong_value_is_named_and_never_shown() {
     check("UMS_SECRET_KEY", "too-short");
     check("UMS_SECRET_KEY", "long-enough-as-a-key,too-short");
     check("UMS_DATABASE_URL", "mysql://canary");
+    check("UMS_DATABASE_URL", "postgres://ums:canary@db.example.com");
+    check("UMS_DATABASE_URL", "postgres://ums:canary@db.example.com/");
+    check("UMS_DATABASE_URL", "postgres://ums:can/ary@db.example.com/ums");
+    check("UMS_DATABASE_URL", "postgres://ums:can#ary@db.example.com/ums");
+    check("UMS_DATABASE_URL", "postgres://ums:canary@db.example.com:port/ums");
     check("UMS_LOG_FORMAT", "xml");
     check("UMS_DEFAULT_REGION", "USA");
     check("UMS_DEFAULT_REGION", "Q7");
