@@ -9,11 +9,13 @@
 //! **Invariant:** what [`Store::accept`] and [`Store::record`] have answered is on stable storage
 //! when the store is durable. **Invariant:** no error names an address, a body or a key.
 
+mod batch;
 mod fence;
 mod location;
 mod memory;
 mod migrations;
 mod sqlite;
+mod turns;
 
 #[cfg(feature = "conformance")]
 pub mod conformance;
@@ -39,5 +41,6 @@ pub async fn open(url: &str, clock: Arc<dyn Clock>) -> Result<Arc<dyn Store>, St
     Ok(match Location::parse(url)? {
         Location::Memory => Arc::new(MemoryStore::new(clock)),
         Location::SqliteMemory | Location::SqliteFile(_) => Arc::new(SqliteStore::open(url, clock).await?),
+        Location::Postgres(_) => return Err(StoreError::Unusable("PostgreSQL is not built in yet".to_owned())),
     })
 }

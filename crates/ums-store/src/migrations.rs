@@ -47,6 +47,7 @@ pub async fn pending_migrations(url: &str) -> Result<Vec<Migration>, StoreError>
     match Location::parse(url)? {
         Location::Memory | Location::SqliteMemory => Ok(Vec::new()),
         Location::SqliteFile(path) => in_the_background(move || sqlite::migrate::pending(&path)).await,
+        Location::Postgres(_) => Err(StoreError::Unusable("PostgreSQL is not built in yet".to_owned())),
     }
 }
 
@@ -58,12 +59,13 @@ pub async fn migrate(url: &str, clock: Arc<dyn Clock>) -> Result<Vec<Migration>,
     match Location::parse(url)? {
         Location::Memory | Location::SqliteMemory => Ok(Vec::new()),
         Location::SqliteFile(path) => in_the_background(move || sqlite::migrate::apply(&path, clock.now())).await,
+        Location::Postgres(_) => Err(StoreError::Unusable("PostgreSQL is not built in yet".to_owned())),
     }
 }
 
 fn versions(location: &Location) -> &'static [Migration] {
     match location {
-        Location::Memory => &[],
+        Location::Memory | Location::Postgres(_) => &[],
         Location::SqliteMemory | Location::SqliteFile(_) => &sqlite::migrate::MIGRATIONS,
     }
 }

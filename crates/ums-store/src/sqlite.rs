@@ -17,6 +17,7 @@ mod owners;
 mod queue;
 mod readers;
 mod recipients;
+mod retention;
 mod row;
 mod skips;
 mod writer;
@@ -30,14 +31,15 @@ use std::time::Duration;
 use async_trait::async_trait;
 use rusqlite::Connection;
 use ums_core::{
-    AccountId, BreakerRecord, Clock, MessageFilter, MessageId, MessagePage, MessageRecord, NewMessage, ProviderKind, Recovered, Step,
-    Store, StoreError, Stored, TenantId, Timestamp,
+    AccountId, BreakerRecord, Clock, Lease, MessageFilter, MessageId, MessagePage, MessageRecord, NewMessage, ProviderKind, Pruned,
+    Recovered, Retention, Room, Step, Store, StoreError, Stored, TenantId, Timestamp,
 };
 
 use crate::fence::{self, Process};
 use crate::location::Location;
 use connection::{Opening, create_private, store_error};
 use owners::Ownership;
+use queue::Turns;
 use readers::Readers;
 use writer::Writer;
 
@@ -73,6 +75,7 @@ pub struct SqliteStore {
     ownership: Arc<Ownership>,
     opening: Arc<Opening>,
     owner: i64,
+    turns: Arc<Turns>,
     clock: Arc<dyn Clock>,
 }
 
@@ -94,7 +97,9 @@ impl SqliteStore {
         let path = match Location::parse(url)? {
             Location::SqliteFile(path) => Some(path),
             Location::SqliteMemory => None,
-            Location::Memory => return Err(StoreError::Unusable("memory: is not a SQLite database".to_owned())),
+            Location::Memory | Location::Postgres(_) => {
+                return Err(StoreError::Unusable("the database URL does not name a SQLite database".to_owned()));
+            }
         };
         let max_pages = AtomicU32::new(options.max_pages.unwrap_or(0));
         let opening = Arc::new(Opening {
@@ -176,6 +181,7 @@ fn open_blocking(opening: Arc<Opening>, clock: Arc<dyn Clock>, readers: usize) -
         ownership,
         opening,
         owner,
+        turns: Arc::default(),
         clock,
     })
 }
@@ -229,34 +235,57 @@ impl Store for SqliteStore {
             .await
     }
 
-    async fn claim_due(&self, now: Timestamp, room: ums_core::Room) -> Result<Vec<MessageRecord>, StoreError> {
+    async fn claim_due(&self, now: Timestamp, room: Room) -> Result<Vec<MessageRecord>, StoreError> {
         let Process { owner, may_send } = self.process();
         if !may_send {
             return Ok(Vec::new());
         }
+        let turns = Arc::clone(&self.turns);
         self.writer
-            .submit(0, move |connection| queue::claim_due(connection, owner, now, room))
+            .submit(0, move |connection| queue::claim_due(connection, owner, now, room, &turns))
             .await
     }
 
-    async fn accept_all(&self, _new: Vec<NewMessage>) -> Result<Vec<Stored>, StoreError> {
-        Err(StoreError::Unusable("not built yet".to_owned()))
+    async fn accept_all(&self, new: Vec<NewMessage>) -> Result<Vec<Stored>, StoreError> {
+        let rows = new.into_iter().map(messages::Encoded::new).collect::<Result<Vec<_>, _>>()?;
+        let bytes = rows.iter().map(messages::Encoded::bytes).sum();
+        let (process, now) = (self.process(), self.clock.now());
+        self.writer
+            .submit(bytes, move |connection| messages::accept_all(connection, process, &rows, now))
+            .await
     }
 
-    async fn backlog(&self, _at_most: u64) -> Result<u64, StoreError> {
-        Ok(0)
+    async fn backlog(&self, at_most: u64) -> Result<u64, StoreError> {
+        self.read(move |connection| queue::backlog(connection, at_most)).await
     }
 
-    async fn under_way(&self, _limit: usize) -> Result<Vec<(TenantId, MessageId)>, StoreError> {
-        Ok(Vec::new())
+    async fn renew(&self) -> Result<Lease, StoreError> {
+        Ok(Lease {
+            owner: self.owner,
+            ..Lease::FOREVER
+        })
     }
 
-    async fn give_back(&self, _messages: &[(TenantId, MessageId)], _now: Timestamp) -> Result<Recovered, StoreError> {
-        Ok(Recovered::default())
+    async fn under_way(&self, limit: usize) -> Result<Vec<(TenantId, MessageId)>, StoreError> {
+        let owner = self.owner;
+        self.read(move |connection| queue::under_way(connection, owner, limit)).await
     }
 
-    async fn prune(&self, _retention: ums_core::Retention, _now: Timestamp, _limit: usize) -> Result<ums_core::Pruned, StoreError> {
-        Ok(ums_core::Pruned::default())
+    async fn give_back(&self, messages: &[(TenantId, MessageId)], now: Timestamp) -> Result<Recovered, StoreError> {
+        let (owner, messages) = (self.owner, messages.to_vec());
+        self.writer
+            .submit(0, move |connection| queue::give_back(connection, owner, &messages, now))
+            .await
+    }
+
+    /// Only the process that sends does this.
+    async fn prune(&self, retention: Retention, now: Timestamp, limit: usize) -> Result<Pruned, StoreError> {
+        if !self.ownership.is_held() {
+            return Ok(Pruned::default());
+        }
+        self.writer
+            .submit(0, move |connection| retention::prune(connection, retention, now, limit))
+            .await
     }
 
     async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
@@ -277,7 +306,10 @@ impl Store for SqliteStore {
     }
 
     async fn save_breaker(&self, record: BreakerRecord) -> Result<(), StoreError> {
-        self.writer.submit(0, move |connection| breakers::save(connection, &record)).await
+        let owner = self.owner;
+        self.writer
+            .submit(0, move |connection| breakers::save(connection, owner, &record))
+            .await
     }
 
     async fn breakers(&self) -> Result<Vec<BreakerRecord>, StoreError> {

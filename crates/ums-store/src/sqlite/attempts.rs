@@ -85,26 +85,19 @@ fn attempt(columns: &Columns<'_>) -> Result<AttemptRecord, StoreError> {
     })
 }
 
-/// Ends the calls of dead processes as unknown. Returns how many calls and of how many messages.
-pub(crate) fn lose(connection: &Connection, owner: i64) -> Result<(u64, u64), StoreError> {
-    let messages = connection
-        .query_row(
-            "SELECT count(*) FROM messages m WHERE m.owner IS NOT NULL AND m.owner <> ?1 AND EXISTS (
-               SELECT 1 FROM attempts a WHERE a.tenant = m.tenant AND a.message_id = m.id AND a.outcome = 'calling')",
-            [owner],
-            |row| row.get::<_, i64>(0),
-        )
-        .map_err(store_error)?;
+/// Ends the calls of a message whose process is dead as unknown. Returns how many there were.
+pub(crate) fn lose(connection: &Connection, tenant: &TenantId, id: MessageId) -> Result<u64, StoreError> {
     let mut statement = connection
         .prepare_cached(
             "UPDATE attempts SET outcome = 'unknown', class = 'unknown', code = 'process_ended',
                detail = 'the process ended during the call'
-             WHERE outcome = 'calling'
-               AND (tenant, message_id) IN (SELECT m.tenant, m.id FROM messages m WHERE m.owner IS NOT NULL AND m.owner <> ?1)",
+             WHERE tenant = ?1 AND message_id = ?2 AND outcome = 'calling'",
         )
         .map_err(store_error)?;
-    let calls = statement.execute([owner]).map_err(store_error)?;
-    Ok((u64::try_from(calls).unwrap_or(u64::MAX), messages.unsigned_abs()))
+    let calls = statement
+        .execute(params![tenant.as_str(), id.as_uuid().into_bytes()])
+        .map_err(store_error)?;
+    Ok(u64::try_from(calls).unwrap_or(u64::MAX))
 }
 
 /// Recipients that a provider account has been handed since a time.

@@ -7,18 +7,19 @@ use super::connection::store_error;
 use super::row::{Columns, to_json};
 
 /// Keeps the state of a provider account's breaker.
-pub(crate) fn save(connection: &Connection, record: &BreakerRecord) -> Result<(), StoreError> {
+pub(crate) fn save(connection: &Connection, owner: i64, record: &BreakerRecord) -> Result<(), StoreError> {
     let mut statement = connection
         .prepare_cached(
-            "INSERT INTO breakers (provider, account, state, changed_at) VALUES (?1, ?2, ?3, ?4)
-             ON CONFLICT (provider, account) DO UPDATE SET state = ?3, changed_at = ?4",
+            "INSERT INTO breakers (provider, account, state, changed_at, version, writer) VALUES (?1, ?2, ?3, ?4, 1, ?5)
+             ON CONFLICT (provider, account) DO UPDATE SET state = ?3, changed_at = ?4, version = version + 1, writer = ?5",
         )
         .map_err(store_error)?;
     let row = params![
         record.provider.as_str(),
         record.account.as_str(),
         to_json(&record.state)?,
-        record.changed_at.as_micros()
+        record.changed_at.as_micros(),
+        owner
     ];
     statement.execute(row).map(drop).map_err(store_error)
 }
@@ -26,7 +27,7 @@ pub(crate) fn save(connection: &Connection, record: &BreakerRecord) -> Result<()
 /// The states that were kept.
 pub(crate) fn all(connection: &Connection) -> Result<Vec<BreakerRecord>, StoreError> {
     let mut statement = connection
-        .prepare_cached("SELECT provider, account, state, changed_at FROM breakers")
+        .prepare_cached("SELECT provider, account, state, changed_at, version, writer FROM breakers")
         .map_err(store_error)?;
     let mut rows = statement.query([]).map_err(store_error)?;
     let mut records = Vec::new();
@@ -41,8 +42,8 @@ pub(crate) fn all(connection: &Connection) -> Result<Vec<BreakerRecord>, StoreEr
             account: AccountId::new(columns.value::<String>("account")?),
             state: columns.json("state")?,
             changed_at: columns.time("changed_at")?,
-            version: 0,
-            writer: 0,
+            version: columns.value("version")?,
+            writer: columns.value("writer")?,
         });
     }
     records.sort_by(|one, other| (one.provider, &one.account).cmp(&(other.provider, &other.account)));

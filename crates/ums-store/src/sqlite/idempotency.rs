@@ -31,15 +31,25 @@ pub(crate) fn take(
     if statement.execute(row).map_err(store_error)? == 1 {
         return Ok(None);
     }
-    earlier(connection, tenant, key).map(Some)
+    earlier(connection, tenant, key, now)
 }
 
-fn earlier(connection: &Connection, tenant: &TenantId, key: &IdempotencyKey) -> Result<Stored, StoreError> {
+/// What an earlier request under the key makes of this one; none while the key is free.
+pub(crate) fn earlier(
+    connection: &Connection,
+    tenant: &TenantId,
+    key: &IdempotencyKey,
+    now: Timestamp,
+) -> Result<Option<Stored>, StoreError> {
     let mut statement = connection
-        .prepare_cached("SELECT fingerprint, message_id FROM idempotency WHERE tenant = ?1 AND key = ?2")
+        .prepare_cached("SELECT fingerprint, message_id FROM idempotency WHERE tenant = ?1 AND key = ?2 AND expires_at > ?3")
         .map_err(store_error)?;
-    let mut rows = statement.query(params![tenant.as_str(), key.key]).map_err(store_error)?;
-    let row = rows.next().map_err(store_error)?.ok_or(StoreError::NotFound)?;
+    let mut rows = statement
+        .query(params![tenant.as_str(), key.key, now.as_micros()])
+        .map_err(store_error)?;
+    let Some(row) = rows.next().map_err(store_error)? else {
+        return Ok(None);
+    };
     // The key is the caller's own text, so an error names the tenant only.
     let columns = Columns {
         row,
@@ -47,9 +57,21 @@ fn earlier(connection: &Connection, tenant: &TenantId, key: &IdempotencyKey) -> 
         id: tenant,
     };
     let same = columns.value::<[u8; 32]>("fingerprint")? == key.fingerprint;
-    Ok(if same {
+    Ok(Some(if same {
         Stored::Replayed(MessageId::from_uuid(columns.uuid("message_id")?))
     } else {
         Stored::KeyConflict
-    })
+    }))
+}
+
+/// Forgets keys whose time is over.
+pub(crate) fn forget_expired(connection: &Connection, now: Timestamp, limit: usize) -> Result<u64, StoreError> {
+    let mut statement = connection
+        .prepare_cached(
+            "DELETE FROM idempotency WHERE (tenant, key) IN (SELECT tenant, key FROM idempotency WHERE expires_at <= ?1 LIMIT ?2)",
+        )
+        .map_err(store_error)?;
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let forgotten = statement.execute(params![now.as_micros(), limit]).map_err(store_error)?;
+    Ok(u64::try_from(forgotten).unwrap_or(u64::MAX))
 }

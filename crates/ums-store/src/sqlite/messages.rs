@@ -8,6 +8,7 @@ use ums_core::{FIRST_TOKEN, Message, MessageId, MessageRecord, NewMessage, Step,
 use super::connection::store_error;
 use super::row::{Columns, to_json};
 use super::{acts, attempts, contents, idempotency, recipients, skips};
+use crate::batch::{self, Twins};
 use crate::fence::{self, Leave, Process, Standing};
 
 /// A message to be stored, with its JSON made before the writer's thread sees it.
@@ -56,6 +57,39 @@ pub(crate) fn accept(connection: &Connection, process: Process, row: &Encoded, n
     attempts::upsert(connection, tenant, id, new.intent.as_slice())?;
     skips::append(connection, tenant, id, &new.skips)?;
     Ok(Stored::New)
+}
+
+/// Stores many messages, unless one of them was stored before or its key taken: then none.
+pub(crate) fn accept_all(connection: &Connection, process: Process, rows: &[Encoded], now: Timestamp) -> Result<Vec<Stored>, StoreError> {
+    let mut twins = Twins::default();
+    let mut answers = Vec::with_capacity(rows.len());
+    for Encoded { new, .. } in rows {
+        answers.push(twins.answer(new, earlier(connection, new, now)?));
+    }
+    // Nobody else writes in between: the transaction holds the write lock from its begin.
+    if batch::is_new(&answers) {
+        for row in rows {
+            accept(connection, process, row, now)?;
+        }
+    }
+    Ok(answers)
+}
+
+/// What an earlier request makes of a message.
+fn earlier(connection: &Connection, new: &NewMessage, now: Timestamp) -> Result<Option<Stored>, StoreError> {
+    let (tenant, id) = (&new.message.tenant, new.message.id);
+    if let Some(key) = &new.idempotency
+        && let Some(earlier) = idempotency::earlier(connection, tenant, key, now)?
+    {
+        return Ok(Some(earlier));
+    }
+    let mut statement = connection
+        .prepare_cached("SELECT EXISTS (SELECT 1 FROM messages WHERE tenant = ?1 AND id = ?2)")
+        .map_err(store_error)?;
+    let is_there: bool = statement
+        .query_row(params![tenant.as_str(), id.as_uuid().into_bytes()], |row| row.get(0))
+        .map_err(store_error)?;
+    Ok(is_there.then_some(Stored::Replayed(id)))
 }
 
 /// False when there is a message of that id.
@@ -204,6 +238,15 @@ pub(crate) fn message(connection: &Connection, tenant: &TenantId, id: MessageId)
         acts: acts::of(connection, tenant, id)?,
         token: columns.value("token")?,
     }))
+}
+
+/// Removes a message and all that belongs to it. Says whether it was there.
+pub(crate) fn forget(connection: &Connection, tenant: &TenantId, id: MessageId) -> Result<bool, StoreError> {
+    let mut statement = connection
+        .prepare_cached("DELETE FROM messages WHERE tenant = ?1 AND id = ?2")
+        .map_err(store_error)?;
+    let removed = statement.execute(params![tenant.as_str(), id.as_uuid().into_bytes()]);
+    Ok(removed.map_err(store_error)? == 1)
 }
 
 /// How many messages there are.

@@ -1,24 +1,37 @@
-//! The queue: messages that wait for their time, taken in the order of their lanes.
+//! The queue: messages that wait for their time, taken in the order of their lanes, given back by what was recorded.
 
-use rusqlite::{Connection, params};
-use ums_core::{MessageId, MessageRecord, Purpose, Recovered, StoreError, TenantId, Timestamp};
+use std::sync::{Mutex, PoisonError};
+
+use rusqlite::{Connection, Row, params};
+use ums_core::{MessageId, MessageRecord, Purpose, Recovered, Room, StoreError, TenantId, Timestamp};
 
 use super::connection::store_error;
 use super::row::Columns;
-use super::{attempts, messages};
+use super::{attempts, messages, recipients};
 use crate::fence;
+use crate::turns::{self, Lane};
+
+/// Who had the last turn in each lane, by the lane's number.
+pub(crate) type Turns = Mutex<[Option<TenantId>; fence::LANES.len()]>;
 
 /// Takes messages that are due and makes them this process's own.
 pub(crate) fn claim_due(
     connection: &Connection,
     owner: i64,
     now: Timestamp,
-    room: ums_core::Room,
+    room: Room,
+    turns: &Turns,
 ) -> Result<Vec<MessageRecord>, StoreError> {
+    let mut turns = turns.lock().unwrap_or_else(PoisonError::into_inner);
     let mut claimed = Vec::new();
-    for purpose in fence::LANES {
-        for (tenant, id) in due_in_lane(connection, purpose, now, room.of(purpose))? {
-            own(connection, owner, &tenant, id)?;
+    for (purpose, last) in fence::LANES.into_iter().zip(turns.iter_mut()) {
+        let mut lane = DueInLane {
+            connection,
+            owner,
+            now,
+            purpose,
+        };
+        for (tenant, id) in turns::take(&mut lane, room.of(purpose), last)? {
             match messages::message(connection, &tenant, id) {
                 Ok(record) => claimed.extend(record),
                 // One unreadable message must not keep the others back; claimed, it is out of their way.
@@ -30,37 +43,89 @@ pub(crate) fn claim_due(
     Ok(claimed)
 }
 
-fn due_in_lane(connection: &Connection, lane: Purpose, now: Timestamp, limit: usize) -> Result<Vec<(TenantId, MessageId)>, StoreError> {
-    let mut statement = connection
-        .prepare_cached("SELECT tenant, id FROM messages WHERE lane = ?1 AND due_at <= ?2 ORDER BY due_at, id LIMIT ?3")
-        .map_err(store_error)?;
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let mut rows = statement
-        .query(params![fence::lane(lane), now.as_micros(), limit])
-        .map_err(store_error)?;
-    let mut due = Vec::new();
-    while let Some(row) = rows.next().map_err(store_error)? {
-        let columns = Columns {
-            row,
-            table: "messages",
-            id: &"a due message",
-        };
-        due.push((
-            TenantId::new(columns.value::<String>("tenant")?),
-            MessageId::from_uuid(columns.uuid("id")?),
-        ));
-    }
-    Ok(due)
+/// What is due in one lane.
+struct DueInLane<'a> {
+    connection: &'a Connection,
+    owner: i64,
+    now: Timestamp,
+    purpose: Purpose,
 }
 
-fn own(connection: &Connection, owner: i64, tenant: &TenantId, id: MessageId) -> Result<(), StoreError> {
-    let mut statement = connection
-        .prepare_cached("UPDATE messages SET owner = ?3, token = token + 1, due_at = NULL WHERE tenant = ?1 AND id = ?2")
-        .map_err(store_error)?;
-    statement
-        .execute(params![tenant.as_str(), id.as_uuid().into_bytes(), owner])
-        .map(drop)
-        .map_err(store_error)
+impl Lane for DueInLane<'_> {
+    type Taken = (TenantId, MessageId);
+    type Error = StoreError;
+
+    fn next_tenant(&mut self, after: Option<&TenantId>) -> Result<Option<TenantId>, StoreError> {
+        let mut statement = self
+            .connection
+            .prepare_cached("SELECT min(tenant) FROM messages WHERE lane = ?1 AND tenant > ?2 AND due_at IS NOT NULL")
+            .map_err(store_error)?;
+        let after = after.map_or("", TenantId::as_str);
+        let next: Option<String> = statement
+            .query_row(params![fence::lane(self.purpose), after], |row| row.get(0))
+            .map_err(store_error)?;
+        Ok(next.map(TenantId::new))
+    }
+
+    fn take_of(&mut self, tenant: &TenantId, limit: usize) -> Result<Vec<(TenantId, MessageId)>, StoreError> {
+        let mut statement = self
+            .connection
+            .prepare_cached("SELECT tenant, id FROM messages WHERE lane = ?1 AND tenant = ?2 AND due_at <= ?3 ORDER BY due_at, id LIMIT ?4")
+            .map_err(store_error)?;
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let rows = statement
+            .query_map(
+                params![fence::lane(self.purpose), tenant.as_str(), self.now.as_micros(), limit],
+                |row| Ok(key(row)),
+            )
+            .map_err(store_error)?;
+        self.own(rows)
+    }
+
+    fn take_any(&mut self, limit: usize) -> Result<Vec<(TenantId, MessageId)>, StoreError> {
+        let mut statement = self
+            .connection
+            .prepare_cached("SELECT tenant, id FROM messages WHERE lane = ?1 AND due_at <= ?2 ORDER BY due_at LIMIT ?3")
+            .map_err(store_error)?;
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let rows = statement
+            .query_map(params![fence::lane(self.purpose), self.now.as_micros(), limit], |row| Ok(key(row)))
+            .map_err(store_error)?;
+        self.own(rows)
+    }
+}
+
+impl DueInLane<'_> {
+    /// Marks messages as being worked on by this process.
+    fn own(
+        &self,
+        rows: impl Iterator<Item = rusqlite::Result<Result<(TenantId, MessageId), StoreError>>>,
+    ) -> Result<Vec<(TenantId, MessageId)>, StoreError> {
+        // All are read before the first is changed, since the change takes it out of the index that is read.
+        let keys = rows.map(|row| row.map_err(store_error)?).collect::<Result<Vec<_>, _>>()?;
+        let mut statement = self
+            .connection
+            .prepare_cached("UPDATE messages SET owner = ?3, token = token + 1, due_at = NULL WHERE tenant = ?1 AND id = ?2")
+            .map_err(store_error)?;
+        for (tenant, id) in &keys {
+            statement
+                .execute(params![tenant.as_str(), id.as_uuid().into_bytes(), self.owner])
+                .map_err(store_error)?;
+        }
+        Ok(keys)
+    }
+}
+
+fn key(row: &Row<'_>) -> Result<(TenantId, MessageId), StoreError> {
+    let columns = Columns {
+        row,
+        table: "messages",
+        id: &"a message",
+    };
+    Ok((
+        TenantId::new(columns.value::<String>("tenant")?),
+        MessageId::from_uuid(columns.uuid("id")?),
+    ))
 }
 
 /// When the next message is due.
@@ -76,20 +141,77 @@ pub(crate) fn next_due(connection: &Connection) -> Result<Option<Timestamp>, Sto
     Ok(next.map(Timestamp::from_micros))
 }
 
+/// How many messages wait, counted no further than `at_most`.
+pub(crate) fn backlog(connection: &Connection, at_most: u64) -> Result<u64, StoreError> {
+    let mut statement = connection
+        .prepare_cached("SELECT count(*) FROM (SELECT 1 FROM messages WHERE due_at IS NOT NULL LIMIT ?1)")
+        .map_err(store_error)?;
+    let at_most = i64::try_from(at_most).unwrap_or(i64::MAX);
+    let counted: i64 = statement.query_row([at_most], |row| row.get(0)).map_err(store_error)?;
+    Ok(counted.unsigned_abs())
+}
+
+/// Messages that a process works on.
+pub(crate) fn under_way(connection: &Connection, owner: i64, limit: usize) -> Result<Vec<(TenantId, MessageId)>, StoreError> {
+    let mut statement = connection
+        .prepare_cached("SELECT tenant, id FROM messages WHERE owner = ?1 LIMIT ?2")
+        .map_err(store_error)?;
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let rows = statement.query_map([owner, limit], |row| Ok(key(row))).map_err(store_error)?;
+    rows.map(|row| row.map_err(store_error)?).collect()
+}
+
 /// Gives back what other processes, all dead, were working on.
 pub(crate) fn recover(connection: &Connection, owner: i64, now: Timestamp) -> Result<Recovered, StoreError> {
-    let (calls, in_call) = attempts::lose(connection, owner)?;
+    let mut statement = connection
+        .prepare_cached("SELECT tenant, id FROM messages WHERE owner IS NOT NULL AND owner <> ?1")
+        .map_err(store_error)?;
+    let rows = statement.query_map([owner], |row| Ok(key(row))).map_err(store_error)?;
+    let lost = rows.map(|row| row.map_err(store_error)?).collect::<Result<Vec<_>, StoreError>>()?;
+    requeue(connection, &lost, now)
+}
+
+/// Gives back those of these messages that belong to this process.
+pub(crate) fn give_back(
+    connection: &Connection,
+    owner: i64,
+    messages: &[(TenantId, MessageId)],
+    now: Timestamp,
+) -> Result<Recovered, StoreError> {
+    let mut statement = connection
+        .prepare_cached("SELECT EXISTS (SELECT 1 FROM messages WHERE tenant = ?1 AND id = ?2 AND owner = ?3)")
+        .map_err(store_error)?;
+    let mut ours = Vec::with_capacity(messages.len());
+    for (tenant, id) in messages {
+        let is_ours = statement.query_row(params![tenant.as_str(), id.as_uuid().into_bytes(), owner], |row| row.get(0));
+        if is_ours.map_err(store_error)? {
+            ours.push((tenant.clone(), *id));
+        }
+    }
+    requeue(connection, &ours, now)
+}
+
+/// Queues messages that nobody works on any more; a call whose outcome is not recorded is unknown.
+fn requeue(connection: &Connection, messages: &[(TenantId, MessageId)], now: Timestamp) -> Result<Recovered, StoreError> {
     let mut statement = connection
         .prepare_cached(
-            "UPDATE recipients SET status = 'queued' WHERE status IN ('pending', 'scheduled', 'sending')
-               AND (tenant, message_id) IN (SELECT m.tenant, m.id FROM messages m WHERE m.owner IS NOT NULL AND m.owner <> ?1)",
+            "UPDATE messages SET status = 'queued', due_at = ?3, owner = NULL, token = token + 1
+             WHERE tenant = ?1 AND id = ?2 AND owner IS NOT NULL",
         )
         .map_err(store_error)?;
-    statement.execute([owner]).map_err(store_error)?;
-    let mut statement = connection
-        .prepare_cached("UPDATE messages SET status = 'queued', due_at = ?2, owner = NULL WHERE owner IS NOT NULL AND owner <> ?1")
-        .map_err(store_error)?;
-    let given_back = statement.execute(params![owner, now.as_micros()]).map_err(store_error)?;
-    let requeued = u64::try_from(given_back).unwrap_or(u64::MAX).saturating_sub(in_call);
-    Ok(Recovered { requeued, unknown: calls })
+    let mut recovered = Recovered::default();
+    for (tenant, id) in messages {
+        let requeued = statement
+            .execute(params![tenant.as_str(), id.as_uuid().into_bytes(), now.as_micros()])
+            .map_err(store_error)?;
+        if requeued == 0 {
+            continue;
+        }
+        recipients::requeue(connection, tenant, *id)?;
+        match attempts::lose(connection, tenant, *id)? {
+            0 => recovered.requeued += 1,
+            calls => recovered.unknown += calls,
+        }
+    }
+    Ok(recovered)
 }

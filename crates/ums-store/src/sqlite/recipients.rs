@@ -78,6 +78,20 @@ pub(crate) fn replace(connection: &Connection, tenant: &TenantId, id: MessageId,
         .map_err(store_error)
 }
 
+/// Lets the recipients wait again to whom a dead process was writing.
+pub(crate) fn requeue(connection: &Connection, tenant: &TenantId, id: MessageId) -> Result<(), StoreError> {
+    let mut statement = connection
+        .prepare_cached(
+            "UPDATE recipients SET status = 'queued'
+             WHERE tenant = ?1 AND message_id = ?2 AND status IN ('pending', 'scheduled', 'sending')",
+        )
+        .map_err(store_error)?;
+    statement
+        .execute(params![tenant.as_str(), id.as_uuid().into_bytes()])
+        .map(drop)
+        .map_err(store_error)
+}
+
 /// The recipients of a message in order.
 pub(crate) fn of(connection: &Connection, tenant: &TenantId, id: MessageId) -> Result<Vec<RecipientRecord>, StoreError> {
     let mut statement = connection

@@ -1,0 +1,206 @@
+//! What need not be kept is removed in short transactions.
+//!
+//! Retention walks once along the contents in the order of their acceptance, remembers how far it has come, and never
+//! looks at a row again; so a call costs the same however many messages are kept. A message that has not ended when
+//! the walk passes it is noted, and the few that were noted are looked at again by each run.
+
+use rusqlite::{Connection, params};
+use ums_core::{MessageId, Pruned, Retention, Status, StoreError, TenantId, Timestamp};
+
+use super::connection::store_error;
+use super::row::Columns;
+use super::{contents, idempotency, messages};
+
+/// What is removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Bodies,
+    Messages,
+}
+
+impl Kind {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Bodies => "bodies",
+            Self::Messages => "messages",
+        }
+    }
+
+    /// Says whether there was anything to be removed.
+    fn remove(self, connection: &Connection, row: &Row) -> Result<bool, StoreError> {
+        match self {
+            Self::Bodies => contents::forget_body(connection, &row.tenant, row.id),
+            Self::Messages => {
+                // Its number may be given to another message.
+                forget_passed(connection, Self::Bodies, row.seq)?;
+                messages::forget(connection, &row.tenant, row.id)
+            }
+        }
+    }
+}
+
+/// How far the walk for one kind has come.
+#[derive(Clone, Copy, Debug)]
+struct Walk {
+    walked: i64,
+    looked: i64,
+}
+
+/// A message on the way.
+struct Row {
+    seq: i64,
+    tenant: TenantId,
+    id: MessageId,
+    status: Status,
+    accepted_at: Timestamp,
+}
+
+/// Removes at most `limit` rows of each kind.
+pub(crate) fn prune(connection: &Connection, retention: Retention, now: Timestamp, limit: usize) -> Result<Pruned, StoreError> {
+    let (bodies, more_bodies) = step(connection, Kind::Bodies, retention.bodies_before, limit)?;
+    let (messages, more_messages) = step(connection, Kind::Messages, retention.messages_before, limit)?;
+    let keys = idempotency::forget_expired(connection, now, limit)?;
+    let more_keys = usize::try_from(keys).is_ok_and(|keys| keys >= limit);
+    Ok(Pruned {
+        bodies,
+        messages,
+        keys,
+        more: limit > 0 && (more_bodies || more_messages || more_keys),
+    })
+}
+
+/// Goes on with the walk, then looks again at what it has passed. Returns how many were removed, and
+/// whether there is more to look at.
+fn step(connection: &Connection, kind: Kind, before: Timestamp, limit: usize) -> Result<(u64, bool), StoreError> {
+    let mut walk = walk(connection, kind)?;
+    let (mut removed, mut looks) = (0, 0);
+    let mut is_over = false;
+    for row in rows_after(connection, walk.walked, limit)? {
+        if row.accepted_at >= before {
+            is_over = true;
+            break;
+        }
+        if row.status.is_final() {
+            removed += u64::from(kind.remove(connection, &row)?);
+        } else {
+            pass(connection, kind, row.seq)?;
+        }
+        walk.walked = row.seq;
+        looks += 1;
+    }
+    let mut more = !is_over && looks == limit;
+    if !more {
+        let passed = passed_after(connection, kind, walk.looked, limit - looks)?;
+        more = passed.len() == limit - looks && !passed.is_empty();
+        walk.looked = if more { passed.last().map_or(0, |(seq, _)| *seq) } else { 0 };
+        for (seq, row) in passed {
+            if let Some(row) = row {
+                if !row.status.is_final() || row.accepted_at >= before {
+                    continue;
+                }
+                removed += u64::from(kind.remove(connection, &row)?);
+            }
+            forget_passed(connection, kind, seq)?;
+        }
+    }
+    keep_walk(connection, kind, walk)?;
+    Ok((removed, more))
+}
+
+fn walk(connection: &Connection, kind: Kind) -> Result<Walk, StoreError> {
+    let mut statement = connection
+        .prepare_cached("SELECT walked, looked FROM prune_walks WHERE kind = ?1")
+        .map_err(store_error)?;
+    let walk = statement.query_row([kind.as_str()], |row| {
+        Ok(Walk {
+            walked: row.get(0)?,
+            looked: row.get(1)?,
+        })
+    });
+    walk.map_err(store_error)
+}
+
+/// Keeps how far the walk has come. Numbers of rows that are no longer there are given again to new ones, so
+/// it never stands beyond the last.
+fn keep_walk(connection: &Connection, kind: Kind, walk: Walk) -> Result<(), StoreError> {
+    let mut statement = connection
+        .prepare_cached(
+            "UPDATE prune_walks SET walked = min(CASE kind WHEN ?1 THEN ?2 ELSE walked END, (SELECT coalesce(max(seq), 0) FROM contents)),
+               looked = CASE kind WHEN ?1 THEN ?3 ELSE looked END",
+        )
+        .map_err(store_error)?;
+    statement
+        .execute(params![kind.as_str(), walk.walked, walk.looked])
+        .map(drop)
+        .map_err(store_error)
+}
+
+fn rows_after(connection: &Connection, walked: i64, limit: usize) -> Result<Vec<Row>, StoreError> {
+    let mut statement = connection
+        .prepare_cached(
+            "SELECT c.seq, m.tenant, m.id, m.status, m.accepted_at
+             FROM contents c CROSS JOIN messages m ON m.tenant = c.tenant AND m.id = c.message_id
+             WHERE c.seq > ?1 ORDER BY c.seq LIMIT ?2",
+        )
+        .map_err(store_error)?;
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let mut rows = statement.query([walked, limit]).map_err(store_error)?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next().map_err(store_error)? {
+        found.push(read(row)?);
+    }
+    Ok(found)
+}
+
+fn read(row: &rusqlite::Row<'_>) -> Result<Row, StoreError> {
+    let columns = Columns {
+        row,
+        table: "messages",
+        id: &"an old message",
+    };
+    Ok(Row {
+        seq: columns.value("seq")?,
+        tenant: TenantId::new(columns.value::<String>("tenant")?),
+        id: MessageId::from_uuid(columns.uuid("id")?),
+        status: columns.word("status")?,
+        accepted_at: columns.time("accepted_at")?,
+    })
+}
+
+fn pass(connection: &Connection, kind: Kind, seq: i64) -> Result<(), StoreError> {
+    let mut statement = connection
+        .prepare_cached("INSERT INTO prune_passed (kind, seq) VALUES (?1, ?2) ON CONFLICT DO NOTHING")
+        .map_err(store_error)?;
+    statement.execute(params![kind.as_str(), seq]).map(drop).map_err(store_error)
+}
+
+/// Rows that were passed, with the message if it is still there.
+fn passed_after(connection: &Connection, kind: Kind, looked: i64, limit: usize) -> Result<Vec<(i64, Option<Row>)>, StoreError> {
+    let mut statement = connection
+        .prepare_cached(
+            "SELECT p.seq, m.tenant, m.id, m.status, m.accepted_at
+             FROM prune_passed p LEFT JOIN contents c ON c.seq = p.seq LEFT JOIN messages m ON m.tenant = c.tenant AND m.id = c.message_id
+             WHERE p.kind = ?1 AND p.seq > ?2 ORDER BY p.seq LIMIT ?3",
+        )
+        .map_err(store_error)?;
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let mut rows = statement.query(params![kind.as_str(), looked, limit]).map_err(store_error)?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next().map_err(store_error)? {
+        let columns = Columns {
+            row,
+            table: "prune_passed",
+            id: &"an old message",
+        };
+        let is_there = columns.value::<Option<String>>("tenant")?.is_some();
+        found.push((columns.value("seq")?, if is_there { Some(read(row)?) } else { None }));
+    }
+    Ok(found)
+}
+
+fn forget_passed(connection: &Connection, kind: Kind, seq: i64) -> Result<(), StoreError> {
+    let mut statement = connection
+        .prepare_cached("DELETE FROM prune_passed WHERE kind = ?1 AND seq = ?2")
+        .map_err(store_error)?;
+    statement.execute(params![kind.as_str(), seq]).map(drop).map_err(store_error)
+}
