@@ -50,7 +50,8 @@ impl Now {
     }
 }
 
-/// A change of state, told to the breaker's listener outside its lock.
+/// A change of state, or something learned that changes none (a pause, a good probe), told to the breaker's listener outside
+/// its lock.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
     /// From.
@@ -59,6 +60,9 @@ pub struct Change {
     pub to: BreakerStateWord,
     /// Why; redacted.
     pub reason: String,
+    /// Whether a call or an answer here taught it: then it is kept, and told to other processes. What the passing of time
+    /// brought about, and what another process told, is not.
+    pub learned: bool,
 }
 
 /// Told of each change of state.
@@ -189,21 +193,58 @@ impl Breaker {
         snapshot
     }
 
-    /// What outlives a restart.
+    /// What outlives a restart, and what other processes on the same store are told.
     pub fn to_json(&self, now: Now) -> serde_json::Value {
-        let mut kept = self.locked(|slow| (slow.to_json(now), None)).0;
+        self.to_keep(now).0
+    }
+
+    /// The same, with the count of what was learned until then.
+    pub(crate) fn to_keep(&self, now: Now) -> (serde_json::Value, u64) {
+        let (mut kept, deeds) = self.locked(|slow| ((slow.to_json(now), slow.deeds), None)).0;
         let last_success = self.last_success.load(Ordering::Relaxed);
         if last_success != i64::MIN {
             kept["last_success_micros"] = last_success.into();
         }
-        kept
+        (kept, deeds)
+    }
+
+    /// How much was learned by this process's own calls.
+    pub(crate) fn deeds(&self) -> u64 {
+        self.locked(|slow| (slow.deeds, None)).0
     }
 
     /// Takes up what an earlier process kept. Unreadable state is left out: the breaker starts closed.
     pub fn restore(&self, kept: &serde_json::Value, now: Now) {
-        self.locked(|slow| (slow.restore(kept, now), None));
+        self.locked(|slow| (slow.take_up(kept, (&self.settings, Duration::MAX), now), None));
+        self.restore_last_success(kept);
+    }
+
+    /// Takes up what another process that shares the store has learned; whether it did. Not when something was learned here that
+    /// the other cannot have known of: `known` is the count of what this process had learned, and kept, before it read the record.
+    ///
+    /// Results of calls that were admitted before are dropped if the state changes by it. A change is told, but not as learned:
+    /// it is not kept a second time.
+    pub(crate) fn adopt(&self, kept: &serde_json::Value, (known, looked): (u64, Duration), now: Now) -> bool {
+        let (adopted, change) = self.locked(|slow| {
+            if slow.deeds == known {
+                (true, slow.take_up(kept, (&self.settings, looked), now))
+            } else {
+                (false, None)
+            }
+        });
+        if adopted {
+            self.restore_last_success(kept);
+        }
+        if change.as_ref().is_some_and(|change| change.to == BreakerStateWord::Closed) {
+            self.window.clear();
+        }
+        self.tell(change);
+        adopted
+    }
+
+    fn restore_last_success(&self, kept: &serde_json::Value) {
         if let Some(last) = kept.get("last_success_micros").and_then(serde_json::Value::as_i64) {
-            self.last_success.store(last, Ordering::Relaxed);
+            self.last_success.fetch_max(last, Ordering::Relaxed);
         }
     }
 
@@ -307,10 +348,7 @@ impl Breaker {
                     (&self.settings, jitter),
                     now,
                 ),
-                BreakerEffect::Pauses => {
-                    slow.pause(failure.retry_after, now);
-                    None
-                }
+                BreakerEffect::Pauses => slow.pause(failure.retry_after, now),
             };
             ((), change)
         });
@@ -394,13 +432,14 @@ impl<B: Borrow<Breaker>> Permit<B> {
         self.open = false;
         let this: &Breaker = self.breaker.borrow();
         let generation = self.generation;
-        this.locked(|slow| {
-            if slow.generation == generation {
-                slow.probe_ended(true);
-                slow.asked();
+        let ((), change) = this.locked(|slow| {
+            if slow.generation != generation {
+                return ((), None);
             }
-            ((), None)
+            slow.probe_ended(true);
+            ((), slow.asked())
         });
+        this.tell(change);
     }
 
     /// Gives the permit back with the call's outcome.

@@ -8,14 +8,21 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use ums_core::{AccountId, Clock, Probe, Provider, ProviderKind, Purpose, Skip};
+use ums_core::{AccountId, Clock, Monotonic, Probe, Provider, ProviderKind, Purpose, Skip, Store};
 
-use crate::breaker::{Breaker, BreakerSettings, Cause, Listener, Now, Permit, Refusal, Verdict};
+use crate::breaker::{Breaker, BreakerSettings, Cause, Now, Permit, Refusal, Verdict};
 use crate::flow::Flow;
-use crate::pacing::{PaceSettings, Pacer};
+use crate::pacing::{Blocks, OverPace, PaceSettings, Pacer, Take};
 use crate::rejection::Rejections;
 use crate::retry::{Budget, RetryBudget, Token};
+use crate::sharing::{MayProbe, Plug, ProbeOut, Share};
+
+/// Longest wait for room in a pace that processes share, and for leave to probe. They are asked for while other providers
+/// could be tried: a message waits only where one round trip to the store saves it from being passed on.
+const LONGEST_PACE_WAIT: Duration = Duration::from_secs(1);
+const LONGEST_LEAVE_WAIT: Duration = Duration::from_millis(250);
 
 /// Price of a message, in millionths of a US dollar.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,26 +73,87 @@ pub(crate) struct Link<M> {
     pub(crate) pacer: Pacer,
     pub(crate) rejections: Rejections,
     pub(crate) price: Price,
+    pub(crate) share: Arc<Share>,
 }
 
 impl<M: 'static> Link<M> {
-    pub(crate) fn new(parts: LinkParts<M>, random: Arc<dyn ums_core::Random>, listener: Listener) -> Self {
+    pub(crate) fn new(parts: LinkParts<M>, plug: &Plug) -> Self {
+        let (kind, account) = (parts.provider.kind(), parts.provider.account());
+        let share = plug.breaker((kind, account.clone()), parts.breaker);
         Self {
-            kind: parts.provider.kind(),
-            account: parts.provider.account(),
+            kind,
+            breaker: share.breaker().clone(),
+            pacer: if plug.shared {
+                Pacer::shared(parts.pace, kind, account.clone())
+            } else {
+                Pacer::new(parts.pace)
+            },
+            account,
+            share,
             provider: parts.provider,
-            breaker: Arc::new(Breaker::new(parts.breaker, random, Some(listener))),
-            pacer: Pacer::new(parts.pace),
             rejections: Rejections::default(),
             price: parts.price,
         }
     }
 
-    /// Asks the provider without sending, and tells its breaker.
-    async fn ask(self: Arc<Self>, permit: Permit<Arc<Breaker>>, clock: Arc<dyn Clock>) {
+    /// Asks the provider without sending, and tells its breaker. On a shared store leave to probe comes first.
+    async fn ask(self: Arc<Self>, permit: Permit<Arc<Breaker>>, asks: Asks) {
+        let probe = match self.share.may_probe(asks.clock.monotonic()) {
+            MayProbe::Yes(probe) => probe,
+            MayProbe::No => return,
+            MayProbe::Ask => {
+                if !self.share.ask_for_leave(&*asks.store, &*asks.clock, asks.owner).await {
+                    return;
+                }
+                let MayProbe::Yes(probe) = self.share.may_probe(asks.clock.monotonic()) else {
+                    return;
+                };
+                probe
+            }
+        };
         match self.provider.probe().await {
             Probe::Healthy | Probe::NoAnswer => permit.cleared(),
-            Probe::Failed(failure) => permit.settle(Verdict::Failure(&failure), Now::read(&*clock)),
+            Probe::Failed(failure) => permit.settle(Verdict::Failure(&failure), Now::read(&*asks.clock)),
+        }
+        drop(probe);
+    }
+
+    /// Asks the store for leave to probe, for the message that waits for it. Meanwhile the permit keeps others from asking, too.
+    async fn ask_for_leave(self: Arc<Self>, permit: Permit<Arc<Breaker>>, asks: Asks) {
+        self.share.ask_for_leave(&*asks.store, &*asks.clock, asks.owner).await;
+        drop(permit);
+    }
+
+    /// Takes room in the pace.
+    fn reserve(&self, recipients: u32, flow: &Flow, now: Monotonic) -> Take {
+        let Some(blocks) = self.pacer.blocks() else {
+            return match self.pacer.reserve(recipients, now) {
+                Ok(()) => Take::Taken,
+                Err(over) => Take::Over(over),
+            };
+        };
+        let (take, ask) = blocks.take(recipients, now);
+        if ask {
+            flow.tasks.spawn(blocks.clone().refill(flow.store.clone(), flow.clock.clone()));
+        }
+        take
+    }
+}
+
+/// What is needed to ask in the background.
+struct Asks {
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    /// This process, as the store names it.
+    owner: i64,
+}
+
+impl Asks {
+    fn of(flow: &Flow) -> Self {
+        Self {
+            store: flow.store.clone(),
+            clock: flow.clock.clone(),
+            owner: flow.lease.owner(),
         }
     }
 }
@@ -108,7 +176,41 @@ pub(crate) struct Chain<M> {
 #[derive(Debug)]
 pub(crate) struct Slot<M> {
     pub(crate) link: Arc<Link<M>>,
-    pub(crate) permit: Permit<Arc<Breaker>>,
+    pub(crate) permit: Leave,
+}
+
+/// A breaker's permit, and the store's leave to probe where one is needed. Dropped in this order.
+#[derive(Debug)]
+pub(crate) struct Leave {
+    permit: Permit<Arc<Breaker>>,
+    probe: Option<ProbeOut>,
+}
+
+impl Leave {
+    /// Gives it back with the call's outcome.
+    pub(crate) fn settle(self, verdict: Verdict<'_>, now: Now) {
+        self.permit.settle(verdict, now);
+        drop(self.probe);
+    }
+}
+
+/// Something that a provider waits for, and for which a message may wait shortly.
+#[derive(Debug)]
+enum Pending {
+    /// Room in a pace that is shared.
+    Pace(watch::Receiver<u64>),
+    /// Leave to probe.
+    Leave(JoinHandle<()>),
+}
+
+impl Pending {
+    async fn wait(self) {
+        match self {
+            // Whether it came in time is seen by whoever looks again.
+            Self::Pace(mut answers) => drop(tokio::time::timeout(LONGEST_PACE_WAIT, answers.changed()).await),
+            Self::Leave(asked) => drop(tokio::time::timeout(LONGEST_LEAVE_WAIT, asked).await),
+        }
+    }
 }
 
 /// One message's way along the chain, in one round.
@@ -122,6 +224,10 @@ pub(crate) struct Walk {
     retry: bool,
     token: Option<Token>,
     asks: Vec<JoinHandle<()>>,
+    /// What the walk stopped for, and at which providers it has done so.
+    pending: Option<Pending>,
+    waited: u64,
+    waited_for_pace: u64,
     /// How long until a provider that was passed over may be called.
     pub(crate) soonest: Option<Duration>,
     /// Whether only the pace stood in the way: the message waits, it never fails for that.
@@ -140,6 +246,9 @@ impl Walk {
             retry: false,
             token: None,
             asks: Vec::new(),
+            pending: None,
+            waited: 0,
+            waited_for_pace: 0,
             soonest: None,
             paced: false,
             skips: Vec::new(),
@@ -151,6 +260,16 @@ impl Walk {
         if let Some(token) = self.token.take() {
             token.spend();
         }
+    }
+
+    /// Over its pace, a provider is passed over; mail to many waits for it.
+    fn skip_paced<M>(&mut self, link: &Link<M>, now: Now, over: OverPace) {
+        self.skip(link, now, over.reason, "more than its pace allows".to_owned(), over.wait);
+        self.paced = true;
+    }
+
+    fn skip_probing<M>(&mut self, link: &Link<M>, now: Now) {
+        self.skip(link, now, Cause::Probing.word(), Cause::Probing.describe(), Duration::ZERO);
     }
 
     fn skip<M>(&mut self, link: &Link<M>, now: Now, reason: &str, detail: String, wait: Duration) {
@@ -193,7 +312,8 @@ impl<M: 'static> Chain<M> {
         }
     }
 
-    /// The next provider that takes a message now, without waiting for anything.
+    /// The next provider that takes a message now, without waiting for anything. None where only [`Chain::next`] can go on,
+    /// because the store must answer first.
     pub(crate) fn pick(&self, walk: &mut Walk, flow: &Flow) -> Option<Slot<M>> {
         let now = Now::read(&*flow.clock);
         for (place, link) in self.links.iter().enumerate() {
@@ -210,34 +330,60 @@ impl<M: 'static> Chain<M> {
                 }
             };
             if permit.ask_first() && link.provider.can_be_asked() {
-                walk.asks.push(flow.tasks.spawn(link.clone().ask(permit, flow.clock.clone())));
-                walk.skip(link, now, Cause::Probing.word(), Cause::Probing.describe(), Duration::ZERO);
+                walk.asks.push(flow.tasks.spawn(link.clone().ask(permit, Asks::of(flow))));
+                walk.skip_probing(link, now);
                 continue;
             }
-            if let Err(over) = link.pacer.reserve(walk.recipients, now.mono) {
-                walk.skip(link, now, over.reason, "more than its pace allows".to_owned(), over.wait);
-                walk.paced = true;
-                if walk.purpose == Purpose::Bulk {
+            let mut probe = None;
+            if permit.is_probe() {
+                match link.share.may_probe(now.mono) {
+                    MayProbe::Yes(out) => probe = out,
+                    MayProbe::Ask if walk.waited & bit == 0 => {
+                        walk.waited |= bit;
+                        walk.pending = Some(Pending::Leave(flow.tasks.spawn(link.clone().ask_for_leave(permit, Asks::of(flow)))));
+                        return None;
+                    }
+                    MayProbe::Ask | MayProbe::No => {
+                        walk.skip_probing(link, now);
+                        continue;
+                    }
+                }
+            }
+            let over = match link.reserve(walk.recipients, flow, now.mono) {
+                Take::Taken => {
+                    self.count_first(walk, now.mono);
+                    walk.tried |= bit;
+                    return Some(Slot {
+                        link: link.clone(),
+                        permit: Leave { permit, probe },
+                    });
+                }
+                Take::Asked(answers) if walk.waited_for_pace & bit == 0 => {
+                    walk.waited_for_pace |= bit;
+                    walk.pending = Some(Pending::Pace(answers));
                     return None;
                 }
-                continue;
+                Take::Asked(_) => Blocks::late(),
+                Take::Over(over) => over,
+            };
+            walk.skip_paced(link, now, over);
+            if walk.purpose == Purpose::Bulk {
+                return None;
             }
-            if walk.tried == 0 && !walk.retry {
-                self.budget.first(now.mono);
-            }
-            walk.tried |= bit;
-            return Some(Slot {
-                link: link.clone(),
-                permit,
-            });
         }
         None
+    }
+
+    fn count_first(&self, walk: &Walk, now: Monotonic) {
+        if walk.tried == 0 && !walk.retry {
+            self.budget.first(now);
+        }
     }
 
     /// The next provider; waits for recovering ones that are being asked when no other is left,
     /// and at the end takes the least bad one if nobody was tried at all.
     pub(crate) async fn next(&self, walk: &mut Walk, flow: &Flow) -> Option<Slot<M>> {
-        if let Some(slot) = self.pick(walk, flow) {
+        if let Some(slot) = self.pick_waiting(walk, flow).await {
             return Some(slot);
         }
         if !walk.asks.is_empty() {
@@ -246,19 +392,32 @@ impl<M: 'static> Chain<M> {
                     tracing::error!("asking a provider panicked");
                 }
             }
-            if let Some(slot) = self.pick(walk, flow) {
+            if let Some(slot) = self.pick_waiting(walk, flow).await {
                 return Some(slot);
             }
         }
         if walk.tried == 0 && !walk.paced {
-            self.last_resort(walk, flow)
+            self.last_resort(walk, flow).await
         } else {
             None
         }
     }
 
+    /// The next provider, waiting shortly for what the store is being asked for.
+    async fn pick_waiting(&self, walk: &mut Walk, flow: &Flow) -> Option<Slot<M>> {
+        loop {
+            if let Some(pending) = walk.pending.take() {
+                pending.wait().await;
+            }
+            let slot = self.pick(walk, flow);
+            if slot.is_some() || walk.pending.is_none() {
+                return slot;
+            }
+        }
+    }
+
     /// All are open: the one that reopens first is tried through its single permit.
-    fn last_resort(&self, walk: &mut Walk, flow: &Flow) -> Option<Slot<M>> {
+    async fn last_resort(&self, walk: &mut Walk, flow: &Flow) -> Option<Slot<M>> {
         let now = Now::read(&*flow.clock);
         let mut places: Vec<_> = self
             .links
@@ -266,16 +425,27 @@ impl<M: 'static> Chain<M> {
             .enumerate()
             .filter(|(_, link)| walk.via.is_none_or(|via| via == link.kind))
             .collect();
-        places.sort_by_key(|(_, link)| link.breaker.snapshot(now).reopens_at);
+        places.sort_by_cached_key(|(_, link)| link.breaker.snapshot(now).reopens_at);
         for (place, link) in places {
             let Some(permit) = Breaker::admit_last_resort(link.breaker.clone(), now) else {
                 continue;
             };
-            if link.pacer.reserve(walk.recipients, now.mono).is_ok() {
+            let Some(probe) = link.share.leave_for_last_resort(flow).await else {
+                continue;
+            };
+            let taken = match link.reserve(walk.recipients, flow, now.mono) {
+                Take::Asked(answers) => {
+                    Pending::Pace(answers).wait().await;
+                    link.reserve(walk.recipients, flow, flow.clock.monotonic())
+                }
+                take @ (Take::Taken | Take::Over(_)) => take,
+            };
+            if matches!(taken, Take::Taken) {
+                self.count_first(walk, now.mono);
                 walk.tried |= 1 << (place % 64);
                 return Some(Slot {
                     link: link.clone(),
-                    permit,
+                    permit: Leave { permit, probe },
                 });
             }
         }

@@ -1,15 +1,23 @@
 //! How fast, and how much a day, a provider account is sent through.
 //!
 //! Per second it is a token bucket kept as one number (the theoretical arrival time of the
-//! generic cell rate algorithm); per day a rolling 24 hours in buckets of half an hour.
+//! generic cell rate algorithm); per day a rolling 24 hours in buckets of half an hour. Where several processes send from one
+//! store, the store keeps both and hands out blocks.
+
+mod blocks;
 
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use ums_core::Monotonic;
+use ums_core::{AccountId, Monotonic, ProviderKind};
 
+pub(crate) use self::blocks::{Blocks, Take};
+
+/// Words of [`OverPace::reason`].
+const PACED: &str = "paced";
+const DAY_LIMIT: &str = "day_limit";
 const DAY: Duration = Duration::from_hours(24);
 const DAY_BUCKET: Duration = Duration::from_mins(30);
 /// Buckets of a rolling day, and one for the bucket that is being filled.
@@ -42,6 +50,8 @@ pub struct Pacer {
     burst_micros: u64,
     arrival_micros: AtomicU64,
     day: Mutex<Day>,
+    /// Where other processes send by the same account.
+    blocks: Option<Arc<Blocks>>,
 }
 
 #[derive(Debug)]
@@ -63,7 +73,22 @@ impl Pacer {
                 counts: [0; DAY_BUCKETS],
                 newest: 0,
             }),
+            blocks: None,
         }
+    }
+
+    /// A pace that other processes on the same store share.
+    pub(crate) fn shared(settings: PaceSettings, provider: ProviderKind, account: AccountId) -> Self {
+        let paced = settings.per_second.is_some() || settings.per_day.is_some();
+        Self {
+            blocks: paced.then(|| Arc::new(Blocks::new(settings, provider, account))),
+            ..Self::new(PaceSettings::default())
+        }
+    }
+
+    /// The blocks that are spent from where the pace is shared; [`Pacer::reserve`] does not know of them.
+    pub(crate) fn blocks(&self) -> Option<&Arc<Blocks>> {
+        self.blocks.as_ref()
     }
 
     /// Takes room for that many recipients.
@@ -80,6 +105,9 @@ impl Pacer {
 
     /// Gives back room of the day for a message that surely was not sent.
     pub fn refund(&self, recipients: u32, now: Monotonic) {
+        if let Some(blocks) = &self.blocks {
+            blocks.refund(recipients);
+        }
         if self.settings.per_day.is_some() {
             let mut day = self.day();
             day.advance(now);
@@ -100,7 +128,7 @@ impl Pacer {
         }
     }
 
-    /// Whether the pace has a limit a day, whose use must outlive a restart.
+    /// Whether the pace has a limit a day, whose use must outlive a restart. The store itself remembers a shared one.
     pub fn has_day_limit(&self) -> bool {
         self.settings.per_day.is_some()
     }
@@ -118,7 +146,7 @@ impl Pacer {
             if !full_bucket && ahead.saturating_add(cost) > self.burst_micros.saturating_add(self.interval_micros) {
                 let wait = (ahead + cost).saturating_sub(self.burst_micros + self.interval_micros).min(ahead);
                 return Err(OverPace {
-                    reason: "paced",
+                    reason: PACED,
                     wait: Duration::from_micros(wait.max(1)),
                 });
             }
@@ -140,7 +168,7 @@ impl Pacer {
         let used: u32 = day.counts.iter().sum();
         if used.saturating_add(recipients) > limit.get() {
             return Err(OverPace {
-                reason: "day_limit",
+                reason: DAY_LIMIT,
                 wait: day.until_room(used.saturating_add(recipients) - limit.get(), now),
             });
         }

@@ -7,6 +7,8 @@ use ums_core::{BreakerStateWord, LastFailure, Monotonic, Timestamp};
 
 use super::{BreakerSettings, Change, Now, Refusal};
 
+/// Longest that an allowance is believed to be used up.
+const MAX_EXHAUSTED: Duration = Duration::from_hours(24 * 32);
 /// Longest pause that a provider can ask for.
 const MAX_PAUSE: Duration = Duration::from_mins(15);
 /// Shortest pause.
@@ -101,6 +103,8 @@ pub(super) enum Mode {
 pub(super) struct Slow {
     pub(super) mode: Mode,
     pub(super) generation: u64,
+    /// Grows with all that a call or an answer taught, and that is to be kept.
+    pub(super) deeds: u64,
     pub(super) last_failure: Option<LastFailure>,
     /// How often it opened without having been closed between, for doubling.
     rounds: u32,
@@ -114,6 +118,7 @@ impl Default for Slow {
         Self {
             mode: Mode::Closed,
             generation: 0,
+            deeds: 0,
             last_failure: None,
             rounds: 0,
             paused_until: None,
@@ -167,13 +172,34 @@ impl Slow {
         }
     }
 
-    fn become_mode(&mut self, mode: Mode, reason: String) -> Option<Change> {
+    fn become_mode(&mut self, mode: Mode, reason: String) -> Change {
         let from = self.word();
         self.mode = mode;
         self.generation += 1;
         self.probe_out = false;
-        let to = self.word();
-        (from != to).then_some(Change { from, to, reason })
+        Change {
+            from,
+            to: self.word(),
+            reason,
+            learned: false,
+        }
+    }
+
+    /// Marks a change that a call or an answer brought about.
+    fn learned(&mut self, change: Change) -> Change {
+        self.deeds += 1;
+        Change { learned: true, ..change }
+    }
+
+    /// Something was learned without a change of state.
+    fn noted(&mut self, reason: String) -> Change {
+        let word = self.word();
+        self.learned(Change {
+            from: word,
+            to: word,
+            reason,
+            learned: true,
+        })
     }
 
     /// Moves with time: a pause ends, an open breaker becomes half-open.
@@ -184,14 +210,16 @@ impl Slow {
         match &self.mode {
             Mode::Open { cause, until } if *until <= now.mono => {
                 let cause = cause.clone();
-                self.become_mode(
+                // Not learned: every process on a store sees by itself that the time is over. Telling it would undo what the
+                // first of them may have learned since.
+                Some(self.become_mode(
                     Mode::HalfOpen {
                         cause,
                         successes: 0,
                         asked: false,
                     },
                     "its time is over; probing".to_owned(),
-                )
+                ))
             }
             Mode::Closed | Mode::Open { .. } | Mode::HalfOpen { .. } => None,
         }
@@ -238,10 +266,14 @@ impl Slow {
     }
 
     /// The provider was asked without sending, and did not say no.
-    pub(super) fn asked(&mut self) {
-        if let Mode::HalfOpen { asked, .. } = &mut self.mode {
+    pub(super) fn asked(&mut self) -> Option<Change> {
+        if let Mode::HalfOpen { asked, .. } = &mut self.mode
+            && !*asked
+        {
             *asked = true;
+            return Some(self.noted("it was asked and did not say no".to_owned()));
         }
+        None
     }
 
     pub(super) fn probe_succeeded(&mut self, needed: u32) -> Option<Change> {
@@ -253,24 +285,27 @@ impl Slow {
         };
         if successes >= needed {
             self.rounds = 0;
-            return self.become_mode(Mode::Closed, format!("{successes} calls in a row went well"));
+            let change = self.become_mode(Mode::Closed, format!("{successes} calls in a row went well"));
+            return Some(self.learned(change));
         }
+        let reason = "a call went well; probing".to_owned();
         if let Mode::HalfOpen {
             successes: counted, asked, ..
         } = &mut self.mode
         {
             *counted = successes;
             *asked = true;
-            return None;
+            return Some(self.noted(reason));
         }
-        self.become_mode(
+        let change = self.become_mode(
             Mode::HalfOpen {
                 cause,
                 successes,
                 asked: true,
             },
-            "a call went well; probing".to_owned(),
-        )
+            reason,
+        );
+        Some(self.learned(change))
     }
 
     /// Opens, or stays open for another round. Jitter only shortens.
@@ -292,22 +327,24 @@ impl Slow {
         let wait = wait.unwrap_or_else(|| doubled.mul_f64(1.0 - JITTER_SHARE * jitter));
         self.rounds = self.rounds.saturating_add(1);
         let reason = cause.describe();
-        self.become_mode(
+        let change = self.become_mode(
             Mode::Open {
                 cause,
                 until: now.mono + wait,
             },
             reason,
-        )
+        );
+        Some(self.learned(change))
     }
 
     /// The provider asked for a pause; a probe that was throttled has failed and waits likewise.
-    pub(super) fn pause(&mut self, wait: Option<Duration>, now: Now) {
+    pub(super) fn pause(&mut self, wait: Option<Duration>, now: Now) -> Option<Change> {
         let until = now.mono + wait.unwrap_or(MIN_PAUSE).clamp(MIN_PAUSE, MAX_PAUSE);
         self.paused_until = Some(self.paused_until.map_or(until, |before| before.max(until)));
         if let Mode::HalfOpen { successes, .. } = &mut self.mode {
             *successes = 0;
         }
+        Some(self.noted(Cause::Throttled.describe()))
     }
 
     pub(super) fn reconfigured(&mut self, now: Now) {
@@ -350,34 +387,79 @@ impl Slow {
             let (word, code, detail) = cause.parts();
             json!({ "word": word, "code": code, "detail": detail })
         });
+        let half_open = match &self.mode {
+            Mode::HalfOpen { successes, asked, .. } => Some(json!({ "successes": successes, "asked": asked })),
+            Mode::Closed | Mode::Open { .. } => None,
+        };
         json!({
+            "at_micros": now.wall.as_micros(),
             "cause": cause,
             "until_micros": until.map(Timestamp::as_micros),
+            "half_open": half_open,
             "rounds": self.rounds,
             "paused_until_micros": self.paused_until.map(|until| (now.wall + until.since(now.mono)).as_micros()),
             "last_failure": self.last_failure,
         })
     }
 
-    pub(super) fn restore(&mut self, kept: &Value, now: Now) {
+    /// Takes up what an earlier process kept, or what another one that shares the store has learned. `looked` says how long ago
+    /// this process looked last: what was written since is no older, whatever the clocks say.
+    ///
+    /// Times are counted from when they were written, by the clock of who wrote them, so that clocks that differ neither lengthen
+    /// nor shorten a wait by more than the time since the last look; no wait is longer than the settings here allow.
+    pub(super) fn take_up(&mut self, kept: &Value, (settings, looked): (&BreakerSettings, Duration), now: Now) -> Option<Change> {
         let time = |name: &str| kept.get(name).and_then(Value::as_i64).map(Timestamp::from_micros);
-        let ahead = |until: Timestamp| now.mono + until.since(now.wall);
-        self.last_failure = kept
-            .get("last_failure")
-            .and_then(|value| serde_json::from_value(value.clone()).ok());
-        self.rounds = kept
-            .get("rounds")
-            .and_then(Value::as_u64)
-            .and_then(|rounds| u32::try_from(rounds).ok())
-            .unwrap_or(0);
-        self.paused_until = time("paused_until_micros").map(ahead).filter(|until| *until > now.mono);
-        let text = |name: &str| kept.pointer(&format!("/cause/{name}")).and_then(Value::as_str).unwrap_or_default();
-        if let (Some(cause), Some(until)) = (Cause::from_parts(text("word"), text("code"), text("detail")), time("until_micros")) {
-            self.mode = Mode::Open {
-                cause,
-                until: ahead(until),
-            };
-            self.generation += 1;
+        let written_at = time("at_micros").unwrap_or(now.wall);
+        let age = now.wall.since(written_at).min(looked);
+        let ahead = |until: Timestamp, longest: Duration| now.mono + until.since(written_at).saturating_sub(age).min(longest);
+        if let Some(failure) = kept.get("last_failure") {
+            self.last_failure = serde_json::from_value(failure.clone()).ok().or(self.last_failure.take());
         }
+        let number = |path: &str| kept.pointer(path).and_then(Value::as_u64).and_then(|n| u32::try_from(n).ok());
+        self.rounds = number("/rounds").unwrap_or(0);
+        let pause = time("paused_until_micros").map(|until| ahead(until, MAX_PAUSE));
+        // Two pauses: the longer one holds, for both were asked for.
+        self.paused_until = self.paused_until.max(pause.filter(|until| *until > now.mono));
+        let text = |name: &str| kept.pointer(&format!("/cause/{name}")).and_then(Value::as_str).unwrap_or_default();
+        let cause = Cause::from_parts(text("word"), text("code"), text("detail"));
+        let mode = match (cause, number("/half_open/successes"), time("until_micros")) {
+            (Some(cause), Some(successes), _) => Mode::HalfOpen {
+                cause,
+                successes,
+                asked: kept.pointer("/half_open/asked").and_then(Value::as_bool).unwrap_or(false),
+            },
+            (Some(cause), None, Some(until)) => Mode::Open {
+                until: ahead(until, longest(&cause, settings)),
+                cause,
+            },
+            (None, ..) | (Some(_), None, None) => Mode::Closed,
+        };
+        self.take_up_mode(mode)
+    }
+
+    /// A mode of the same kind replaces what it says and leaves a probe that is out alone; another one drops late results.
+    fn take_up_mode(&mut self, mode: Mode) -> Option<Change> {
+        match (&mut self.mode, mode) {
+            (Mode::Closed, Mode::Closed) => None,
+            (here @ Mode::Open { .. }, told @ Mode::Open { .. }) | (here @ Mode::HalfOpen { .. }, told @ Mode::HalfOpen { .. }) => {
+                *here = told;
+                None
+            }
+            (_, told) => {
+                let reason = match &told {
+                    Mode::Closed => "it was found well elsewhere".to_owned(),
+                    Mode::Open { cause, .. } | Mode::HalfOpen { cause, .. } => cause.describe(),
+                };
+                Some(self.become_mode(told, reason))
+            }
+        }
+    }
+}
+
+fn longest(cause: &Cause, settings: &BreakerSettings) -> Duration {
+    match cause {
+        Cause::Failures { .. } | Cause::Throttled | Cause::Probing => settings.open_max,
+        Cause::Misconfigured { .. } => settings.misconfigured_max,
+        Cause::Exhausted { .. } => MAX_EXHAUSTED,
     }
 }

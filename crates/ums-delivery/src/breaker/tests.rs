@@ -275,15 +275,22 @@ fn its_state_outlives_a_restart() {
 fn each_change_is_told_with_its_reason() {
     let told = Arc::new(std::sync::Mutex::new(Vec::new()));
     let sink = told.clone();
-    let listener: Listener = Arc::new(move |change: &Change| sink.lock().unwrap().push((change.to, change.reason.clone())));
+    let listener: Listener = Arc::new(move |change: &Change| sink.lock().unwrap().push(change.clone()));
     let breaker = Arc::new(Breaker::new(settings(), Arc::new(SeededRandom::new(1)), Some(listener)));
     trip(&breaker, 0);
     call(&breaker, 31, None);
     call(&breaker, 32, None);
-    let states: Vec<_> = told.lock().unwrap().iter().map(|(to, _)| *to).collect();
+    let told = told.lock().unwrap();
+    let told: Vec<_> = told.iter().map(|change| (change.from, change.to, change.learned)).collect();
+    use BreakerStateWord::{Closed, HalfOpen, Open};
     assert_eq!(
-        states,
-        [BreakerStateWord::Open, BreakerStateWord::HalfOpen, BreakerStateWord::Closed]
+        told,
+        [
+            (Closed, Open, true),
+            (Open, HalfOpen, false),
+            (HalfOpen, HalfOpen, true),
+            (HalfOpen, Closed, true)
+        ]
     );
 }
 
