@@ -7,6 +7,10 @@
 #![expect(clippy::missing_errors_doc, reason = "an error of the store fails the case")]
 
 mod accepting;
+mod batching;
+mod beside;
+mod fencing;
+mod keeping;
 mod queueing;
 mod reading;
 mod recording;
@@ -18,6 +22,10 @@ use async_trait::async_trait;
 use ums_core::{Store, StoreError};
 
 pub use accepting::*;
+pub use batching::*;
+pub use beside::*;
+pub use fencing::*;
+pub use keeping::*;
 pub use queueing::*;
 pub use reading::*;
 pub use recording::*;
@@ -71,6 +79,29 @@ macro_rules! store_suite {
             breakers_are_kept_by_account,
             recipients_sent_are_counted_by_account_and_time,
             a_store_that_works_passes_its_check,
+            a_stale_token_is_refused,
+            a_late_write_is_refused_after_the_message_was_given_back,
+            a_repeated_step_is_done_once,
+            a_repeated_step_is_known_after_the_message_was_claimed,
+            an_intent_is_not_good_after_the_message_was_taken_away,
+            of_two_acts_on_one_state_one_is_refused,
+            acts_are_kept_in_order,
+            a_body_is_forgotten_and_the_rest_kept,
+            a_message_may_get_new_time,
+            tenants_take_turns_in_a_claim,
+            each_lane_has_room_of_its_own,
+            the_backlog_is_what_waits,
+            what_this_process_does_not_know_is_given_back,
+            a_batch_is_stored_whole,
+            a_batch_with_one_conflict_stores_nothing,
+            a_repeated_batch_is_replayed,
+            a_batch_with_twins_stores_nothing,
+            old_bodies_are_emptied_and_old_messages_forgotten,
+            unfinished_messages_are_kept_until_they_have_ended,
+            expired_keys_are_forgotten,
+            two_processes_never_claim_the_same_message,
+            a_living_process_beside_is_left_alone,
+            of_two_processes_that_act_at_once_one_is_refused,
         );
     };
     (@cases $module:ident, $ground:expr, $($case:ident),+ $(,)?) => {

@@ -111,7 +111,9 @@ pub(crate) fn mark(owner: i64, step: &Step) -> i64 {
     let mut hasher = DefaultHasher::new();
     (owner, token, status.as_str(), error, due_at, sent_at, expires_at, forget_body).hash(&mut hasher);
     hasher.write_usize(attempts.len());
-    attempts.iter().for_each(|attempt| mark_attempt(attempt, &mut hasher));
+    for attempt in attempts {
+        mark_attempt(attempt, &mut hasher);
+    }
     hasher.write_usize(skips.len());
     for Skip {
         provider,

@@ -107,10 +107,21 @@ pub async fn breakers_are_kept_by_account(ground: &dyn Ground) -> Outcome {
         record(ProviderKind::Twilio, "eu", "open", 2),
     ];
     store.save_breaker(record(ProviderKind::AwsSes, "default", "open", 1)).await?;
+    let first = store.breakers().await?;
     for record in last.iter().rev() {
         store.save_breaker(record.clone()).await?;
     }
-    assert_eq!(store.breakers().await?, last);
+    let kept = store.breakers().await?;
+    let without_version = |record: &BreakerRecord| BreakerRecord {
+        version: 0,
+        writer: 0,
+        ..record.clone()
+    };
+    assert_eq!(kept.iter().map(without_version).collect::<Vec<_>>(), last);
+    let writer = store.renew().await?.owner;
+    assert!(kept.iter().all(|record| record.writer == writer));
+    let (before, after) = (first.first().ok_or("not kept")?, kept.first().ok_or("not kept")?);
+    assert!(after.version > before.version, "{before:?} {after:?}");
     Ok(())
 }
 

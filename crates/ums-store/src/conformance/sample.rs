@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ums_core::{
-    AccountId, Attachment, AttemptId, AttemptRecord, Channel, Content, Email, EmailAddress, Handling, Header, IdempotencyKey, Mailbox,
-    Message, MessageId, MessageRecord, NewMessage, PhoneNumber, ProviderKind, Purpose, Skip, Sms, SmsSender, Status, Step, TenantId,
-    Timestamp,
+    AccountId, ActKind, ActRecord, Attachment, AttemptId, AttemptRecord, Channel, Content, Email, EmailAddress, Handling, Header,
+    IdempotencyKey, Mailbox, Message, MessageId, MessageRecord, NewMessage, PhoneNumber, ProviderKind, Purpose, Skip, Sms, SmsSender,
+    Status, Step, TenantId, Timestamp,
 };
 use uuid::Uuid;
 
@@ -197,6 +197,15 @@ pub(super) fn skip(provider: ProviderKind, reason: &str) -> Skip {
         at: moment(3),
         reason: reason.to_owned(),
         detail: "reopens in 30 s".to_owned(),
+    }
+}
+
+/// Something that an operator did.
+pub(super) fn act(kind: ActKind, detail: &str) -> ActRecord {
+    ActRecord {
+        at: moment(4),
+        kind,
+        detail: detail.to_owned(),
     }
 }
 

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode};
 use tokio::sync::{mpsc, oneshot, watch};
-use ums_core::{Clock, StoreError};
+use ums_core::{Clock, StoreError, failpoint};
 
 use super::connection::{Opening, store_error, wants_reopening};
 use super::owners::Ownership;
@@ -317,7 +317,9 @@ fn run_group(connection: &Connection, group: &mut [Box<dyn Job>], savepoints: Sa
             Savepoints::None => {}
         }
     }
+    failpoint::pass("group.before_commit");
     execute(connection, "COMMIT").map_err(Fault::at_commit)?;
+    failpoint::pass("group.after_commit");
     Ok(End::Committed)
 }
 

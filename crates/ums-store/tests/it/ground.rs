@@ -78,4 +78,8 @@ impl Ground for SqliteFile {
     async fn open(&self) -> Result<Arc<dyn Store>, StoreError> {
         Ok(Arc::new(SqliteStore::open(&self.url(), clock()).await?))
     }
+
+    async fn open_beside(&self) -> Result<Option<Arc<dyn Store>>, StoreError> {
+        self.open().await.map(Some)
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ums_core::{NewMessage, Status, Store, StoreError, Stored, TenantId};
+use ums_core::{NewMessage, Status, Step, Store, StoreError, Stored, TenantId};
 use ums_store::conformance::Sample;
 
 use crate::ground::SqliteFile;
@@ -173,10 +173,20 @@ async fn a_second_process_stores_for_the_first_and_takes_over_when_it_dies() {
         matches!(second.accept(Sample::sms(2).sending().unwrap()).await, Err(StoreError::Fenced)),
         "it may not send"
     );
-    assert!(matches!(
-        second.record(sample.step(Status::Cancelled)).await,
-        Err(StoreError::Fenced)
-    ));
+    assert!(
+        matches!(second.record(sample.step(Status::Sending)).await, Err(StoreError::Fenced)),
+        "nor take a message up"
+    );
+    let other = Sample::sms(3);
+    first
+        .accept(
+            other
+                .new_message(Status::Scheduled, Some(ums_core::Timestamp::from_micros(i64::MAX)))
+                .unwrap(),
+        )
+        .await
+        .unwrap();
+    second.record(other.step(Status::Cancelled)).await.unwrap();
     let far = ums_core::Timestamp::from_micros(i64::MAX);
     assert!(second.claim_due(far, ums_core::Room::of_each(10)).await.unwrap().is_empty());
     assert_eq!(second.recover(far).await.unwrap(), ums_core::Recovered::default());
@@ -188,8 +198,12 @@ async fn a_second_process_stores_for_the_first_and_takes_over_when_it_dies() {
     assert!(!first.is_owner());
     let recovered = second.recover(far).await.unwrap();
     assert_eq!((second.is_owner(), recovered.requeued), (true, 1));
-    assert_eq!(second.claim_due(far, ums_core::Room::of_each(10)).await.unwrap().len(), 1);
-    second.record(sample.step(Status::Sending)).await.unwrap();
+    let claimed = second.claim_due(far, ums_core::Room::of_each(10)).await.unwrap();
+    let step = Step {
+        token: claimed[0].token,
+        ..sample.step(Status::Sending)
+    };
+    second.record(step).await.unwrap();
 }
 
 #[tokio::test]
