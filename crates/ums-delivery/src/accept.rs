@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 use ums_core::{
-    AttemptId, AttemptRecord, Content, IdempotencyKey, InvalidRequest, Message, MessageId, MessageRecord, NewMessage, ProviderKind, Status,
-    Stored, Timestamp, request::FieldFault,
+    AttemptId, AttemptRecord, Content, IdempotencyKey, InvalidRequest, Message, MessageId, MessageRecord, NewMessage, ProviderKind,
+    Purpose, Status, StoreError, Stored, Timestamp, failpoint, request::FieldFault,
 };
 
 use crate::breaker::Now;
@@ -18,6 +18,10 @@ use crate::deliver::{Work, deliver};
 use crate::engine::{Submission, SubmitError, Ticket};
 use crate::flow::Flow;
 use crate::gates;
+use crate::lanes::Place;
+use crate::lost::Accepting;
+use crate::pressure::refuse_when_full;
+use crate::story::resent_at;
 
 /// Accepts a message: compose, gates, slot, store, go.
 pub(crate) async fn accept<M: Carried>(flow: &Arc<Flow>, chain: &Chain<M>, submission: Submission) -> Result<Ticket, SubmitError> {
@@ -25,20 +29,16 @@ pub(crate) async fn accept<M: Carried>(flow: &Arc<Flow>, chain: &Chain<M>, submi
         return Err(SubmitError::Closing);
     }
     refuse_what_nobody_could_carry(chain, &submission)?;
+    refuse_when_full(flow, submission.parsed.handling.purpose, 1)?;
     let now = Now::read(&*flow.clock);
     let (tenant, idempotency) = (submission.tenant.clone(), submission.idempotency.clone());
-    let message = compose(flow, submission, now);
-    let mut record = MessageRecord::accepted(message.clone(), Status::Pending);
-    let in_flight = flow.in_flight.clone().try_acquire_owned().ok();
-    if in_flight.is_none() && !flow.store.is_durable() {
+    let (message, mut record) = compose(flow, submission, now);
+    let place = flow.lanes.take(message.handling.purpose);
+    if place.is_none() && !flow.store.is_durable() {
         return Err(SubmitError::Busy);
     }
-
-    if let Some(stopped) = gates::check(flow, &message.content) {
-        gates::stop(&mut record, &stopped);
-    } else if let Some(send_at) = message.handling.send_at.filter(|send_at| *send_at > now.wall) {
-        wait_until(&mut record, Status::Scheduled, send_at);
-    } else if in_flight.is_none() || !flow.store.is_owner() {
+    let term = flow.lease.term();
+    if record.status == Status::Pending && (place.is_none() || !flow.may_send()) {
         // No room here, or another process sends from this store: whoever may takes it up at once.
         wait_until(&mut record, Status::Queued, now.wall);
     }
@@ -57,64 +57,62 @@ pub(crate) async fn accept<M: Carried>(flow: &Arc<Flow>, chain: &Chain<M>, submi
     }
     record.skips.append(&mut walk.skips);
 
+    let accepting = Accepting::begin(flow, &message);
+    failpoint::pass("accept.before_commit");
     let stored = flow.store.accept(to_store(&record, idempotency)).await;
     if !matches!(stored, Ok(Stored::New)) {
         give_back(slot.as_ref(), &message.content, now);
     }
+    let held = match &stored {
+        // Whoever looks it up puts it back.
+        Err(StoreError::CommitUnknown(_)) => None,
+        Ok(_) | Err(_) => accepting.known(),
+    };
+    let ticket = |message_id, replayed, settled| Ticket {
+        message_id,
+        tenant,
+        replayed,
+        settled,
+        flow: flow.clone(),
+    };
     match stored? {
-        Stored::New => {}
-        Stored::Replayed(message_id) => {
-            return Ok(Ticket {
-                message_id,
-                tenant,
-                replayed: true,
-                settled: None,
-                flow: flow.clone(),
-            });
-        }
+        Stored::New => failpoint::pass("accept.committed"),
+        Stored::Replayed(message_id) => return Ok(ticket(message_id, true, None)),
         Stored::KeyConflict => return Err(SubmitError::KeyConflict),
     }
     tracing::debug!(message_id = %message.id, channel = %message.content.channel(), purpose = %message.handling.purpose, "accepted");
-    let settled = match record.status {
-        Status::Pending | Status::Sending => Some(go(flow, record, walk, slot, in_flight)),
-        Status::Scheduled | Status::Queued => {
-            flow.queued.notify_one();
-            None
+    let is_waiting = matches!(record.status, Status::Scheduled | Status::Queued);
+    let settled = match held.filter(|_| !record.status.is_final() && !is_waiting) {
+        Some(held) => {
+            let work = Work {
+                record,
+                walk,
+                slot,
+                term,
+                held,
+            };
+            Some(go(flow, work, place))
         }
-        Status::Sent
-        | Status::Delivered
-        | Status::Bounced
-        | Status::Failed
-        | Status::Expired
-        | Status::Cancelled
-        | Status::Suppressed
-        | Status::Unsubscribed
-        | Status::Unknown => None,
+        None => None,
     };
-    Ok(Ticket {
-        message_id: message.id,
-        tenant,
-        replayed: false,
-        settled,
-        flow: flow.clone(),
-    })
+    if is_waiting {
+        flow.backlog.add(1);
+        flow.queued.notify_one();
+    }
+    Ok(ticket(message.id, false, settled))
 }
 
 /// Sends it on a task of its own, so that a caller who goes away cancels nothing.
-fn go<M: Carried>(
-    flow: &Arc<Flow>,
-    record: MessageRecord,
-    walk: Walk,
-    slot: Option<Slot<M>>,
-    in_flight: Option<tokio::sync::OwnedSemaphorePermit>,
-) -> oneshot::Receiver<ums_core::SendResult> {
+fn go<M: Carried>(flow: &Arc<Flow>, work: Work<M>, place: Option<Place>) -> oneshot::Receiver<ums_core::SendResult> {
     let (settle, settled) = oneshot::channel();
     let flow_of_task = flow.clone();
     flow.tasks.spawn(async move {
-        let record = deliver(&flow_of_task, Work::new(record, walk, slot)).await;
-        drop(in_flight);
-        // A caller who went away does not want the result.
-        drop(settle.send(record.result()));
+        let delivered = deliver(&flow_of_task, work).await;
+        drop(place);
+        if delivered.kept {
+            // A caller who went away does not want the result.
+            drop(settle.send(delivered.record.result()));
+        }
     });
     settled
 }
@@ -132,17 +130,19 @@ pub(crate) fn walk_of<M: Carried>(message: &Message) -> Walk {
     Walk::new(message.handling.purpose, message.handling.via, recipients)
 }
 
-/// Adds the intent to call a provider.
+/// Adds the intent to call a provider. It is never earlier than the act that had the message sent again.
 pub(crate) fn begin_attempt<M>(flow: &Flow, record: &mut MessageRecord, slot: &Slot<M>, now: Timestamp) {
     let id = AttemptId::new(&*flow.clock, &*flow.random);
+    let called_at = resent_at(record).map_or(now, |resent_at| now.max(resent_at));
     record
         .attempts
-        .push(AttemptRecord::intent(id, slot.link.kind, slot.link.account.clone(), now));
+        .push(AttemptRecord::intent(id, slot.link.kind, slot.link.account.clone(), called_at));
     record.status = Status::Sending;
     record.due_at = None;
 }
 
-fn wait_until(record: &mut MessageRecord, status: Status, due_at: Timestamp) {
+/// The message waits for that time.
+pub(crate) fn wait_until(record: &mut MessageRecord, status: Status, due_at: Timestamp) {
     record.status = status;
     record.due_at = Some(due_at);
     for recipient in &mut record.recipients {
@@ -150,7 +150,8 @@ fn wait_until(record: &mut MessageRecord, status: Status, due_at: Timestamp) {
     }
 }
 
-fn refuse_what_nobody_could_carry<M>(chain: &Chain<M>, submission: &Submission) -> Result<(), SubmitError> {
+/// Refuses a message that no provider of its chain may ever be asked to carry.
+pub(crate) fn refuse_what_nobody_could_carry<M>(chain: &Chain<M>, submission: &Submission) -> Result<(), SubmitError> {
     if chain.links.is_empty() {
         return Err(SubmitError::NoProvider(submission.parsed.content.channel()));
     }
@@ -165,8 +166,9 @@ fn refuse_what_nobody_could_carry<M>(chain: &Chain<M>, submission: &Submission) 
     Ok(())
 }
 
-/// Makes the message: id, times, and the text part where only HTML was given.
-fn compose(flow: &Flow, submission: Submission, now: Now) -> Arc<Message> {
+/// Makes the message (id, times, and the text part where only HTML was given) and the record that it starts with: `pending`,
+/// `scheduled`, or ended by a gate.
+pub(crate) fn compose(flow: &Flow, submission: Submission, now: Now) -> (Arc<Message>, MessageRecord) {
     let mut content = submission.parsed.content;
     if let Content::Email(email) = &mut content
         && email.text.is_none()
@@ -175,19 +177,32 @@ fn compose(flow: &Flow, submission: Submission, now: Now) -> Arc<Message> {
         email.text = ums_content::text_from_html(html).ok().filter(|text| !text.trim().is_empty());
     }
     let handling = submission.parsed.handling;
-    let starts = handling.send_at.filter(|send_at| *send_at > now.wall).unwrap_or(now.wall);
-    Arc::new(Message {
+    let stopped = gates::check(flow, &content);
+    if stopped.is_some() && handling.purpose == Purpose::Otp {
+        // It has ended: the code must not be kept.
+        content = content.without_body();
+    }
+    let starts_later = handling.send_at.filter(|send_at| *send_at > now.wall);
+    let message = Arc::new(Message {
         id: MessageId::new(&*flow.clock, &*flow.random),
         tenant: submission.tenant,
         content,
         accepted_at: now.wall,
-        expires_at: starts + handling.expires_in.unwrap_or_else(|| flow.rules.expiry.of(handling.purpose)),
+        expires_at: starts_later.unwrap_or(now.wall) + handling.expires_in.unwrap_or_else(|| flow.rules.expiry.of(handling.purpose)),
         handling,
         metadata: submission.parsed.metadata,
-    })
+    });
+    let mut record = MessageRecord::accepted(message.clone(), Status::Pending);
+    if let Some(stopped) = stopped {
+        gates::stop(&mut record, &stopped);
+    } else if let Some(send_at) = starts_later {
+        wait_until(&mut record, Status::Scheduled, send_at);
+    }
+    (message, record)
 }
 
-fn to_store(record: &MessageRecord, idempotency: Option<IdempotencyKey>) -> NewMessage {
+/// What the store is to keep of a message that was just accepted.
+pub(crate) fn to_store(record: &MessageRecord, idempotency: Option<IdempotencyKey>) -> NewMessage {
     NewMessage {
         message: record.message.clone(),
         status: record.status,

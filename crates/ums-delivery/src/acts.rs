@@ -1,8 +1,18 @@
 //! What callers and operators do to a message that nobody works on: cancel, send again, say what became of it.
+//!
+//! Each act reads the message, decides, and records one step under the token that was read. Whoever was faster makes the store refuse
+//! it; then it is read again.
 
-use ums_core::{MessageFilter, MessageId, MessageRecord, Status, StoreError, TenantId, Timestamp};
+use ums_core::{
+    ActKind, ActRecord, AttemptOutcome, AttemptRecord, MessageId, MessageRecord, Status, Step, StoreError, TenantId, Timestamp,
+};
 
 use crate::engine::Messaging;
+use crate::flow::Flow;
+use crate::journal::Journal;
+
+/// How often an act is decided anew because somebody else was faster.
+const TRIES: usize = 5;
 
 /// Why an act came to nothing. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
@@ -36,61 +46,25 @@ pub enum Mark {
     Failed,
 }
 
-/// Which failed messages are sent again after an outage.
-#[derive(Clone, Debug)]
-pub struct ReplayRequest {
-    /// Which; its status is `failed` whatever is said.
-    pub filter: MessageFilter,
-    /// Where the slice before ended.
-    pub cursor: Option<MessageId>,
-    /// Most messages that are looked at in this slice.
-    pub limit: usize,
-    /// Only says what would be done.
-    pub dry_run: bool,
-}
-
-/// What one slice of a replay did, or would do.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ReplaySlice {
-    /// Messages that were looked at.
-    pub examined: u64,
-    /// Messages that are sent again.
-    pub replayed: u64,
-    /// Left out: their time ran out.
-    pub expired: u64,
-    /// Left out: the recipient is not to be contacted.
-    pub suppressed: u64,
-    /// Left out: the same was sent to the same recipient later, or stands in this replay already.
-    pub duplicates: u64,
-    /// Left out: their body is no longer kept.
-    pub without_body: u64,
-    /// Estimated cost in millionths of a US dollar, of those whose price is known.
-    pub cost_micros: i64,
-    /// Messages that are sent again and whose price is not known.
-    pub without_price: u64,
-    /// When the newest message of this slice was accepted.
-    pub reached: Option<Timestamp>,
-    /// Where the next slice begins; none at the end.
-    pub next_cursor: Option<MessageId>,
-}
-
 impl Messaging {
     /// Stops a message that is not sent yet. One whose attempt may have been accepted ends `unknown`.
     ///
     /// # Errors
     /// [`ActError::NotPossible`] when it is being sent or has ended.
     pub async fn cancel(&self, tenant: &TenantId, id: MessageId) -> Result<MessageRecord, ActError> {
-        let _ = (tenant, id, self);
-        Err(ActError::NotFound)
+        act(&self.flow, tenant, id, cancelled).await
     }
 
-    /// Has a message sent again that failed, expired, or may have been accepted; the operator answers for a double.
+    /// Has a message sent again that failed, expired, or may have been accepted; the operator answers for a double. It gets the
+    /// time of its purpose anew. Attempts that were unknown before count no more against the rules on duplicates, but
+    /// they stay in the story, and the message still ends `unknown` rather than `failed`.
     ///
     /// # Errors
     /// [`ActError::NotPossible`] when it stands otherwise or its body is gone.
     pub async fn resend(&self, tenant: &TenantId, id: MessageId) -> Result<MessageRecord, ActError> {
-        let _ = (tenant, id, self);
-        Err(ActError::NotFound)
+        let done = act(&self.flow, tenant, id, resent).await;
+        self.flow.queued.notify_one();
+        done
     }
 
     /// Says what became of a message whose outcome is unknown.
@@ -98,16 +72,162 @@ impl Messaging {
     /// # Errors
     /// [`ActError::NotPossible`] when its outcome is known.
     pub async fn mark(&self, tenant: &TenantId, id: MessageId, mark: Mark) -> Result<MessageRecord, ActError> {
-        let _ = (tenant, id, mark, self);
-        Err(ActError::NotFound)
+        act(&self.flow, tenant, id, |flow, record| marked(flow, record, mark)).await
     }
+}
 
-    /// Sends failed messages again, one slice at a time, so that it can be paced, shown, stopped and resumed.
-    ///
-    /// # Errors
-    /// The store, when it cannot be read.
-    pub async fn replay(&self, tenant: &TenantId, request: &ReplayRequest) -> Result<ReplaySlice, ActError> {
-        let _ = (tenant, request, self);
-        Err(ActError::NotFound)
+/// Reads, decides, records; and again when somebody was faster.
+async fn act<D>(flow: &Flow, tenant: &TenantId, id: MessageId, decide: D) -> Result<MessageRecord, ActError>
+where
+    D: Fn(&Flow, MessageRecord) -> Result<Step, ActError>,
+{
+    for _ in 1..TRIES {
+        match act_once(flow, tenant, id, &decide).await {
+            Err(ActError::Store(StoreError::Fenced | StoreError::IllegalMove { .. })) => {}
+            done => return done,
+        }
+    }
+    act_once(flow, tenant, id, &decide).await
+}
+
+async fn act_once<D>(flow: &Flow, tenant: &TenantId, id: MessageId, decide: &D) -> Result<MessageRecord, ActError>
+where
+    D: Fn(&Flow, MessageRecord) -> Result<Step, ActError>,
+{
+    let record = flow.store.message(tenant, id).await?.ok_or(ActError::NotFound)?;
+    let step = decide(flow, record)?;
+    match flow.store.record(step).await {
+        Err(StoreError::NotFound) => return Err(ActError::NotFound),
+        done => done?,
+    }
+    flow.store.message(tenant, id).await?.ok_or(ActError::NotFound)
+}
+
+fn not_possible(record: &MessageRecord, act: &'static str, why: &'static str) -> ActError {
+    ActError::NotPossible {
+        status: record.status,
+        act,
+        why,
+    }
+}
+
+/// Whether some process works on it right now.
+fn is_under_way(record: &MessageRecord) -> bool {
+    !record.status.is_final() && record.due_at.is_none()
+}
+
+fn cancelled(flow: &Flow, record: MessageRecord) -> Result<Step, ActError> {
+    if record.status.is_final() {
+        return Err(not_possible(&record, "cancelled", "it has ended"));
+    }
+    if is_under_way(&record) {
+        return Err(not_possible(
+            &record,
+            "cancelled",
+            "it is being sent; look again when it has an outcome or is held",
+        ));
+    }
+    let act = act_of(flow, &record, ActKind::Cancelled, format!("was {}", record.status));
+    let (status, error) = if record.has_unknown_attempt() {
+        (Status::Unknown, "cancelled, but a provider may have taken it before")
+    } else {
+        (Status::Cancelled, "cancelled before it was sent")
+    };
+    let mut journal = Journal::new(record);
+    journal.stand(status, Some(error.to_owned()), None);
+    Ok(journal.step_of(act))
+}
+
+fn resent(flow: &Flow, record: MessageRecord) -> Result<Step, ActError> {
+    let act = "sent again";
+    match record.status {
+        Status::Failed | Status::Expired | Status::Unknown => {}
+        Status::Pending | Status::Scheduled | Status::Queued | Status::Sending => {
+            return Err(not_possible(&record, act, "it has not ended yet"));
+        }
+        Status::Sent | Status::Delivered => return Err(not_possible(&record, act, "a provider took it; send a new message")),
+        Status::Cancelled => return Err(not_possible(&record, act, "its sender stopped it; send a new message")),
+        Status::Bounced | Status::Suppressed | Status::Unsubscribed => {
+            return Err(not_possible(&record, act, "its recipient is not to be contacted"));
+        }
+    }
+    if !record.message.content.has_body() {
+        return Err(not_possible(&record, act, "its body is no longer kept; send a new message"));
+    }
+    let now = flow.clock.now();
+    let expires_at = now + flow.rules.expiry.of(record.message.handling.purpose);
+    Ok(again(flow, record, ActKind::Resent, (now, Some(expires_at))))
+}
+
+/// The step that queues an ended message once more: those recipients who have it or must not get it are left out.
+pub(crate) fn again(flow: &Flow, record: MessageRecord, kind: ActKind, (due_at, expires_at): (Timestamp, Option<Timestamp>)) -> Step {
+    let act = act_of(
+        flow,
+        &record,
+        kind,
+        format!("was {} after {} attempts", record.status, record.attempts.len()),
+    );
+    let mut journal = Journal::new(record);
+    journal.reopen();
+    journal.stand(Status::Queued, Some(format!("{kind} by an operator")), Some(due_at));
+    Step {
+        expires_at,
+        ..journal.step_of(act)
+    }
+}
+
+fn marked(flow: &Flow, record: MessageRecord, mark: Mark) -> Result<Step, ActError> {
+    let (status, outcome, act) = match mark {
+        Mark::Sent => (Status::Sent, AttemptOutcome::Accepted, "marked as sent"),
+        Mark::Delivered => (Status::Delivered, AttemptOutcome::Accepted, "marked as delivered"),
+        Mark::Failed => (Status::Failed, AttemptOutcome::Failed, "marked as failed"),
+    };
+    let waits_for_feedback = record.status == Status::Queued && record.has_unknown_attempt();
+    if is_under_way(&record) {
+        return Err(not_possible(&record, act, "it is being sent"));
+    }
+    if record.status != Status::Unknown && !waits_for_feedback {
+        return Err(not_possible(&record, act, "no attempt of it has an unknown outcome"));
+    }
+    let told = act_of(flow, &record, ActKind::Marked, format!("was {}, {act}", record.status));
+    let sent_at = record
+        .attempts
+        .iter()
+        .filter(|attempt| is_unknown(attempt))
+        .map(|attempt| attempt.called_at)
+        .max();
+    let mut journal = Journal::new(record);
+    let mut settled = Vec::new();
+    for attempt in journal.record.attempts.iter_mut().filter(|attempt| is_unknown(attempt)) {
+        attempt.outcome = outcome;
+        if outcome == AttemptOutcome::Accepted {
+            (attempt.class, attempt.code) = (None, None);
+        }
+        attempt.detail = Some(act.to_owned());
+        settled.push(attempt.clone());
+    }
+    if mark != Mark::Failed {
+        journal.record.sent_at = journal.record.sent_at.or(sent_at);
+    }
+    journal.reopen();
+    journal.stand(status, (mark == Mark::Failed).then(|| act.to_owned()), None);
+    Ok(Step {
+        attempts: settled,
+        ..journal.step_of(told)
+    })
+}
+
+fn is_unknown(attempt: &AttemptRecord) -> bool {
+    attempt.outcome == AttemptOutcome::Unknown
+}
+
+/// An act is later than every attempt before it, whatever the clock says: that keeps the attempts before and after it apart.
+fn act_of(flow: &Flow, record: &MessageRecord, kind: ActKind, detail: String) -> ActRecord {
+    let last = record.attempts.iter().map(|attempt| attempt.called_at).max();
+    let now = flow.clock.now();
+    ActRecord {
+        at: last.map_or(now, |last| now.max(last + std::time::Duration::from_micros(1))),
+        kind,
+        detail,
     }
 }

@@ -3,46 +3,50 @@
 //! **Invariant:** the intent to call a provider is committed before its first byte is written, and
 //! no transaction is open during the call.
 
-use std::panic::AssertUnwindSafe;
-use std::pin::Pin;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use ums_core::{
-    Accepted, AttemptOutcome, Call, Channel, Duplicates, Failure, FailureClass, MessageRecord, NextProvider, OnExhausted, RetryLater, Skip,
-    Status, Timestamp,
+    AttemptOutcome, Channel, Duplicates, FailureClass, MessageRecord, NextProvider, OnExhausted, RetryLater, Status, StoreError, Timestamp,
+    failpoint,
 };
 
 use crate::accept::begin_attempt;
-use crate::breaker::{Now, Verdict};
+use crate::call::call;
 use crate::carried::Carried;
 use crate::chain::{Slot, Walk};
+use crate::drain::Progress;
 use crate::flow::Flow;
+use crate::in_hand::Held;
 use crate::journal::{Ended, Journal};
-use crate::observer::{AttemptEvent, SettledEvent};
+use crate::lease::Term;
+use crate::story::{self, end_without_acceptance};
 
-/// Most attempts of one message whose outcome is unknown.
+/// Most attempts of one message whose outcome is unknown, unless an operator has it sent again.
 const MAX_UNKNOWN_ATTEMPTS: usize = 2;
 /// Shortest time that a message is held.
 const MIN_HOLD: Duration = Duration::from_secs(1);
+/// How long an intent may take to be kept, while its slot waits. After it the provider is left alone and the message put back.
+const INTENT_PATIENCE: Duration = Duration::from_secs(2);
 
 /// A message in hand: its journal, its walk along the chain, and leave for the first call if there is one.
 #[derive(Debug)]
 pub(crate) struct Work<M> {
-    journal: Journal,
-    walk: Walk,
-    slot: Option<Slot<M>>,
+    pub(crate) record: MessageRecord,
+    pub(crate) walk: Walk,
+    /// With a slot its intent is committed already.
+    pub(crate) slot: Option<Slot<M>>,
+    /// The term of the lease that it was taken in hand under, read before the store was asked.
+    pub(crate) term: Term,
+    pub(crate) held: Held,
 }
 
-impl<M> Work<M> {
-    /// Takes a message in hand. With a slot its intent is committed already.
-    pub(crate) fn new(record: MessageRecord, walk: Walk, slot: Option<Slot<M>>) -> Self {
-        Self {
-            journal: Journal::new(record),
-            walk,
-            slot,
-        }
-    }
+/// How far a delivery came.
+#[derive(Debug)]
+pub(crate) struct Delivered {
+    pub(crate) record: MessageRecord,
+    /// Whether the store has it so. If not, the store alone knows where the message stands.
+    pub(crate) kept: bool,
+    pub(crate) progress: Progress,
 }
 
 /// What follows after a call.
@@ -56,56 +60,111 @@ enum Next {
 }
 
 /// Delivers a message: find a provider, call it, note what it said, decide what follows, commit.
-pub(crate) async fn deliver<M: Carried>(flow: &Flow, work: Work<M>) -> MessageRecord {
-    let Work {
-        mut journal,
-        mut walk,
-        mut slot,
-    } = work;
-    if slot.is_none() {
-        slot = first_slot::<M>(flow, &mut journal, &mut walk).await;
+pub(crate) async fn deliver<M: Carried>(flow: &Flow, work: Work<M>) -> Delivered {
+    let mut journal = Journal::new(work.record);
+    let mut walk = work.walk;
+    let mut kept = Ok(work.slot);
+    if matches!(kept, Ok(None)) {
+        let slot = first_slot::<M>(flow, &mut journal, &mut walk).await;
+        kept = keep(flow, &mut journal, slot).await;
     }
-    while let Some(current) = slot.take() {
-        let Some(content) = M::of(&journal.record.message.content) else {
+    while let Ok(Some(slot)) = kept {
+        let Some(content) = for_open_recipients::<M>(&journal.record) else {
+            kept = Ok(None);
             break;
         };
-        let partly_done = journal.record.recipients.iter().any(|recipient| recipient.status.is_final());
-        let rest = partly_done.then(|| content.for_the_rest(&journal.record.recipients));
-        let content = rest.as_ref().unwrap_or(content);
-        let (price, units) = (current.link.price.of_unit(content.country_code()), content.billed_units());
-        let ended = call(flow, &journal.record, content, current).await;
+        if let Some(why) = must_not_call(flow, work.term) {
+            give_slot_back(flow, slot, &content);
+            journal.put_back(why, flow.clock.now());
+            kept = keep::<M>(flow, &mut journal, None).await;
+            break;
+        }
+        let (price, units) = (slot.link.price.of_unit(content.country_code()), content.billed_units());
+        failpoint::pass("intent.committed");
+        let ended = call(flow, &journal.record, &*content, slot).await;
+        failpoint::pass("call.answered");
         if ended.result.is_err() {
             walk.call_failed();
         }
         journal.end_attempt(&ended, price, units);
-        match what_follows(&journal, &ended) {
-            Next::End(status, error) => journal.stand(status, error, None),
+        let slot = match what_follows(&journal, &ended) {
+            Next::End(status, error) => journal.end(status, error),
             Next::Feedback => wait_for_feedback(flow, &mut journal),
-            Next::Provider => slot = next_slot(flow, &mut journal, &mut walk).await,
-        }
-        if let Err(error) = journal.commit(flow).await {
-            tracing::error!(message_id = %journal.record.message.id, %error, "the outcome could not be kept; the next start takes it up");
-            break;
-        }
+            Next::Provider => next_slot(flow, &mut journal, &mut walk).await,
+        };
+        kept = keep(flow, &mut journal, slot).await;
+        failpoint::pass("outcome.committed");
     }
-    tell_result(flow, &journal.record);
-    journal.record
+    drop(work.held);
+    if kept.is_ok() {
+        story::tell_result(flow, &journal.record);
+    }
+    Delivered {
+        kept: kept.is_ok(),
+        progress: journal.progress,
+        record: journal.record,
+    }
 }
 
-/// Finds the first provider of a message that has no intent yet, and commits the intent.
+/// The content for those who have no outcome yet.
+fn for_open_recipients<M: Carried>(record: &MessageRecord) -> Option<std::borrow::Cow<'_, M>> {
+    use std::borrow::Cow;
+    let content = M::of(&record.message.content)?;
+    let partly_done = record.recipients.iter().any(|recipient| recipient.status.is_final());
+    Some(if partly_done {
+        Cow::Owned(content.for_the_rest(&record.recipients))
+    } else {
+        Cow::Borrowed(content)
+    })
+}
+
+/// Why no provider may be called by this process now although the intent is committed.
+fn must_not_call(flow: &Flow, term: Term) -> Option<&'static str> {
+    if flow.ended.is_cancelled() {
+        Some("closing")
+    } else if !flow.lease.covers_term(flow.clock.monotonic(), term) {
+        Some("lease_lost")
+    } else {
+        None
+    }
+}
+
+/// The provider is not called: its room in the day's pace goes back, and the permit is not counted.
+fn give_slot_back<M: Carried>(flow: &Flow, slot: Slot<M>, content: &M) {
+    slot.link.pacer.refund(content.recipients(), flow.clock.monotonic());
+    drop(slot);
+}
+
+/// Finds the first provider of a message that has no intent yet.
 async fn first_slot<M: Carried>(flow: &Flow, journal: &mut Journal, walk: &mut Walk) -> Option<Slot<M>> {
-    let slot = if must_not_be_sent(flow, journal) || !may_be_retried::<M>(flow, journal, walk) {
+    if must_not_be_sent(flow, journal) || !may_be_retried::<M>(flow, journal, walk) {
         None
     } else {
         next_slot(flow, journal, walk).await
-    };
-    match journal.commit(flow).await {
-        Ok(()) => slot,
-        Err(error) => {
-            tracing::error!(message_id = %journal.record.message.id, %error, "the intent could not be kept; nothing was sent");
-            None
-        }
     }
+}
+
+/// Commits what is new, and gives back the slot if its provider may be called now. An intent that cannot be kept at once is
+/// withdrawn; everything else is repeated until the store has it.
+///
+/// # Errors
+/// The store's last word: the message belongs to somebody else, or this process ends.
+async fn keep<M: Carried>(flow: &Flow, journal: &mut Journal, slot: Option<Slot<M>>) -> Result<Option<Slot<M>>, StoreError> {
+    let patience = slot.is_some().then_some(INTENT_PATIENCE);
+    let failed = match journal.commit(flow, patience).await {
+        Ok(()) => return Ok(slot),
+        Err(error) => error,
+    };
+    let Some(slot) = slot else { return Err(failed) };
+    if let Some(content) = M::of(&journal.record.message.content) {
+        give_slot_back(flow, slot, content);
+    }
+    if crate::journal::is_final(&failed) {
+        return Err(failed);
+    }
+    journal.put_back("not_called", flow.clock.now());
+    journal.commit(flow, None).await?;
+    Ok(None)
 }
 
 /// Pays for another round of a message that was called for before. When too many are being tried again it is put back.
@@ -127,7 +186,7 @@ fn may_be_retried<M: Carried>(flow: &Flow, journal: &mut Journal, walk: &mut Wal
 fn must_not_be_sent(flow: &Flow, journal: &mut Journal) -> bool {
     let record = &journal.record;
     let now = flow.clock.now();
-    let unknown = record.unknown_attempts();
+    let unknown = story::unknown_of_this_turn(record);
     let never_twice = unknown > 0 && record.message.handling.duplicates == Duplicates::Never;
     if record.message.expires_at <= now {
         let (status, error) = end_without_acceptance(record, Status::Expired, "its time ran out before a provider took it");
@@ -136,23 +195,44 @@ fn must_not_be_sent(flow: &Flow, journal: &mut Journal) -> bool {
         let (status, error) = end_without_acceptance(record, Status::Failed, "");
         journal.stand(status, Some(error), None);
     } else if never_twice {
-        wait_for_feedback(flow, journal);
+        wait_for_feedback::<()>(flow, journal);
+    } else if let Some(until) = feedback_may_come_until(flow, record).filter(|until| *until > now) {
+        let error = "a provider may have taken it: feedback has a moment to say so before it is sent again".to_owned();
+        journal.stand(Status::Queued, Some(error), Some(until));
+        flow.queued.notify_one();
     } else {
         return false;
     }
     true
 }
 
+/// How long feedback may settle the last attempt, when nobody knows how that ended.
+fn feedback_may_come_until(flow: &Flow, record: &MessageRecord) -> Option<Timestamp> {
+    let last = story::attempts_of_this_turn(record)
+        .filter(|attempt| attempt.outcome == AttemptOutcome::Unknown)
+        .last()?;
+    let wait = flow.rules.feedback_wait.of(record.message.handling.purpose);
+    Some((last.called_at + wait).min(record.message.expires_at))
+}
+
 /// The next provider with its intent in the journal; without one the message is held or ends.
 async fn next_slot<M: Carried>(flow: &Flow, journal: &mut Journal, walk: &mut Walk) -> Option<Slot<M>> {
     let now = flow.clock.now();
     let slot = if journal.record.message.expires_at > now {
-        M::chain(flow).next(walk, flow).await
+        tokio::select! {
+            biased;
+            slot = M::chain(flow).next(walk, flow) => slot,
+            () = flow.ended.cancelled() => {
+                // Whoever takes it up looks for a provider again.
+                journal.stand(Status::Queued, journal.record.error.clone(), Some(flow.clock.now()));
+                return None;
+            }
+        }
     } else {
         None
     };
     for skip in walk.skips.drain(..) {
-        if is_news(&journal.record, &skip) {
+        if story::is_news(&journal.record, &skip) {
             journal.record.skips.push(skip);
         }
     }
@@ -161,74 +241,6 @@ async fn next_slot<M: Carried>(flow: &Flow, journal: &mut Journal, walk: &mut Wa
         None => exhausted(flow, journal, walk, M::chain(flow).links.len()),
     }
     slot
-}
-
-/// Whether a provider was passed over for another reason than the last time, or was called since. A message that is held through a
-/// long outage is looked at again and again: saying the same each time would fill the store.
-fn is_news(record: &MessageRecord, skip: &Skip) -> bool {
-    let same_provider = |earlier: &&Skip| (earlier.provider, &earlier.account) == (skip.provider, &skip.account);
-    record.skips.iter().rev().find(same_provider).is_none_or(|earlier| {
-        (&earlier.reason, &earlier.detail) != (&skip.reason, &skip.detail)
-            || record
-                .attempts
-                .iter()
-                .any(|attempt| attempt.provider == skip.provider && attempt.called_at >= earlier.at)
-    })
-}
-
-/// Calls the provider once, within the message's time, and tells its breaker.
-async fn call<M: Carried>(flow: &Flow, record: &MessageRecord, content: &M, slot: Slot<M>) -> Ended {
-    let began = Now::read(&*flow.clock);
-    let Slot { link, permit } = slot;
-    let attempt_id = record
-        .attempts
-        .last()
-        .map_or_else(|| ums_core::AttemptId::new(&*flow.clock, &*flow.random), |attempt| attempt.id);
-    let call = Call {
-        message_id: record.message.id,
-        attempt_id,
-        purpose: record.message.handling.purpose,
-        time_left: record.message.expires_at.since(began.wall),
-    };
-    let send = Caught(link.provider.send(content, &call));
-    let result = match tokio::time::timeout(call.time_left, send).await {
-        Ok(result) => result.and_then(must_have_an_id),
-        Err(_) => Err(Failure::transport(
-            FailureClass::Unknown,
-            "deadline",
-            "the message's time ran out during the call",
-        )),
-    };
-    let now = Now::read(&*flow.clock);
-    let result = link.rejections.judge(result, content.first_recipient(), now.mono);
-    match &result {
-        Ok(_) => permit.settle(Verdict::Success, now),
-        Err(failure) => {
-            permit.settle(Verdict::Failure(failure), now);
-            if !failure.class.may_have_been_accepted() {
-                link.pacer.refund(content.recipients(), now.mono);
-            }
-        }
-    }
-    let ended = Ended {
-        result,
-        took: now.mono.since(began.mono),
-        at: now.wall,
-    };
-    tell_attempt(flow, record, link.kind, &ended);
-    ended
-}
-
-/// An acceptance without an id cannot be followed up: it may be one.
-fn must_have_an_id(accepted: Accepted) -> Result<Accepted, Failure> {
-    if accepted.provider_message_id.is_empty() {
-        return Err(Failure::provider(
-            FailureClass::Unknown,
-            "no_message_id",
-            "accepted without a message id",
-        ));
-    }
-    Ok(accepted)
 }
 
 /// Reads the table of failures.
@@ -242,11 +254,11 @@ fn what_follows(journal: &Journal, ended: &Ended) -> Next {
     match failure.class.consequence().next_provider {
         NextProvider::Yes => Next::Provider,
         NextProvider::No => {
-            let (status, error) = end_without_acceptance(record, status_when_refused(record, failure.class), &failure.to_string());
+            let (status, error) = end_without_acceptance(record, status_when_refused(record, failure.class), failure.to_string());
             Next::End(status, Some(error))
         }
-        NextProvider::IfDuplicatesAllowed if record.unknown_attempts() >= MAX_UNKNOWN_ATTEMPTS => {
-            let (status, error) = end_without_acceptance(record, Status::Unknown, &failure.to_string());
+        NextProvider::IfDuplicatesAllowed if story::unknown_of_this_turn(record) >= MAX_UNKNOWN_ATTEMPTS => {
+            let (status, error) = end_without_acceptance(record, Status::Unknown, failure.to_string());
             Next::End(status, Some(error))
         }
         NextProvider::IfDuplicatesAllowed => match record.message.handling.duplicates {
@@ -269,18 +281,8 @@ fn status_when_refused(record: &MessageRecord, class: FailureClass) -> Status {
     }
 }
 
-/// The end of a message that no provider is known to have taken: never `failed` or `expired` while
-/// an attempt may have been accepted.
-fn end_without_acceptance(record: &MessageRecord, status: Status, why: &str) -> (Status, String) {
-    if record.has_unknown_attempt() {
-        let error = "a provider may have taken it; nothing more will be tried".to_owned();
-        return (Status::Unknown, if why.is_empty() { error } else { format!("{error} ({why})") });
-    }
-    (status, why.to_owned())
-}
-
 /// It must not go out twice: feedback has until expiry to say what became of it.
-fn wait_for_feedback(flow: &Flow, journal: &mut Journal) {
+fn wait_for_feedback<M>(flow: &Flow, journal: &mut Journal) -> Option<Slot<M>> {
     let expires_at = journal.record.message.expires_at;
     match policy(flow, &journal.record) {
         OnExhausted::Hold => {
@@ -293,15 +295,16 @@ fn wait_for_feedback(flow: &Flow, journal: &mut Journal) {
             journal.stand(status, Some(error), None);
         }
     }
+    None
 }
 
 /// No provider is left in this round: the message is held, or ends.
 fn exhausted(flow: &Flow, journal: &mut Journal, walk: &Walk, providers: usize) {
     let now = flow.clock.now();
-    let why = story(&journal.record);
+    let why = story::why_not_taken(&journal.record);
     let expired = journal.record.message.expires_at <= now;
     let hopeless = nobody_can_carry_it(&journal.record, walk);
-    let enough = journal.record.unknown_attempts() >= MAX_UNKNOWN_ATTEMPTS;
+    let enough = story::unknown_of_this_turn(&journal.record) >= MAX_UNKNOWN_ATTEMPTS;
     let some_took_it = journal.record.sent_at.is_some() && status_of_first(&journal.record).is_final();
     if some_took_it {
         // The first recipient has it; the rest found nobody.
@@ -310,28 +313,27 @@ fn exhausted(flow: &Flow, journal: &mut Journal, walk: &Walk, providers: usize) 
         journal.record.status = status;
     } else if expired || hopeless || enough || (policy(flow, &journal.record) == OnExhausted::Fail && !walk.paced) {
         let end = if expired { Status::Expired } else { Status::Failed };
-        let (status, error) = end_without_acceptance(&journal.record, end, &why);
+        let (status, error) = end_without_acceptance(&journal.record, end, why);
         journal.stand(status, Some(error), None);
     } else {
         let due_at = hold_until(flow, &journal.record, (walk, providers), now);
         journal.stand(Status::Queued, Some(why), Some(due_at));
+        journal.progress = Progress::Held;
         flow.queued.notify_one();
     }
 }
 
 /// Every provider said that it cannot carry the message, and none was passed over.
 fn nobody_can_carry_it(record: &MessageRecord, walk: &Walk) -> bool {
-    let all_unsupported = record
-        .attempts
-        .iter()
-        .all(|attempt| attempt.class == Some(FailureClass::Unsupported));
-    walk.soonest.is_none() && !record.attempts.is_empty() && all_unsupported
+    let mut attempts = story::attempts_of_this_turn(record).peekable();
+    walk.soonest.is_none() && attempts.peek().is_some() && attempts.all(|attempt| attempt.class == Some(FailureClass::Unsupported))
 }
 
 /// When a held message is looked at again: when the first provider that was passed over reopens,
 /// or by the schedule after providers were tried; never after its expiry.
 fn hold_until(flow: &Flow, record: &MessageRecord, (walk, providers): (&Walk, usize), now: Timestamp) -> Timestamp {
-    let round = (record.attempts.len() / providers.max(1)).saturating_sub(1);
+    let attempts = story::attempts_of_this_turn(record).count();
+    let round = (attempts / providers.max(1)).saturating_sub(1);
     let last_class = record.attempts.last().and_then(|attempt| attempt.class);
     let by_schedule = last_class.map(|class| match class.consequence().retry_later {
         RetryLater::Slowly => flow.rules.retry.slowest(record.message.handling.purpose),
@@ -354,110 +356,4 @@ fn policy(flow: &Flow, record: &MessageRecord) -> OnExhausted {
         flow.on_exhausted()
     };
     record.message.handling.on_exhausted.unwrap_or(by_route)
-}
-
-/// Each provider and why it did not take the message the last time, in one line.
-fn story(record: &MessageRecord) -> String {
-    let (attempts, skips) = (&record.attempts, &record.skips);
-    let tried = attempts
-        .iter()
-        .enumerate()
-        .filter(|(index, attempt)| {
-            attempt.outcome != AttemptOutcome::Accepted
-                && !attempts.iter().skip(index + 1).any(|later| later.provider == attempt.provider)
-                && !skips
-                    .iter()
-                    .any(|skip| skip.provider == attempt.provider && skip.at > attempt.called_at)
-        })
-        .map(|(_, attempt)| {
-            let class = attempt.class.map_or("?", FailureClass::as_str);
-            let code = attempt.code.as_deref().unwrap_or("?");
-            format!("{}: {class} ({code})", attempt.provider)
-        });
-    let skipped = skips
-        .iter()
-        .enumerate()
-        .filter(|(index, skip)| {
-            !skips.iter().skip(index + 1).any(|later| later.provider == skip.provider)
-                && !attempts
-                    .iter()
-                    .any(|attempt| attempt.provider == skip.provider && attempt.called_at >= skip.at)
-        })
-        .map(|(_, skip)| format!("{}: not tried, {} ({})", skip.provider, skip.reason, skip.detail));
-    let lines: Vec<String> = tried.chain(skipped).collect();
-    if lines.is_empty() {
-        "no provider was free".to_owned()
-    } else {
-        format!("no provider took it: {}", lines.join("; "))
-    }
-}
-
-fn tell_attempt(flow: &Flow, record: &MessageRecord, provider: ums_core::ProviderKind, ended: &Ended) {
-    let message = record.message.id;
-    let duration_ms = ums_core::millis(ended.took);
-    let (outcome, class) = match &ended.result {
-        Ok(_) => {
-            tracing::info!(message_id = %message, %provider, duration_ms, "provider accepted");
-            (AttemptOutcome::Accepted, None)
-        }
-        Err(failure) => {
-            let (class, code, detail) = (failure.class, &failure.code, &failure.detail);
-            if class.consequence().tell_operator {
-                tracing::error!(message_id = %message, %provider, duration_ms, %class, %code, %detail, "provider needs an operator");
-            } else {
-                tracing::warn!(message_id = %message, %provider, duration_ms, %class, %code, %detail, "attempt failed");
-            }
-            (
-                if class.may_have_been_accepted() {
-                    AttemptOutcome::Unknown
-                } else {
-                    AttemptOutcome::Failed
-                },
-                Some(class),
-            )
-        }
-    };
-    flow.observer.attempt(&AttemptEvent {
-        provider,
-        outcome,
-        class,
-        duration: ended.took,
-    });
-}
-
-fn tell_result(flow: &Flow, record: &MessageRecord) {
-    let costs = record.attempts.iter().filter_map(|attempt| attempt.cost_micros);
-    let cost_micros = costs.reduce(i64::saturating_add);
-    let taken = record
-        .attempts
-        .iter()
-        .filter(|attempt| matches!(attempt.outcome, AttemptOutcome::Accepted | AttemptOutcome::Unknown))
-        .count();
-    let (message, status, channel) = (record.message.id, record.status, record.message.content.channel());
-    tracing::info!(message_id = %message, %channel, %status, attempts = record.attempts.len(), cost_micros, "settled");
-    flow.observer.settled(&SettledEvent {
-        channel,
-        status,
-        possibly_duplicate: taken > 1,
-        cost_micros,
-    });
-}
-
-/// A call whose panic is an unknown outcome: one broken adapter must not stop the service.
-struct Caught<F>(F);
-
-impl<F: Future<Output = Result<Accepted, Failure>> + Unpin> Future for Caught<F> {
-    type Output = Result<Accepted, Failure>;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let call = &mut self.0;
-        let polled = std::panic::catch_unwind(AssertUnwindSafe(|| Pin::new(call).poll(context)));
-        polled.unwrap_or_else(|_| {
-            Poll::Ready(Err(Failure::local(
-                FailureClass::Unknown,
-                "panic",
-                "the provider's adapter panicked",
-            )))
-        })
-    }
 }

@@ -141,8 +141,7 @@ impl Messaging {
     /// # Errors
     /// A [`SubmitError`]; nothing was accepted then. A fault of one item names it: `messages[3].via`.
     pub async fn submit_all(&self, submissions: Vec<Submission>) -> Result<Vec<Accepted>, SubmitError> {
-        let _ = (submissions, self);
-        Err(SubmitError::Busy)
+        crate::batches::accept_all(&self.flow, submissions).await
     }
 
     /// Accepts a message and waits until it has an outcome or is held.

@@ -4,56 +4,25 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Notify, Semaphore, mpsc};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use ums_core::{
-    BreakerRecord, BreakerStateWord, Clock, Email, NotConfigured, OnExhausted, ProviderKind, Random, Region, Sms, Store, StoreError,
-};
+use ums_core::{Clock, Email, NotConfigured, OnExhausted, ProviderKind, Random, Sms, Store, StoreError, failpoint};
 
-use crate::breaker::{Change, Listener, Now};
+use crate::breaker::Now;
 use crate::chain::{Chain, Link, LinkParts};
+use crate::drain::Drain;
 use crate::engine::Messaging;
-use crate::observer::{BreakerEvent, Observer};
-use crate::retry::{Expiry, RetryBudget, RetrySchedule};
+use crate::in_hand::InHand;
+use crate::lanes::Lanes;
+use crate::lease::HeldLease;
+use crate::observer::Observer;
+use crate::pressure::Backlog;
+use crate::rules::Rules;
+use crate::sharing::{Plug, Share};
 
-/// What holds for all messages.
-#[derive(Clone, Debug)]
-pub struct Rules {
-    /// What follows when no provider took a message that does not say so itself; none to hold
-    /// with a durable store and to fail without one.
-    pub on_exhausted: Option<OnExhausted>,
-    /// When a held message is tried again.
-    pub retry: RetrySchedule,
-    /// How many held messages may be tried again within a minute.
-    pub retry_budget: RetryBudget,
-    /// When a message is given up whose sender says nothing.
-    pub expiry: Expiry,
-    /// Whether this is a development environment, where only allowed recipients are contacted by
-    /// providers that are not on this machine.
-    pub development: bool,
-    /// Recipients that are contacted in development.
-    pub allow_recipients: Vec<String>,
-    /// Countries that text messages go to; empty for all.
-    pub sms_countries: Vec<Region>,
-    /// Most messages that are worked on at the same time.
-    pub max_in_flight: usize,
-}
-
-impl Default for Rules {
-    fn default() -> Self {
-        Self {
-            on_exhausted: None,
-            retry: RetrySchedule::default(),
-            retry_budget: RetryBudget::default(),
-            expiry: Expiry::default(),
-            development: false,
-            allow_recipients: Vec::new(),
-            sms_countries: Vec::new(),
-            max_in_flight: 1_024,
-        }
-    }
-}
+/// Time for what is in no call to be put back when the wait of a shutdown is over.
+const LAST_WRITES: Duration = Duration::from_secs(1);
 
 /// All that an engine is made of.
 #[derive(Debug)]
@@ -86,14 +55,27 @@ pub(crate) struct Flow {
     pub(crate) sms: Chain<Sms>,
     pub(crate) not_configured: Vec<NotConfigured>,
     pub(crate) rules: Rules,
-    /// Breakers that changed and are not kept yet; the keeper holds it while it runs.
-    changes: tokio::sync::Mutex<mpsc::UnboundedReceiver<ProviderKind>>,
+    /// Wakes the keeper of the breakers: something was learned.
+    pub(crate) news: Arc<Notify>,
     pub(crate) tasks: TaskTracker,
+    /// Nothing new is accepted or claimed.
     pub(crate) closing: CancellationToken,
+    /// The wait of the shutdown is over: no call starts, and no commit is repeated.
+    pub(crate) ended: CancellationToken,
     /// Wakes the worker: something was queued that may be due.
-    pub(crate) queued: Notify,
-    /// One permit for each message that is being worked on.
-    pub(crate) in_flight: Arc<Semaphore>,
+    pub(crate) queued: Arc<Notify>,
+    /// Places for messages that are being worked on.
+    pub(crate) lanes: Arc<Lanes>,
+    /// How much of the queue is taken up at once.
+    pub(crate) drain: Drain,
+    /// This process's leave to work on messages.
+    pub(crate) lease: HeldLease,
+    /// The messages that are being worked on.
+    pub(crate) in_hand: Arc<InHand>,
+    /// Held while messages are claimed, so that what was claimed and is not in hand yet is not taken for lost.
+    pub(crate) claiming: tokio::sync::Mutex<()>,
+    /// How much waits in the store.
+    pub(crate) backlog: Backlog,
 }
 
 impl fmt::Debug for Flow {
@@ -108,20 +90,26 @@ impl Messaging {
     /// # Errors
     /// The store, when it cannot be read.
     pub async fn start(parts: Parts) -> Result<Self, StoreError> {
-        let (changed, told) = mpsc::unbounded_channel();
-        let link_up = |observer: &Arc<dyn Observer>, kind: ProviderKind| listener(observer.clone(), kind, changed.clone());
-        let email = parts.email.into_iter().map(|link| {
-            let listener = link_up(&parts.observer, link.provider.kind());
-            Arc::new(Link::new(link, parts.random.clone(), listener))
-        });
+        let plug = Plug {
+            observer: parts.observer.clone(),
+            random: parts.random.clone(),
+            news: Arc::new(Notify::new()),
+            shared: parts.store.is_shared(),
+        };
+        let email = parts.email.into_iter().map(|link| Arc::new(Link::new(link, &plug)));
         let email = Chain::new(email.collect(), parts.rules.retry_budget);
-        let sms = parts.sms.into_iter().map(|link| {
-            let listener = link_up(&parts.observer, link.provider.kind());
-            Arc::new(Link::new(link, parts.random.clone(), listener))
-        });
+        let sms = parts.sms.into_iter().map(|link| Arc::new(Link::new(link, &plug)));
         let sms = Chain::new(sms.collect(), parts.rules.retry_budget);
+        let asked = parts.clock.monotonic();
+        let lease = HeldLease::new(parts.store.renew().await?, asked);
+        let queued = Arc::new(Notify::new());
         let flow = Arc::new(Flow {
-            in_flight: Arc::new(Semaphore::new(parts.rules.max_in_flight)),
+            lanes: Arc::new(Lanes::new(parts.rules.max_in_flight, queued.clone())),
+            drain: Drain::new(parts.rules.max_in_flight),
+            lease,
+            in_hand: Arc::default(),
+            claiming: tokio::sync::Mutex::new(()),
+            backlog: Backlog::default(),
             clock: parts.clock,
             random: parts.random,
             store: parts.store,
@@ -130,50 +118,22 @@ impl Messaging {
             sms,
             not_configured: parts.not_configured,
             rules: parts.rules,
-            changes: tokio::sync::Mutex::new(told),
+            news: plug.news,
             tasks: TaskTracker::new(),
             closing: CancellationToken::new(),
-            queued: Notify::new(),
+            ended: CancellationToken::new(),
+            queued,
         });
         flow.take_up().await?;
         if !flow.sms.links.is_empty() {
             flow.tasks.spawn_blocking(ums_core::phone::read_numbering_plans);
         }
-        flow.tasks.spawn(keep_breakers(flow.clone()));
+        flow.tasks.spawn(crate::sharing::run(flow.clone()));
+        flow.tasks.spawn(crate::housekeeping::run(flow.clone()));
         flow.tasks.spawn(crate::worker::run(flow.clone()));
+        // Not one of the tasks that a shutdown waits for: it ends after them.
+        tokio::spawn(crate::lease::heartbeat(flow.clone()));
         Ok(Self { flow })
-    }
-}
-
-/// Tells whoever counts, logs, and has the breaker's state kept.
-fn listener(observer: Arc<dyn Observer>, provider: ProviderKind, changed: mpsc::UnboundedSender<ProviderKind>) -> Listener {
-    Arc::new(move |change: &Change| {
-        observer.breaker(&BreakerEvent {
-            provider,
-            from: change.from,
-            to: change.to,
-            reason: &change.reason,
-        });
-        let (from, to, reason) = (change.from.as_str(), change.to.as_str(), change.reason.as_str());
-        match change.to {
-            BreakerStateWord::Open => tracing::warn!(%provider, from, to, reason, "breaker opened"),
-            BreakerStateWord::HalfOpen | BreakerStateWord::Closed => tracing::info!(%provider, from, to, reason, "breaker changed"),
-        }
-        // The keeper ends with the engine; then there is nobody to tell.
-        changed.send(provider).ok();
-    })
-}
-
-/// Keeps the state of each breaker that changes.
-async fn keep_breakers(flow: Arc<Flow>) {
-    let mut changes = flow.changes.lock().await;
-    loop {
-        let provider = tokio::select! {
-            provider = changes.recv() => provider,
-            () = flow.closing.cancelled() => None,
-        };
-        let Some(provider) = provider else { return };
-        flow.keep_breaker(provider).await;
     }
 }
 
@@ -182,6 +142,7 @@ impl Flow {
     async fn take_up(&self) -> Result<(), StoreError> {
         let now = Now::read(&*self.clock);
         let recovered = self.store.recover(now.wall).await?;
+        failpoint::pass("recover.committed");
         if recovered.requeued + recovered.unknown > 0 {
             tracing::info!(
                 requeued = recovered.requeued,
@@ -189,11 +150,7 @@ impl Flow {
                 "took up messages of an earlier process"
             );
         }
-        for kept in self.store.breakers().await? {
-            if let Some(breaker) = self.breaker(kept.provider) {
-                breaker.restore(&kept.state, now);
-            }
-        }
+        crate::sharing::take_up(self).await?;
         let since = now.wall - Duration::from_hours(24);
         let day_limited = |kind, account: &ums_core::AccountId, limited: bool| limited.then(|| (kind, account.clone()));
         let email = self
@@ -222,22 +179,10 @@ impl Flow {
         }
     }
 
-    fn breaker(&self, kind: ProviderKind) -> Option<&crate::breaker::Breaker> {
-        let email = self.email.links.iter().find(|link| link.kind == kind).map(|link| &*link.breaker);
-        email.or_else(|| self.sms.links.iter().find(|link| link.kind == kind).map(|link| &*link.breaker))
-    }
-
-    fn breaker_record(&self, provider: ProviderKind) -> Option<BreakerRecord> {
-        let now = Now::read(&*self.clock);
-        let state = self.breaker(provider)?.to_json(now);
-        Some(BreakerRecord {
-            provider,
-            account: ums_core::AccountId::default(),
-            state,
-            changed_at: now.wall,
-            version: 0,
-            writer: 0,
-        })
+    /// The provider accounts of both channels.
+    pub(crate) fn shares(&self) -> Vec<Arc<Share>> {
+        let email = self.email.links.iter().map(|link| link.share.clone());
+        email.chain(self.sms.links.iter().map(|link| link.share.clone())).collect()
     }
 
     /// What follows when no provider took a message that does not say so itself.
@@ -250,31 +195,27 @@ impl Flow {
         self.rules.on_exhausted.unwrap_or(by_store)
     }
 
-    async fn keep_breaker(&self, provider: ProviderKind) {
-        let Some(record) = self.breaker_record(provider) else { return };
-        if let Err(error) = self.store.save_breaker(record).await {
-            tracing::warn!(%provider, %error, "the breaker's state was not kept");
-        }
+    /// Whether a call may start in this process: it sends from this store, and its lease has time left.
+    pub(crate) fn may_send(&self) -> bool {
+        self.store.is_owner() && self.lease.covers(self.clock.monotonic())
     }
 
-    /// Keeps what changed after the keeper went: the last calls may have opened a breaker.
-    async fn keep_last_changes(&self) {
-        let Ok(mut changes) = self.changes.try_lock() else { return };
-        while let Ok(provider) = changes.try_recv() {
-            self.keep_breaker(provider).await;
-        }
-    }
-
+    /// Takes nothing new, waits for what is in hand, puts back what is in no call, and gives the lease back.
     pub(crate) async fn shutdown(&self, wait: Duration) {
+        let until = tokio::time::Instant::now() + wait.min(Duration::from_hours(24));
         self.closing.cancel();
         self.tasks.close();
-        if tokio::time::timeout(wait, self.tasks.wait()).await.is_err() {
+        let in_time = tokio::time::timeout_at(until, self.tasks.wait()).await.is_ok();
+        self.ended.cancel();
+        if !in_time && tokio::time::timeout(LAST_WRITES, self.tasks.wait()).await.is_err() {
             tracing::warn!(
                 unfinished = self.tasks.len(),
-                "stopped before every message had its outcome; they are taken up at the next start"
+                "stopped before every call had its outcome; those messages are taken up by whoever recovers them"
             );
         }
-        self.keep_last_changes().await;
-        self.store.close(wait).await;
+        // The last calls may have taught something after the keeper went.
+        crate::sharing::keep(self).await;
+        let left = until.saturating_duration_since(tokio::time::Instant::now());
+        self.store.close(left.max(LAST_WRITES)).await;
     }
 }

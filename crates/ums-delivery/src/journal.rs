@@ -2,16 +2,19 @@
 
 use std::time::Duration;
 
+use tokio::time::Instant;
 use ums_core::{
-    Accepted, AttemptOutcome, AttemptRecord, Failure, FailureClass, MessageRecord, Refusal, Status, Step, StoreError, Timestamp, millis,
+    Accepted, ActRecord, AttemptOutcome, AttemptRecord, Failure, FailureClass, MessageRecord, Purpose, Refusal, Status, Step, StoreError,
+    Timestamp, millis,
 };
 
 use crate::carried::is_open;
+use crate::drain::Progress;
 use crate::flow::Flow;
 
-/// How often an outcome is written again while the store is away, and the first wait between.
-const COMMIT_TRIES: u32 = 8;
-const COMMIT_WAIT: Duration = Duration::from_millis(50);
+/// The first and the longest wait before a step is written again.
+const FIRST_WAIT: Duration = Duration::from_millis(50);
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
 /// A message's record, and how much of it the store has.
 #[derive(Debug)]
@@ -21,6 +24,8 @@ pub(crate) struct Journal {
     kept_attempts: usize,
     kept_skips: usize,
     recipients_changed: bool,
+    /// What the message's fate says of the providers.
+    pub(crate) progress: Progress,
 }
 
 /// How one call ended.
@@ -42,6 +47,7 @@ impl Journal {
                 .count(),
             kept_skips: record.skips.len(),
             recipients_changed: false,
+            progress: Progress::Neutral,
             record,
         }
     }
@@ -51,13 +57,6 @@ impl Journal {
         Self {
             recipients_changed: true,
             ..Self::new(record)
-        }
-    }
-
-    /// Commits, and only logs when that fails: the message is taken up again at the next start.
-    pub(crate) async fn commit_or_log(&mut self, flow: &Flow) {
-        if let Err(error) = self.commit(flow).await {
-            tracing::error!(message_id = %self.record.message.id, %error, "the step could not be kept");
         }
     }
 
@@ -112,23 +111,56 @@ impl Journal {
         }
     }
 
-    /// Commits what is new, as one transaction. While the store is away it tries again: the
-    /// outcome of a call must not be forgotten.
+    /// The end after a call.
+    pub(crate) fn end<S>(&mut self, status: Status, error: Option<String>) -> Option<S> {
+        self.progress = Progress::Through;
+        self.stand(status, error, None);
+        None
+    }
+
+    /// The provider of the intent in hand was surely not called: the attempt ends so, and the message waits for whoever may send it.
+    pub(crate) fn put_back(&mut self, code: &str, now: Timestamp) {
+        if let Some(attempt) = self.record.attempts.last_mut()
+            && attempt.outcome == AttemptOutcome::Calling
+        {
+            let failure = Failure::local(FailureClass::Unavailable, code, "the provider was not called");
+            end_as_failed(attempt, &failure);
+        }
+        self.progress = Progress::Neutral;
+        self.stand(Status::Queued, Some(format!("put back: {code}")), Some(now));
+    }
+
+    /// Commits what is new, as one transaction. While the store is away it tries again, as long as the process lives
+    /// or its patience lasts: the outcome of a call must not be forgotten.
     ///
     /// # Errors
-    /// The store's, after the last try, or at once when the message was taken over.
-    pub(crate) async fn commit(&mut self, flow: &Flow) -> Result<(), StoreError> {
-        let mut wait = COMMIT_WAIT;
-        for last in (0..COMMIT_TRIES).map(|n| n + 1 == COMMIT_TRIES) {
-            match flow.store.record(self.step()).await {
-                Ok(()) => break,
-                Err(error @ (StoreError::Unavailable(_) | StoreError::CommitUnknown(_))) if !last => {
-                    tracing::warn!(message_id = %self.record.message.id, %error, "the step was not kept; trying again");
-                    tokio::time::sleep(wait).await;
-                    wait *= 2;
-                }
-                Err(error) => return Err(error),
+    /// The store's, when it [is final](is_final), when patience is at its end, or when the process ends.
+    pub(crate) async fn commit(&mut self, flow: &Flow, patience: Option<Duration>) -> Result<(), StoreError> {
+        let give_up_at = patience.map(|patience| Instant::now() + patience);
+        let mut wait = FIRST_WAIT;
+        let mut told = false;
+        while let Err(error) = flow.store.record(self.step()).await {
+            if is_final(&error) {
+                return Err(self.tell_final(flow, error));
             }
+            let again_at = Instant::now() + wait;
+            if flow.ended.is_cancelled() || give_up_at.is_some_and(|give_up_at| again_at > give_up_at) {
+                tracing::error!(message_id = %self.record.message.id, %error, "the step was not kept");
+                return Err(error);
+            }
+            if !told {
+                tracing::warn!(message_id = %self.record.message.id, %error, "the step was not kept; trying again until it is");
+                told = true;
+            }
+            tokio::select! {
+                biased;
+                () = flow.ended.cancelled() => {}
+                () = tokio::time::sleep_until(again_at) => {}
+            }
+            wait = (wait * 2).min(LONGEST_WAIT);
+        }
+        if told {
+            tracing::info!(message_id = %self.record.message.id, "the step is kept now");
         }
         self.kept_attempts = self
             .record
@@ -139,6 +171,32 @@ impl Journal {
         self.kept_skips = self.record.skips.len();
         self.recipients_changed = false;
         Ok(())
+    }
+
+    /// Says why a step will never be kept, and counts it when another process has the message.
+    fn tell_final(&self, flow: &Flow, error: StoreError) -> StoreError {
+        if matches!(error, StoreError::Fenced) {
+            flow.observer.fenced();
+        }
+        tracing::error!(message_id = %self.record.message.id, status = %self.record.status, %error, "the step was refused");
+        error
+    }
+
+    /// Opens the recipients again who have not got the message, as far as is known.
+    pub(crate) fn reopen(&mut self) {
+        let not_reached = |status| matches!(status, Status::Failed | Status::Expired | Status::Unknown);
+        for recipient in self.record.recipients.iter_mut().filter(|recipient| not_reached(recipient.status)) {
+            (recipient.status, recipient.reason) = (Status::Queued, None);
+            self.recipients_changed = true;
+        }
+    }
+
+    /// The step of an act of a caller or an operator.
+    pub(crate) fn step_of(&self, act: ActRecord) -> Step {
+        Step {
+            act: Some(act),
+            ..self.step()
+        }
     }
 
     fn step(&self) -> Step {
@@ -156,9 +214,15 @@ impl Journal {
             recipients: self.recipients_changed.then(|| record.recipients.clone()),
             act: None,
             expires_at: None,
-            forget_body: false,
+            // A code is of no use to anybody afterwards, and could be read by whoever reads the store.
+            forget_body: record.status.is_final() && record.message.handling.purpose == Purpose::Otp,
         }
     }
+}
+
+/// Whether writing the same step again is of no use.
+pub(crate) const fn is_final(error: &StoreError) -> bool {
+    matches!(error, StoreError::Fenced | StoreError::NotFound | StoreError::IllegalMove { .. })
 }
 
 fn end_as_failed(attempt: &mut AttemptRecord, failure: &Failure) {

@@ -4,32 +4,49 @@
 //! 2. `deliver`: along the `chain`, past each [`breaker`] and [`pacing`], one provider is called
 //!    after the other until one takes the message;
 //! 3. `journal`: what happened is committed, one transaction a step;
-//! 4. `worker`: what was held or scheduled is taken up when it is due.
+//! 4. `worker`: what was held or scheduled is taken up when it is due;
+//! 5. `lease` and `housekeeping`: whose the messages are, and what dead processes left.
 //!
 //! **Invariant:** nothing here names a database, an HTTP client or a provider.
 
 mod accept;
 mod acts;
+mod batches;
 pub mod breaker;
+mod call;
 mod carried;
 mod chain;
 mod deliver;
+mod drain;
 mod engine;
 mod flow;
 mod gates;
 mod health;
+mod housekeeping;
+mod in_hand;
 mod journal;
+mod lanes;
+mod lease;
+mod lost;
 mod observer;
 pub mod pacing;
+mod pressure;
 mod rejection;
+mod replay;
 mod retry;
+mod rules;
+mod sharing;
+mod story;
 mod worker;
 
-pub use acts::{ActError, Mark, ReplayRequest, ReplaySlice};
+pub use acts::{ActError, Mark};
 pub use breaker::BreakerSettings;
 pub use chain::{LinkParts, Price};
 pub use engine::{Accepted, Messaging, Submission, SubmitError, Ticket};
-pub use flow::{Parts, Rules};
+pub use flow::Parts;
 pub use observer::{AttemptEvent, BreakerEvent, NoObserver, Observer, SettledEvent};
 pub use pacing::PaceSettings;
+pub use pressure::Standing;
+pub use replay::{ReplayRequest, ReplaySlice};
 pub use retry::{Expiry, RetryBudget, RetrySchedule};
+pub use rules::{Chores, FeedbackWait, RetentionRules, Rules};

@@ -52,6 +52,8 @@ pub trait Observer: Send + Sync + fmt::Debug {
     fn breaker(&self, event: &BreakerEvent<'_>);
     /// A message has an outcome, or is held.
     fn settled(&self, event: &SettledEvent);
+    /// The store refused a write because the message belongs to another process by now.
+    fn fenced(&self) {}
 }
 
 /// Counts nothing.

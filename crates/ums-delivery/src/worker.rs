@@ -1,21 +1,31 @@
-//! Takes up messages that are due: scheduled ones, held ones, and what an earlier process left.
+//! Takes up messages that are due: scheduled ones, held ones, batches, and what an earlier process left.
+//!
+//! **Invariant:** what is claimed has its place and is worked on: a claimed message without either would lie until its owner dies.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::OwnedSemaphorePermit;
-use ums_core::{Content, Email, MessageRecord, Sms, StoreError};
+use tokio::time::Instant;
+use ums_core::{Content, Email, MessageRecord, Purpose, Room, Sms, StoreError, failpoint};
 
 use crate::accept::walk_of;
 use crate::carried::Carried;
 use crate::deliver::{Work, deliver};
+use crate::drain::Progress;
 use crate::flow::Flow;
 use crate::gates;
+use crate::in_hand::Held;
+use crate::lanes::{LANES, Place, lane};
+use crate::lease::Term;
 
-/// Most messages taken up at once.
-const CLAIM: usize = 64;
+/// Most messages of a lane taken up at once.
+const CLAIM: usize = 100;
 /// Longest sleep: another process may have queued something.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
+/// Sleep while a lane has no room, unless somebody makes room before.
+const NO_ROOM: Duration = Duration::from_millis(50);
+/// Sleep when the store could not be read.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// Works until the engine closes.
 pub(crate) async fn run(flow: Arc<Flow>) {
@@ -24,10 +34,11 @@ pub(crate) async fn run(flow: Arc<Flow>) {
             Ok(wait) => wait,
             Err(error) => {
                 tracing::warn!(%error, "the queue could not be read");
-                LONGEST_WAIT
+                AGAIN
             }
         };
         tokio::select! {
+            biased;
             () = flow.closing.cancelled() => return,
             () = flow.queued.notified() => {}
             () = tokio::time::sleep(wait) => {}
@@ -35,50 +46,123 @@ pub(crate) async fn run(flow: Arc<Flow>) {
     }
 }
 
-/// Takes up all that is due and gives the time until the next is.
+/// Takes up all that is due and that there is room for, and gives the time until it is worth a look again.
 async fn take_up_what_is_due(flow: &Arc<Flow>) -> Result<Duration, StoreError> {
-    if !flow.store.is_owner() {
-        // Takes over when the process that sends from this store is gone.
-        flow.store.recover(flow.clock.now()).await?;
-        if !flow.store.is_owner() {
+    loop {
+        if flow.closing.is_cancelled() || !flow.may_send() {
             return Ok(LONGEST_WAIT);
         }
-    }
-    loop {
-        // The room is taken before the claim: messages that are accepted meanwhile may take what was merely seen to be free, and
-        // a claimed message without room would lie until the next start.
-        let free = flow.in_flight.available_permits().min(CLAIM);
-        let room = flow.in_flight.clone().try_acquire_many_owned(u32::try_from(free).unwrap_or(0));
-        let Some(mut room) = room.ok().filter(|_| free > 0 && !flow.closing.is_cancelled()) else {
-            return Ok(Duration::from_millis(50));
-        };
-        let now = flow.clock.now();
-        let due = flow.store.claim_due(now, ums_core::Room::of_each(free / 3)).await?;
-        if due.is_empty() {
-            drop(room);
-            let next = flow.store.next_due().await?;
-            return Ok(next.map_or(LONGEST_WAIT, |next| next.since(now).clamp(Duration::from_millis(1), LONGEST_WAIT)));
-        }
-        for record in due {
-            let in_flight = room.split(1);
-            match record.message.content {
-                Content::Email(_) => go::<Email>(flow, record, in_flight),
-                Content::Sms(_) => go::<Sms>(flow, record, in_flight),
+        let mut claimed = 0;
+        let mut no_room = false;
+        for lanes in turns(flow) {
+            let room = Taken::take(flow, lanes);
+            no_room |= lanes.iter().any(|purpose| room.of(*purpose) == 0);
+            if !room.is_empty() {
+                claimed += claim(flow, room).await?;
             }
+        }
+        if claimed > 0 {
+            continue;
+        }
+        if no_room {
+            flow.lanes.want_room();
+            return Ok(NO_ROOM);
+        }
+        let now = flow.clock.now();
+        let next = flow.store.next_due().await?;
+        return Ok(next.map_or(LONGEST_WAIT, |next| next.since(now).clamp(Duration::from_millis(1), LONGEST_WAIT)));
+    }
+}
+
+/// The lanes of each claim: all at once while there are places enough for all, else one after the other, so that places that
+/// are kept for one lane while the store looks are not missing in another.
+fn turns(flow: &Flow) -> &'static [&'static [Purpose]] {
+    const TOGETHER: &[&[Purpose]] = &[&LANES];
+    const IN_TURN: &[&[Purpose]] = &[&[Purpose::Otp], &[Purpose::Transactional], &[Purpose::Bulk]];
+    if flow.lanes.free_for_bulk() >= LANES.len() * CLAIM {
+        TOGETHER
+    } else {
+        IN_TURN
+    }
+}
+
+/// Places that are taken before the claim: messages that are accepted meanwhile may take what was merely seen to be free.
+struct Taken([Vec<Place>; 3]);
+
+impl Taken {
+    fn take(flow: &Flow, lanes: &[Purpose]) -> Self {
+        let now = Instant::now();
+        let mut taken = Self(std::array::from_fn(|_| Vec::new()));
+        for purpose in lanes {
+            let limit = flow.drain.room(*purpose, now).min(CLAIM);
+            taken.0[lane(*purpose)] = flow.lanes.take_many(*purpose, limit);
+        }
+        taken
+    }
+
+    fn of(&self, purpose: Purpose) -> usize {
+        self.0[lane(purpose)].len()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.iter().all(Vec::is_empty)
+    }
+
+    fn room(&self) -> Room {
+        Room {
+            otp: self.of(Purpose::Otp),
+            transactional: self.of(Purpose::Transactional),
+            bulk: self.of(Purpose::Bulk),
         }
     }
 }
 
-fn go<M: Carried>(flow: &Arc<Flow>, mut record: MessageRecord, in_flight: Option<OwnedSemaphorePermit>) {
+/// Claims what is due and starts work on it.
+async fn claim(flow: &Arc<Flow>, mut taken: Taken) -> Result<usize, StoreError> {
+    let claiming = flow.claiming.lock().await;
+    let term = flow.lease.term();
+    let due = flow.store.claim_due(flow.clock.now(), taken.room()).await?;
+    failpoint::pass("claim.committed");
+    let claimed = due.len();
+    for record in due {
+        let purpose = record.message.handling.purpose;
+        let place = taken.0[lane(purpose)].pop();
+        flow.drain.took(purpose, 1);
+        let hold = (flow.in_hand.hold(record.message.id), place);
+        match record.message.content {
+            Content::Email(_) => go::<Email>(flow, record, term, hold),
+            Content::Sms(_) => go::<Sms>(flow, record, term, hold),
+        }
+    }
+    drop(claiming);
+    Ok(claimed)
+}
+
+fn go<M: Carried>(flow: &Arc<Flow>, record: MessageRecord, term: Term, (held, place): (Held, Option<Place>)) {
     let flow_of_task = flow.clone();
     flow.tasks.spawn(async move {
-        if let Some(stopped) = gates::check(&flow_of_task, &record.message.content) {
-            gates::stop(&mut record, &stopped);
-            crate::journal::Journal::stopped(record).commit_or_log(&flow_of_task).await;
-        } else {
-            let walk = walk_of::<M>(&record.message);
-            deliver(&flow_of_task, Work::<M>::new(record, walk, None)).await;
-        }
-        drop(in_flight);
+        let flow = &*flow_of_task;
+        let purpose = record.message.handling.purpose;
+        let progress = work_on::<M>(flow, record, term, held).await;
+        flow.drain.done(purpose, progress, Instant::now());
+        drop(place);
     });
+}
+
+async fn work_on<M: Carried>(flow: &Flow, mut record: MessageRecord, term: Term, held: Held) -> Progress {
+    if let Some(stopped) = gates::check(flow, &record.message.content) {
+        gates::stop(&mut record, &stopped);
+        // The journal tells when the step is refused; then another process has the message.
+        crate::journal::Journal::stopped(record).commit(flow, None).await.ok();
+        drop(held);
+        return Progress::Neutral;
+    }
+    let work = Work::<M> {
+        walk: walk_of::<M>(&record.message),
+        record,
+        slot: None,
+        term,
+        held,
+    };
+    deliver(flow, work).await.progress
 }

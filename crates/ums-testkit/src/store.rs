@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -44,6 +44,8 @@ pub type Hold = Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send>>;
 pub struct StoreInHand {
     inner: Arc<dyn Store>,
     hand: Box<dyn Fn(Moment) -> Hold + Send + Sync>,
+    lease: Mutex<Option<Lease>>,
+    durable: bool,
 }
 
 impl StoreInHand {
@@ -52,7 +54,21 @@ impl StoreInHand {
         Self {
             inner,
             hand: Box::new(hand),
+            lease: Mutex::new(None),
+            durable: false,
         }
+    }
+
+    /// Says that it is durable, whatever the store behind it is.
+    #[must_use]
+    pub fn durable(mut self) -> Self {
+        self.durable = true;
+        self
+    }
+
+    /// Gives out this lease from now on, instead of that of the store behind it.
+    pub fn grant(&self, lease: Lease) {
+        *self.lease.lock().unwrap_or_else(PoisonError::into_inner) = Some(lease);
     }
 
     async fn through<T>(&self, operation: Operation, call: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
@@ -72,7 +88,7 @@ impl fmt::Debug for StoreInHand {
 #[async_trait]
 impl Store for StoreInHand {
     fn is_durable(&self) -> bool {
-        self.inner.is_durable()
+        self.durable || self.inner.is_durable()
     }
 
     fn is_owner(&self) -> bool {
@@ -128,7 +144,14 @@ impl Store for StoreInHand {
     }
 
     async fn renew(&self) -> Result<Lease, StoreError> {
-        self.through(Operation::Keep, self.inner.renew()).await
+        let granted = *self.lease.lock().unwrap_or_else(PoisonError::into_inner);
+        let renewal = async {
+            match granted {
+                Some(lease) => Ok(lease),
+                None => self.inner.renew().await,
+            }
+        };
+        self.through(Operation::Keep, renewal).await
     }
 
     async fn recover(&self, now: Timestamp) -> Result<Recovered, StoreError> {

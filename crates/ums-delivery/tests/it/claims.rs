@@ -10,8 +10,8 @@ use ums_testkit::{Moment, Operation, Reply, StoreInHand};
 use crate::setup::{Setup, email};
 
 /// A store that gives out what it claimed once the gate is open.
-pub(crate) fn held_at_claim(inner: MemoryStore, gate: Arc<tokio::sync::Mutex<()>>) -> StoreInHand {
-    StoreInHand::new(Arc::new(inner), move |moment| {
+pub(crate) fn held_at_claim(inner: Arc<MemoryStore>, gate: Arc<tokio::sync::Mutex<()>>) -> StoreInHand {
+    StoreInHand::new(inner, move |moment| {
         let gate = gate.clone();
         Box::pin(async move {
             if moment == Moment::After(Operation::Claim) {

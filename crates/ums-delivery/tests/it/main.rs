@@ -2,8 +2,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod acts;
+mod batches;
 mod chain;
 mod claims;
+mod leases;
+mod lost;
+mod pressure;
 mod setup;
 mod stories;
+mod unknown;
 mod waiting;

@@ -1,13 +1,20 @@
 //! An engine over three scripted e-mail providers and three of text messages.
 
 use std::num::NonZeroU32;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use ums_core::{Clock, Email, MessageId, Monotonic, OnExhausted, ProviderKind, SendEmail, SendResult, SendSms, Sms, TenantId, Timestamp};
-use ums_delivery::{BreakerSettings, LinkParts, Messaging, NoObserver, PaceSettings, Parts, Price, Rules};
+use ums_core::{
+    Clock, Email, MessageId, MessageRecord, Monotonic, OnExhausted, ProviderKind, SendEmail, SendResult, SendSms, Sms, StoreError,
+    TenantId, Timestamp,
+};
+use ums_delivery::{
+    AttemptEvent, BreakerEvent, BreakerSettings, LinkParts, Messaging, Observer, PaceSettings, Parts, Price, Rules, SettledEvent,
+    SubmitError,
+};
 use ums_store::MemoryStore;
-use ums_testkit::{FakeProvider, SeededRandom, TestClock};
+use ums_testkit::{FakeProvider, Hold, Moment, SeededRandom, StoreInHand, TestClock};
 
 pub(crate) struct Bench {
     pub(crate) clock: Arc<TestClock>,
@@ -17,6 +24,9 @@ pub(crate) struct Bench {
     pub(crate) sns: Arc<FakeProvider<Sms>>,
     pub(crate) twilio: Arc<FakeProvider<Sms>>,
     pub(crate) engine: Messaging,
+    pub(crate) store: Arc<StoreInHand>,
+    pub(crate) memory: Arc<MemoryStore>,
+    pub(crate) observer: Arc<Counts>,
 }
 
 /// Changes to the usual settings.
@@ -29,6 +39,69 @@ pub(crate) struct Setup {
     pub(crate) ticking: bool,
     /// Holds the worker between its claim and its work while it is locked.
     pub(crate) after_claim: Option<Arc<tokio::sync::Mutex<()>>>,
+    /// What is done to the store's calls; only with a durable one.
+    pub(crate) hand: Option<Hand>,
+    /// Whether the store says that it is durable.
+    pub(crate) durable: bool,
+}
+
+/// What is done to a store's calls.
+pub(crate) type Hand = Arc<dyn Fn(Moment) -> Hold + Send + Sync>;
+
+/// A hand that fails calls at a moment for as long as it is told to, and counts them.
+#[derive(Clone, Default)]
+pub(crate) struct Failing(Arc<Mutex<Option<(Moment, usize, Broken)>>>);
+
+/// How a store's call fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Broken {
+    Unavailable,
+    CommitUnknown,
+    Fenced,
+}
+
+impl Failing {
+    /// From now on that many calls fail at that moment.
+    pub(crate) fn fail(&self, moment: Moment, calls: usize, how: Broken) {
+        *self.0.lock().unwrap() = Some((moment, calls, how));
+    }
+
+    pub(crate) fn hand(&self) -> Hand {
+        let failing = self.0.clone();
+        Arc::new(move |moment| {
+            let mut failing = failing.lock().unwrap();
+            let error = match &mut *failing {
+                Some((at, left, how)) if *at == moment && *left > 0 => {
+                    *left -= 1;
+                    Some(*how)
+                }
+                _ => None,
+            };
+            Box::pin(async move {
+                match error {
+                    None => Ok(()),
+                    Some(Broken::Unavailable) => Err(StoreError::Unavailable("as the test says".into())),
+                    Some(Broken::CommitUnknown) => Err(StoreError::CommitUnknown("as the test says".into())),
+                    Some(Broken::Fenced) => Err(StoreError::Fenced),
+                }
+            })
+        })
+    }
+}
+
+/// Counts what an engine tells.
+#[derive(Debug, Default)]
+pub(crate) struct Counts {
+    pub(crate) fenced: AtomicUsize,
+}
+
+impl Observer for Counts {
+    fn attempt(&self, _: &AttemptEvent) {}
+    fn breaker(&self, _: &BreakerEvent<'_>) {}
+    fn settled(&self, _: &SettledEvent) {}
+    fn fenced(&self) {
+        self.fenced.fetch_add(1, Ordering::SeqCst);
+    }
 }
 
 impl Setup {
@@ -38,6 +111,15 @@ impl Setup {
                 on_exhausted: Some(OnExhausted::Hold),
                 ..Rules::default()
             },
+            ..Self::default()
+        }
+    }
+
+    /// Over a store that says that it is durable, with a hand on it.
+    pub(crate) fn durable(hand: &Failing) -> Self {
+        Self {
+            hand: Some(hand.hand()),
+            durable: true,
             ..Self::default()
         }
     }
@@ -82,7 +164,15 @@ impl Setup {
             pace: PaceSettings::default(),
             price: Price::Segment([(1, 8_300)].into()),
         };
-        let store = MemoryStore::new(clock.clone());
+        let memory = Arc::new(MemoryStore::new(clock.clone()));
+        let observer = Arc::new(Counts::default());
+        let hand = self.hand.unwrap_or_else(|| Arc::new(|_| Box::pin(async { Ok(()) })));
+        let store = StoreInHand::new(memory.clone(), move |moment| hand(moment)).durable();
+        let claims_are_held = self.after_claim.is_some();
+        let store = Arc::new(match self.after_claim {
+            Some(gate) => crate::claims::held_at_claim(memory.clone(), gate),
+            None => store,
+        });
         let engine = Messaging::start(Parts {
             clock: if self.ticking {
                 Arc::new(TickingClock(clock.clone()))
@@ -90,11 +180,12 @@ impl Setup {
                 clock.clone()
             },
             random: Arc::new(SeededRandom::new(42)),
-            store: match self.after_claim {
-                Some(gate) => Arc::new(crate::claims::held_at_claim(store, gate)),
-                None => Arc::new(store),
+            store: if self.durable || claims_are_held {
+                store.clone()
+            } else {
+                memory.clone()
             },
-            observer: Arc::new(NoObserver),
+            observer: observer.clone(),
             email: vec![
                 link(&ses, self.ses_pace),
                 link(&sendgrid, PaceSettings::default()),
@@ -114,6 +205,9 @@ impl Setup {
             sns,
             twilio,
             engine,
+            store,
+            memory,
+            observer,
         }
     }
 }
@@ -151,6 +245,16 @@ impl Bench {
             .send(sms.parse(Some("US".parse().unwrap())).unwrap().into())
             .await
             .unwrap()
+    }
+
+    /// Submits without waiting for the outcome.
+    pub(crate) async fn submit(&self, email: SendEmail) -> Result<MessageId, SubmitError> {
+        let ticket = self.engine.submit(email.parse().unwrap().into()).await?;
+        Ok(ticket.message_id())
+    }
+
+    pub(crate) async fn record(&self, id: MessageId) -> MessageRecord {
+        self.engine.message(&TenantId::default(), id).await.unwrap().unwrap()
     }
 
     pub(crate) async fn look_up(&self, id: MessageId) -> SendResult {

@@ -1,0 +1,110 @@
+//! Many messages as one: all are stored, or none. None is called for at once; the queue takes them up.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use ums_core::{Content, InvalidRequest, NewMessage, Purpose, Status, StoreError, Stored, failpoint};
+
+use crate::accept::{compose, refuse_what_nobody_could_carry, to_store, wait_until};
+use crate::breaker::Now;
+use crate::engine::{Accepted, Submission, SubmitError};
+use crate::flow::Flow;
+use crate::pressure::refuse_when_full;
+
+/// Accepts all messages of a batch, or none.
+pub(crate) async fn accept_all(flow: &Arc<Flow>, submissions: Vec<Submission>) -> Result<Vec<Accepted>, SubmitError> {
+    if flow.closing.is_cancelled() {
+        return Err(SubmitError::Closing);
+    }
+    refuse_faults(flow, &submissions)?;
+    refuse_pressure(flow, &submissions)?;
+    let now = Now::read(&*flow.clock);
+    let news: Vec<NewMessage> = submissions.into_iter().map(|submission| queued(flow, submission, now)).collect();
+    let ids: Vec<_> = news.iter().map(|new| new.message.id).collect();
+    let waiting = news.iter().filter(|new| !new.status.is_final()).count();
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let stored = flow.store.accept_all(news).await?;
+    failpoint::pass("batch.committed");
+    let accepted = answers(&ids, &stored)?;
+    if accepted.iter().any(|item| !item.replayed) {
+        tracing::debug!(messages = ids.len(), "accepted a batch");
+        flow.backlog.add(u64::try_from(waiting).unwrap_or(u64::MAX));
+        flow.queued.notify_one();
+    }
+    Ok(accepted)
+}
+
+/// A message of a batch as it is stored: due now or at its time, or ended by a gate.
+fn queued(flow: &Flow, submission: Submission, now: Now) -> NewMessage {
+    let idempotency = submission.idempotency.clone();
+    let (_, mut record) = compose(flow, submission, now);
+    if record.status == Status::Pending {
+        wait_until(&mut record, Status::Queued, now.wall);
+    }
+    to_store(&record, idempotency)
+}
+
+/// Reports what nobody could carry, of all items together; each field is named with its item.
+fn refuse_faults(flow: &Flow, submissions: &[Submission]) -> Result<(), SubmitError> {
+    let mut faults = Vec::new();
+    for (place, submission) in submissions.iter().enumerate() {
+        let fine = match submission.parsed.content {
+            Content::Email(_) => refuse_what_nobody_could_carry(&flow.email, submission),
+            Content::Sms(_) => refuse_what_nobody_could_carry(&flow.sms, submission),
+        };
+        match fine {
+            Ok(()) => {}
+            Err(SubmitError::Invalid(invalid)) => faults.extend(invalid.faults.into_iter().map(|mut fault| {
+                fault.field = format!("messages[{place}].{}", fault.field);
+                fault
+            })),
+            Err(other) => return Err(other),
+        }
+    }
+    if faults.is_empty() {
+        Ok(())
+    } else {
+        Err(InvalidRequest { faults }.into())
+    }
+}
+
+fn refuse_pressure(flow: &Flow, submissions: &[Submission]) -> Result<(), SubmitError> {
+    let mut by_purpose: BTreeMap<Purpose, u64> = BTreeMap::new();
+    for submission in submissions {
+        *by_purpose.entry(submission.parsed.handling.purpose).or_default() += 1;
+    }
+    by_purpose
+        .into_iter()
+        .try_for_each(|(purpose, messages)| refuse_when_full(flow, purpose, messages))
+}
+
+/// What the store's answers say to the caller: all new, or all stored before; a mixture is another batch under a key that was used.
+fn answers(ids: &[ums_core::MessageId], stored: &[Stored]) -> Result<Vec<Accepted>, SubmitError> {
+    if stored.len() != ids.len() {
+        let error = StoreError::Unusable("the store did not answer for every message of a batch".to_owned());
+        return Err(error.into());
+    }
+    let accepted: Option<Vec<Accepted>> = ids
+        .iter()
+        .zip(stored)
+        .map(|(id, stored)| match stored {
+            Stored::New => Some(Accepted {
+                message_id: *id,
+                replayed: false,
+            }),
+            Stored::Replayed(earlier) => Some(Accepted {
+                message_id: *earlier,
+                replayed: true,
+            }),
+            Stored::KeyConflict => None,
+        })
+        .collect();
+    let accepted = accepted.ok_or(SubmitError::KeyConflict)?;
+    let replayed = accepted.iter().filter(|item| item.replayed).count();
+    if replayed != 0 && replayed != accepted.len() {
+        return Err(SubmitError::KeyConflict);
+    }
+    Ok(accepted)
+}

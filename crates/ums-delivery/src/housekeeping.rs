@@ -1,0 +1,138 @@
+//! What the engine does beside the messages: takes up what dead processes left, gives back what a lost commit left behind,
+//! counts the backlog, removes what need not be kept.
+//!
+//! One task, one chore at a time: none of them may hurry past another, and none may load the store.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use ums_core::{MessageId, Retention, StoreError, TenantId, failpoint};
+
+use crate::flow::Flow;
+use crate::pressure;
+
+/// Most messages that are compared, and most rows that are removed, at once.
+const UNDER_WAY: usize = 10_000;
+const PRUNE: usize = 500;
+/// Pause between two removals while there is more: callers wait behind each.
+const PRUNE_PAUSE: Duration = Duration::from_millis(200);
+/// Longest wait for a claim to end before the look at what is under way is put off.
+const CLAIM_PATIENCE: Duration = Duration::from_secs(2);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Chore {
+    Recover,
+    Reconcile,
+    Backlog,
+    Prune,
+}
+
+/// Keeps house until the engine closes.
+pub(crate) async fn run(flow: Arc<Flow>) {
+    let chores = flow.rules.chores;
+    let start = Instant::now();
+    let mut due = [
+        (start + chores.recover, Chore::Recover),
+        (start + chores.reconcile, Chore::Reconcile),
+        (start, Chore::Backlog),
+        (start + chores.prune, Chore::Prune),
+    ];
+    let mut suspects = HashSet::new();
+    loop {
+        due.sort_by_key(|(at, _)| *at);
+        let (at, chore) = due[0];
+        tokio::select! {
+            biased;
+            () = flow.closing.cancelled() => return,
+            () = tokio::time::sleep_until(at) => {}
+        }
+        let (done, again) = match chore {
+            Chore::Recover => (recover(&flow).await, chores.recover),
+            Chore::Reconcile => (reconcile(&flow, &mut suspects).await, chores.reconcile),
+            Chore::Backlog => (pressure::count(&flow).await, chores.backlog),
+            Chore::Prune => match prune(&flow).await {
+                Ok(true) => (Ok(()), PRUNE_PAUSE),
+                Ok(false) => (Ok(()), chores.prune),
+                Err(error) => (Err(error), chores.prune),
+            },
+        };
+        if let Err(error) = done {
+            tracing::warn!(?chore, %error, "the store was not kept in order; trying again later");
+        }
+        due[0].0 = Instant::now() + again;
+    }
+}
+
+/// Takes up what dead processes left. A process that may not send may become the one that does, when the other is gone.
+async fn recover(flow: &Flow) -> Result<(), StoreError> {
+    let was_owner = flow.store.is_owner();
+    let recovered = flow.store.recover(flow.clock.now()).await?;
+    failpoint::pass("recover.committed");
+    if recovered.requeued + recovered.unknown > 0 {
+        tracing::info!(
+            requeued = recovered.requeued,
+            unknown = recovered.unknown,
+            "took up messages of another process"
+        );
+        flow.queued.notify_one();
+    }
+    if !was_owner && flow.store.is_owner() {
+        tracing::info!("this process sends from the store now");
+        flow.queued.notify_one();
+    }
+    Ok(())
+}
+
+/// Gives back messages that the store thinks are in hand here and are not, when they were seen so twice.
+async fn reconcile(flow: &Flow, suspects: &mut HashSet<MessageId>) -> Result<(), StoreError> {
+    if !flow.store.is_owner() {
+        return Ok(());
+    }
+    // A claim that is under way would look like a lost one.
+    let Ok(claiming) = tokio::time::timeout(CLAIM_PATIENCE, flow.claiming.lock()).await else {
+        return Ok(());
+    };
+    let under_way = flow.store.under_way(UNDER_WAY).await?;
+    // After the store was read: what is accepted is in hand before it is stored.
+    let astray = |(_, id): &&(TenantId, MessageId)| !flow.in_hand.holds(*id);
+    let lost: Vec<(TenantId, MessageId)> = under_way
+        .iter()
+        .filter(astray)
+        .filter(|(_, id)| suspects.contains(id))
+        .cloned()
+        .collect();
+    *suspects = under_way.iter().filter(astray).map(|(_, id)| *id).collect();
+    if lost.is_empty() {
+        return Ok(());
+    }
+    let recovered = flow.store.give_back(&lost, flow.clock.now()).await?;
+    drop(claiming);
+    tracing::warn!(
+        requeued = recovered.requeued,
+        unknown = recovered.unknown,
+        "gave back messages whose commit had no known outcome"
+    );
+    flow.queued.notify_one();
+    Ok(())
+}
+
+/// Removes a batch of what need not be kept; whether there is more.
+async fn prune(flow: &Flow) -> Result<bool, StoreError> {
+    let now = flow.clock.now();
+    let retention = Retention {
+        bodies_before: now - flow.rules.retention.bodies,
+        messages_before: now - flow.rules.retention.messages,
+    };
+    let pruned = flow.store.prune(retention, now, PRUNE).await?;
+    if pruned.bodies + pruned.messages + pruned.keys > 0 {
+        tracing::debug!(
+            bodies = pruned.bodies,
+            messages = pruned.messages,
+            keys = pruned.keys,
+            "removed what need not be kept"
+        );
+    }
+    Ok(pruned.more)
+}

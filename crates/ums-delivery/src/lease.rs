@@ -1,0 +1,157 @@
+//! This process's leave to work on messages: renewed in the background, asked for before every call.
+//!
+//! **Invariant:** no provider is called within 5 s of the lease's end, nor under another lease than the one that the intent was
+//! committed under. A process that was stopped for longer than its lease wakes up with intents that belong to others by then.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
+
+use ums_core::{Lease, Monotonic, StoreError};
+
+use crate::flow::Flow;
+
+/// No call starts so close to the lease's end.
+const MARGIN: Duration = Duration::from_secs(5);
+/// Time until the lease is asked for again when the store did not answer.
+const AGAIN: Duration = Duration::from_secs(1);
+/// Longest wait for the store's answer. A later one would be worth little, for the lease counts from the asking.
+const LONGEST_RENEWAL: Duration = Duration::from_secs(10);
+
+/// Which of the process's registrations a message was taken under.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Term(u64);
+
+/// The lease as it stands. Read on the hot path: two loads.
+#[derive(Debug)]
+pub(crate) struct HeldLease {
+    /// Until when a call may start, in microseconds of the monotonic clock.
+    until_micros: AtomicU64,
+    owner: AtomicI64,
+    term: AtomicU64,
+}
+
+impl HeldLease {
+    /// The first lease, asked for at that moment.
+    pub(crate) fn new(lease: Lease, asked: Monotonic) -> Self {
+        Self {
+            until_micros: AtomicU64::new(until(lease, asked)),
+            owner: AtomicI64::new(lease.owner),
+            term: AtomicU64::new(0),
+        }
+    }
+
+    /// Takes a renewal up; whether the process was registered anew, which means that it was taken for dead.
+    pub(crate) fn renewed(&self, lease: Lease, asked: Monotonic) -> bool {
+        let anew = self.owner.swap(lease.owner, Ordering::AcqRel) != lease.owner;
+        if anew {
+            // Before the time: who sees the new time must see the new term.
+            self.term.fetch_add(1, Ordering::AcqRel);
+        }
+        self.until_micros.store(until(lease, asked), Ordering::Release);
+        anew
+    }
+
+    /// Whether a call may start.
+    pub(crate) fn covers(&self, now: Monotonic) -> bool {
+        let now_micros = u64::try_from(now.since_start().as_micros()).unwrap_or(u64::MAX - 1);
+        now_micros < self.until_micros.load(Ordering::Acquire)
+    }
+
+    /// Whether a call may start for a message that was taken in that term.
+    pub(crate) fn covers_term(&self, now: Monotonic, term: Term) -> bool {
+        self.covers(now) && self.term() == term
+    }
+
+    /// This process, as the store names it.
+    pub(crate) fn owner(&self) -> i64 {
+        self.owner.load(Ordering::Acquire)
+    }
+
+    /// The term of what is taken from now on.
+    pub(crate) fn term(&self) -> Term {
+        Term(self.term.load(Ordering::Acquire))
+    }
+}
+
+fn until(lease: Lease, asked: Monotonic) -> u64 {
+    if lease.length == Duration::MAX {
+        return u64::MAX;
+    }
+    let until = (asked + lease.length.saturating_sub(MARGIN)).since_start();
+    u64::try_from(until.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// Renews the lease for as long as the process lives, through its shutdown, too: what is in a call then is still ours.
+pub(crate) async fn heartbeat(flow: Arc<Flow>) {
+    loop {
+        let wait = match renew(&flow).await {
+            Ok(()) => flow.rules.chores.renew,
+            Err(error) => {
+                tracing::warn!(%error, "the lease was not renewed; trying again");
+                AGAIN
+            }
+        };
+        tokio::select! {
+            biased;
+            () = flow.ended.cancelled() => return,
+            () = tokio::time::sleep(wait) => {}
+        }
+    }
+}
+
+async fn renew(flow: &Flow) -> Result<(), StoreError> {
+    let asked = flow.clock.monotonic();
+    let covered = flow.lease.covers(asked);
+    let answer = tokio::time::timeout(LONGEST_RENEWAL, flow.store.renew()).await;
+    let lease = answer.map_err(|late| StoreError::Unavailable(Box::new(late)))??;
+    if flow.lease.renewed(lease, asked) {
+        tracing::error!("this process was taken for dead: what it had in hand belongs to others; it goes on with new work");
+    }
+    if !covered && flow.lease.covers(flow.clock.monotonic()) {
+        flow.queued.notify_one();
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: u64) -> Monotonic {
+        Monotonic::from_start(Duration::from_secs(seconds))
+    }
+
+    fn of_a_minute(owner: i64) -> Lease {
+        Lease {
+            owner,
+            length: Duration::from_mins(1),
+        }
+    }
+
+    #[test]
+    fn no_call_starts_within_five_seconds_of_the_end() {
+        let lease = HeldLease::new(of_a_minute(1), at(10));
+        assert!(lease.covers(at(64)));
+        assert!(!lease.covers(at(65)));
+        lease.renewed(of_a_minute(1), at(60));
+        assert!(lease.covers(at(114)));
+    }
+
+    #[test]
+    fn what_was_taken_under_an_earlier_registration_is_not_covered() {
+        let lease = HeldLease::new(of_a_minute(1), at(0));
+        let before = lease.term();
+        assert!(!lease.renewed(of_a_minute(1), at(15)), "the same registration");
+        assert!(lease.covers_term(at(16), before));
+        assert!(lease.renewed(of_a_minute(2), at(100)));
+        assert!(!lease.covers_term(at(101), before));
+        assert!(lease.covers_term(at(101), lease.term()));
+    }
+
+    #[test]
+    fn a_lease_for_ever_has_no_end() {
+        let lease = HeldLease::new(Lease::FOREVER, at(0));
+        assert!(lease.covers(at(1_000_000_000)));
+    }
+}

@@ -1,0 +1,173 @@
+//! Failed messages are sent again after an outage, one slice at a time.
+//!
+//! Nothing is remembered between slices: a message that was replayed is not `failed` any more, so a replay that was stopped is begun
+//! anew with the same request. Slices go from the newest message to the oldest; what is replayed is due since it was accepted, so that
+//! the queue takes the oldest first.
+
+use ums_core::{ActKind, Content, Email, MessageFilter, MessageId, MessageRecord, Sms, Status, StoreError, TenantId, Timestamp};
+
+use crate::acts::{ActError, again};
+use crate::carried::Carried;
+use crate::engine::Messaging;
+use crate::flow::Flow;
+use crate::gates;
+
+/// Messages to the same recipient that are read at once in the search for a later one that says the same.
+const TWINS: usize = 100;
+
+/// Which failed messages are sent again after an outage.
+#[derive(Clone, Debug)]
+pub struct ReplayRequest {
+    /// Which; its status is `failed` whatever is said.
+    pub filter: MessageFilter,
+    /// Where the slice before ended.
+    pub cursor: Option<MessageId>,
+    /// Most messages that are looked at in this slice.
+    pub limit: usize,
+    /// Only says what would be done.
+    pub dry_run: bool,
+}
+
+/// What one slice of a replay did, or would do.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ReplaySlice {
+    /// Messages that were looked at.
+    pub examined: u64,
+    /// Messages that are sent again.
+    pub replayed: u64,
+    /// Left out: their time ran out.
+    pub expired: u64,
+    /// Left out: the recipient is not to be contacted.
+    pub suppressed: u64,
+    /// Left out: the same was sent to the same recipient later, or stands in this replay already.
+    pub duplicates: u64,
+    /// Left out: their body is no longer kept.
+    pub without_body: u64,
+    /// Estimated cost in millionths of a US dollar, of those whose price is known.
+    pub cost_micros: i64,
+    /// Messages that are sent again and whose price is not known.
+    pub without_price: u64,
+    /// When the newest message of this slice was accepted.
+    pub reached: Option<Timestamp>,
+    /// Where the next slice begins; none at the end.
+    pub next_cursor: Option<MessageId>,
+}
+
+impl Messaging {
+    /// Sends failed messages again, one slice at a time, so that it can be paced, shown, stopped and resumed.
+    ///
+    /// # Errors
+    /// The store, when it cannot be read.
+    pub async fn replay(&self, tenant: &TenantId, request: &ReplayRequest) -> Result<ReplaySlice, ActError> {
+        let flow = &*self.flow;
+        let filter = MessageFilter {
+            status: Some(Status::Failed),
+            ..request.filter.clone()
+        };
+        let page = flow.store.messages(tenant, &filter, request.cursor, request.limit.max(1)).await?;
+        let mut slice = ReplaySlice {
+            reached: page.messages.first().map(|record| record.message.accepted_at),
+            next_cursor: page.next_cursor,
+            ..ReplaySlice::default()
+        };
+        for record in page.messages.into_iter().rev() {
+            slice.examined += 1;
+            consider(flow, &filter, record, request.dry_run, &mut slice).await?;
+        }
+        if slice.replayed > 0 && !request.dry_run {
+            flow.queued.notify_one();
+        }
+        Ok(slice)
+    }
+}
+
+/// Counts the message where it belongs, and has it sent again unless it is left out.
+async fn consider(
+    flow: &Flow,
+    filter: &MessageFilter,
+    record: MessageRecord,
+    dry_run: bool,
+    slice: &mut ReplaySlice,
+) -> Result<(), ActError> {
+    if record.message.expires_at <= flow.clock.now() {
+        slice.expired += 1;
+    } else if !record.message.content.has_body() {
+        slice.without_body += 1;
+    } else if gates::check(flow, &record.message.content).is_some() {
+        slice.suppressed += 1;
+    } else if has_later_twin(flow, filter, &record).await? {
+        slice.duplicates += 1;
+    } else {
+        let cost = match &record.message.content {
+            Content::Email(_) => cost::<Email>(flow, &record),
+            Content::Sms(_) => cost::<Sms>(flow, &record),
+        };
+        if dry_run || send_again(flow, record).await? {
+            slice.replayed += 1;
+            match cost {
+                Some(cost) => slice.cost_micros = slice.cost_micros.saturating_add(cost),
+                None => slice.without_price += 1,
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Queues the message; not when somebody did something to it meanwhile.
+async fn send_again(flow: &Flow, record: MessageRecord) -> Result<bool, StoreError> {
+    let due_at = record.message.accepted_at.min(flow.clock.now());
+    match flow.store.record(again(flow, record, ActKind::Replayed, (due_at, None))).await {
+        Ok(()) => Ok(true),
+        Err(StoreError::Fenced | StoreError::NotFound | StoreError::IllegalMove { .. }) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether the same was said to the same recipient in a later message that went out, will go out, or is part of this replay.
+async fn has_later_twin(flow: &Flow, filter: &MessageFilter, record: &MessageRecord) -> Result<bool, StoreError> {
+    let message = &record.message;
+    let twins = MessageFilter {
+        to: record.recipients.first().map(|recipient| recipient.address.clone()),
+        channel: Some(message.content.channel()),
+        since: Some(message.accepted_at),
+        ..MessageFilter::default()
+    };
+    let mut cursor = None;
+    loop {
+        let page = flow.store.messages(&message.tenant, &twins, cursor, TWINS).await?;
+        let later = page.messages.iter().filter(|other| other.message.id > message.id);
+        let mut same = later.filter(|other| other.message.content == message.content);
+        if same.any(|other| counts_as_sent(flow, filter, other)) {
+            return Ok(true);
+        }
+        cursor = page.next_cursor.filter(|next| *next > message.id);
+        if cursor.is_none() {
+            return Ok(false);
+        }
+    }
+}
+
+fn counts_as_sent(flow: &Flow, filter: &MessageFilter, twin: &MessageRecord) -> bool {
+    match twin.status {
+        Status::Pending | Status::Scheduled | Status::Queued | Status::Sending | Status::Sent | Status::Delivered | Status::Unknown => true,
+        Status::Failed => {
+            let message = &twin.message;
+            let asked_for = filter.until.is_none_or(|until| message.accepted_at < until)
+                && filter.purpose.is_none_or(|purpose| message.handling.purpose == purpose)
+                && filter
+                    .provider
+                    .is_none_or(|provider| twin.attempts.iter().any(|attempt| attempt.provider == provider));
+            asked_for && message.expires_at > flow.clock.now()
+        }
+        Status::Bounced | Status::Expired | Status::Cancelled | Status::Suppressed | Status::Unsubscribed => false,
+    }
+}
+
+/// What the first provider that may carry it takes for it.
+fn cost<M: Carried>(flow: &Flow, record: &MessageRecord) -> Option<i64> {
+    let content = M::of(&record.message.content)?;
+    let via = record.message.handling.via;
+    let first = M::chain(flow).links.iter().find(|link| via.is_none_or(|via| via == link.kind))?;
+    let unit = first.price.of_unit(content.country_code())?;
+    Some(unit.saturating_mul(i64::from(content.billed_units())))
+}
