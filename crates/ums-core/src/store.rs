@@ -380,7 +380,8 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// The breakers that were kept.
     async fn breakers(&self) -> Result<Vec<BreakerRecord>, StoreError>;
 
-    /// Takes (or keeps) the leave to probe a recovering provider, which one process at a time has; for that long.
+    /// Takes (or keeps) the leave to probe a recovering provider, which one process at a time has; for that long from now. With a
+    /// length of zero the one that has it gives it back.
     async fn lease_probe(&self, provider: ProviderKind, account: &AccountId, length: Duration) -> Result<bool, StoreError> {
         let _ = (provider, account, length);
         Ok(true)

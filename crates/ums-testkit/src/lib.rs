@@ -5,10 +5,12 @@ mod clock;
 mod log;
 mod provider;
 mod random;
+mod shared;
 mod store;
 
 pub use clock::TestClock;
 pub use log::LogCapture;
 pub use provider::{FakeProvider, Reply};
 pub use random::SeededRandom;
+pub use shared::SharedStore;
 pub use store::{Hold, Moment, Operation, StoreInHand};
