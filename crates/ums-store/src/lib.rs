@@ -1,9 +1,10 @@
 //! Where messages are kept: the only crate with SQL.
 //!
-//! Two implementations of [`ums_core::Store`] with one behaviour, held together by one suite
+//! Three implementations of [`ums_core::Store`] with one behaviour, held together by one suite
 //! (feature `conformance`):
 //!
 //! - [`SqliteStore`], a file: what was answered survives the process and the machine's power;
+//! - [`PostgresStore`], for several processes on one database;
 //! - [`MemoryStore`], for a library without a database: nothing survives.
 //!
 //! **Invariant:** what [`Store::accept`] and [`Store::record`] have answered is on stable storage
@@ -14,6 +15,7 @@ mod fence;
 mod location;
 mod memory;
 mod migrations;
+mod postgres;
 mod sqlite;
 mod turns;
 
@@ -26,6 +28,7 @@ use ums_core::{Clock, Store, StoreError};
 
 pub use memory::MemoryStore;
 pub use migrations::{Migration, migrate, migrations_of, pending_migrations};
+pub use postgres::{PostgresOptions, PostgresStore};
 pub use sqlite::{SqliteOptions, SqliteStore};
 
 use location::Location;
@@ -33,7 +36,8 @@ use location::Location;
 /// Opens the store that a URL names.
 ///
 /// `sqlite://ums.db` (beside the working directory), `sqlite:///var/lib/ums/ums.db`,
-/// `sqlite::memory:` and `memory:`.
+/// `sqlite::memory:`, `memory:`, and `postgres://user:password@host:5432/database` with `?sslmode=` and what else PostgreSQL's own
+/// programs take there.
 ///
 /// # Errors
 /// [`StoreError::Unusable`] says in words what is wrong with the URL or the file.
@@ -41,6 +45,6 @@ pub async fn open(url: &str, clock: Arc<dyn Clock>) -> Result<Arc<dyn Store>, St
     Ok(match Location::parse(url)? {
         Location::Memory => Arc::new(MemoryStore::new(clock)),
         Location::SqliteMemory | Location::SqliteFile(_) => Arc::new(SqliteStore::open(url, clock).await?),
-        Location::Postgres(_) => return Err(StoreError::Unusable("PostgreSQL is not built in yet".to_owned())),
+        Location::Postgres(_) => Arc::new(PostgresStore::open(url, clock).await?),
     })
 }

@@ -1,5 +1,6 @@
 //! The URL of a store.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use ums_core::StoreError;
@@ -13,6 +14,24 @@ pub(crate) enum Location {
     SqliteMemory,
     /// `sqlite://relative.db`, `sqlite:///absolute.db`
     SqliteFile(PathBuf),
+    /// `postgres://user:password@host:5432/database`
+    Postgres(PostgresUrl),
+}
+
+/// A URL that may hold a password, so it is never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct PostgresUrl(String);
+
+impl PostgresUrl {
+    pub(crate) fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for PostgresUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("postgres://***")
+    }
 }
 
 impl Location {
@@ -23,10 +42,10 @@ impl Location {
             return Ok(Self::Memory);
         }
         if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-            return unusable("PostgreSQL is not supported by this version; use sqlite://ums.db");
+            return Ok(Self::Postgres(PostgresUrl(url.to_owned())));
         }
         let Some(rest) = url.strip_prefix("sqlite:") else {
-            return unusable("the database URL must begin with sqlite: or be memory:, as in sqlite://ums.db");
+            return unusable("the database URL must begin with sqlite: or postgres://, or be memory:, as in sqlite://ums.db");
         };
         let path = rest.strip_prefix("//").unwrap_or(rest);
         match path {
@@ -59,14 +78,17 @@ mod tests {
     }
 
     #[test]
+    fn a_url_with_a_password_is_not_shown() {
+        for url in ["postgres://me:hunter2@db/ums", "postgresql://me:hunter2@db/ums"] {
+            let location = Location::parse(url).unwrap();
+            assert!(matches!(&location, Location::Postgres(found) if found.expose() == url));
+            assert!(!format!("{location:?}").contains("hunter2"));
+        }
+    }
+
+    #[test]
     fn a_refused_url_is_explained_and_not_repeated() {
-        for url in [
-            "postgres://me:hunter2@db/ums",
-            "mysql://me:hunter2@db",
-            "sqlite://a.db?key=hunter2",
-            "sqlite://",
-            "",
-        ] {
+        for url in ["mysql://me:hunter2@db", "sqlite://a.db?key=hunter2", "sqlite://", ""] {
             let error = Location::parse(url).unwrap_err().to_string();
             assert!(!error.contains("hunter2"), "{error}");
             assert!(error.contains("sqlite:") || error.contains("options"), "{error}");

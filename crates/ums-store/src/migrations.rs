@@ -13,7 +13,7 @@ use std::sync::Arc;
 use ums_core::{Clock, StoreError};
 
 use crate::location::Location;
-use crate::sqlite;
+use crate::{postgres, sqlite};
 
 /// A version of a schema.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,7 +47,7 @@ pub async fn pending_migrations(url: &str) -> Result<Vec<Migration>, StoreError>
     match Location::parse(url)? {
         Location::Memory | Location::SqliteMemory => Ok(Vec::new()),
         Location::SqliteFile(path) => in_the_background(move || sqlite::migrate::pending(&path)).await,
-        Location::Postgres(_) => Err(StoreError::Unusable("PostgreSQL is not built in yet".to_owned())),
+        Location::Postgres(url) => postgres::migrate::pending(&postgres::Address::parse(url.expose())?).await,
     }
 }
 
@@ -59,14 +59,15 @@ pub async fn migrate(url: &str, clock: Arc<dyn Clock>) -> Result<Vec<Migration>,
     match Location::parse(url)? {
         Location::Memory | Location::SqliteMemory => Ok(Vec::new()),
         Location::SqliteFile(path) => in_the_background(move || sqlite::migrate::apply(&path, clock.now())).await,
-        Location::Postgres(_) => Err(StoreError::Unusable("PostgreSQL is not built in yet".to_owned())),
+        Location::Postgres(url) => postgres::migrate::migrate(&postgres::Address::parse(url.expose())?, clock.now()).await,
     }
 }
 
 fn versions(location: &Location) -> &'static [Migration] {
     match location {
-        Location::Memory | Location::Postgres(_) => &[],
+        Location::Memory => &[],
         Location::SqliteMemory | Location::SqliteFile(_) => &sqlite::migrate::MIGRATIONS,
+        Location::Postgres(_) => &postgres::migrate::MIGRATIONS,
     }
 }
 

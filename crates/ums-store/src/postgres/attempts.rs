@@ -1,0 +1,160 @@
+//! Attempts: the intent before the call, the outcome after it, one row.
+
+use std::borrow::Cow;
+
+use ums_core::{AccountId, AttemptId, AttemptRecord, FailureClass, MessageId, ProviderKind, StoreError, TenantId, Timestamp};
+use uuid::Uuid;
+
+use super::connection::{Fault, Session};
+use super::row::{Columns, gather, optional_text, split};
+
+/// Attempts of several messages, column by column.
+#[derive(Debug, Default)]
+pub(crate) struct Rows<'a> {
+    tenant: Vec<&'a str>,
+    message_id: Vec<Uuid>,
+    is_first: Vec<bool>,
+    number: Vec<i32>,
+    id: Vec<Uuid>,
+    provider: Vec<&'static str>,
+    account: Vec<&'a str>,
+    called_at: Vec<i64>,
+    outcome: Vec<&'static str>,
+    class: Vec<Option<&'static str>>,
+    code: Vec<Option<Cow<'a, str>>>,
+    detail: Vec<Option<Cow<'a, str>>>,
+    duration_ms: Vec<Option<i64>>,
+    provider_message_id: Vec<Option<Cow<'a, str>>>,
+    simulated: Vec<bool>,
+    from_substituted: Vec<bool>,
+    cost_micros: Vec<Option<i64>>,
+}
+
+impl<'a> Rows<'a> {
+    /// Adds attempts of a message; `is_new` when the message has none yet.
+    pub(crate) fn add(&mut self, tenant: &'a TenantId, message: MessageId, attempts: &'a [AttemptRecord], is_new: bool) {
+        for (place, attempt) in attempts.iter().enumerate() {
+            // One statement writes a row once, so of two records of one attempt the last one counts.
+            if attempts.iter().skip(place + 1).any(|later| later.id == attempt.id) {
+                continue;
+            }
+            self.tenant.push(tenant.as_str());
+            self.message_id.push(message.as_uuid());
+            self.is_first.push(is_new);
+            self.number.push(i32::try_from(place + 1).unwrap_or(i32::MAX));
+            self.id.push(attempt.id.as_uuid());
+            self.provider.push(attempt.provider.as_str());
+            self.account.push(attempt.account.as_str());
+            self.called_at.push(attempt.called_at.as_micros());
+            self.outcome.push(attempt.outcome.as_str());
+            self.class.push(attempt.class.map(FailureClass::as_str));
+            self.code.push(optional_text(attempt.code.as_deref()));
+            self.detail.push(optional_text(attempt.detail.as_deref()));
+            let duration = attempt.duration_ms.map(|millis| i64::try_from(millis).unwrap_or(i64::MAX));
+            self.duration_ms.push(duration);
+            self.provider_message_id.push(optional_text(attempt.provider_message_id.as_deref()));
+            self.simulated.push(attempt.simulated);
+            self.from_substituted.push(attempt.from_substituted);
+            self.cost_micros.push(attempt.cost_micros);
+        }
+    }
+}
+
+/// Stores attempts; one that is there already is replaced and keeps its place.
+pub(crate) async fn upsert(session: &Session, rows: &Rows<'_>) -> Result<(), Fault> {
+    if rows.id.is_empty() {
+        return Ok(());
+    }
+    let sql = "INSERT INTO attempts (tenant, message_id, id, number, provider, account, called_at, outcome, class, code, detail,
+           duration_ms, provider_message_id, simulated, from_substituted, cost_micros)
+         SELECT s.tenant, s.message_id, s.id, s.number + CASE WHEN s.is_first THEN 0 ELSE coalesce((
+             SELECT max(a.number) FROM attempts a WHERE a.tenant = s.tenant AND a.message_id = s.message_id), 0) END,
+           s.provider, s.account, s.called_at, s.outcome, s.class, s.code, s.detail, s.duration_ms, s.provider_message_id, s.simulated,
+           s.from_substituted, s.cost_micros
+         FROM unnest($1::text[], $2::uuid[], $3::boolean[], $4::integer[], $5::uuid[], $6::text[], $7::text[], $8::bigint[], $9::text[],
+           $10::text[], $11::text[], $12::text[], $13::bigint[], $14::text[], $15::boolean[], $16::boolean[], $17::bigint[])
+           AS s(tenant, message_id, is_first, number, id, provider, account, called_at, outcome, class, code, detail, duration_ms,
+             provider_message_id, simulated, from_substituted, cost_micros)
+         ON CONFLICT (tenant, message_id, id) DO UPDATE SET provider = excluded.provider, account = excluded.account,
+           called_at = excluded.called_at, outcome = excluded.outcome, class = excluded.class, code = excluded.code,
+           detail = excluded.detail, duration_ms = excluded.duration_ms, provider_message_id = excluded.provider_message_id,
+           simulated = excluded.simulated, from_substituted = excluded.from_substituted, cost_micros = excluded.cost_micros";
+    let values: [super::connection::Value<'_>; 17] = [
+        &rows.tenant,
+        &rows.message_id,
+        &rows.is_first,
+        &rows.number,
+        &rows.id,
+        &rows.provider,
+        &rows.account,
+        &rows.called_at,
+        &rows.outcome,
+        &rows.class,
+        &rows.code,
+        &rows.detail,
+        &rows.duration_ms,
+        &rows.provider_message_id,
+        &rows.simulated,
+        &rows.from_substituted,
+        &rows.cost_micros,
+    ];
+    session.execute(sql, &values).await.map(drop)
+}
+
+/// The attempts of messages in order.
+pub(crate) async fn of(session: &Session, keys: &[(TenantId, MessageId)]) -> Result<Vec<Result<Vec<AttemptRecord>, StoreError>>, Fault> {
+    let sql = "SELECT w.nth, a.id, a.provider, a.account, a.called_at, a.outcome, a.class, a.code, a.detail, a.duration_ms,
+           a.provider_message_id, a.simulated, a.from_substituted, a.cost_micros
+         FROM unnest($1::text[], $2::uuid[]) WITH ORDINALITY AS w(tenant, id, nth)
+         JOIN attempts a ON a.tenant = w.tenant AND a.message_id = w.id ORDER BY w.nth, a.number";
+    let (tenants, ids) = split(keys);
+    let rows = session.query(sql, &[&tenants, &ids]).await?;
+    Ok(gather(&rows, "attempts", keys, attempt))
+}
+
+fn attempt(columns: &Columns<'_>) -> Result<AttemptRecord, StoreError> {
+    Ok(AttemptRecord {
+        id: AttemptId::from_uuid(columns.value("id")?),
+        provider: columns.word("provider")?,
+        account: AccountId::new(columns.value::<&str>("account")?),
+        called_at: columns.time("called_at")?,
+        outcome: columns.word("outcome")?,
+        class: columns.optional_word("class")?,
+        code: columns.value("code")?,
+        detail: columns.value("detail")?,
+        duration_ms: columns
+            .value::<Option<i64>>("duration_ms")?
+            .map(|millis| u64::try_from(millis).unwrap_or(0)),
+        provider_message_id: columns.value("provider_message_id")?,
+        simulated: columns.value("simulated")?,
+        from_substituted: columns.value("from_substituted")?,
+        cost_micros: columns.value("cost_micros")?,
+    })
+}
+
+/// Ends the calls of messages whose process is dead as unknown. Returns the messages of these calls.
+pub(crate) async fn lose(session: &Session, tenants: &[&str], ids: &[Uuid]) -> Result<Vec<Uuid>, Fault> {
+    let sql = "UPDATE attempts a SET outcome = 'unknown', class = 'unknown', code = 'process_ended',
+           detail = 'the process ended during the call'
+         FROM unnest($1::text[], $2::uuid[]) AS w(tenant, id)
+         WHERE a.tenant = w.tenant AND a.message_id = w.id AND a.outcome = 'calling'
+         RETURNING a.message_id";
+    let rows = session.query(sql, &[&tenants, &ids]).await?;
+    Ok(rows.iter().filter_map(|row| row.try_get("message_id").ok()).collect())
+}
+
+/// Recipients that a provider account has been handed since a time.
+pub(crate) async fn recipients_sent_since(
+    session: &Session,
+    provider: ProviderKind,
+    account: &AccountId,
+    since: Timestamp,
+) -> Result<u64, Fault> {
+    let sql = "SELECT count(*) AS sent FROM attempts a
+         JOIN recipients r ON r.tenant = a.tenant AND r.message_id = a.message_id AND r.status NOT IN ('suppressed', 'unsubscribed')
+         WHERE a.provider = $1 AND a.account = $2 AND a.called_at >= $3 AND a.outcome IN ('accepted', 'unknown')";
+    let rows = session
+        .query(sql, &[&provider.as_str(), &account.as_str(), &since.as_micros()])
+        .await?;
+    Ok(super::row::one::<i64>(&rows, "sent")?.unsigned_abs())
+}

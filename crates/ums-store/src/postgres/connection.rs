@@ -1,0 +1,197 @@
+//! Connections: how the database is reached, and what its errors mean here.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
+
+use tokio_postgres::error::{DbError, SqlState};
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Client, Row, Statement};
+use ums_core::StoreError;
+
+use super::address::Address;
+use super::{CONNECT_WITHIN, STATEMENT_WITHIN};
+
+/// The value of a parameter.
+pub(crate) type Value<'a> = &'a (dyn ToSql + Sync);
+
+/// What went wrong, without any value that a statement held.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Reason(String);
+
+/// Why a statement failed, by what can be done about it.
+#[derive(Debug)]
+pub(crate) enum Fault {
+    /// The connection is of no more use. Whether the statement was carried out, nobody knows.
+    Lost(Reason),
+    /// Others were in the way; the same transaction may pass now.
+    Busy(Reason),
+    /// The statement does not fit the database; another one may.
+    Bad(Reason),
+    /// The database cannot do it at this time.
+    Refused(Reason),
+    /// It is known what to tell the caller.
+    Store(StoreError),
+}
+
+impl From<StoreError> for Fault {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl Fault {
+    /// The database did not answer in time.
+    pub(crate) fn hung() -> Self {
+        Self::Lost(Reason("the database did not answer in time".to_owned()))
+    }
+
+    /// What a caller is told when nothing was written.
+    pub(crate) fn not_written(self) -> StoreError {
+        match self {
+            Self::Store(error) => error,
+            Self::Lost(reason) | Self::Busy(reason) | Self::Bad(reason) | Self::Refused(reason) => {
+                StoreError::Unavailable(Box::new(reason))
+            }
+        }
+    }
+
+    /// What a caller is told when it failed during a commit.
+    pub(crate) fn at_commit(self) -> StoreError {
+        match self {
+            Self::Lost(reason) => StoreError::CommitUnknown(Box::new(reason)),
+            fault @ (Self::Store(_) | Self::Busy(_) | Self::Bad(_) | Self::Refused(_)) => fault.not_written(),
+        }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Lost(reason) | Self::Busy(reason) | Self::Bad(reason) | Self::Refused(reason) => reason.fmt(f),
+            Self::Store(error) => error.fmt(f),
+        }
+    }
+}
+
+impl From<tokio_postgres::Error> for Fault {
+    fn from(error: tokio_postgres::Error) -> Self {
+        if let Some(db) = error.as_db_error() {
+            return of_database(db);
+        }
+        // A value that could not be encoded or decoded is named by its place only.
+        let cause = std::error::Error::source(&error).and_then(|source| source.downcast_ref::<std::io::Error>());
+        let reason = Reason(match cause {
+            Some(cause) => format!("{error}: {cause}"),
+            None => error.to_string(),
+        });
+        Self::Lost(reason)
+    }
+}
+
+fn of_database(error: &DbError) -> Fault {
+    let code = error.code();
+    let class = code.code().get(..2).unwrap_or_default();
+    // The text of an error about data may hold the data.
+    let reason = Reason(match class {
+        "21" | "22" | "23" | "P0" => format!(
+            "error {} {}",
+            code.code(),
+            error.constraint().or(error.column()).or(error.table()).unwrap_or("in a statement")
+        ),
+        _ => format!("error {}: {}", code.code(), error.message()),
+    });
+    match class {
+        // A wrong user, password or database, or no right to it.
+        "28" | "3D" => Fault::Store(StoreError::Unusable(format!("PostgreSQL refuses: {}", error.message()))),
+        "08" => Fault::Lost(reason),
+        "57" if *code != SqlState::QUERY_CANCELED => Fault::Lost(reason),
+        // A server that became a standby: another connection may find the new primary.
+        "25" if *code == SqlState::READ_ONLY_SQL_TRANSACTION => Fault::Lost(reason),
+        "40" => Fault::Busy(reason),
+        "55" if *code == SqlState::LOCK_NOT_AVAILABLE => Fault::Busy(reason),
+        "21" | "22" | "23" | "42" | "P0" => Fault::Bad(reason),
+        _ => Fault::Refused(reason),
+    }
+}
+
+/// Waits for the database no longer than callers can wait.
+pub(crate) async fn within<T>(work: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
+    tokio::time::timeout(STATEMENT_WITHIN, work)
+        .await
+        .unwrap_or_else(|_| Err(Fault::hung()))
+}
+
+/// A connection with its prepared statements.
+pub(crate) struct Session {
+    client: Client,
+    statements: Mutex<HashMap<&'static str, Statement>>,
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Session(closed {})", self.client.is_closed())
+    }
+}
+
+impl Session {
+    /// Connects and sets what statements here rely on.
+    pub(crate) async fn open(address: &Address) -> Result<Self, Fault> {
+        let session = Self::connect(address).await?;
+        let settings = "SET lock_timeout = '2s'; SET statement_timeout = '4s'; SET idle_in_transaction_session_timeout = '10s';
+             SET default_transaction_isolation = 'read committed'; SET jit = off;
+             SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') IN ('off', 'local');
+             -- Every statement here is made for the indexes. A plan that reads a whole table looks good to a planner whose
+             -- statistics are old, and is a disaster on a large one.
+             SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off";
+        within(async { Ok(session.client.batch_execute(settings).await?) }).await?;
+        Ok(session)
+    }
+
+    /// Connects, with the database's own settings.
+    pub(crate) async fn connect(address: &Address) -> Result<Self, Fault> {
+        let connecting = tokio::time::timeout(CONNECT_WITHIN, address.config.connect(address.tls.clone())).await;
+        let (client, connection) = connecting.map_err(|_| Fault::hung())??;
+        // It ends when the client is dropped or the connection breaks, which the client tells.
+        drop(tokio::spawn(async move { drop(connection.await) }));
+        Ok(Self {
+            client,
+            statements: Mutex::default(),
+        })
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.client.is_closed()
+    }
+
+    /// Runs statements without parameters.
+    pub(crate) async fn run(&self, sql: &str) -> Result<(), Fault> {
+        Ok(self.client.batch_execute(sql).await?)
+    }
+
+    /// Runs a statement and returns its rows. Statements that are awaited together go out together.
+    pub(crate) async fn query(&self, sql: &'static str, values: &[Value<'_>]) -> Result<Vec<Row>, Fault> {
+        let statement = self.statement(sql).await?;
+        Ok(self.client.query(&statement, values).await?)
+    }
+
+    /// Runs a statement and returns how many rows it wrote.
+    pub(crate) async fn execute(&self, sql: &'static str, values: &[Value<'_>]) -> Result<u64, Fault> {
+        let statement = self.statement(sql).await?;
+        Ok(self.client.execute(&statement, values).await?)
+    }
+
+    async fn statement(&self, sql: &'static str) -> Result<Statement, Fault> {
+        let known = self.statements.lock().unwrap_or_else(PoisonError::into_inner).get(sql).cloned();
+        if let Some(statement) = known {
+            return Ok(statement);
+        }
+        let statement = self.client.prepare(sql).await?;
+        self.statements
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(sql, statement.clone());
+        Ok(statement)
+    }
+}

@@ -1,0 +1,110 @@
+//! What was accepted: written once, emptied when it is of no more use.
+
+use ums_core::{Content, MessageId, StoreError, TenantId};
+use uuid::Uuid;
+
+use super::connection::{Fault, Session, Value};
+use super::messages::Encoded;
+use super::row::{Columns, split, to_json};
+
+/// Contents of several messages, column by column.
+#[derive(Debug, Default)]
+pub(crate) struct Rows<'a> {
+    tenant: Vec<&'a str>,
+    message_id: Vec<Uuid>,
+    accepted_at: Vec<i64>,
+    has_body: Vec<bool>,
+    content: Vec<&'a str>,
+    handling: Vec<&'a str>,
+    metadata: Vec<&'a str>,
+}
+
+/// Contents whose bodies are to be emptied: whose, and what remains.
+#[derive(Debug, Default)]
+pub(crate) struct Emptied {
+    tenant: Vec<String>,
+    message_id: Vec<Uuid>,
+    content: Vec<String>,
+}
+
+impl<'a> Rows<'a> {
+    pub(crate) fn add(&mut self, row: &'a Encoded) {
+        let message = &row.new.message;
+        self.tenant.push(message.tenant.as_str());
+        self.message_id.push(message.id.as_uuid());
+        self.accepted_at.push(message.accepted_at.as_micros());
+        self.has_body.push(message.content.has_body());
+        self.content.push(&row.content);
+        self.handling.push(&row.handling);
+        self.metadata.push(&row.metadata);
+    }
+}
+
+/// Stores what new messages say.
+pub(crate) async fn insert(session: &Session, rows: &Rows<'_>) -> Result<(), Fault> {
+    if rows.tenant.is_empty() {
+        return Ok(());
+    }
+    // A conflict means that the message was stored before, which its own row tells.
+    let sql = "INSERT INTO contents (tenant, message_id, accepted_at, has_body, content, handling, metadata)
+         SELECT * FROM unnest($1::text[], $2::uuid[], $3::bigint[], $4::boolean[], $5::text[], $6::text[], $7::text[])
+         ON CONFLICT (tenant, message_id) DO NOTHING";
+    let values: [Value<'_>; 7] = [
+        &rows.tenant,
+        &rows.message_id,
+        &rows.accepted_at,
+        &rows.has_body,
+        &rows.content,
+        &rows.handling,
+        &rows.metadata,
+    ];
+    session.execute(sql, &values).await.map(drop)
+}
+
+/// What remains of messages when their bodies are emptied. Contents are written once, so it may be read before the
+/// transaction that empties them.
+pub(crate) async fn without_bodies(session: &Session, keys: &[(TenantId, MessageId)]) -> Result<Emptied, Fault> {
+    let mut emptied = Emptied::default();
+    if keys.is_empty() {
+        return Ok(emptied);
+    }
+    let sql = "SELECT c.tenant, c.message_id, c.content FROM unnest($1::text[], $2::uuid[]) AS w(tenant, id)
+         JOIN contents c ON c.tenant = w.tenant AND c.message_id = w.id WHERE c.has_body";
+    let (tenants, ids) = split(keys);
+    for row in session.query(sql, &[&tenants, &ids]).await? {
+        let id: Option<Uuid> = row.try_get("message_id").ok();
+        let id = MessageId::from_uuid(id.unwrap_or_default());
+        let columns = Columns {
+            row: &row,
+            table: "contents",
+            id: &id,
+        };
+        match columns.json::<Content>("content") {
+            Ok(content) => {
+                let (tenant, id) = columns.key("message_id")?;
+                emptied.tenant.push(tenant.as_str().to_owned());
+                emptied.message_id.push(id.as_uuid());
+                emptied.content.push(to_json(&content.without_body())?);
+            }
+            // What cannot be read cannot be emptied in part, and must not keep an outcome from being recorded.
+            Err(fault @ StoreError::Corrupt { .. }) => {
+                tracing::error!(message_id = %id, error = %fault, "a body cannot be emptied");
+            }
+            Err(fault) => return Err(fault.into()),
+        }
+    }
+    Ok(emptied)
+}
+
+/// Empties bodies. Returns how many there were.
+pub(crate) async fn forget_bodies(session: &Session, emptied: &Emptied) -> Result<u64, Fault> {
+    if emptied.tenant.is_empty() {
+        return Ok(0);
+    }
+    let sql = "UPDATE contents c SET content = s.content, has_body = false
+         FROM unnest($1::text[], $2::uuid[], $3::text[]) AS s(tenant, id, content)
+         WHERE c.tenant = s.tenant AND c.message_id = s.id AND c.has_body";
+    session
+        .execute(sql, &[&emptied.tenant, &emptied.message_id, &emptied.content])
+        .await
+}

@@ -1,0 +1,7 @@
+//! The suite of the store port on PostgreSQL, and what only PostgreSQL has: several processes on one database.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends where it fails")]
+
+mod ground;
+
+ums_store::store_suite!(postgres, crate::ground::Suite::default());
