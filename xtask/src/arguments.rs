@@ -70,6 +70,13 @@ impl Arguments {
         std::mem::take(&mut self.words)
     }
 
+    /// Takes the one word that is left, if there is one.
+    pub(crate) fn rest_as_one(mut self) -> Result<Option<String>> {
+        let word = (!self.words.is_empty()).then(|| self.words.remove(0));
+        self.finish()?;
+        Ok(word)
+    }
+
     /// Refuses what nobody took.
     pub(crate) fn finish(self) -> Result<()> {
         match self.words.first() {

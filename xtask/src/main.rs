@@ -1,6 +1,6 @@
-//! The project's own commands: `cargo xtask test | bench | tidy | gen | postgres`.
+//! The project's own commands: `cargo xtask test | bench | drill | tidy | gen | postgres`.
 //!
-//! Kept to `anyhow` and `serde_json`, so that it builds in seconds and can judge a tree whose
+//! Kept to a few crates of others and none of ours, so that it builds soon and can judge a tree whose
 //! crates do not compile.
 
 #![expect(clippy::print_stdout, reason = "a command line tool reports on stdout")]
@@ -13,6 +13,7 @@
 mod arguments;
 mod bench;
 mod binary;
+mod drill;
 mod generate;
 mod postgres;
 mod prerequisites;
@@ -34,6 +35,7 @@ Usage: cargo xtask <COMMAND> [--help]
 Commands:
   test      everything that judges a change: format, lints, rules, tests, test beds, official SDKs
   bench     senders measured side by side against the same sinks
+  drill     the service under load while everything around it breaks, and a judge
   tidy      the rules of the house that no compiler checks
   gen       write (or --check) the files that are generated from the code
   postgres  a scratch PostgreSQL for tests that you run yourself
@@ -47,6 +49,7 @@ fn main() -> ExitCode {
     let outcome = match command.as_str() {
         "test" => test::main(&workspace, arguments),
         "bench" => bench::main(&workspace, arguments),
+        "drill" => drill::main(&workspace, arguments),
         "tidy" => tidy::main(&workspace, arguments),
         "gen" => generate::main(&workspace, arguments),
         "postgres" => postgres::main(&workspace, arguments),

@@ -182,6 +182,18 @@ impl Background {
         succeeds(Command::new("kill").args([signal, "--", &group]));
     }
 
+    /// `kill -9` of the process itself; returns when it is gone.
+    pub(crate) fn kill(&mut self) -> Result<()> {
+        self.child.kill().with_context(|| format!("killing {}", self.name))?;
+        self.child.wait().with_context(|| format!("waiting for {}", self.name))?;
+        Ok(())
+    }
+
+    /// Where its output goes.
+    pub(crate) fn log(&self) -> &Path {
+        &self.log
+    }
+
     /// Signals the process itself, not its group.
     pub(crate) fn signal_alone(&self, signal: &str) {
         // Fails when it is gone already, which whoever waits for it sees.

@@ -4,6 +4,7 @@
 //! inside a round, because neighbours on a shared machine move single figures by a factor of two.
 
 mod breaker;
+mod durable;
 mod figures;
 mod goals;
 mod lines;
@@ -34,6 +35,8 @@ Options:
   --only LIST         these senders only
   --breaker           the breaker only
   --startup           start and idle memory of `ums dev` only
+  --durable           durable accepts and drains on SQLite and PostgreSQL only
+  --backlog N         messages behind in the big drains of --durable (1000000; 0 to leave them out)
 ";
 
 /// The command.
@@ -43,6 +46,7 @@ pub(crate) fn main(workspace: &Workspace, mut arguments: Arguments) -> Result<()
         return Ok(());
     }
     let (breaker_only, startup_only) = (arguments.flag("--breaker"), arguments.flag("--startup"));
+    let (durable_only, backlog) = (arguments.flag("--durable"), arguments.number("--backlog", 1_000_000)?);
     let plan = plan(&mut arguments)?;
     arguments.finish()?;
     if startup_only {
@@ -54,6 +58,10 @@ pub(crate) fn main(workspace: &Workspace, mut arguments: Arguments) -> Result<()
         "needs two cores and taskset (util-linux): one for the sender, one for the sink"
     );
     build(workspace)?;
+    if durable_only {
+        let figures = durable::measure(workspace, plan.rounds, backlog)?;
+        return report::keep(workspace, "durable", figures);
+    }
     if !breaker_only {
         let sinks = Sinks::start(workspace)?;
         let samples = run::rounds(workspace, &sinks, &plan)?;

@@ -10,7 +10,7 @@ use super::run::Plan;
 use crate::workspace::Workspace;
 
 /// What the file of results is made of.
-const PARTS: [&str; 3] = ["senders", "breaker", "startup"];
+const PARTS: [&str; 4] = ["senders", "breaker", "startup", "durable"];
 
 /// Prints medians, ratios inside the rounds, and what was wanted.
 pub(crate) fn print(plan: &Plan, samples: &[Sample]) {

@@ -56,8 +56,8 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("aws-config", &["ums-providers"]),
     ("aws-sigv4", &["ums-providers"]),
     ("axum", &["ums-server"]),
-    ("hyper", &["ums-providers", "ums-server", "ums-simulator", "ums"]),
-    ("hyper-util", &["ums-providers", "ums-server", "ums-simulator", "ums"]),
+    ("hyper", &["ums-providers", "ums-server", "ums-simulator", "ums", "xtask"]),
+    ("hyper-util", &["ums-providers", "ums-server", "ums-simulator", "ums", "xtask"]),
     ("clap", &["ums"]),
 ];
 

@@ -1,0 +1,336 @@
+//! The load generator: callers that post, repeat with the same key what was not answered, and write
+//! down each promise before their next request.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+
+use super::chance::Chance;
+use super::journal::{Ack, AckJournal, MARK};
+use super::web::{Answer, Ask, Lost, Web};
+
+/// Longest wait for an answer: the service itself waits for an outcome up to the 3 s that are asked for.
+const ANSWER: Duration = Duration::from_secs(20);
+
+/// What is posted.
+#[derive(Debug, Clone)]
+pub(super) struct Mix {
+    /// Callers at work at the same time.
+    pub(super) callers: usize,
+    /// Pause of a caller between two requests, at most.
+    pub(super) pause: Duration,
+    /// Requests in a hundred that are batches.
+    pub(super) batches: u64,
+    /// Messages of a batch, at most.
+    pub(super) batch: u64,
+    /// Messages in a hundred that are to be sent later.
+    pub(super) scheduled: u64,
+    /// When messages expire, in seconds.
+    pub(super) expires_in: u64,
+    /// The provider that all are bound to, if any.
+    pub(super) via: Option<&'static str>,
+    /// The purpose of all, if it is one.
+    pub(super) purpose: Option<&'static str>,
+    /// Ends after so many messages, if ever.
+    pub(super) messages: u64,
+}
+
+impl Default for Mix {
+    fn default() -> Self {
+        Self {
+            callers: 8,
+            pause: Duration::from_millis(150),
+            batches: 10,
+            batch: 20,
+            scheduled: 5,
+            expires_in: 90,
+            via: None,
+            purpose: None,
+            messages: u64::MAX,
+        }
+    }
+}
+
+/// What the callers saw.
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    pub(super) acks: AtomicU64,
+    /// Posts that were answered 2xx.
+    pub(super) accepted: AtomicU64,
+    /// Posts that were answered 429 or 5xx.
+    pub(super) turned_away: AtomicU64,
+    /// Of these, the ones without `Retry-After`.
+    pub(super) without_retry_after: AtomicU64,
+    /// Connections that nobody took.
+    pub(super) unreached: AtomicU64,
+    /// Connections that broke while a request was in hand.
+    pub(super) broken: AtomicU64,
+    pub(super) late: AtomicU64,
+    /// Posts that were refused for good, with the reason: the drill's own fault.
+    refused: Mutex<Vec<String>>,
+    /// When a post was last accepted.
+    last_accept: Mutex<Option<Instant>>,
+}
+
+impl Seen {
+    pub(super) fn refused(&self) -> Vec<String> {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn last_accept(&self) -> Option<Instant> {
+        *self.last_accept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Callers at work.
+#[derive(Debug)]
+pub(super) struct Load {
+    shared: Arc<Shared>,
+    callers: JoinSet<Result<()>>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    web: Web,
+    mix: Mix,
+    targets: RwLock<Vec<SocketAddr>>,
+    journal: AckJournal,
+    seen: Arc<Seen>,
+    next: AtomicU64,
+    run: u64,
+    has_to_stop: AtomicBool,
+}
+
+/// A post that is repeated until it is answered.
+struct Post {
+    path: &'static str,
+    body: Value,
+    key: String,
+    wait: &'static str,
+    /// Mark and policy of each message in it.
+    messages: Vec<(String, bool)>,
+}
+
+impl Load {
+    /// Sends the callers to work.
+    pub(super) fn start(seed: u64, mix: &Mix, targets: &[SocketAddr], journal: &Path) -> Result<Self> {
+        let shared = Arc::new(Shared {
+            web: Web::new(),
+            mix: mix.clone(),
+            targets: RwLock::new(targets.to_vec()),
+            journal: AckJournal::create(journal)?,
+            seen: Arc::default(),
+            next: AtomicU64::new(1),
+            run: seed,
+            has_to_stop: AtomicBool::new(false),
+        });
+        let mut callers = JoinSet::new();
+        for number in 0..mix.callers {
+            let chance = Chance::of(seed, &format!("caller {number}"));
+            callers.spawn(Arc::clone(&shared).call_on(chance));
+        }
+        Ok(Self { shared, callers })
+    }
+
+    pub(super) fn seen(&self) -> &Arc<Seen> {
+        &self.shared.seen
+    }
+
+    /// Waits until all messages of the mix are promised.
+    pub(super) async fn all_posted(&mut self) -> Result<()> {
+        while let Some(ended) = self.callers.join_next().await {
+            ended.context("a caller broke off")??;
+        }
+        Ok(())
+    }
+
+    /// Lets each caller finish its request, repeated until it is answered, and ends.
+    pub(super) async fn finish(mut self) -> Result<Arc<Seen>> {
+        self.shared.has_to_stop.store(true, Ordering::Release);
+        self.all_posted().await?;
+        Ok(Arc::clone(&self.shared.seen))
+    }
+}
+
+impl Shared {
+    async fn call_on(self: Arc<Self>, mut chance: Chance) -> Result<()> {
+        while !self.has_to_stop.load(Ordering::Acquire) {
+            let count = if chance.percent(self.mix.batches) {
+                chance.within(2..=self.mix.batch.max(2))
+            } else {
+                1
+            };
+            let first = self.next.fetch_add(count, Ordering::Relaxed);
+            if first > self.mix.messages {
+                break;
+            }
+            let count = count.min(self.mix.messages - first + 1);
+            let post = self.post(&mut chance, first, count);
+            self.repeat(&mut chance, &post).await?;
+            let most = u64::try_from(self.mix.pause.as_millis()).unwrap_or(u64::MAX);
+            if most > 0 {
+                tokio::time::sleep(chance.millis(0..=most)).await;
+            }
+        }
+        Ok(())
+    }
+
+    fn post(&self, chance: &mut Chance, first: u64, count: u64) -> Post {
+        let mut messages = Vec::new();
+        let mut bodies = Vec::new();
+        let mut path = "/v1/batches";
+        for number in first..first + count {
+            let mark = format!("{MARK}{:x}-{number}", self.run);
+            let is_email = chance.percent(70);
+            let (mut body, may_duplicate) = self.message(chance, &mark, is_email);
+            if count > 1 {
+                let channel = if is_email { "email" } else { "sms" };
+                body["channel"] = json!(channel);
+            } else {
+                path = if is_email { "/v1/emails" } else { "/v1/sms" };
+            }
+            messages.push((mark, may_duplicate));
+            bodies.push(body);
+        }
+        let body = match (count, bodies.pop()) {
+            (1, Some(body)) => body,
+            (_, last) => {
+                bodies.extend(last);
+                json!({"messages": bodies})
+            }
+        };
+        Post {
+            path,
+            body,
+            key: format!("{MARK}key-{:x}-{first}", self.run),
+            wait: if chance.percent(50) { "respond-async" } else { "wait=3" },
+            messages,
+        }
+    }
+
+    /// A message and whether it may be doubled.
+    fn message(&self, chance: &mut Chance, mark: &str, is_email: bool) -> (Value, bool) {
+        let purpose = match self.mix.purpose {
+            Some(purpose) => purpose,
+            None => match chance.below(10) {
+                0..3 => "otp",
+                3..8 => "transactional",
+                _ => "bulk",
+            },
+        };
+        let duplicates = match chance.below(3) {
+            0 => None,
+            1 => Some("allow"),
+            _ => Some("never"),
+        };
+        // What the service does when nothing is said.
+        let may_duplicate = duplicates.map_or(purpose != "bulk", |word| word == "allow");
+        let number = chance.below(100);
+        let mut body = json!({
+            "purpose": purpose,
+            "metadata": {"mark": mark, "may_duplicate": may_duplicate},
+            "expires_in_seconds": self.mix.expires_in,
+        });
+        if is_email {
+            body["to"] = json!(format!("reader{number}@example.com"));
+            body["subject"] = json!(format!("Message {mark} of a drill"));
+            body["text_content"] = json!("Nothing to be seen here.");
+        } else {
+            body["to"] = json!(format!("+1416555{:04}", 100 + number));
+            body["message_body"] = json!(format!("Message {mark} of a drill"));
+        }
+        if let Some(word) = duplicates {
+            body["duplicates"] = json!(word);
+        }
+        if let Some(via) = self.mix.via {
+            body["via"] = json!(via);
+        }
+        if chance.percent(self.mix.scheduled) {
+            let later = i64::try_from(chance.within(1..=10)).unwrap_or(1);
+            body["send_at"] = json!((Timestamp::now() + SignedDuration::from_secs(later)).to_string());
+        }
+        (body, may_duplicate)
+    }
+
+    /// Posts until there is an answer that says yes or no, always with the same key and body.
+    async fn repeat(&self, chance: &mut Chance, post: &Post) -> Result<()> {
+        let mut ask = Ask::with_json("POST", post.path, &post.body);
+        ask.headers.push(("idempotency-key", post.key.clone()));
+        ask.headers.push(("prefer", post.wait.to_owned()));
+        ask.limit = ANSWER;
+        let seen = &self.seen;
+        loop {
+            let target = self.target(chance).context("no server to post to")?;
+            let counter = match self.web.ask(target, &ask).await {
+                Ok(answer) if answer.is_success() => return self.promised(post, &answer),
+                Ok(answer) if matches!(answer.status, 409 | 429 | 500..) => {
+                    if !answer.retry_after {
+                        seen.without_retry_after.fetch_add(1, Ordering::Relaxed);
+                    }
+                    &seen.turned_away
+                }
+                Ok(answer) => {
+                    let text = format!("{} {}: {}", post.path, answer.status, String::from_utf8_lossy(&answer.text));
+                    seen.refused.lock().unwrap_or_else(PoisonError::into_inner).push(text);
+                    return Ok(());
+                }
+                Err(Lost::Unreached) => &seen.unreached,
+                Err(Lost::Broken) => &seen.broken,
+                Err(Lost::Late) => &seen.late,
+            };
+            counter.fetch_add(1, Ordering::Relaxed);
+            tokio::time::sleep(chance.millis(30..=200)).await;
+        }
+    }
+
+    fn target(&self, chance: &mut Chance) -> Option<SocketAddr> {
+        let targets = self.targets.read().unwrap_or_else(PoisonError::into_inner);
+        chance.pick(&targets).copied()
+    }
+
+    fn promised(&self, post: &Post, answer: &Answer) -> Result<()> {
+        let json = answer.json();
+        let ids: Vec<&str> = match json.get("messages").or_else(|| json.get("data")).and_then(Value::as_array) {
+            Some(items) => items.iter().filter_map(id_of).collect(),
+            None => id_of(&json).into_iter().collect(),
+        };
+        anyhow::ensure!(
+            ids.len() == post.messages.len(),
+            "{} answered {} with {} ids for {} messages: {}",
+            post.path,
+            answer.status,
+            ids.len(),
+            post.messages.len(),
+            String::from_utf8_lossy(&answer.text)
+        );
+        let acks: Vec<Ack> = std::iter::zip(ids, &post.messages)
+            .map(|(id, (mark, may_duplicate))| Ack {
+                at: Timestamp::now(),
+                mark: mark.clone(),
+                id: id.to_owned(),
+                key: post.key.clone(),
+                may_duplicate: *may_duplicate,
+                status: answer.status,
+            })
+            .collect();
+        self.journal.write(&acks)?;
+        self.seen
+            .acks
+            .fetch_add(u64::try_from(acks.len()).unwrap_or_default(), Ordering::Relaxed);
+        self.seen.accepted.fetch_add(1, Ordering::Relaxed);
+        *self.seen.last_accept.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        Ok(())
+    }
+}
+
+/// The id in a result, or in an item of a batch, which is a result or a bare id.
+fn id_of(result: &Value) -> Option<&str> {
+    result.as_str().or_else(|| result.get("message_id")?.as_str())
+}

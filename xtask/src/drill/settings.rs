@@ -1,0 +1,28 @@
+//! The settings files of the drilled servers.
+
+/// Short waits, so that a drill ends soon after its load; nothing that is judged hangs on them.
+pub(super) const QUICK: &str = "\
+[retry]
+schedule = [\"500ms\", \"1s\", \"2s\", \"3s\"]
+otp_schedule = [\"500ms\", \"1s\", \"2s\"]
+budget_floor_per_minute = 100000
+feedback_wait_otp = \"1s\"
+feedback_wait_transactional = \"1s\"
+feedback_wait_bulk = \"2s\"
+
+[breaker]
+open = \"1s\"
+max_open = \"2s\"
+misconfigured_open = \"1s\"
+misconfigured_max_open = \"2s\"
+
+[timeouts]
+reply = \"3s\"
+
+[pace.aws_ses]
+per_second = 0
+
+[pace.smtp]
+per_second = 0
+per_day = 0
+";

@@ -1,0 +1,128 @@
+//! The end of a drill: wait until nothing moves any more, then read the store through a running server.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::checker::{self, Attempt, Findings, Row, judge};
+use super::stage::{Server, Stage};
+
+/// Statuses that a message leaves again by itself.
+const MOVING: &[&str] = &["sending", "pending", "queued", "scheduled"];
+/// Most messages of a page.
+const PAGE: usize = 200;
+
+/// Waits until no message moves, at most so long; tells how long it took, or none if something still moves.
+pub(super) async fn settled(server: &Server, most: Duration) -> Result<Option<Duration>> {
+    let start = Instant::now();
+    while start.elapsed() < most {
+        let mut moves = false;
+        for status in MOVING {
+            if has_any(server, status).await? {
+                moves = true;
+                break;
+            }
+        }
+        if !moves {
+            return Ok(Some(start.elapsed()));
+        }
+        tokio::time::sleep(Duration::from_millis(250)).await;
+    }
+    Ok(None)
+}
+
+/// Waits until no message is in a provider's hands, at most so long.
+pub(super) async fn none_sending(server: &Server, most: Duration) -> Result<Option<Duration>> {
+    let start = Instant::now();
+    while start.elapsed() < most {
+        if !has_any(server, "sending").await? {
+            return Ok(Some(start.elapsed()));
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    Ok(None)
+}
+
+/// Whether any message has this status.
+async fn has_any(server: &Server, status: &str) -> Result<bool> {
+    let page = server.get(&format!("/v1/messages?status={status}&limit=1")).await?;
+    Ok(page["data"].as_array().is_some_and(|data| !data.is_empty()))
+}
+
+/// Reads every message of the store.
+pub(super) async fn rows(server: &Server) -> Result<Vec<Row>> {
+    let mut rows = Vec::new();
+    let mut cursor: Option<String> = None;
+    loop {
+        let after = cursor.map(|cursor| format!("&cursor={cursor}")).unwrap_or_default();
+        let page = server.get(&format!("/v1/messages?limit={PAGE}{after}")).await?;
+        let data = page["data"].as_array().context("a page without data")?;
+        rows.extend(data.iter().map(row));
+        match page["next_cursor"].as_str() {
+            Some(next) => cursor = Some(next.to_owned()),
+            None => return Ok(rows),
+        }
+    }
+}
+
+fn row(result: &Value) -> Row {
+    let text = |field: &str| result[field].as_str().unwrap_or_default().to_owned();
+    let attempts = result["attempts"].as_array().into_iter().flatten();
+    Row {
+        id: text("message_id"),
+        mark: result.pointer("/metadata/mark").and_then(Value::as_str).map(str::to_owned),
+        may_duplicate: result.pointer("/metadata/may_duplicate").and_then(Value::as_bool).unwrap_or(false),
+        status: text("status"),
+        attempts: attempts
+            .map(|attempt| Attempt {
+                provider: attempt["provider"].as_str().unwrap_or_default().to_owned(),
+                outcome: attempt["outcome"].as_str().unwrap_or_default().to_owned(),
+                code: attempt["code"].as_str().map(str::to_owned),
+                called_at: None,
+            })
+            .collect(),
+        acts: Vec::new(),
+    }
+}
+
+/// Asks for the times of the attempts and acts of the messages that arrived more than once.
+async fn ask_for_times(server: &Server, rows: &mut [Row], repeated: &BTreeSet<String>) -> Result<()> {
+    for row in rows
+        .iter_mut()
+        .filter(|row| row.mark.as_ref().is_some_and(|mark| repeated.contains(mark)))
+    {
+        let story = server.get(&format!("/v1/messages/{}/explain", row.id)).await?;
+        let steps = story["steps"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let at = |step: &Value| step["at"].as_str().and_then(|at| at.parse::<Timestamp>().ok());
+        let of_kind = |kind: &'static str| steps.iter().filter(move |step| step["step"] == kind);
+        row.acts = of_kind("resent").chain(of_kind("replayed")).filter_map(at).collect();
+        for (attempt, step) in row.attempts.iter_mut().zip(of_kind("attempted")) {
+            if step["provider"] == attempt.provider.as_str() {
+                attempt.called_at = at(step);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Reads both journals and the store, and judges.
+pub(super) async fn findings(stage: &Stage, server: &Server) -> Result<(Findings, Vec<Row>)> {
+    let acks = stage.journals.read_acks()?;
+    let arrivals = stage.journals.read_arrivals()?;
+    let mut rows = rows(server).await?;
+    ask_for_times(server, &mut rows, &checker::repeated(&arrivals)).await?;
+    Ok((judge(&acks, &arrivals, &rows), rows))
+}
+
+/// How many messages stand where, for the table.
+pub(super) fn statuses(rows: &[Row]) -> String {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for row in rows {
+        *counts.entry(&row.status).or_default() += 1;
+    }
+    let shown: Vec<String> = counts.iter().map(|(status, count)| format!("{status} {count}")).collect();
+    shown.join(", ")
+}
