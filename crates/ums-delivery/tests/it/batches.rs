@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ums_core::{IdempotencyKey, ProviderKind, SendEmail, Status, Timestamp};
+use ums_core::{IdempotencyKey, ProviderKind, SendEmail, SendSms, Status, Timestamp};
 use ums_delivery::{Submission, SubmitError};
 use ums_testkit::{Moment, Operation};
 
@@ -36,13 +36,14 @@ async fn a_batch_is_stored_without_intents_and_sent_by_the_queue() {
 #[tokio::test(start_paused = true)]
 async fn a_fault_of_one_item_names_it_and_nothing_is_stored() {
     let bench = start().await;
+    let sms = SendSms::new("+15551234567", "Thank you").via(ProviderKind::Console);
     let batch = vec![
         email().parse().unwrap().into(),
         email().via(ProviderKind::AwsSes).parse().unwrap().into(),
-        email().via(ProviderKind::Twilio).parse().unwrap().into(),
+        sms.parse(Some("US".parse().unwrap())).unwrap().into(),
     ];
     let Err(SubmitError::Invalid(invalid)) = bench.engine.submit_all(batch).await else {
-        panic!("the third names a provider that cannot carry e-mail");
+        panic!("the third names a provider that is not configured");
     };
     assert_eq!(invalid.faults[0].field, "messages[2].via");
     bench.pass(Duration::from_secs(1)).await;

@@ -28,7 +28,7 @@ async fn without_a_lease_nothing_is_called_and_what_is_accepted_waits() {
     assert_eq!(bench.send(email()).await.status, Status::Sent);
 
     hand.fail(Moment::Before(Operation::Keep), usize::MAX, Broken::Unavailable);
-    bench.pass(Duration::from_secs(54)).await;
+    bench.pass(Duration::from_secs(56)).await;
     let id = bench.submit(email()).await.unwrap();
     bench.pass(Duration::from_secs(2)).await;
     let waiting = bench.record(id).await;
@@ -136,6 +136,7 @@ async fn an_intent_that_is_not_kept_within_a_moment_is_withdrawn_as_not_called()
         bench.pass(Duration::from_secs(1)).await;
     }
     assert_eq!(bench.sendgrid.calls(), 0, "its intent may be lost");
+    bench.ses.release(10);
     hand.fail(Moment::After(Operation::Record), 0, Broken::CommitUnknown);
     for _ in 0..10 {
         bench.pass(Duration::from_secs(1)).await;

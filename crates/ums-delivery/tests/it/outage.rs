@@ -1,0 +1,154 @@
+//! An outage of all providers: what is tried meanwhile, and what follows when they are back.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ums_core::{Email, Failure, FailureClass, OnExhausted, ProviderKind, Status, TenantId};
+use ums_delivery::{BreakerSettings, LinkParts, Messaging, NoObserver, PaceSettings, Parts, Price, RetryBudget, Rules};
+use ums_store::MemoryStore;
+use ums_testkit::{FakeProvider, Reply, SeededRandom, TestClock};
+
+use crate::setup::{Setup, email};
+
+struct Outage {
+    clock: Arc<TestClock>,
+    provider: Arc<FakeProvider<Email>>,
+    store: Arc<MemoryStore>,
+    engine: Messaging,
+}
+
+impl Outage {
+    async fn start(breaker: BreakerSettings) -> Self {
+        let clock = Arc::new(TestClock::new());
+        let provider = Arc::new(FakeProvider::new(ProviderKind::AwsSes));
+        let store = Arc::new(MemoryStore::new(clock.clone()));
+        let engine = Self::engine(&clock, &provider, &store, breaker).await;
+        Self {
+            clock,
+            provider,
+            store,
+            engine,
+        }
+    }
+
+    async fn engine(
+        clock: &Arc<TestClock>,
+        provider: &Arc<FakeProvider<Email>>,
+        store: &Arc<MemoryStore>,
+        breaker: BreakerSettings,
+    ) -> Messaging {
+        let parts = Parts {
+            clock: clock.clone(),
+            random: Arc::new(SeededRandom::new(5)),
+            store: store.clone(),
+            observer: Arc::new(NoObserver),
+            email: vec![LinkParts {
+                provider: provider.clone(),
+                breaker,
+                pace: PaceSettings::default(),
+                price: Price::Free,
+            }],
+            sms: Vec::new(),
+            not_configured: Vec::new(),
+            rules: Rules {
+                on_exhausted: Some(OnExhausted::Hold),
+                retry_budget: RetryBudget::default(),
+                ..Rules::default()
+            },
+        };
+        Messaging::start(parts).await.unwrap()
+    }
+
+    async fn pass(&self, time: Duration) {
+        self.clock.advance(time);
+        tokio::time::advance(time).await;
+        for _ in 0..50 {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Ten messages a second for so long.
+    async fn offer(&self, seconds: usize) {
+        for _ in 0..seconds {
+            for _ in 0..10 {
+                self.engine.submit(email().parse().unwrap().into()).await.unwrap();
+            }
+            self.pass(Duration::from_secs(1)).await;
+        }
+    }
+}
+
+/// Ten minutes of outage with ten messages a second.
+async fn calls_of_an_outage(breaker: BreakerSettings) -> (usize, Outage) {
+    let outage = Outage::start(breaker).await;
+    outage.provider.answer(Reply::FailAs(FailureClass::Unavailable));
+    outage.offer(600).await;
+    let calls = outage.provider.calls();
+    (calls, outage)
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_breakers_an_outage_adds_a_fifth_and_the_floor_and_all_is_sent_after_it() {
+    let never = BreakerSettings {
+        failures: u32::MAX,
+        rate_percent: None,
+        ..BreakerSettings::default()
+    };
+    let (calls, outage) = calls_of_an_outage(never).await;
+    assert!(calls > 6_000, "{calls}: held messages are tried again");
+    assert!(calls <= 6_000 * 12 / 10 + 600, "{calls} calls for 6,000 messages");
+    outage.provider.answer(Reply::Accept);
+    for _ in 0..3 * 3_600 / 30 {
+        outage.pass(Duration::from_secs(30)).await;
+    }
+    let waiting = outage.engine.messages(
+        &TenantId::default(),
+        &ums_core::MessageFilter {
+            status: Some(Status::Queued),
+            ..ums_core::MessageFilter::default()
+        },
+        None,
+        10,
+    );
+    assert_eq!(waiting.await.unwrap().messages.len(), 0, "everything was sent");
+    assert_eq!(outage.provider.calls() - calls, 6_000);
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_breakers_an_outage_costs_next_to_nothing() {
+    let (calls, _) = calls_of_an_outage(BreakerSettings::default()).await;
+    assert!(calls <= 700, "{calls}: one try a second of the last resort, and a few to see it");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pause_that_a_provider_asked_for_outlives_the_process() {
+    let outage = Outage::start(BreakerSettings::default()).await;
+    let throttled = Failure::provider(FailureClass::Throttled, "429", "").with_retry_after(Some(Duration::from_secs(120)));
+    outage.provider.answer_once(Reply::Fail(throttled));
+    let held = outage.engine.send(email().parse().unwrap().into()).await.unwrap();
+    assert_eq!(held.status, Status::Queued);
+    outage.pass(Duration::from_secs(1)).await;
+    let after = Outage::engine(&outage.clock, &outage.provider, &outage.store, BreakerSettings::default()).await;
+    let second = after.send(email().parse().unwrap().into()).await.unwrap();
+    assert_eq!((second.status, outage.provider.calls()), (Status::Queued, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn held_messages_are_not_tried_before_the_time_that_providers_ask_for() {
+    for (asked, waits) in [(120, 120), (3_600, 900)] {
+        let bench = Setup::holding().start().await;
+        let throttled = Failure::provider(FailureClass::Throttled, "429", "").with_retry_after(Some(Duration::from_secs(asked)));
+        for provider in bench.providers() {
+            provider.answer_once(Reply::Fail(throttled.clone()));
+        }
+        let held = bench.send(email()).await;
+        for _ in 0..waits - 1 {
+            bench.pass(Duration::from_secs(1)).await;
+        }
+        assert_eq!(bench.providers().map(|provider| provider.calls()), [1, 1, 1], "not before {waits} s");
+        for _ in 0..5 {
+            bench.pass(Duration::from_secs(1)).await;
+        }
+        assert_eq!(bench.look_up(held.message_id).await.status, Status::Sent);
+    }
+}
