@@ -44,7 +44,7 @@ pub use provider::{Accepted, Call, Probe, Provider, Refusal};
 pub use random::{Random, SystemRandom};
 pub use record::{
     ActKind, ActRecord, AttemptRecord, AttemptResult, FIRST_TOKEN, MessageRecord, RecipientRecord, RecipientResult, SendResult, Skip,
-    millis,
+    format_micros, millis,
 };
 pub use request::{InvalidRequest, Parsed, SendEmail, SendSms};
 pub use secret::Secret;

@@ -242,7 +242,7 @@ impl MessageRecord {
 }
 
 /// Money in millionths as a decimal with six digits.
-fn format_micros(micros: i64) -> String {
+pub fn format_micros(micros: i64) -> String {
     let sign = if micros < 0 { "-" } else { "" };
     format!(
         "{sign}{}.{:06}",

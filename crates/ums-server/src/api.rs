@@ -1,5 +1,8 @@
 //! The routes, and what all of them share.
 
+mod accept;
+pub(crate) mod acts;
+mod batch;
 pub(crate) mod explain;
 mod health;
 mod messages;
@@ -24,7 +27,7 @@ use crate::auth::{self, ApiKey};
 use crate::body::{self, BodyMemory};
 use crate::docs::Docs;
 use crate::edge;
-use crate::idempotency::Fingerprints;
+use crate::idempotency::{Fingerprints, KeysInHand};
 use crate::metrics::Metrics;
 use crate::openapi;
 use crate::problem::{ErrorCode, Problem};
@@ -38,6 +41,7 @@ pub(crate) struct App {
     pub(crate) limits: Limits,
     pub(crate) api_key: ApiKey,
     pub(crate) fingerprints: Fingerprints,
+    pub(crate) keys_in_hand: KeysInHand,
     pub(crate) body_memory: BodyMemory,
     pub(crate) default_region: Option<Region>,
     pub(crate) clock: Arc<dyn Clock>,
@@ -54,6 +58,7 @@ impl App {
             metrics,
             api_key: ApiKey::new(settings.api_key.as_ref()),
             fingerprints: Fingerprints::new(&settings),
+            keys_in_hand: KeysInHand::default(),
             body_memory: BodyMemory::new(&settings.limits),
             default_region: settings.default_region,
             closing,
@@ -70,6 +75,14 @@ impl App {
         TenantId::default()
     }
 
+    /// Waits for the store, but not for ever.
+    pub(crate) async fn in_time<T>(&self, asked: impl Future<Output = T>) -> Result<T, Problem> {
+        tokio::time::timeout(self.limits.store_time, asked).await.map_err(|_| {
+            tracing::warn!("the store does not answer");
+            Problem::new(ErrorCode::StoreUnavailable, "the store does not answer at the moment; try again")
+        })
+    }
+
     /// Ends when the service is closing and half of its time for requests in hand is over: who
     /// still waits for an outcome then gets what is known.
     pub(crate) async fn wait_no_longer(&self) {
@@ -83,9 +96,14 @@ pub(crate) fn router(app: Arc<App>) -> Router {
     let keyed = Router::new()
         .route("/v1/emails", post(send::email))
         .route("/v1/sms", post(send::sms))
+        .route("/v1/batches", post(batch::accept_batch))
         .route("/v1/messages", get(messages::list))
+        .route("/v1/messages/replay", post(acts::replay))
         .route("/v1/messages/{id}", get(messages::one))
         .route("/v1/messages/{id}/explain", get(messages::explain))
+        .route("/v1/messages/{id}/cancel", post(acts::cancel))
+        .route("/v1/messages/{id}/resend", post(acts::resend))
+        .route("/v1/messages/{id}/mark", post(acts::mark))
         .route("/v1/providers/health", get(health::providers))
         .route_layer(from_fn_with_state(Arc::clone(&app), auth::require_key));
     let metrics = Router::new()

@@ -28,6 +28,7 @@ mod settings;
 mod shape;
 mod socket;
 
+pub use api::acts::Replayed;
 pub use api::explain::{Explanation, StepKind, StoryStep};
 pub use metrics::Metrics;
 pub use openapi::document as openapi_document;

@@ -13,7 +13,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 use ums_core::{BreakerStateWord, HealthReport, ProviderKind};
-use ums_delivery::{AttemptEvent, BreakerEvent, Observer, SettledEvent};
+use ums_delivery::{AttemptEvent, BreakerEvent, Observer, SettledEvent, Standing};
 
 /// Upper bounds of the latency histograms, in seconds: fine around a provider's usual 20–500 ms.
 const SECONDS: [f64; 14] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
@@ -83,6 +83,9 @@ pub struct Metrics {
     breaker_transitions: Family<TransitionLabels, Counter>,
     costs: Family<CostLabels, Money>,
     possible_duplicates: Family<ChannelLabels, Counter>,
+    fenced_writes: Counter,
+    backlog: Gauge,
+    may_send: Gauge,
     http_requests: Family<RequestLabels, Counter>,
     http_durations: Histograms<RouteLabels>,
     http_connections: Gauge,
@@ -105,6 +108,9 @@ impl Metrics {
             breaker_transitions: Family::default(),
             costs: Family::default(),
             possible_duplicates: Family::default(),
+            fenced_writes: Counter::default(),
+            backlog: Gauge::default(),
+            may_send: Gauge::default(),
             http_requests: Family::default(),
             http_durations: Family::new_with_constructor(constructor),
             http_connections: Gauge::default(),
@@ -133,6 +139,17 @@ impl Metrics {
             duplicates,
         );
         registry.register(
+            "fenced_writes",
+            "Writes that the store refused because another process had taken the message over",
+            self.fenced_writes.clone(),
+        );
+        registry.register("backlog_messages", "Messages that wait in the store", self.backlog.clone());
+        registry.register(
+            "may_send",
+            "1 while this process may call providers: its lease holds and no other process sends in its place",
+            self.may_send.clone(),
+        );
+        registry.register(
             "http_requests",
             "Requests that ended (status 499: the client went away)",
             self.http_requests.clone(),
@@ -144,7 +161,9 @@ impl Metrics {
 
     /// The counts in the `OpenMetrics` text format; breaker states are taken from the report, so
     /// that a breaker that never changed is there, too.
-    pub(crate) fn text(&self, health: &HealthReport) -> Result<String, fmt::Error> {
+    pub(crate) fn text(&self, health: &HealthReport, standing: Standing) -> Result<String, fmt::Error> {
+        self.backlog.set(i64::try_from(standing.backlog).unwrap_or(i64::MAX));
+        self.may_send.set(i64::from(standing.may_send));
         for provider in health.email_providers.iter().chain(&health.sms_providers) {
             self.set_breaker(provider.provider, provider.circuit_breaker);
         }
@@ -218,6 +237,10 @@ impl Observer for Metrics {
         };
         self.breaker_transitions.get_or_create(&labels).inc();
         self.set_breaker(event.provider, event.to);
+    }
+
+    fn fenced(&self) {
+        self.fenced_writes.inc();
     }
 
     fn settled(&self, event: &SettledEvent) {

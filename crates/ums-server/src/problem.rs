@@ -75,6 +75,12 @@ codes! {
     NoSuchMessage = "UMS1012" NOT_FOUND "There is no such message",
     /// The path has other methods.
     MethodNotAllowed = "UMS1013" METHOD_NOT_ALLOWED "The method is not allowed here",
+    /// A message of a batch is wrong.
+    InvalidBatch = "UMS1014" BAD_REQUEST "The batch cannot be accepted as it is",
+    /// The first request with this idempotency key is not stored yet.
+    KeyInHand = "UMS1015" CONFLICT "A request with this idempotency key is being accepted",
+    /// The message does not stand so that this can be done to it.
+    NotPossible = "UMS1016" CONFLICT "This cannot be done to the message as it stands",
     /// The key is missing or wrong.
     Unauthorized = "UMS2001" UNAUTHORIZED "An API key is needed",
     /// Without a key, the service answers only under a loopback name.
@@ -91,13 +97,16 @@ codes! {
     StoreUnavailable = "UMS5004" SERVICE_UNAVAILABLE "The store is not available",
     /// Nobody knows whether the message was accepted.
     AcceptUnknown = "UMS5005" SERVICE_UNAVAILABLE "It is not known whether the message was accepted",
+    /// As many messages wait as may.
+    BacklogFull = "UMS5006" SERVICE_UNAVAILABLE "Too many messages wait to be sent",
 }
 
 impl ErrorCode {
     /// When the same request may work.
     const fn retry_after(self) -> Option<Duration> {
         match self {
-            Self::Busy => Some(Duration::from_secs(1)),
+            Self::Busy | Self::KeyInHand => Some(Duration::from_secs(1)),
+            Self::BacklogFull => Some(Duration::from_secs(30)),
             Self::Closing | Self::StoreUnavailable | Self::AcceptUnknown => Some(Duration::from_secs(5)),
             Self::MalformedJson
             | Self::InvalidFields
@@ -112,6 +121,8 @@ impl ErrorCode {
             | Self::NoSuchPath
             | Self::NoSuchMessage
             | Self::MethodNotAllowed
+            | Self::InvalidBatch
+            | Self::NotPossible
             | Self::Unauthorized
             | Self::ForeignHost
             | Self::NoProvider
@@ -169,6 +180,25 @@ impl Problem {
                 reason: reason.to_owned(),
             }],
         )
+    }
+
+    /// The same with another code, where it has the first of the two.
+    pub(crate) fn with_code(mut self, from: ErrorCode, to: ErrorCode) -> Self {
+        if self.code == from {
+            self.code = to;
+        }
+        self
+    }
+
+    /// Its faults; one without a field where it has none.
+    pub(crate) fn into_faults(self) -> Vec<FieldFault> {
+        if self.errors.is_empty() {
+            return vec![FieldFault {
+                field: String::new(),
+                reason: self.detail.into_owned(),
+            }];
+        }
+        self.errors
     }
 
     /// The code.

@@ -14,7 +14,7 @@ pub struct ServerSettings {
     /// The key that callers present; none is allowed in development on loopback only.
     pub api_key: Option<Secret>,
     /// The secret from which the key of request fingerprints is derived. Without one it is derived
-    /// from the API key, and idempotency keys of the last day do not outlive a change of that.
+    /// from the API key, and idempotency keys of the last days do not outlive a change of that.
     pub secret_key: Option<Secret>,
     /// Whether this is a developer's machine, where a key is not needed.
     pub development: bool,
@@ -70,6 +70,10 @@ pub struct Limits {
     pub write_time: Duration,
     /// Most bytes of an e-mail's request: attachments travel as base64.
     pub email_body_bytes: usize,
+    /// Most bytes of a batch's request.
+    pub batch_body_bytes: usize,
+    /// Most messages of a batch.
+    pub batch_messages: usize,
     /// Most bytes of any other request.
     pub body_bytes: usize,
     /// Most bytes of all bodies that are held in memory together.
@@ -78,6 +82,8 @@ pub struct Limits {
     pub send_wait: Duration,
     /// Longest wait that a caller may ask for.
     pub send_wait_max: Duration,
+    /// How long the store is waited for.
+    pub store_time: Duration,
     /// How long an idempotency key is remembered.
     pub idempotency_time: Duration,
     /// How long requests in hand may take once the service is told to stop.
@@ -94,11 +100,14 @@ impl Default for Limits {
             idle_time: Duration::from_secs(75),
             write_time: Duration::from_secs(15),
             email_body_bytes: 32 * 1_024 * 1_024,
+            batch_body_bytes: 32 * 1_024 * 1_024,
+            batch_messages: 1_000,
             body_bytes: 256 * 1_024,
             body_memory_bytes: 256 * 1_024 * 1_024,
             send_wait: Duration::from_secs(30),
             send_wait_max: Duration::from_mins(5),
-            idempotency_time: Duration::from_hours(24),
+            store_time: Duration::from_secs(5),
+            idempotency_time: Duration::from_hours(7 * 24),
             drain_time: Duration::from_secs(25),
         }
     }

@@ -5,7 +5,7 @@
 
 use serde_json::{Map, Value};
 use ums_core::request::FieldFault;
-use ums_core::{Duplicates, OnExhausted, ProviderKind, Purpose, Timestamp};
+use ums_core::{Channel, Duplicates, OnExhausted, ProviderKind, Purpose, Timestamp};
 
 use crate::problem::{ErrorCode, Problem};
 
@@ -22,6 +22,8 @@ pub(crate) enum Shape {
     TextObject,
     /// A whole number, 0 or more.
     Whole,
+    /// `true` or `false`.
+    Truth,
     /// A time with an offset.
     Time,
     /// One of these words.
@@ -77,6 +79,25 @@ pub(crate) const SMS: Fields = &[
     ("via", Shape::Word(ProviderKind::WORDS)),
 ];
 
+/// The words of `mark`.
+pub(crate) const MARKS: &[&str] = &["sent", "delivered", "failed"];
+
+/// The fields of `POST /v1/messages/{id}/mark`.
+pub(crate) const MARK: Fields = &[("as", Shape::Word(MARKS))];
+
+/// The fields of `POST /v1/messages/replay`.
+pub(crate) const REPLAY: Fields = &[
+    ("since", Shape::Time),
+    ("until", Shape::Time),
+    ("provider", Shape::Word(ProviderKind::WORDS)),
+    ("purpose", Shape::Word(Purpose::WORDS)),
+    ("channel", Shape::Word(Channel::WORDS)),
+    ("to", Shape::Text),
+    ("dry_run", Shape::Truth),
+    ("limit", Shape::Whole),
+    ("cursor", Shape::Text),
+];
+
 /// Most faults that are listed.
 const MAX_FAULTS: usize = 50;
 
@@ -119,6 +140,7 @@ fn check_value(path: &str, value: &mut Value, shape: Shape, faults: &mut Vec<Fie
             (!fine).then(|| "must be an object of strings".to_owned())
         }
         Shape::Whole => (!value.is_u64()).then(|| "must be a whole number, not negative".to_owned()),
+        Shape::Truth => (!value.is_boolean()).then(|| "must be true or false".to_owned()),
         Shape::Time => {
             let fine = value.as_str().is_some_and(|text| Timestamp::parse_rfc3339(text).is_some());
             (!fine).then(|| "must be an RFC 3339 time with an offset, such as 2026-11-22T10:00:00Z".to_owned())
@@ -239,6 +261,7 @@ mod tests {
                 Shape::Texts | Shape::Objects(..) => json!([]),
                 Shape::Object | Shape::TextObject => json!({}),
                 Shape::Whole => json!(1),
+                Shape::Truth => json!(true),
                 Shape::Time => json!("2026-11-22T10:00:00Z"),
                 Shape::Word(words) => json!(words[0]),
             };

@@ -81,6 +81,20 @@ impl Client {
         read(self.exchange(Method::POST, target, serde_json::to_vec(body)?.into()).await?)
     }
 
+    /// Does something to something that may not be there.
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub(crate) async fn find_after<T: DeserializeOwned>(&self, target: &str, body: Option<&Value>) -> Result<Option<T>> {
+        let body = body.map(serde_json::to_vec).transpose()?.unwrap_or_default();
+        let answer = self.exchange(Method::POST, target, body.into()).await?;
+        if answer.0 == StatusCode::NOT_FOUND {
+            Ok(None)
+        } else {
+            read(answer).map(Some)
+        }
+    }
+
     async fn exchange(&self, method: Method, target: &str, body: Bytes) -> Result<(StatusCode, Bytes)> {
         let request = self.request(method, target, body)?;
         let stream = tokio::time::timeout(CONNECT_TIME, self.connect())
@@ -183,7 +197,8 @@ fn read<T: DeserializeOwned>((status, body): (StatusCode, Bytes)) -> Result<T> {
     if status == StatusCode::UNAUTHORIZED {
         return Err(anyhow::Error::new(Usage("set UMS_API_KEY to a key of the service".to_owned())).context(told));
     }
-    if status.is_client_error() && status != StatusCode::TOO_MANY_REQUESTS && status != StatusCode::NOT_FOUND {
+    let is_no_fault = matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::NOT_FOUND | StatusCode::CONFLICT);
+    if status.is_client_error() && !is_no_fault {
         return Err(usage(told));
     }
     bail!(told)

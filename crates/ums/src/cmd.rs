@@ -7,6 +7,7 @@ pub(crate) mod dev;
 pub(crate) mod estimate;
 pub(crate) mod health;
 pub(crate) mod messages;
+pub(crate) mod migrate;
 pub(crate) mod openapi;
 pub(crate) mod send;
 pub(crate) mod serve;

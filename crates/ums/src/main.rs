@@ -46,7 +46,7 @@ enum Command {
     Send(cmd::send::Command),
     /// Show how each provider does, and why
     Health(cmd::health::Args),
-    /// Look at messages
+    /// Look at messages, stop them, send them again
     #[command(subcommand)]
     Messages(cmd::messages::Command),
     /// Amazon SES set-up
@@ -59,6 +59,8 @@ enum Command {
     /// Look at the configuration
     #[command(subcommand)]
     Config(cmd::config::Command),
+    /// Bring the database to this program's schema
+    Migrate(cmd::migrate::Args),
     /// Print the OpenAPI description of the HTTP interface
     Openapi(cmd::openapi::Args),
     /// Run the simulated providers alone
@@ -68,6 +70,10 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    // Only in a build for tests: it ends itself at a named point, to prove that nothing is lost there.
+    if let Some((point, nth)) = ums_config::failpoint() {
+        ums_core::failpoint::arm(&point, nth.get());
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
@@ -97,6 +103,7 @@ fn run(command: Command) -> Result<Exit> {
         Command::Send(command) => on_one_core(cmd::send::run(command)),
         Command::Health(args) => on_one_core(cmd::health::run(args)),
         Command::Messages(command) => on_one_core(cmd::messages::run(command)),
+        Command::Migrate(args) => on_one_core(cmd::migrate::run(args)),
         Command::Ses(command) => on_one_core(cmd::ses::run(command)),
     }
 }

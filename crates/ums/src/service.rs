@@ -5,8 +5,8 @@ use std::sync::Arc;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 use ums_core::{HealthReport, MessageFilter, MessageId, MessageRecord, SendEmail, SendResult, SendSms, SystemClock};
-use ums_server::Explanation;
-use unified_messaging::{Archive, UnifiedMessagingService};
+use ums_server::{Explanation, Replayed};
+use unified_messaging::{Archive, Mark, ReplayRequest, ReplaySlice, UnifiedMessagingService};
 
 use crate::client::Client;
 use crate::settings::{self, explained};
@@ -158,6 +158,109 @@ impl Look {
             }
             Self::Remote(client) => client.get(&format!("/v1/messages?{}", query(filter, cursor, limit))).await,
         }
+    }
+}
+
+/// Who does something to messages that are stored.
+#[derive(Debug)]
+pub(crate) enum Acts {
+    /// This process, on the store of its settings; none where there is no store yet.
+    Here(Option<UnifiedMessagingService>),
+    /// A running service.
+    Remote(Client),
+}
+
+/// What is done to one message.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Act {
+    /// It is stopped.
+    Cancel,
+    /// It is sent again.
+    Resend,
+    /// An operator says what became of it.
+    Mark(Mark),
+}
+
+impl Acts {
+    /// Opens the store of the settings, or a running service.
+    ///
+    /// # Errors
+    /// When the settings are wrong or the store cannot be used.
+    pub(crate) async fn open(remote: &Remote) -> Result<Self> {
+        if let Some(client) = remote.client().transpose()? {
+            return Ok(Self::Remote(client));
+        }
+        let settings = settings::of_process()?;
+        settings::start_quiet_log(&settings)?;
+        let builder = UnifiedMessagingService::builder()
+            .settings(settings)
+            .console_output(Box::new(std::io::stderr()));
+        Ok(Self::Here(builder.build_for_acts().await.map_err(explained)?))
+    }
+
+    /// Does something to one message; none if there is no such message.
+    ///
+    /// # Errors
+    /// When it cannot be done to the message as it stands, or the store or service cannot be used.
+    pub(crate) async fn one(&self, act: Act, id: MessageId) -> Result<Option<SendResult>> {
+        match self {
+            Self::Here(None) => Ok(None),
+            Self::Here(Some(service)) => {
+                let done = match act {
+                    Act::Cancel => service.cancel_message(id).await,
+                    Act::Resend => service.resend_message(id).await,
+                    Act::Mark(mark) => service.mark_message(id, mark).await,
+                };
+                match done {
+                    Ok(result) => Ok(Some(result)),
+                    Err(unified_messaging::Error::NoSuchMessage) => Ok(None),
+                    Err(error) => Err(explained(error)),
+                }
+            }
+            Self::Remote(client) => {
+                let (verb, body) = match act {
+                    Act::Cancel => ("cancel", None),
+                    Act::Resend => ("resend", None),
+                    Act::Mark(mark) => ("mark", Some(serde_json::json!({"as": mark_word(mark)}))),
+                };
+                client.find_after(&format!("/v1/messages/{id}/{verb}"), body.as_ref()).await
+            }
+        }
+    }
+
+    /// One slice of a replay.
+    ///
+    /// # Errors
+    /// When the store or service cannot be used.
+    pub(crate) async fn replay(&self, request: &ReplayRequest) -> Result<Replayed> {
+        match self {
+            Self::Here(None) => Ok(Replayed::from(ReplaySlice::default())),
+            Self::Here(Some(service)) => service.replay_failed(request).await.map(Replayed::from).map_err(explained),
+            Self::Remote(client) => {
+                let filter = &request.filter;
+                let body = serde_json::json!({
+                    "since": filter.since, "until": filter.until, "provider": filter.provider, "purpose": filter.purpose,
+                    "channel": filter.channel, "to": filter.to, "dry_run": request.dry_run, "limit": request.limit,
+                    "cursor": request.cursor,
+                });
+                client.post("/v1/messages/replay", &body).await
+            }
+        }
+    }
+
+    /// Closes the store.
+    pub(crate) async fn close(self) {
+        if let Self::Here(Some(service)) = self {
+            service.shutdown().await;
+        }
+    }
+}
+
+fn mark_word(mark: Mark) -> &'static str {
+    match mark {
+        Mark::Sent => "sent",
+        Mark::Delivered => "delivered",
+        Mark::Failed => "failed",
     }
 }
 

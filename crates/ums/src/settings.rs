@@ -37,7 +37,7 @@ pub(crate) fn explained(error: Error) -> anyhow::Error {
     let is_usage = match &error {
         Error::Config(error) => return wrong(error),
         Error::Invalid(_) | Error::NoProvider(_) | Error::Provider(_) => true,
-        Error::Busy | Error::Closing | Error::Store(_) => false,
+        Error::Busy | Error::Full | Error::Closing | Error::NoSuchMessage | Error::NotPossible { .. } | Error::Store(_) => false,
     };
     let unusable_store = matches!(error, Error::Store(StoreError::Unusable(_)));
     let error = anyhow::Error::new(error);

@@ -9,6 +9,7 @@ use ums_core::{Clock, Email, Provider, ProviderKind, Random, Sms, Store, SystemC
 use ums_delivery::{Messaging, NoObserver, Observer};
 use ums_store::MemoryStore;
 
+use crate::acts_only::ActsOnly;
 use crate::wire::{self, Outside};
 use crate::{Error, UnifiedMessagingService};
 
@@ -201,6 +202,21 @@ impl Builder {
             kept.close(settings.limits.shutdown).await;
         }
         start(settings, aside, outside).await
+    }
+
+    /// As [`Builder::build`] for somebody who only acts on messages that are stored already: cancels, sends again, marks, replays.
+    /// Nothing that waits is taken up: the processes that send from the store do that. None where there is no store yet.
+    ///
+    /// # Errors
+    /// As [`Builder::build`].
+    pub async fn build_for_acts(self) -> Result<Option<UnifiedMessagingService>, Error> {
+        let Resolved { settings, outside, store } = self.resolve()?;
+        let store = match store {
+            Some(store) => store,
+            None if is_there(&settings.store_url) => wire::store(&settings, outside.clock.clone()).await?,
+            None => return Ok(None),
+        };
+        start(settings, Arc::new(ActsOnly(store)), outside).await.map(Some)
     }
 
     fn resolve(self) -> Result<Resolved, ConfigError> {

@@ -94,6 +94,7 @@
 //! # }
 //! ```
 
+mod acts_only;
 mod archive;
 mod builder;
 mod error;
@@ -105,7 +106,7 @@ pub use archive::Archive;
 pub use builder::Builder;
 pub use error::Error;
 pub use sender_verification::verify_sender;
-pub use service::UnifiedMessagingService;
+pub use service::{Outgoing, UnifiedMessagingService};
 pub use ums_config::{ConfigError, LoadOptions, Settings};
 pub use ums_core::{
     AttemptOutcome, AttemptResult, BreakerStateWord, Channel, Clock, Duplicates, FailureClass, HealthReport, HealthStatus, InvalidRequest,
@@ -113,8 +114,9 @@ pub use ums_core::{
     ProviderKind, Purpose, Random, RecipientKind, RecipientResult, Region, Secret, SendEmail, SendResult, SendSms, Status, Store,
     StoreError, Timestamp, request,
 };
-pub use ums_delivery::{Messaging, Observer};
+pub use ums_delivery::{Mark, Messaging, Observer, ReplayRequest, ReplaySlice};
 pub use ums_providers::send::{IdentityStatus, IdentityVerification};
+pub use wire::store_url;
 
 /// The guide's name of [`Status`].
 pub type DeliveryStatus = Status;

@@ -5,7 +5,10 @@ use std::sync::Arc;
 
 use ums_config::{ConfigError, Endpoint, Environment, Fault, SenderRule, Settings, StoreUrl};
 use ums_core::{Clock, Email, PhoneNumber, Provider, ProviderKind, Random, Sms, Store};
-use ums_delivery::{BreakerSettings, Expiry, LinkParts, Observer, PaceSettings, Parts, Price, RetrySchedule, Rules};
+use ums_delivery::{
+    BreakerSettings, Expiry, FeedbackWait, LinkParts, Observer, PaceSettings, Parts, Price, RetentionRules, RetryBudget, RetrySchedule,
+    Rules,
+};
 use ums_providers::send::smtp::{SmtpSettings, SmtpTimeouts, SmtpTls};
 use ums_providers::send::{ConsoleSettings, SendGridSettings, Ses, SesSettings, SnsSettings, TwilioSender, TwilioSettings};
 use ums_providers::{AwsCredentials, BadProxy, Chains, ProviderSettings, Proxy, TimeLimits, Transport, TransportSettings};
@@ -58,12 +61,16 @@ pub(crate) fn parts(settings: &Settings, store: Arc<dyn Store>, outside: Outside
 
 /// Opens the store that the settings name.
 pub(crate) async fn store(settings: &Settings, clock: Arc<dyn Clock>) -> Result<Arc<dyn Store>, Error> {
-    let url = match &settings.store_url {
+    Ok(ums_store::open(&store_url(&settings.store_url), clock).await?)
+}
+
+/// The URL of a store as `ums-store` reads it. It may hold a password.
+pub fn store_url(url: &StoreUrl) -> String {
+    match url {
         StoreUrl::Memory => "memory:".to_owned(),
         StoreUrl::Sqlite(path) => format!("sqlite://{}", path.display()),
         StoreUrl::Postgres(url) => url.expose().to_owned(),
-    };
-    Ok(ums_store::open(&url, clock).await?)
+    }
 }
 
 /// Sets Amazon SES up alone, for what an operator asks of it beside sending.
@@ -247,6 +254,20 @@ fn rules(settings: &Settings) -> Rules {
         retry: RetrySchedule {
             waits: settings.retry.schedule.clone(),
             otp_waits: settings.retry.otp_schedule.clone(),
+        },
+        retry_budget: RetryBudget {
+            percent: settings.retry.budget_percent,
+            floor_per_minute: settings.retry.budget_floor_per_minute,
+        },
+        feedback_wait: FeedbackWait {
+            otp: settings.retry.feedback_wait.otp,
+            transactional: settings.retry.feedback_wait.transactional,
+            bulk: settings.retry.feedback_wait.bulk,
+        },
+        max_backlog: u64::from(settings.limits.backlog_messages),
+        retention: RetentionRules {
+            bodies: settings.retention.bodies,
+            messages: settings.retention.messages,
         },
         expiry: Expiry {
             otp: settings.expiry.otp,

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use ums_core::{
-    AttemptOutcome, AttemptRecord, BreakerEffect, Channel, Duplicates, FailureClass, MessageId, MessageRecord, NextProvider, ProviderKind,
-    RetryLater, Skip, Status, Timestamp,
+    ActKind, ActRecord, AttemptOutcome, AttemptRecord, BreakerEffect, Channel, Duplicates, FailureClass, MessageId, MessageRecord,
+    NextProvider, ProviderKind, RetryLater, Skip, Status, Timestamp,
 };
 
 /// The code of a call whose process ended before the answer.
@@ -26,6 +26,8 @@ pub enum StepKind {
     Attempted,
     /// A provider reported delivery.
     Delivered,
+    /// A caller or an operator did something to it.
+    Acted,
 }
 
 /// One step of the story.
@@ -41,7 +43,7 @@ pub struct StoryStep {
     pub outcome: Option<AttemptOutcome>,
     /// Class of its failure.
     pub class: Option<FailureClass>,
-    /// The provider's code, or the short word for why it was passed over.
+    /// The provider's code, the short word for why it was passed over, or for what was done to it.
     pub code: Option<String>,
     /// How long the call took, in milliseconds.
     pub duration_ms: Option<u64>,
@@ -79,6 +81,7 @@ impl Explanation {
                 .delivered_at
                 .map(|at| told(at, StepKind::Delivered, None, "The provider reported delivery.".to_owned())),
         );
+        steps.extend(record.acts.iter().map(acted));
         // Stable: at one instant a provider is passed over before the next is tried.
         steps.sort_by_key(|step| step.at);
         Self {
@@ -117,6 +120,24 @@ fn accepted(record: &MessageRecord) -> StoryStep {
         record.message.expires_at
     );
     told(record.message.accepted_at, StepKind::Accepted, None, text)
+}
+
+fn acted(act: &ActRecord) -> StoryStep {
+    let what = match act.kind {
+        ActKind::Cancelled => "It was cancelled",
+        ActKind::Resent => "An operator had it sent again",
+        ActKind::Replayed => "It was sent again with others, after an outage",
+        ActKind::Marked => "An operator said what became of it",
+    };
+    let detail = if act.detail.is_empty() {
+        String::new()
+    } else {
+        format!(": {}", act.detail.trim_end_matches('.'))
+    };
+    StoryStep {
+        code: Some(act.kind.to_string()),
+        ..told(act.at, StepKind::Acted, None, format!("{what}{detail}."))
+    }
 }
 
 fn skipped(skip: &Skip) -> StoryStep {

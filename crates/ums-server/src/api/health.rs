@@ -72,7 +72,7 @@ impl Readiness {
 /// `GET /metrics`.
 pub(super) async fn metrics(State(app): State<Arc<App>>) -> Response {
     let content_type = HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
-    match app.metrics.text(&app.messaging.health()) {
+    match app.metrics.text(&app.messaging.health(), app.messaging.standing()) {
         Ok(text) => ([(header::CONTENT_TYPE, content_type)], text).into_response(),
         Err(_) => Problem::new(ErrorCode::Internal, "the counts could not be written").into_response(),
     }

@@ -38,14 +38,19 @@ pub(super) async fn explain(State(app): State<Arc<App>>, id: Result<Path<String>
 }
 
 async fn find(app: &App, id: Option<Path<String>>) -> Result<MessageRecord, Problem> {
-    let missing = || Problem::new(ErrorCode::NoSuchMessage, "no message of yours has this id");
-    let id = id.and_then(|Path(id)| MessageId::from_str(&id).ok()).ok_or_else(missing)?;
-    let record = app
-        .messaging
-        .message(&App::tenant(), id)
-        .await
-        .map_err(|error| store_problem(&error))?;
-    record.ok_or_else(missing)
+    let id = read_id(id)?;
+    let record = app.in_time(app.messaging.message(&App::tenant(), id)).await?;
+    record.map_err(|error| store_problem(&error))?.ok_or_else(missing)
+}
+
+/// The problem of a message that is not there.
+pub(super) fn missing() -> Problem {
+    Problem::new(ErrorCode::NoSuchMessage, "no message of yours has this id")
+}
+
+/// The id in a path; what is none belongs to no message.
+pub(super) fn read_id(id: Option<Path<String>>) -> Result<MessageId, Problem> {
+    id.and_then(|Path(id)| MessageId::from_str(&id).ok()).ok_or_else(missing)
 }
 
 /// A page of messages, newest first.
@@ -61,12 +66,11 @@ pub(super) async fn list(State(app): State<Arc<App>>, uri: Uri) -> Response {
         Ok(wanted) => wanted,
         Err(problem) => return problem.into_response(),
     };
-    match app
-        .messaging
-        .messages(&App::tenant(), &wanted.filter, wanted.cursor, wanted.limit)
-        .await
-    {
-        Ok(page) => {
+    let tenant = App::tenant();
+    let listed = app.messaging.messages(&tenant, &wanted.filter, wanted.cursor, wanted.limit);
+    match app.in_time(listed).await {
+        Err(problem) => problem.into_response(),
+        Ok(Ok(page)) => {
             let data = page.messages.iter().map(MessageRecord::result).collect();
             json(
                 StatusCode::OK,
@@ -76,7 +80,7 @@ pub(super) async fn list(State(app): State<Arc<App>>, uri: Uri) -> Response {
                 },
             )
         }
-        Err(error) => store_problem(&error).into_response(),
+        Ok(Err(error)) => store_problem(&error).into_response(),
     }
 }
 
@@ -152,7 +156,7 @@ fn time(value: &str) -> Result<Timestamp, String> {
 }
 
 /// A recipient in the form in which the store keeps it.
-fn recipient(value: &str, region: Option<Region>) -> Result<String, String> {
+pub(super) fn recipient(value: &str, region: Option<Region>) -> Result<String, String> {
     if value.contains('@') {
         return EmailAddress::parse(value.trim())
             .map(|address| address.expose().to_owned())

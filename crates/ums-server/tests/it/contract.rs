@@ -139,6 +139,12 @@ fn every_set_of_words_is_the_one_of_the_code() {
         check(request, "on_exhausted", OnExhausted::WORDS);
         check(request, "via", ProviderKind::WORDS);
     }
+    check("Replay", "provider", ProviderKind::WORDS);
+    check("Replay", "purpose", Purpose::WORDS);
+    for schema in ["BatchMessage", "BatchItem", "Replay"] {
+        check(schema, "channel", Channel::WORDS);
+    }
+    check("BatchItem", "status", Status::WORDS);
     check("Attachment", "disposition", Disposition::WORDS);
     for result in ["SendResult", "RecipientResult", "Explanation"] {
         check(result, "status", Status::WORDS);
@@ -195,6 +201,13 @@ async fn real_answers_are_what_the_document_says() {
         );
     };
     bench.ses.answer_once(Reply::FailAs(FailureClass::Unavailable));
+    let batch = |to: &str| {
+        EMAIL
+            .replace("customer@example.com", to)
+            .replace('{', r#"{"messages": [{"channel": "email", "#)
+            + "]}"
+    };
+    let replay = r#"{"since": "2000-01-01T00:00:00Z", "until": "2100-01-01T00:00:00Z", "dry_run": true}"#;
     let calls = [
         ("post", "/v1/emails", bench.post("/v1/emails", &[], EMAIL).await),
         ("post", "/v1/sms", bench.post("/v1/sms", &[], SMS).await),
@@ -206,6 +219,10 @@ async fn real_answers_are_what_the_document_says() {
         ("post", "/v1/emails", bench.post("/v1/emails", &[], "{}").await),
         ("post", "/v1/sms", bench.post("/v1/sms", &[], "{").await),
         ("post", "/v1/sms", bench.call("POST /v1/sms", &[], SMS).await),
+        ("post", "/v1/batches", bench.post("/v1/batches", &[], &batch("a@example.com")).await),
+        ("post", "/v1/batches", bench.post("/v1/batches", &[], &batch("a")).await),
+        ("post", "/v1/messages/replay", bench.post("/v1/messages/replay", &[], replay).await),
+        ("post", "/v1/messages/replay", bench.post("/v1/messages/replay", &[], "{}").await),
         ("get", "/v1/messages", bench.get("/v1/messages").await),
         ("get", "/v1/messages", bench.get("/v1/messages?limit=0").await),
         ("get", "/v1/messages/{id}", bench.get("/v1/messages/x").await),
@@ -223,5 +240,24 @@ async fn real_answers_are_what_the_document_says() {
         "/v1/messages/{id}/explain",
         200,
         &bench.get(&format!("{location}/explain")).await.json(),
+    );
+    let later = EMAIL.replace('}', r#", "send_at": "2099-01-01T00:00:00Z"}"#);
+    let later = bench.post("/v1/emails", &[], &later).await;
+    let later = later.header("location").unwrap();
+    for (act, body) in [
+        ("mark", r#"{"as": "sent"}"#),
+        ("mark", "{}"),
+        ("resend", ""),
+        ("cancel", ""),
+        ("cancel", ""),
+    ] {
+        let answer = bench.post(&format!("{later}/{act}"), &[], body).await;
+        fits("post", &format!("/v1/messages/{{id}}/{act}"), answer.status, &answer.json());
+    }
+    fits(
+        "get",
+        "/v1/messages/{id}/explain",
+        200,
+        &bench.get(&format!("{later}/explain")).await.json(),
     );
 }

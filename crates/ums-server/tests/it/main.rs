@@ -7,6 +7,8 @@
     reason = "test helpers fail a test by panicking"
 )]
 
+mod acts;
+mod batches;
 mod client;
 mod contract;
 mod framing;

@@ -174,6 +174,11 @@ async fn a_key_is_needed_where_there_is_one() {
     let keyed = [
         "POST /v1/emails",
         "POST /v1/sms",
+        "POST /v1/batches",
+        "POST /v1/messages/x/cancel",
+        "POST /v1/messages/x/resend",
+        "POST /v1/messages/x/mark",
+        "POST /v1/messages/replay",
         "GET /v1/messages",
         "GET /v1/messages/x",
         "GET /v1/messages/x/explain",

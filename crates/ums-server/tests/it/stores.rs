@@ -40,6 +40,16 @@ async fn a_store_that_is_down_accepts_nothing_and_says_so() {
     mode.store(DOWN, Ordering::SeqCst);
     for answer in [
         bench.post("/v1/emails", &[], EMAIL).await,
+        bench
+            .post(
+                "/v1/batches",
+                &[],
+                r#"{"messages": [{"channel": "sms", "to": "+14165550123", "message_body": "Hello"}]}"#,
+            )
+            .await,
+        bench
+            .post("/v1/messages/0199a1b2-c3d4-7e5f-8a6b-7c8d9e0f1a2b/cancel", &[], "")
+            .await,
         bench.get("/v1/messages").await,
         bench.get("/v1/messages/0199a1b2-c3d4-7e5f-8a6b-7c8d9e0f1a2b").await,
         bench.get("/readyz").await,
@@ -75,4 +85,34 @@ async fn a_message_that_was_accepted_is_never_denied() {
     assert_eq!((answer.status, answer.json()["status"].as_str()), (202, Some("pending")));
     assert_eq!(answer.json()["recipient_id"], "customer@example.com");
     bench.ses.release(1);
+}
+
+#[tokio::test]
+async fn a_store_that_does_not_answer_is_not_waited_for() {
+    let hangs = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let on = Arc::clone(&hangs);
+    let store = StoreInHand::new(Arc::new(MemoryStore::new(Arc::new(TestClock::new()))), move |_| {
+        let hang = on.load(Ordering::SeqCst);
+        Box::pin(async move {
+            if hang {
+                std::future::pending::<()>().await;
+            }
+            Ok(())
+        })
+    });
+    let mut setup = Setup::with_store(store);
+    setup.limits.store_time = std::time::Duration::from_millis(50);
+    let bench = setup.start().await;
+    hangs.store(true, Ordering::SeqCst);
+    let id = "/v1/messages/0199a1b2-c3d4-7e5f-8a6b-7c8d9e0f1a2b";
+    for (answer, code) in [
+        (bench.post("/v1/emails", &[], EMAIL).await, "UMS5005"),
+        (bench.get("/v1/messages").await, "UMS5004"),
+        (bench.get(id).await, "UMS5004"),
+        (bench.post(&format!("{id}/resend"), &[], "").await, "UMS5004"),
+    ] {
+        assert_eq!((answer.status, answer.code().as_str()), (503, code));
+        assert!(answer.header("retry-after").is_some());
+    }
+    assert_eq!(bench.get("/livez").await.status, 200);
 }

@@ -1,7 +1,9 @@
-//! `ums messages`: what was sent, to whom it went, and why it took the way it took.
+//! `ums messages`: what was sent, to whom it went, why it took the way it took, and what an operator does about it.
 
+mod acts;
 mod explain;
 mod list;
+mod replay;
 
 use anyhow::{Result, bail};
 use ums_core::{MessageId, SendResult};
@@ -19,6 +21,14 @@ pub(crate) enum Command {
     Show(One),
     /// Tell each provider that was considered: skipped or tried, what its answer meant, what followed
     Explain(One),
+    /// Stop a message that is not sent yet
+    Cancel(acts::Cancel),
+    /// Send a message again that failed, expired, or may have been accepted
+    Resend(acts::Resend),
+    /// Say what became of a message whose outcome is unknown
+    Mark(acts::MarkAs),
+    /// Send failed messages again, after an outage: previews, asks, then sends at a pace
+    Replay(replay::Args),
 }
 
 /// One message.
@@ -42,6 +52,10 @@ pub(crate) struct One {
 pub(crate) async fn run(command: Command) -> Result<Exit> {
     match command {
         Command::List(args) => list::run(args).await,
+        Command::Cancel(args) => acts::cancel(args).await,
+        Command::Resend(args) => acts::resend(args).await,
+        Command::Mark(args) => acts::mark(args).await,
+        Command::Replay(args) => replay::run(args).await,
         Command::Show(one) => {
             let result = found(Look::open(&one.remote).await?.message(one.id).await?, one.id)?;
             output::either(one.json, &result, || table(&result))?;

@@ -126,6 +126,9 @@ fn server_settings(settings: &Settings, clock: Arc<dyn Clock>) -> ServerSettings
     limits.connections = count(wanted.max_connections);
     limits.header_bytes = count(wanted.request_head_bytes);
     limits.email_body_bytes = count(wanted.request_body_bytes);
+    limits.batch_messages = count(wanted.batch_messages);
+    limits.batch_body_bytes = count(wanted.batch_body_bytes);
+    limits.idempotency_time = settings.retention.keys;
     limits.header_time = wanted.request_head;
     limits.body_time = wanted.request_body;
     limits.idle_time = wanted.idle_connection;

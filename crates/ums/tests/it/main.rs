@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod acts;
 mod bad_input;
 mod canary;
 mod classify;

@@ -34,6 +34,7 @@ fn headline(step: &StoryStep) -> String {
             .outcome
             .map_or_else(|| "tried".to_owned(), |outcome| format!("tried, {outcome}")),
         StepKind::Delivered => "delivered".to_owned(),
+        StepKind::Acted => step.code.clone().unwrap_or_else(|| "changed".to_owned()),
     };
     step.provider.map_or_else(|| what.clone(), |provider| format!("{provider} {what}"))
 }

@@ -13,6 +13,7 @@ use crate::service::{Listing, Look, Remote};
 #[command(after_help = "Examples:
   ums messages list
   ums messages list --to customer@example.com --since 2026-11-01T00:00:00Z
+  ums messages list --status unknown
   ums messages list --status failed --provider aws_ses --json")]
 pub(crate) struct Args {
     /// Full address or number of any recipient
@@ -69,7 +70,7 @@ pub(super) async fn run(args: Args) -> Result<Exit> {
 }
 
 /// A recipient in the form in which the store keeps it.
-fn recipient(text: &str) -> Result<String> {
+pub(super) fn recipient(text: &str) -> Result<String> {
     if text.contains('@') {
         let address = EmailAddress::parse(text.trim()).map_err(|fault| usage(format!("--to {fault}")))?;
         return Ok(address.expose().to_owned());

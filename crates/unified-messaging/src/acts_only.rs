@@ -1,0 +1,104 @@
+//! A store for somebody who cancels, sends again or marks beside the processes that send: nothing is claimed, recovered,
+//! pruned or probed through it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use ums_core::{
+    AccountId, BreakerRecord, MessageFilter, MessageId, MessagePage, MessageRecord, NewMessage, ProviderKind, Pruned, Recovered, Retention,
+    Room, Step, Store, StoreError, Stored, TenantId, Timestamp,
+};
+
+/// The store behind it, asked only for what an act needs.
+#[derive(Debug)]
+pub(crate) struct ActsOnly(pub(crate) Arc<dyn Store>);
+
+#[async_trait]
+impl Store for ActsOnly {
+    fn is_durable(&self) -> bool {
+        self.0.is_durable()
+    }
+
+    fn is_owner(&self) -> bool {
+        false
+    }
+
+    async fn accept(&self, new: NewMessage) -> Result<Stored, StoreError> {
+        self.0.accept(new).await
+    }
+
+    async fn accept_all(&self, new: Vec<NewMessage>) -> Result<Vec<Stored>, StoreError> {
+        self.0.accept_all(new).await
+    }
+
+    async fn record(&self, step: Step) -> Result<(), StoreError> {
+        self.0.record(step).await
+    }
+
+    async fn message(&self, tenant: &TenantId, id: MessageId) -> Result<Option<MessageRecord>, StoreError> {
+        self.0.message(tenant, id).await
+    }
+
+    async fn messages(
+        &self,
+        tenant: &TenantId,
+        filter: &MessageFilter,
+        cursor: Option<MessageId>,
+        limit: usize,
+    ) -> Result<MessagePage, StoreError> {
+        self.0.messages(tenant, filter, cursor, limit).await
+    }
+
+    async fn claim_due(&self, _: Timestamp, _: Room) -> Result<Vec<MessageRecord>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
+        Ok(None)
+    }
+
+    async fn backlog(&self, at_most: u64) -> Result<u64, StoreError> {
+        self.0.backlog(at_most).await
+    }
+
+    async fn recover(&self, _: Timestamp) -> Result<Recovered, StoreError> {
+        Ok(Recovered::default())
+    }
+
+    async fn under_way(&self, _: usize) -> Result<Vec<(TenantId, MessageId)>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn give_back(&self, _: &[(TenantId, MessageId)], _: Timestamp) -> Result<Recovered, StoreError> {
+        Ok(Recovered::default())
+    }
+
+    async fn prune(&self, _: Retention, _: Timestamp, _: usize) -> Result<Pruned, StoreError> {
+        Ok(Pruned::default())
+    }
+
+    async fn save_breaker(&self, _: BreakerRecord) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn breakers(&self) -> Result<Vec<BreakerRecord>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn lease_probe(&self, _: ProviderKind, _: &AccountId, _: Duration) -> Result<bool, StoreError> {
+        Ok(false)
+    }
+
+    async fn recipients_sent_since(&self, _: ProviderKind, _: &AccountId, _: Timestamp) -> Result<u64, StoreError> {
+        Ok(0)
+    }
+
+    async fn check(&self) -> Result<(), StoreError> {
+        self.0.check().await
+    }
+
+    async fn close(&self, wait: Duration) {
+        self.0.close(wait).await;
+    }
+}
