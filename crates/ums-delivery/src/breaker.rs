@@ -422,6 +422,13 @@ impl<B: Borrow<Breaker>> Permit<B> {
         self.ask_first
     }
 
+    /// Whether it is still so: another process may have asked, or found out more, since the permit was given.
+    pub(crate) fn still_to_ask(&self) -> bool {
+        let this: &Breaker = self.breaker.borrow();
+        this.locked(|slow| (slow.generation == self.generation && slow.is_to_be_asked(), None))
+            .0
+    }
+
     /// Whether this call probes a provider that is not known to be well.
     pub fn is_probe(&self) -> bool {
         self.kind != Kind::Plain

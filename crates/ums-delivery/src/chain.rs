@@ -102,7 +102,8 @@ impl<M: 'static> Link<M> {
             MayProbe::Yes(probe) => probe,
             MayProbe::No => return,
             MayProbe::Ask => {
-                if !self.share.ask_for_leave(&*asks.store, &*asks.clock, asks.owner).await {
+                let leave = self.share.ask_for_leave(&*asks.store, &*asks.clock, asks.owner).await;
+                if !leave || !permit.still_to_ask() {
                     return;
                 }
                 let MayProbe::Yes(probe) = self.share.may_probe(asks.clock.monotonic()) else {

@@ -265,6 +265,10 @@ impl Slow {
         }
     }
 
+    pub(super) fn is_to_be_asked(&self) -> bool {
+        matches!(self.mode, Mode::HalfOpen { asked: false, .. })
+    }
+
     /// The provider was asked without sending, and did not say no.
     pub(super) fn asked(&mut self) -> Option<Change> {
         if let Mode::HalfOpen { asked, .. } = &mut self.mode

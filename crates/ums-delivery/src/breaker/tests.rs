@@ -294,6 +294,71 @@ fn each_change_is_told_with_its_reason() {
     );
 }
 
+/// Takes up what another breaker knows; the clock of who wrote it goes `skew` seconds ahead.
+fn adopt(from: &Arc<Breaker>, to: &Arc<Breaker>, (seconds, skew): (u64, i64)) -> bool {
+    let mut there = at(seconds);
+    there.wall = Timestamp::from_micros(there.wall.as_micros() + skew * 1_000_000);
+    let looked = Duration::from_millis(500);
+    to.adopt(&from.to_json(there), (to.deeds(), looked), at(seconds))
+}
+
+#[test]
+fn clocks_that_differ_do_not_change_how_long_it_is_open() {
+    for skew in [-3_600, -5, 0, 5, 3_600] {
+        let (one, other) = (breaker(settings()), breaker(settings()));
+        trip(&one, 100);
+        assert!(adopt(&one, &other, (100, skew)));
+        let (here, there) = (refused(&other, 100).reopens_in, refused(&one, 100).reopens_in);
+        assert!(
+            here <= there && there - here <= Duration::from_millis(501),
+            "{skew}: {here:?} of {there:?}"
+        );
+    }
+    let kept = serde_json::json!({
+        "at_micros": 0, "cause": {"word": "open", "code": "503", "detail": "x"}, "until_micros": 1_000_000_000_000_i64, "rounds": 1,
+    });
+    let other = breaker(settings());
+    other.restore(&kept, at(0));
+    assert_eq!(
+        refused(&other, 0).reopens_in,
+        Duration::from_mins(5),
+        "never longer than the settings say"
+    );
+}
+
+#[test]
+fn what_was_learned_here_meanwhile_is_not_undone() {
+    let (one, other) = (breaker(settings()), breaker(settings()));
+    let (kept, known) = (one.to_json(at(0)), other.deeds());
+    trip(&other, 0);
+    assert!(!other.adopt(&kept, (known, Duration::ZERO), at(0)));
+    assert_eq!(state(&other, 0), BreakerStateWord::Open);
+}
+
+#[test]
+fn what_is_adopted_drops_late_results_and_is_not_told_as_learned() {
+    let told = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let sink = told.clone();
+    let listener: Listener = Arc::new(move |change: &Change| sink.lock().unwrap().push(change.clone()));
+    let one = breaker(settings());
+    let other = Arc::new(Breaker::new(settings(), Arc::new(SeededRandom::new(1)), Some(listener)));
+    let late: Vec<_> = (0..6).map(|_| Breaker::admit(other.clone(), at(0)).unwrap()).collect();
+    trip(&one, 0);
+    assert!(adopt(&one, &other, (0, 0)));
+    let until = refused(&other, 0).reopens_in;
+    for permit in late {
+        permit.settle(Verdict::Failure(&failure(FailureClass::Unavailable)), at(0));
+    }
+    assert_eq!(refused(&other, 0).reopens_in, until);
+    call(&one, 31, None);
+    call(&one, 31, None);
+    assert!(adopt(&one, &other, (31, 0)));
+    assert_eq!(state(&other, 31), BreakerStateWord::Closed);
+    let told: Vec<_> = told.lock().unwrap().iter().map(|change| (change.to, change.learned)).collect();
+    assert_eq!(told, [(BreakerStateWord::Open, false), (BreakerStateWord::Closed, false)]);
+    assert_eq!(other.deeds(), 0);
+}
+
 /// The rules once more, as slowly and plainly as they can be said.
 #[derive(Debug, Default)]
 struct Reference {
@@ -366,6 +431,51 @@ proptest! {
                 permit.settle(if good { Verdict::Success } else { Verdict::Failure(&failed) }, at(now));
                 reference.outcome(now, good);
             }
+        }
+    }
+
+    /// Two breakers of which each adopts what the other learned, after every call: they agree, adopting twice is adopting once,
+    /// and nothing that was adopted counts as learned. A pause of nothing, a probe's place or counts are each one's own.
+    #[test]
+    fn two_that_adopt_from_each_other_agree(
+        steps in prop::collection::vec((0_u64..40, prop::bool::ANY, 0_usize..6, -20_i64..20), 1..200),
+    ) {
+        let both = [(); 2].map(|()| Arc::new(Breaker::new(settings(), Arc::new(NoJitter), None)));
+        let outcomes = [
+            None,
+            None,
+            Some(FailureClass::Unavailable),
+            Some(FailureClass::Throttled),
+            Some(FailureClass::Misconfigured),
+            Some(FailureClass::QuotaExhausted),
+        ];
+        let mut now = 0;
+        for (pause, second, outcome, skew) in steps {
+            now += pause;
+            let (caller, other) = if second { (&both[1], &both[0]) } else { (&both[0], &both[1]) };
+            let learned_before = caller.deeds();
+            let Ok(permit) = Breaker::admit(caller.clone(), at(now)) else {
+                prop_assert!(Breaker::admit(other.clone(), at(now)).is_err(), "one refuses, the other does not, at {}", now);
+                continue;
+            };
+            match outcomes[outcome] {
+                None => permit.settle(Verdict::Success, at(now)),
+                Some(class) => permit.settle(Verdict::Failure(&failure(class)), at(now)),
+            }
+            if caller.deeds() == learned_before {
+                continue;
+            }
+            let deeds = other.deeds();
+            for _ in 0..2 {
+                prop_assert!(adopt(caller, other, (now, skew)));
+                let (here, there) = (other.snapshot(at(now)), caller.snapshot(at(now)));
+                prop_assert_eq!((here.state, &here.cause), (there.state, &there.cause), "at {}", now);
+                let apart = |one: Option<Timestamp>, two: Option<Timestamp>| {
+                    one.zip(two).map_or(0, |(one, two)| one.as_micros().abs_diff(two.as_micros()))
+                };
+                prop_assert!(apart(here.reopens_at, there.reopens_at) <= 501_000, "{:?} {:?}", here.reopens_at, there.reopens_at);
+            }
+            prop_assert_eq!(other.deeds(), deeds);
         }
     }
 }

@@ -210,14 +210,24 @@ async fn without_the_leave_the_provider_stays_skipped_until_its_holder_is_gone()
     let calls = replicas.ses.calls();
     // Taken by a process that dies.
     replicas.pass(Duration::from_secs(29)).await;
-    assert!(replicas.store.lease_probe(SES, &AccountId::default(), Duration::from_secs(30)).await.unwrap());
+    assert!(
+        replicas
+            .store
+            .lease_probe(SES, &AccountId::default(), Duration::from_secs(30))
+            .await
+            .unwrap()
+    );
     for _ in 0..4 {
         replicas.pass(Duration::from_secs(6)).await;
         assert_eq!(replicas.send(0).await.provider(), Some(ProviderKind::SendGrid));
     }
     let record = {
         let sent = replicas.send(0).await;
-        replicas.engines[0].message(&TenantId::default(), sent.message_id).await.unwrap().unwrap()
+        replicas.engines[0]
+            .message(&TenantId::default(), sent.message_id)
+            .await
+            .unwrap()
+            .unwrap()
     };
     assert_eq!(record.skips[0].reason, "probing");
     assert_eq!(replicas.ses.calls(), calls);
@@ -235,7 +245,11 @@ async fn a_recovering_provider_is_asked_by_one_process_at_a_time() {
     replicas.pass(Duration::from_secs(30)).await;
     let calls = replicas.ses.calls();
     for replica in 0..4 {
-        assert_eq!(replicas.send(replica).await.provider(), Some(ProviderKind::SendGrid), "it is only asked");
+        assert_eq!(
+            replicas.send(replica).await.provider(),
+            Some(ProviderKind::SendGrid),
+            "it is only asked"
+        );
     }
     assert_eq!((replicas.ses.probes(), replicas.ses.calls()), (1, calls));
     replicas.pass(Duration::from_secs(1)).await;
@@ -288,7 +302,11 @@ async fn a_message_waits_for_its_block_instead_of_going_elsewhere() {
     assert_eq!(replicas.send(0).await.provider(), Some(SES), "with nothing in hand");
     replicas.idle().await;
     let first = replicas.engines[0].submit(email().parse().unwrap().into()).await.unwrap();
-    assert_eq!(first.result(Duration::ZERO).await.unwrap().attempts.len(), 1, "with a block in hand its intent is stored with it");
+    assert_eq!(
+        first.result(Duration::ZERO).await.unwrap().attempts.len(),
+        1,
+        "with a block in hand its intent is stored with it"
+    );
     // Larger than a block.
     let mut request = email();
     let others: Vec<String> = (0..11).map(|n| format!("customer{n}@example.com")).collect();
@@ -305,7 +323,11 @@ async fn a_limit_a_day_holds_over_all_processes() {
     // One recipient may lie in the hand of either.
     assert!((9..=10).contains(&replicas.ses.calls()), "{}", replicas.ses.calls());
     let bulk = replicas.send_as(0, email().purpose(Purpose::Bulk)).await;
-    let record = replicas.engines[0].message(&TenantId::default(), bulk.message_id).await.unwrap().unwrap();
+    let record = replicas.engines[0]
+        .message(&TenantId::default(), bulk.message_id)
+        .await
+        .unwrap()
+        .unwrap();
     if bulk.status == Status::Queued {
         assert_eq!(record.skips[0].reason, "day_limit");
     }
