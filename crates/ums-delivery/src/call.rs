@@ -11,6 +11,7 @@ use crate::carried::Carried;
 use crate::chain::Slot;
 use crate::flow::Flow;
 use crate::journal::Ended;
+use crate::mutants::{self, Mutant};
 use crate::observer::AttemptEvent;
 
 /// Calls the provider once, within the message's time, and tells its breaker.
@@ -41,7 +42,8 @@ pub(crate) async fn call<M: Carried>(flow: &Flow, record: &MessageRecord, conten
     match &result {
         Ok(_) => permit.settle(Verdict::Success, now),
         Err(failure) => {
-            permit.settle(Verdict::Failure(failure), now);
+            let blamed = mutants::is(Mutant::RecipientsBlamed).then(|| Failure::local(FailureClass::Unavailable, "mutant", ""));
+            permit.settle(Verdict::Failure(blamed.as_ref().unwrap_or(failure)), now);
             if !failure.class.may_have_been_accepted() {
                 link.pacer.refund(content.recipients(), now.mono);
             }

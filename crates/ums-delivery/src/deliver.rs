@@ -19,6 +19,7 @@ use crate::flow::Flow;
 use crate::in_hand::Held;
 use crate::journal::{Ended, Journal};
 use crate::lease::Term;
+use crate::mutants::{self, Mutant};
 use crate::story::{self, end_without_acceptance};
 
 /// Most attempts of one message whose outcome is unknown, unless an operator has it sent again.
@@ -73,7 +74,7 @@ pub(crate) async fn deliver<M: Carried>(flow: &Flow, work: Work<M>) -> Delivered
             kept = Ok(None);
             break;
         };
-        if let Some(why) = must_not_call(flow, work.term) {
+        if let Some(why) = must_not_call(flow, &journal.record, work.term) {
             give_slot_back(flow, slot, &content);
             journal.put_back(why, flow.clock.now());
             kept = keep::<M>(flow, &mut journal, None).await;
@@ -119,11 +120,15 @@ fn for_open_recipients<M: Carried>(record: &MessageRecord) -> Option<std::borrow
 }
 
 /// Why no provider may be called by this process now although the intent is committed.
-fn must_not_call(flow: &Flow, term: Term) -> Option<&'static str> {
+fn must_not_call(flow: &Flow, record: &MessageRecord, term: Term) -> Option<&'static str> {
+    let covered = flow.lease.covers_term(flow.clock.monotonic(), term) || mutants::is(Mutant::LeaseNotChecked);
     if flow.ended.is_cancelled() {
         Some("closing")
-    } else if !flow.lease.covers_term(flow.clock.monotonic(), term) {
+    } else if !covered {
         Some("lease_lost")
+    } else if record.message.expires_at <= flow.clock.now() {
+        // Its time ran out while the intent was being kept.
+        Some("expired")
     } else {
         None
     }
@@ -150,6 +155,9 @@ async fn first_slot<M: Carried>(flow: &Flow, journal: &mut Journal, walk: &mut W
 /// # Errors
 /// The store's last word: the message belongs to somebody else, or this process ends.
 async fn keep<M: Carried>(flow: &Flow, journal: &mut Journal, slot: Option<Slot<M>>) -> Result<Option<Slot<M>>, StoreError> {
+    if slot.is_some() && mutants::is(Mutant::CallBeforeIntent) {
+        return Ok(slot);
+    }
     let patience = slot.is_some().then_some(INTENT_PATIENCE);
     let failed = match journal.commit(flow, patience).await {
         Ok(()) => return Ok(slot),
@@ -169,7 +177,7 @@ async fn keep<M: Carried>(flow: &Flow, journal: &mut Journal, slot: Option<Slot<
 
 /// Pays for another round of a message that was called for before. When too many are being tried again it is put back.
 fn may_be_retried<M: Carried>(flow: &Flow, journal: &mut Journal, walk: &mut Walk) -> bool {
-    if journal.record.attempts.is_empty() {
+    if !story::was_called(&journal.record) {
         return true;
     }
     let Err(wait) = M::chain(flow).pay_for_retry(walk, flow) else {
@@ -187,7 +195,7 @@ fn must_not_be_sent(flow: &Flow, journal: &mut Journal) -> bool {
     let record = &journal.record;
     let now = flow.clock.now();
     let unknown = story::unknown_of_this_turn(record);
-    let never_twice = unknown > 0 && record.message.handling.duplicates == Duplicates::Never;
+    let never_twice = unknown > 0 && duplicates(record) == Duplicates::Never;
     if record.message.expires_at <= now {
         let (status, error) = end_without_acceptance(record, Status::Expired, "its time ran out before a provider took it");
         journal.stand(status, Some(error), None);
@@ -261,11 +269,19 @@ fn what_follows(journal: &Journal, ended: &Ended) -> Next {
             let (status, error) = end_without_acceptance(record, Status::Unknown, failure.to_string());
             Next::End(status, Some(error))
         }
-        NextProvider::IfDuplicatesAllowed => match record.message.handling.duplicates {
+        NextProvider::IfDuplicatesAllowed => match duplicates(record) {
             Duplicates::Allow => Next::Provider,
             Duplicates::Never => Next::Feedback,
         },
     }
+}
+
+/// What the message says of arriving twice.
+fn duplicates(record: &MessageRecord) -> Duplicates {
+    if mutants::is(Mutant::NeverIsAllow) {
+        return Duplicates::Allow;
+    }
+    record.message.handling.duplicates
 }
 
 /// A message's status follows its first recipient.

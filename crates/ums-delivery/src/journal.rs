@@ -11,6 +11,7 @@ use ums_core::{
 use crate::carried::is_open;
 use crate::drain::Progress;
 use crate::flow::Flow;
+use crate::mutants::{self, Mutant};
 
 /// The first and the longest wait before a step is written again.
 const FIRST_WAIT: Duration = Duration::from_millis(50);
@@ -144,7 +145,10 @@ impl Journal {
                 return Err(self.tell_final(flow, error));
             }
             let again_at = Instant::now() + wait;
-            if flow.ended.is_cancelled() || give_up_at.is_some_and(|give_up_at| again_at > give_up_at) {
+            if flow.ended.is_cancelled()
+                || mutants::is(Mutant::OutcomeForgotten)
+                || give_up_at.is_some_and(|give_up_at| again_at > give_up_at)
+            {
                 tracing::error!(message_id = %self.record.message.id, %error, "the step was not kept");
                 return Err(error);
             }
@@ -182,10 +186,9 @@ impl Journal {
         error
     }
 
-    /// Opens the recipients again who have not got the message, as far as is known.
-    pub(crate) fn reopen(&mut self) {
-        let not_reached = |status| matches!(status, Status::Failed | Status::Expired | Status::Unknown);
-        for recipient in self.record.recipients.iter_mut().filter(|recipient| not_reached(recipient.status)) {
+    /// Opens the recipients again who stand so.
+    pub(crate) fn reopen(&mut self, stands: impl Fn(Status) -> bool) {
+        for recipient in self.record.recipients.iter_mut().filter(|recipient| stands(recipient.status)) {
             (recipient.status, recipient.reason) = (Status::Queued, None);
             self.recipients_changed = true;
         }

@@ -96,6 +96,11 @@ impl Lanes {
         self.wanted.store(true, Ordering::Release);
     }
 
+    /// The worker looks for itself: what it takes now and gives back unused must not wake it, or it would never rest.
+    pub(crate) fn looking(&self) {
+        self.wanted.store(false, Ordering::Release);
+    }
+
     /// Places that belong to that lane alone.
     fn own(&self, purpose: Purpose) -> usize {
         match purpose {
@@ -187,6 +192,17 @@ mod tests {
         assert!(!told());
         places.pop();
         assert!(told());
+    }
+
+    #[test]
+    fn what_the_worker_gives_back_unused_does_not_wake_it() {
+        let wake = Arc::new(Notify::new());
+        let lanes = Arc::new(Lanes::new(8, wake.clone()));
+        lanes.want_room();
+        lanes.looking();
+        drop(lanes.take_many(Purpose::Otp, 8));
+        lanes.want_room();
+        assert!(!futures_now(wake.notified()));
     }
 
     fn futures_now(future: impl Future) -> bool {

@@ -28,6 +28,7 @@ mod journal;
 mod lanes;
 mod lease;
 mod lost;
+pub mod mutants;
 mod observer;
 pub mod pacing;
 mod pressure;

@@ -52,6 +52,7 @@ async fn take_up_what_is_due(flow: &Arc<Flow>) -> Result<Duration, StoreError> {
         if flow.closing.is_cancelled() || !flow.may_send() {
             return Ok(LONGEST_WAIT);
         }
+        flow.lanes.looking();
         let mut claimed = 0;
         let mut no_room = false;
         for lanes in turns(flow) {
@@ -141,12 +142,29 @@ async fn claim(flow: &Arc<Flow>, mut taken: Taken) -> Result<usize, StoreError> 
 fn go<M: Carried>(flow: &Arc<Flow>, record: MessageRecord, term: Term, (held, place): (Held, Option<Place>)) {
     let flow_of_task = flow.clone();
     flow.tasks.spawn(async move {
-        let flow = &*flow_of_task;
         let purpose = record.message.handling.purpose;
-        let progress = work_on::<M>(flow, record, term, held).await;
-        flow.drain.done(purpose, progress, Instant::now());
+        let mut out = Out {
+            flow: &flow_of_task,
+            purpose,
+            progress: Progress::Neutral,
+        };
+        out.progress = work_on::<M>(&flow_of_task, record, term, held).await;
+        drop(out);
         drop(place);
     });
+}
+
+/// A message of the queue that is worked on. It leaves its lane's window when this is dropped, by a panic, too.
+struct Out<'a> {
+    flow: &'a Flow,
+    purpose: Purpose,
+    progress: Progress,
+}
+
+impl Drop for Out<'_> {
+    fn drop(&mut self) {
+        self.flow.drain.done(self.purpose, self.progress, Instant::now());
+    }
 }
 
 async fn work_on<M: Carried>(flow: &Flow, mut record: MessageRecord, term: Term, held: Held) -> Progress {
