@@ -111,6 +111,15 @@ pub async fn unfinished_messages_are_kept_until_they_have_ended(ground: &dyn Gro
     assert_eq!(kept.len(), 15);
     assert!(kept.iter().all(|(number, has_body)| number % 4 != 2 && *has_body));
     assert_eq!(prune(&*store, all, 3).await?, Pruned::default());
+    let bodies_of_few = Retention {
+        bodies_before: moment(9),
+        messages_before: moment(100),
+    };
+    assert_eq!(
+        prune(&*store, bodies_of_few, 2).await?,
+        Pruned::default(),
+        "a run ends for both kinds"
+    );
 
     for number in [4, 5, 8, 9] {
         let sample = Sample::sms(number);

@@ -2,7 +2,8 @@
 //!
 //! Retention walks once along the contents in the order of their acceptance, remembers how far it has come, and never
 //! looks at a row again; so a call costs the same however many messages are kept. A message that has not ended when
-//! the walk passes it is noted, and the few that were noted are looked at again by each run.
+//! the walk passes it is noted, and the few that were noted are looked at again by each run. So is one that was accepted
+//! under a clock that ran ahead: it must not hold up the walk until its time has come.
 
 use rusqlite::{Connection, params};
 use ums_core::{MessageId, Pruned, Retention, Status, StoreError, TenantId, Timestamp};
@@ -39,6 +40,9 @@ impl Kind {
     }
 }
 
+/// All that was passed has been looked at in this run; one kind must not begin again while another goes on.
+const LOOKED_AT_ALL: i64 = i64::MAX;
+
 /// How far the walk for one kind has come.
 #[derive(Clone, Copy, Debug)]
 struct Walk {
@@ -57,30 +61,35 @@ struct Row {
 
 /// Removes at most `limit` rows of each kind.
 pub(crate) fn prune(connection: &Connection, retention: Retention, now: Timestamp, limit: usize) -> Result<Pruned, StoreError> {
-    let (bodies, more_bodies) = step(connection, Kind::Bodies, retention.bodies_before, limit)?;
-    let (messages, more_messages) = step(connection, Kind::Messages, retention.messages_before, limit)?;
+    let (bodies, more_bodies) = step(connection, Kind::Bodies, retention.bodies_before, now, limit)?;
+    let (messages, more_messages) = step(connection, Kind::Messages, retention.messages_before, now, limit)?;
     let keys = idempotency::forget_expired(connection, now, limit)?;
     let more_keys = usize::try_from(keys).is_ok_and(|keys| keys >= limit);
+    let more = limit > 0 && (more_bodies || more_messages || more_keys);
+    if !more {
+        end_run(connection)?;
+    }
     Ok(Pruned {
         bodies,
         messages,
         keys,
-        more: limit > 0 && (more_bodies || more_messages || more_keys),
+        more,
     })
 }
 
 /// Goes on with the walk, then looks again at what it has passed. Returns how many were removed, and
 /// whether there is more to look at.
-fn step(connection: &Connection, kind: Kind, before: Timestamp, limit: usize) -> Result<(u64, bool), StoreError> {
+fn step(connection: &Connection, kind: Kind, before: Timestamp, now: Timestamp, limit: usize) -> Result<(u64, bool), StoreError> {
     let mut walk = walk(connection, kind)?;
     let (mut removed, mut looks) = (0, 0);
     let mut is_over = false;
     for row in rows_after(connection, walk.walked, limit)? {
-        if row.accepted_at >= before {
+        let is_ahead = row.accepted_at > now;
+        if row.accepted_at >= before && !is_ahead {
             is_over = true;
             break;
         }
-        if row.status.is_final() {
+        if row.status.is_final() && !is_ahead {
             removed += u64::from(kind.remove(connection, &row)?);
         } else {
             pass(connection, kind, row.seq)?;
@@ -92,7 +101,7 @@ fn step(connection: &Connection, kind: Kind, before: Timestamp, limit: usize) ->
     if !more {
         let passed = passed_after(connection, kind, walk.looked, limit - looks)?;
         more = passed.len() == limit - looks && !passed.is_empty();
-        walk.looked = if more { passed.last().map_or(0, |(seq, _)| *seq) } else { 0 };
+        walk.looked = passed.last().filter(|_| more).map_or(LOOKED_AT_ALL, |(seq, _)| *seq);
         for (seq, row) in passed {
             if let Some(row) = row {
                 if !row.status.is_final() || row.accepted_at >= before {
@@ -133,6 +142,14 @@ fn keep_walk(connection: &Connection, kind: Kind, walk: Walk) -> Result<(), Stor
         .execute(params![kind.as_str(), walk.walked, walk.looked])
         .map(drop)
         .map_err(store_error)
+}
+
+/// Lets the next run look again at what was passed.
+fn end_run(connection: &Connection) -> Result<(), StoreError> {
+    let mut statement = connection
+        .prepare_cached("UPDATE prune_walks SET looked = 0 WHERE looked <> 0")
+        .map_err(store_error)?;
+    statement.execute([]).map(drop).map_err(store_error)
 }
 
 fn rows_after(connection: &Connection, walked: i64, limit: usize) -> Result<Vec<Row>, StoreError> {

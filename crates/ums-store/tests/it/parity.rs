@@ -1,8 +1,11 @@
 //! Any sequence of steps leaves the same records in memory and in SQLite, and is answered the same.
 
+use std::time::Duration;
+
 use proptest::prelude::*;
 use ums_core::{
-    AttemptOutcome, IdempotencyKey, MessageFilter, NewMessage, Purpose, RecipientRecord, Status, Store, StoreError, TenantId, Timestamp,
+    ActKind, ActRecord, AttemptOutcome, IdempotencyKey, MessageFilter, NewMessage, Purpose, RecipientRecord, Retention, Room, Status,
+    Store, StoreError, TenantId, Timestamp,
 };
 use ums_store::conformance::Sample;
 use ums_store::{MemoryStore, SqliteStore};
@@ -25,9 +28,27 @@ enum Act {
         due: Option<i64>,
         sent: bool,
         recipients: bool,
+        /// How far the step's token is from the message's.
+        token: i64,
+        forget_body: bool,
+        /// How often it is recorded again, as after a lost answer.
+        repeats: usize,
+    },
+    AcceptAll {
+        numbers: Vec<u32>,
+        key: Option<(u8, u8)>,
     },
     Claim {
         now: i64,
+        room: (usize, usize, usize),
+    },
+    GiveBack {
+        numbers: Vec<u32>,
+        now: i64,
+    },
+    Prune {
+        bodies: u64,
+        messages: u64,
         limit: usize,
     },
 }
@@ -46,27 +67,40 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
             intent,
         });
     let attempt = prop::option::of((1..4_u32, 0..AttemptOutcome::ALL.len()));
-    let record =
-        (number, status, attempt, due, any::<bool>(), any::<bool>()).prop_map(|(number, status, attempt, due, sent, recipients)| {
-            Act::Record {
-                number,
-                status,
-                attempt,
-                due,
-                sent,
-                recipients,
-            }
-        });
-    let claim = (0..20_i64, 0..4_usize).prop_map(|(now, limit)| Act::Claim { now, limit });
-    prop::collection::vec(prop_oneof![3 => accept, 6 => record, 1 => claim], 1..60)
+    let token = prop_oneof![8 => Just(0_i64), 1 => Just(-1), 1 => Just(1)];
+    let what = (number.clone(), status, attempt, due, any::<bool>(), any::<bool>());
+    let record = (what, token, prop::bool::weighted(0.2), 0..3_usize).prop_map(
+        |((number, status, attempt, due, sent, recipients), token, forget_body, repeats)| Act::Record {
+            number,
+            status,
+            attempt,
+            due,
+            sent,
+            recipients,
+            token,
+            forget_body,
+            repeats,
+        },
+    );
+    let numbers = prop::collection::vec(number, 0..5);
+    let key = prop::option::of((0..3_u8, 0..2_u8));
+    let accept_all = (numbers.clone(), key).prop_map(|(numbers, key)| Act::AcceptAll { numbers, key });
+    let claim = (0..20_i64, (0..4_usize, 0..4_usize, 0..4_usize)).prop_map(|(now, room)| Act::Claim { now, room });
+    let give_back = (numbers, 0..20_i64).prop_map(|(numbers, now)| Act::GiveBack { numbers, now });
+    let prune = (0..9_u64, 0..9_u64, 1..4_usize).prop_map(|(bodies, messages, limit)| Act::Prune { bodies, messages, limit });
+    let act = prop_oneof![6 => accept, 12 => record, 2 => accept_all, 3 => claim, 1 => give_back, 1 => prune];
+    prop::collection::vec(act, 1..60)
 }
+
+const TENANTS: [&str; 2] = ["default", "other"];
 
 fn sample(number: u32) -> Sample {
     let purpose = [Purpose::Otp, Purpose::Transactional, Purpose::Bulk][number as usize % 3];
+    let tenant = TENANTS[number as usize / 4];
     if number.is_multiple_of(2) {
-        Sample::email(number).purpose(purpose)
+        Sample::email(number).purpose(purpose).of(tenant)
     } else {
-        Sample::sms(number).purpose(purpose)
+        Sample::sms(number).purpose(purpose).of(tenant)
     }
 }
 
@@ -84,11 +118,7 @@ async fn perform(store: &dyn Store, act: &Act) -> String {
             intent,
         } => {
             let sample = sample(number);
-            let idempotency = key.map(|(key, request)| IdempotencyKey {
-                key: key.to_string(),
-                fingerprint: [request; 32],
-                expires_at: Timestamp::from_micros(i64::MAX),
-            });
+            let idempotency = key.map(|(key, request)| idempotency(key, request));
             let due_at = due.map(Timestamp::from_micros);
             let intent = intent.then(|| sample.intent(1));
             let new = NewMessage {
@@ -105,9 +135,21 @@ async fn perform(store: &dyn Store, act: &Act) -> String {
             due,
             sent,
             recipients,
+            token,
+            forget_body,
+            repeats,
         } => {
             let sample = sample(number);
             let mut step = sample.step(Status::ALL[status]);
+            let known = store.message(sample.tenant(), sample.id()).await.unwrap();
+            step.token = known.map_or(0, |record| record.token) + token;
+            step.forget_body = forget_body;
+            step.act = sent.then(|| ActRecord {
+                at: Timestamp::from_micros(5),
+                kind: ActKind::Marked,
+                detail: "by hand".to_owned(),
+            });
+            step.expires_at = recipients.then_some(Timestamp::from_micros(11));
             step.attempts.extend(attempt.map(|(attempt, outcome)| {
                 let mut record = sample.intent(attempt);
                 record.outcome = AttemptOutcome::ALL[outcome];
@@ -127,15 +169,67 @@ async fn perform(store: &dyn Store, act: &Act) -> String {
                         .collect(),
                 );
             }
-            format!("{:?}", store.record(step).await.map_err(|error| error_kind(&error)))
+            let mut answers = Vec::new();
+            for _ in 0..=repeats {
+                answers.push(store.record(step.clone()).await.map_err(|error| error_kind(&error)));
+            }
+            format!("{answers:?}")
         }
-        Act::Claim { now, limit } => {
-            let claimed = store
-                .claim_due(Timestamp::from_micros(now), ums_core::Room::of_each(limit))
-                .await
-                .map_err(|error| error_kind(&error));
-            format!("{claimed:?} {:?}", store.next_due().await.map_err(|error| error_kind(&error)))
+        Act::AcceptAll { numbers, key } => {
+            let one = |number: u32| NewMessage {
+                idempotency: key
+                    .filter(|_| number.is_multiple_of(3))
+                    .map(|(key, request)| idempotency(key, request)),
+                ..sample(number).new_message(Status::Queued, Some(Timestamp::from_micros(3))).unwrap()
+            };
+            let batch = numbers.into_iter().map(one).collect();
+            format!("{:?}", store.accept_all(batch).await.map_err(|error| error_kind(&error)))
         }
+        Act::Claim { now, room } => {
+            let (otp, transactional, bulk) = room;
+            let room = Room { otp, transactional, bulk };
+            let claimed = store.claim_due(Timestamp::from_micros(now), room).await.unwrap();
+            let (next, backlog) = (store.next_due().await.unwrap(), store.backlog(4).await.unwrap());
+            format!("{claimed:?} {next:?} {backlog}")
+        }
+        Act::GiveBack { numbers, now } => {
+            let keys: Vec<_> = numbers
+                .into_iter()
+                .map(|number| (sample(number).tenant().clone(), sample(number).id()))
+                .collect();
+            let recovered = store.give_back(&keys, Timestamp::from_micros(now)).await.unwrap();
+            let mut under_way = store.under_way(100).await.unwrap();
+            under_way.sort();
+            format!("{recovered:?} {under_way:?}")
+        }
+        Act::Prune { bodies, messages, limit } => prune(store, bodies, messages, limit).await,
+    }
+}
+
+/// Until nothing is left, because the stores may take another number of steps. The bodies that were emptied on the way
+/// to be forgotten are not compared.
+async fn prune(store: &dyn Store, bodies: u64, messages: u64, limit: usize) -> String {
+    let before = |number: u64| sample(1).accepted_at() + Duration::from_secs(number);
+    let retention = Retention {
+        bodies_before: before(bodies),
+        messages_before: before(messages),
+    };
+    let mut forgotten = 0;
+    for _ in 0..1_000 {
+        let pruned = store.prune(retention, Timestamp::from_micros(0), limit).await.unwrap();
+        forgotten += pruned.messages;
+        if !pruned.more {
+            return format!("{forgotten}");
+        }
+    }
+    "it never ends".to_owned()
+}
+
+fn idempotency(key: u8, request: u8) -> IdempotencyKey {
+    IdempotencyKey {
+        key: key.to_string(),
+        fingerprint: [request; 32],
+        expires_at: Timestamp::from_micros(i64::MAX),
     }
 }
 
@@ -152,10 +246,12 @@ proptest! {
                 let (one, other) = (perform(&memory, act).await, perform(&sqlite, act).await);
                 prop_assert_eq!(one, other, "{:?}", act);
             }
-            let (tenant, filter) = (TenantId::default(), MessageFilter::default());
-            let one = memory.messages(&tenant, &filter, None, 100).await.unwrap().messages;
-            let other = sqlite.messages(&tenant, &filter, None, 100).await.unwrap().messages;
-            prop_assert_eq!(one, other);
+            for tenant in TENANTS.map(TenantId::new) {
+                let filter = MessageFilter::default();
+                let one = memory.messages(&tenant, &filter, None, 100).await.unwrap().messages;
+                let other = sqlite.messages(&tenant, &filter, None, 100).await.unwrap().messages;
+                prop_assert_eq!(one, other);
+            }
             Ok(())
         })?;
     }
