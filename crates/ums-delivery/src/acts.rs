@@ -168,7 +168,7 @@ pub(crate) fn again(flow: &Flow, record: MessageRecord, kind: ActKind, (due_at, 
         format!("was {} after {} attempts", record.status, record.attempts.len()),
     );
     let mut journal = Journal::new(record);
-    journal.reopen();
+    journal.reopen(|status| matches!(status, Status::Failed | Status::Expired | Status::Unknown));
     journal.stand(Status::Queued, Some(format!("{kind} by an operator")), Some(due_at));
     Step {
         expires_at,
@@ -209,7 +209,8 @@ fn marked(flow: &Flow, record: MessageRecord, mark: Mark) -> Result<Step, ActErr
     if mark != Mark::Failed {
         journal.record.sent_at = journal.record.sent_at.or(sent_at);
     }
-    journal.reopen();
+    // Those whom a provider refused by name stay refused.
+    journal.reopen(|recipient| recipient == Status::Unknown);
     journal.stand(status, (mark == Mark::Failed).then(|| act.to_owned()), None);
     Ok(Step {
         attempts: settled,

@@ -88,6 +88,17 @@ pub(crate) fn resent_at(record: &MessageRecord) -> Option<ums_core::Timestamp> {
     record.acts.iter().rev().find(|act| again(act.kind)).map(|act| act.at)
 }
 
+/// Why the provider of a committed intent was not called after all.
+pub(crate) const NOT_CALLED: [&str; 3] = ["closing", "lease_lost", "not_called"];
+
+/// Whether some provider was really called for the message, as far as is known.
+pub(crate) fn was_called(record: &MessageRecord) -> bool {
+    record
+        .attempts
+        .iter()
+        .any(|attempt| attempt.code.as_deref().is_none_or(|code| !NOT_CALLED.contains(&code)))
+}
+
 /// How many attempts of this turn may have been accepted.
 pub(crate) fn unknown_of_this_turn(record: &MessageRecord) -> usize {
     attempts_of_this_turn(record)

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ums_core::{AttemptOutcome, Status, StoreError, TenantId};
+use ums_core::{AttemptOutcome, MessageFilter, Status, StoreError, TenantId};
 use ums_delivery::SubmitError;
 use ums_testkit::{Moment, Operation};
 
@@ -20,7 +20,7 @@ async fn a_message_that_was_stored_after_all_is_not_sent_from_memory_and_not_unk
     bench.pass(Duration::from_secs(1)).await;
     let page = bench
         .engine
-        .messages(&TenantId::default(), &Default::default(), None, 10)
+        .messages(&TenantId::default(), &MessageFilter::default(), None, 10)
         .await
         .unwrap();
     let record = &page.messages[0];
@@ -62,7 +62,7 @@ async fn a_caller_who_goes_away_during_the_commit_leaves_no_unknown_attempt() {
     bench.pass(Duration::from_secs(1)).await;
     let page = bench
         .engine
-        .messages(&TenantId::default(), &Default::default(), None, 10)
+        .messages(&TenantId::default(), &MessageFilter::default(), None, 10)
         .await
         .unwrap();
     assert_eq!(page.messages[0].status, Status::Sent);

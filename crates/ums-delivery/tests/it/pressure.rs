@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use ums_core::{FailureClass, Purpose, Status, Timestamp};
-use ums_delivery::{Rules, SubmitError};
+use ums_delivery::{Rules, Submission, SubmitError};
 use ums_testkit::Reply;
 
 use crate::setup::{Setup, email, start};
@@ -54,44 +54,80 @@ async fn bulk_that_fills_its_places_leaves_room_for_codes() {
     assert_eq!(code.result(Duration::from_secs(5)).await.unwrap().status, Status::Sent);
 }
 
+/// That many messages, all due in a minute.
+fn due_in_a_minute(purpose: Purpose, count: usize) -> Vec<Submission> {
+    let mut request = email().purpose(purpose);
+    request.handling.send_at = Timestamp::parse_rfc3339("2026-11-22T10:01:00Z");
+    (0..count).map(|_| request.clone().parse().unwrap().into()).collect()
+}
+
 #[tokio::test(start_paused = true)]
-async fn after_an_outage_codes_go_first_and_the_drain_starts_slowly() {
+async fn codes_go_first_and_the_queue_is_taken_up_a_little_more_with_each_success() {
     let bench = Setup::holding().start().await;
+    bench.engine.submit_all(due_in_a_minute(Purpose::Bulk, 200)).await.unwrap();
+    bench.engine.submit_all(due_in_a_minute(Purpose::Otp, 3)).await.unwrap();
+    bench.ses.hold();
+    bench.pass(Duration::from_mins(1)).await;
+    assert_eq!(bench.ses.running(), 3 + 32, "the lane's first window");
+    let first: Vec<Purpose> = bench.ses.seen().iter().take(3).map(|(_, call)| call.purpose).collect();
+    assert_eq!(first, [Purpose::Otp; 3]);
+    bench.ses.release(35);
+    bench.pass(Duration::from_millis(100)).await;
+    assert_eq!(bench.ses.running(), 64, "twice as many after a good round");
+    bench.ses.release(200);
+    for _ in 0..20 {
+        bench.pass(Duration::from_millis(100)).await;
+    }
+    assert_eq!(bench.ses.calls(), 203);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_queue_whose_messages_are_held_is_taken_up_by_few_at_a_time() {
+    let mut setup = Setup::holding();
+    setup.rules.retry_budget.floor_per_minute = 1_000_000;
+    let bench = setup.start().await;
     for provider in bench.providers() {
-        provider.answer(Reply::FailAs(FailureClass::Unavailable));
+        provider.answer(Reply::FailAs(FailureClass::Throttled));
     }
-    let batch = |purpose: Purpose, count: usize| (0..count).map(move |_| email().purpose(purpose).parse().unwrap().into()).collect();
-    bench.engine.submit_all(batch(Purpose::Transactional, 200)).await.unwrap();
-    bench.engine.submit_all(batch(Purpose::Otp, 3)).await.unwrap();
-    for _ in 0..30 {
-        bench.pass(Duration::from_secs(1)).await;
-    }
-    let before = bench.ses.seen().len();
+    bench.engine.submit_all(due_in_a_minute(Purpose::Transactional, 200)).await.unwrap();
+    bench.pass(Duration::from_mins(1)).await;
+    let calls = bench.ses.calls();
+    assert!(calls <= 32, "no more than the first window: {calls}");
     for provider in bench.providers() {
         provider.answer(Reply::Accept);
         provider.hold();
     }
-    for _ in 0..90 {
-        bench.pass(Duration::from_secs(1)).await;
+    bench.pass(Duration::from_secs(1)).await;
+    let running: usize = bench.providers().iter().map(|provider| provider.running()).sum();
+    assert!(running <= 4, "it begins again with few: {running}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_expired_while_nobody_could_send_is_ended_without_being_sent() {
+    let bench = Setup::holding().start().await;
+    let mut batch = due_in_a_minute(Purpose::Transactional, 20);
+    for submission in &mut batch {
+        submission.parsed.handling.expires_in = Some(Duration::from_secs(1));
     }
-    assert!(
-        bench.ses.running() + bench.sendgrid.running() + bench.smtp.running() <= 16,
-        "it starts with few"
-    );
-    for provider in bench.providers() {
-        provider.release(10_000);
+    let accepted = bench.engine.submit_all(batch).await.unwrap();
+    bench.pass(Duration::from_mins(2)).await;
+    for item in accepted {
+        assert_eq!(bench.look_up(item.message_id).await.status, Status::Expired);
     }
-    for _ in 0..600 {
-        bench.pass(Duration::from_secs(15)).await;
-    }
-    assert!(bench.ses.seen().len() > before);
-    let filter = ums_core::MessageFilter {
-        status: Some(Status::Sent),
-        ..Default::default()
-    };
-    let tenant = ums_core::TenantId::default();
-    let sent = bench.engine.messages(&tenant, &filter, None, 1_000).await.unwrap();
-    assert_eq!(sent.messages.len(), 203, "all got through");
+    assert_eq!(bench.ses.calls(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn old_bodies_are_removed_and_old_messages_forgotten() {
+    let bench = start().await;
+    let sent = bench.send(email()).await;
+    bench.pass(Duration::from_hours(31 * 24)).await;
+    bench.pass(Duration::from_mins(11)).await;
+    assert!(!bench.record(sent.message_id).await.message.content.has_body());
+    bench.pass(Duration::from_hours(370 * 24)).await;
+    bench.pass(Duration::from_mins(11)).await;
+    let gone = bench.engine.message(&ums_core::TenantId::default(), sent.message_id).await.unwrap();
+    assert!(gone.is_none());
 }
 
 #[tokio::test(start_paused = true)]

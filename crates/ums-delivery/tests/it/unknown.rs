@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ums_core::{AttemptOutcome, FailureClass, Purpose, Status, Store, TenantId};
+use ums_core::{AttemptOutcome, FailureClass, MessageFilter, Purpose, Status, Store, TenantId};
 use ums_testkit::Reply;
 
 use crate::setup::{Setup, email};
@@ -104,7 +104,7 @@ async fn a_message_that_is_the_stores_but_in_nobodys_hand_is_given_back_at_the_s
     );
     let page = bench
         .engine
-        .messages(&TenantId::default(), &Default::default(), None, 10)
+        .messages(&TenantId::default(), &MessageFilter::default(), None, 10)
         .await
         .unwrap();
     assert_eq!(page.messages.len(), 2);
