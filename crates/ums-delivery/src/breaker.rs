@@ -320,7 +320,7 @@ impl Breaker {
             let change = match effect {
                 BreakerEffect::NotCounted => None,
                 BreakerEffect::Counted if probing == Kind::LastResort => None,
-                BreakerEffect::Counted if probing == Kind::Probe => slow.open(
+                BreakerEffect::Counted if probing == Kind::Probe => Some(slow.open(
                     Cause::Failures {
                         code: failure.code.clone(),
                         detail: "the probe failed".into(),
@@ -328,9 +328,9 @@ impl Breaker {
                     None,
                     (&self.settings, jitter),
                     now,
-                ),
-                BreakerEffect::Counted => trip.and_then(|cause| slow.open(cause, None, (&self.settings, jitter), now)),
-                BreakerEffect::OpensMisconfigured => slow.open(
+                )),
+                BreakerEffect::Counted => trip.map(|cause| slow.open(cause, None, (&self.settings, jitter), now)),
+                BreakerEffect::OpensMisconfigured => Some(slow.open(
                     Cause::Misconfigured {
                         code: failure.code.clone(),
                         detail: failure.detail.clone(),
@@ -338,8 +338,8 @@ impl Breaker {
                     None,
                     (&self.settings, jitter),
                     now,
-                ),
-                BreakerEffect::OpensExhausted => slow.open(
+                )),
+                BreakerEffect::OpensExhausted => Some(slow.open(
                     Cause::Exhausted {
                         code: failure.code.clone(),
                         detail: failure.detail.clone(),
@@ -347,8 +347,8 @@ impl Breaker {
                     failure.retry_after,
                     (&self.settings, jitter),
                     now,
-                ),
-                BreakerEffect::Pauses => slow.pause(failure.retry_after, now),
+                )),
+                BreakerEffect::Pauses => Some(slow.pause(failure.retry_after, now)),
             };
             ((), change)
         });

@@ -27,8 +27,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 const LONGEST_LOOK: Duration = Duration::from_secs(5);
 /// How long the leave to probe lasts when its holder dies.
 const PROBE_LEASE: Duration = Duration::from_secs(30);
-/// It is not used so close to its end, and renewed when a call is still out so long after it was taken.
-const PROBE_MARGIN: Duration = Duration::from_secs(5);
+/// Nobody begins to use it later than the first after it was taken; it is renewed when a call is still out after the second.
+const PROBE_USABLE: Duration = Duration::from_secs(25);
 const PROBE_RENEW: Duration = Duration::from_secs(10);
 /// A leave that no message has used for so long is given back.
 const PROBE_IDLE: Duration = Duration::from_secs(1);
@@ -283,7 +283,7 @@ impl Share {
             return MayProbe::No;
         }
         match &mut probing.held {
-            Some(held) if held.use_ == Use::Idle && now.since(held.since) < PROBE_LEASE - PROBE_MARGIN => {
+            Some(held) if held.use_ == Use::Idle && now.since(held.since) < PROBE_USABLE => {
                 held.use_ = Use::Out;
                 held.touched = now;
                 MayProbe::Yes(Some(ProbeOut {

@@ -313,13 +313,7 @@ impl Slow {
     }
 
     /// Opens, or stays open for another round. Jitter only shortens.
-    pub(super) fn open(
-        &mut self,
-        cause: Cause,
-        wait: Option<Duration>,
-        (settings, jitter): (&BreakerSettings, f64),
-        now: Now,
-    ) -> Option<Change> {
+    pub(super) fn open(&mut self, cause: Cause, wait: Option<Duration>, (settings, jitter): (&BreakerSettings, f64), now: Now) -> Change {
         let (first, longest) = match &cause {
             Cause::Misconfigured { .. } => (settings.misconfigured, settings.misconfigured_max),
             Cause::Exhausted { .. } => (settings.exhausted, settings.exhausted),
@@ -338,17 +332,17 @@ impl Slow {
             },
             reason,
         );
-        Some(self.learned(change))
+        self.learned(change)
     }
 
     /// The provider asked for a pause; a probe that was throttled has failed and waits likewise.
-    pub(super) fn pause(&mut self, wait: Option<Duration>, now: Now) -> Option<Change> {
+    pub(super) fn pause(&mut self, wait: Option<Duration>, now: Now) -> Change {
         let until = now.mono + wait.unwrap_or(MIN_PAUSE).clamp(MIN_PAUSE, MAX_PAUSE);
         self.paused_until = Some(self.paused_until.map_or(until, |before| before.max(until)));
         if let Mode::HalfOpen { successes, .. } = &mut self.mode {
             *successes = 0;
         }
-        Some(self.noted(Cause::Throttled.describe()))
+        self.noted(Cause::Throttled.describe())
     }
 
     pub(super) fn reconfigured(&mut self, now: Now) {

@@ -108,7 +108,7 @@ async fn without_breakers_an_outage_adds_a_fifth_and_the_floor_and_all_is_sent_a
 #[tokio::test(start_paused = true)]
 async fn a_pause_that_a_provider_asked_for_outlives_the_process() {
     let outage = Outage::start(BreakerSettings::default()).await;
-    let throttled = Failure::provider(FailureClass::Throttled, "429", "").with_retry_after(Some(Duration::from_secs(120)));
+    let throttled = Failure::provider(FailureClass::Throttled, "429", "").with_retry_after(Some(Duration::from_mins(2)));
     outage.provider.answer_once(Reply::Fail(throttled));
     let held = outage.engine.send(email().parse().unwrap().into()).await.unwrap();
     assert_eq!(held.status, Status::Queued);
