@@ -83,9 +83,10 @@ struct Target {
 /// Runs `ums messages cancel`.
 pub(super) async fn cancel(args: Cancel) -> Result<Exit> {
     let result = done(&args.one, Act::Cancel).await?;
-    let note = match result.status {
-        Status::Unknown => "It is not sent again; but an attempt before may have been accepted.",
-        _ => "It will not be sent.",
+    let note = if result.status == Status::Cancelled {
+        "It will not be sent."
+    } else {
+        "It is not sent again; but an attempt before may have been accepted."
     };
     tell(&args.one, &result, note)?;
     Ok(if result.status == Status::Cancelled {

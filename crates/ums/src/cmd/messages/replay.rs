@@ -38,6 +38,7 @@ Examples:
   ums messages replay --failed --since 2026-11-22T10:00:00Z --until 2026-11-22T11:30:00Z --provider aws_ses
   ums messages replay --failed --since 2026-11-22T10:00:00Z --rate 10/s --yes --server http://127.0.0.1:8080"
 )]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(crate) struct Args {
     /// Messages that failed; no others are sent again in numbers
     #[arg(long, required = true)]
