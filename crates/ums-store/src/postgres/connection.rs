@@ -110,7 +110,6 @@ fn of_database(error: &DbError) -> Fault {
         // A server that became a standby: another connection may find the new primary.
         "25" if *code == SqlState::READ_ONLY_SQL_TRANSACTION => Fault::Lost(reason),
         "40" => Fault::Busy(reason),
-        "55" if *code == SqlState::LOCK_NOT_AVAILABLE => Fault::Busy(reason),
         "21" | "22" | "23" | "42" | "P0" => Fault::Bad(reason),
         _ => Fault::Refused(reason),
     }

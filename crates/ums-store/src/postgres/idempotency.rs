@@ -12,8 +12,11 @@ use super::row::{Columns, text};
 /// Keys of several messages, column by column.
 #[derive(Debug, Default)]
 pub(crate) struct Rows<'a> {
-    rows: Vec<(&'a str, Cow<'a, str>, &'a [u8], Uuid, i64)>,
+    rows: Vec<Row<'a>>,
 }
+
+/// Tenant, key, fingerprint, message, expiry.
+type Row<'a> = (&'a str, Cow<'a, str>, &'a [u8], Uuid, i64);
 
 /// The request that holds a key.
 #[derive(Clone, Copy, Debug)]

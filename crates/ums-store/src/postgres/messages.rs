@@ -196,8 +196,8 @@ pub(crate) async fn update(session: &Session, owner: i64, moves: &Moves<'_>) -> 
         &moves.under_way,
         &owner,
     ];
-    let moved = session.execute(sql, &values).await?;
-    Ok(usize::try_from(moved).unwrap_or(usize::MAX))
+    let written = session.execute(sql, &values).await?;
+    Ok(usize::try_from(written).unwrap_or(usize::MAX))
 }
 
 /// Where messages stand, as far as they are there.

@@ -32,7 +32,7 @@ struct Account {
 /// Gives units of an account's pace, or says when there are some.
 pub(crate) async fn reserve(session: &Session, request: &PaceRequest) -> Result<PaceGrant, Fault> {
     let (provider, account) = (request.provider.as_str(), request.account.as_str());
-    let make = "INSERT INTO pace (provider, account, used_until) VALUES ($1, $2, 0) ON CONFLICT (provider, account) DO NOTHING";
+    let ensure = "INSERT INTO pace (provider, account, used_until) VALUES ($1, $2, 0) ON CONFLICT (provider, account) DO NOTHING";
     let lock = "SELECT used_until FROM pace WHERE provider = $1 AND account = $2 FOR UPDATE";
     let read = "WITH clock AS MATERIALIZED (SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS now)
          SELECT clock.now, coalesce(sum(d.units), 0)::bigint AS day, coalesce(min(d.half_hour), 0)::bigint AS first_half_hour
@@ -42,7 +42,7 @@ pub(crate) async fn reserve(session: &Session, request: &PaceRequest) -> Result<
     let (begun, made, locked, read) = tokio::join!(
         biased;
         session.run("BEGIN"),
-        session.execute(make, &whose),
+        session.execute(ensure, &whose),
         session.query(lock, &whose),
         session.query(read, &whose),
     );

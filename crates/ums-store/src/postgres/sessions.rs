@@ -92,7 +92,7 @@ impl Lent<'_> {
 
     /// A connection that failed is not used again: it may be within a transaction.
     fn give_back<T>(self, result: &Result<T, Fault>) {
-        if matches!(result, Ok(_) | Err(Fault::Store(_))) && !self.sessions.permits.is_closed() {
+        if result.is_ok() && !self.sessions.permits.is_closed() {
             self.sessions.idle.lock().unwrap_or_else(PoisonError::into_inner).push(self.session);
         }
     }

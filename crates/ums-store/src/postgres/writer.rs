@@ -344,10 +344,8 @@ impl Pen {
         let Some(bad) = self.write_together(requests).await else { return };
         // One of them does not fit the database; the others must not suffer.
         for request in bad {
-            if let Some(bad) = self.write_together(vec![request]).await {
-                let refused = || StoreError::Unavailable(Box::new(Refused::Lost));
-                bad.into_iter().for_each(|request| request.answer(Err(refused())));
-            }
+            // One alone is always answered.
+            drop(self.write_together(vec![request]).await);
         }
     }
 
@@ -357,10 +355,15 @@ impl Pen {
             if requests.is_empty() {
                 return None;
             }
+            // A connection that was good a moment ago may have ended with its server.
+            let is_old = self.session.is_some();
             let mut committing = false;
             let trying = self.try_write(&mut requests, &mut committing);
-            let written = tokio::time::timeout(STATEMENT_WITHIN, trying).await;
-            let fault = match written.unwrap_or_else(|_| Err(Fault::hung())) {
+            let (is_hung, written) = match tokio::time::timeout(STATEMENT_WITHIN, trying).await {
+                Ok(written) => (false, written),
+                Err(_) => (true, Err(Fault::hung())),
+            };
+            let fault = match written {
                 Ok(Written::All) => {
                     self.inbox.commits.fetch_add(1, Ordering::Relaxed);
                     self.answer_written(requests);
@@ -369,17 +372,17 @@ impl Pen {
                 Ok(Written::Sorted) => continue,
                 Err(fault) => fault,
             };
-            let is_stale = matches!(fault, Fault::Lost(_)) && !committing;
             match &fault {
                 Fault::Lost(_) => self.session = None,
                 Fault::Busy(_) | Fault::Bad(_) | Fault::Refused(_) | Fault::Store(_) => self.roll_back().await,
             }
             match fault {
                 Fault::Busy(_) => {}
+                Fault::Lost(_) if is_old && !is_hung && !committing => {}
                 Fault::Bad(_) if requests.len() > 1 => return Some(requests),
-                fault => {
+                fault @ (Fault::Lost(_) | Fault::Bad(_) | Fault::Refused(_) | Fault::Store(_)) => {
                     tracing::warn!(error = %fault, requests = requests.len(), "a commit failed");
-                    answer_fault(requests, &fault, is_stale);
+                    answer_fault(requests, &fault, !committing);
                     return None;
                 }
             }
@@ -414,7 +417,9 @@ impl Pen {
         for request in requests {
             let answer = match &request.work {
                 Work::Accept(rows) => {
-                    rows.iter().for_each(|row| self.desk.heads.stored(&row.new));
+                    for row in rows {
+                        self.desk.heads.stored(&row.new);
+                    }
                     Answer::Stored(rows.iter().map(|_| Stored::New).collect())
                 }
                 Work::Record(step, _) => {

@@ -2,6 +2,11 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends where it fails")]
 
+mod faults;
 mod ground;
+mod group_commit;
+mod leases;
+mod opening;
+mod sharing;
 
 ums_store::store_suite!(postgres, crate::ground::Suite::default());
