@@ -214,7 +214,8 @@ impl Flow {
             );
         }
         // The last calls may have taught something after the keeper went.
-        crate::sharing::keep(self).await;
+        // A store that does not answer keeps nobody here.
+        tokio::time::timeout(LAST_WRITES, crate::sharing::keep(self)).await.ok();
         let left = until.saturating_duration_since(tokio::time::Instant::now());
         self.store.close(left.max(LAST_WRITES)).await;
     }
