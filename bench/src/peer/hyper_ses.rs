@@ -35,7 +35,7 @@ async fn connect(authority: &str) -> Result<Connection> {
 }
 
 /// Status and whole body of the answer.
-async fn exchange(connection: &mut Connection, request: Request<Full<Bytes>>) -> Result<(StatusCode, Bytes)> {
+pub(super) async fn exchange(connection: &mut Connection, request: Request<Full<Bytes>>) -> Result<(StatusCode, Bytes)> {
     connection.ready().await?;
     let response = connection.send_request(request).await?;
     let status = response.status();
@@ -47,6 +47,26 @@ fn accepted((status, body): (StatusCode, Bytes)) -> Result<()> {
     Ok(())
 }
 
+/// Where requests go.
+pub(super) struct Target {
+    authority: String,
+    pub(super) host: HeaderValue,
+}
+
+impl Target {
+    pub(super) fn new(url: &str) -> Result<Self> {
+        let authority = authority(url)?;
+        Ok(Self {
+            host: HeaderValue::from_str(&authority)?,
+            authority,
+        })
+    }
+
+    pub(super) async fn connect(&self) -> Result<Connection> {
+        connect(&self.authority).await
+    }
+}
+
 fn authority(url: &str) -> Result<String> {
     let uri: Uri = url.parse()?;
     Ok(uri.authority().context("no host in the URL")?.to_string())
@@ -54,29 +74,26 @@ fn authority(url: &str) -> Result<String> {
 
 /// The same request every time, unsigned: what the machine can do.
 pub(crate) struct Fixed {
-    authority: String,
-    host: HeaderValue,
+    target: Target,
     body: Bytes,
 }
 
 impl Fixed {
     pub(crate) fn new(url: &str) -> Result<Self> {
-        let authority = authority(url)?;
         Ok(Self {
-            host: HeaderValue::from_str(&authority)?,
-            authority,
+            target: Target::new(url)?,
             body: message::ses(&message::text(), &message::html()).to_string().into(),
         })
     }
 
     pub(super) async fn connect(&self) -> Result<Connection> {
-        connect(&self.authority).await
+        self.target.connect().await
     }
 
     /// Sends it, and gives the answer.
     pub(super) async fn exchange(&self, connection: &mut Connection) -> Result<(StatusCode, Bytes)> {
         let request = Request::post(PATH)
-            .header(HOST, self.host.clone())
+            .header(HOST, self.target.host.clone())
             .header(CONTENT_TYPE, "application/json")
             .header(CONTENT_LENGTH, self.body.len())
             .body(Full::new(self.body.clone()))?;
@@ -98,8 +115,7 @@ impl Peer for Fixed {
 
 /// Built from its parts and signed, every time: the least that SES would accept.
 pub(crate) struct Signed {
-    authority: String,
-    host: HeaderValue,
+    target: Target,
     identity: Identity,
     text: String,
     html: String,
@@ -107,11 +123,9 @@ pub(crate) struct Signed {
 
 impl Signed {
     pub(crate) fn new(url: &str) -> Result<Self> {
-        let authority = authority(url)?;
         let keys = Credentials::from_keys("AKIAIOSFODNN7EXAMPLE", "any", None);
         Ok(Self {
-            host: HeaderValue::from_str(&authority)?,
-            authority,
+            target: Target::new(url)?,
             identity: keys.into(),
             text: message::text(),
             html: message::html(),
@@ -121,7 +135,7 @@ impl Signed {
     fn request(&self) -> Result<Request<Full<Bytes>>> {
         let body = serde_json::to_vec(&message::ses(&self.text, &self.html))?;
         let mut request = Request::post(PATH)
-            .header(HOST, self.host.clone())
+            .header(HOST, self.target.host.clone())
             .header(CONTENT_TYPE, "application/json")
             .header(CONTENT_LENGTH, body.len())
             .body(())?;
@@ -133,7 +147,7 @@ impl Signed {
             .settings(SigningSettings::default())
             .build()?
             .into();
-        let url = format!("http://{}{PATH}", self.authority);
+        let url = format!("http://{}{PATH}", self.target.authority);
         let headers = request
             .headers()
             .iter()
@@ -149,7 +163,7 @@ impl Peer for Signed {
     type Lane = Connection;
 
     async fn lane(&self) -> Result<Connection> {
-        connect(&self.authority).await
+        self.target.connect().await
     }
 
     async fn send(&self, lane: &mut Connection, _number: u64) -> Result<()> {

@@ -1,5 +1,6 @@
 //! Who is measured. A new sender is one file here and one line in [`run`].
 
+mod accept;
 mod hyper_error;
 mod hyper_ses;
 mod reqwest_form;
@@ -14,7 +15,7 @@ use crate::measure::{Figures, Load, measure};
 use ums::Ums;
 
 /// What `--peer` may say.
-pub(crate) const NAMES: [&str; 14] = [
+pub(crate) const NAMES: [&str; 15] = [
     "raw-hyper",
     "raw-error",
     "hyper-sigv4",
@@ -29,6 +30,7 @@ pub(crate) const NAMES: [&str; 14] = [
     "ums-failover",
     "ums-open",
     "ums-hang",
+    "ums-accept",
 ];
 
 /// Where messages go.
@@ -57,6 +59,7 @@ pub(crate) async fn run(name: &str, urls: &Urls, load: Load) -> Result<Figures> 
         "ums-failover" => measure(Ums::failover(url, second).await?, load).await,
         "ums-open" => measure(Ums::open(url, second).await?, load).await,
         "ums-hang" => measure(Ums::hang(url, second).await?, load).await,
+        "ums-accept" => measure(accept::Accept::new(url)?, load).await,
         other => bail!("no such peer: {other}; peers: {}", NAMES.join(", ")),
     }
 }
