@@ -198,10 +198,10 @@ fn must_not_be_sent(flow: &Flow, journal: &mut Journal) -> bool {
     let never_twice = unknown > 0 && duplicates(record) == Duplicates::Never;
     if record.message.expires_at <= now {
         let (status, error) = end_without_acceptance(record, Status::Expired, "its time ran out before a provider took it");
-        journal.stand(status, Some(error), None);
+        journal.close(status, Some(error));
     } else if unknown >= MAX_UNKNOWN_ATTEMPTS {
         let (status, error) = end_without_acceptance(record, Status::Failed, "");
-        journal.stand(status, Some(error), None);
+        journal.close(status, Some(error));
     } else if never_twice {
         wait_for_feedback::<()>(flow, journal);
     } else if let Some(until) = feedback_may_come_until(flow, record).filter(|until| *until > now) {
@@ -308,7 +308,7 @@ fn wait_for_feedback<M>(flow: &Flow, journal: &mut Journal) -> Option<Slot<M>> {
         }
         OnExhausted::Fail => {
             let (status, error) = end_without_acceptance(&journal.record, Status::Unknown, "");
-            journal.stand(status, Some(error), None);
+            journal.close(status, Some(error));
         }
     }
     None
@@ -324,13 +324,11 @@ fn exhausted(flow: &Flow, journal: &mut Journal, walk: &Walk, providers: usize) 
     let some_took_it = journal.record.sent_at.is_some() && status_of_first(&journal.record).is_final();
     if some_took_it {
         // The first recipient has it; the rest found nobody.
-        let status = status_of_first(&journal.record);
-        journal.stand(Status::Failed, Some(why), None);
-        journal.record.status = status;
+        journal.close(Status::Failed, Some(why));
     } else if expired || hopeless || enough || (policy(flow, &journal.record) == OnExhausted::Fail && !walk.paced) {
         let end = if expired { Status::Expired } else { Status::Failed };
         let (status, error) = end_without_acceptance(&journal.record, end, why);
-        journal.stand(status, Some(error), None);
+        journal.close(status, Some(error));
     } else {
         let due_at = hold_until(flow, &journal.record, (walk, providers), now);
         journal.stand(Status::Queued, Some(why), Some(due_at));

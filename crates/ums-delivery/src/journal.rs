@@ -115,8 +115,19 @@ impl Journal {
     /// The end after a call.
     pub(crate) fn end<S>(&mut self, status: Status, error: Option<String>) -> Option<S> {
         self.progress = Progress::Through;
-        self.stand(status, error, None);
+        self.close(status, error);
         None
+    }
+
+    /// The end. Those who wait for a provider stand as is said; the message follows its first recipient, whose end may have come
+    /// before. It never ends as not sent while a provider may have taken it.
+    pub(crate) fn close(&mut self, status: Status, error: Option<String>) {
+        let first = self.record.recipients.first().map(|recipient| recipient.status);
+        self.stand(status, error, None);
+        if let Some(first) = first.filter(|first| first.is_final()) {
+            let maybe_sent = !first.is_success() && self.record.has_unknown_attempt();
+            self.record.status = if maybe_sent { Status::Unknown } else { first };
+        }
     }
 
     /// The provider of the intent in hand was surely not called: the attempt ends so, and the message waits for whoever may send it.

@@ -306,3 +306,36 @@ async fn nothing_private_is_logged() {
         assert!(!text.contains(canary), "{canary} in {text}");
     }
 }
+
+fn refusing_the_second(class: FailureClass) -> Reply {
+    Reply::AcceptAs(Accepted {
+        refused: vec![Refusal {
+            address: EmailAddress::parse("second@example.net").unwrap(),
+            failure: Failure::provider(class, "test", ""),
+        }],
+        ..Accepted::new("partly")
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_that_its_first_recipient_has_is_sent_whatever_becomes_of_the_others() {
+    let bench = start().await;
+    bench.ses.answer(refusing_the_second(FailureClass::Unavailable));
+    bench.sendgrid.answer(Reply::FailAs(FailureClass::InvalidRecipient));
+    let mut email = email();
+    email.cc = "second@example.net".into();
+    let result = bench.send(email).await;
+    assert_eq!(result.status, Status::Sent);
+    assert_eq!(result.recipients[1].status, Status::Failed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_that_a_provider_may_have_taken_is_unknown_although_the_next_refused_its_first_recipient() {
+    let bench = start().await;
+    bench.ses.answer(Reply::FailAs(FailureClass::Unknown));
+    bench.sendgrid.answer(refusing_the_second(FailureClass::InvalidRecipient));
+    let mut email = email();
+    email.to = "second@example.net".into();
+    email.cc = "customer@example.com".into();
+    assert_eq!(bench.send(email).await.status, Status::Unknown);
+}
