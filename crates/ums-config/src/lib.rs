@@ -38,8 +38,8 @@ pub use failpoint::failpoint;
 pub use fault::{ConfigError, Fault};
 pub use sections::{
     AwsCredentialSource, AwsEndpoints, AwsKeys, AwsSettings, BreakerSettings, Environment, ExpirySettings, FeedbackWaitSettings,
-    HttpSettings, LimitSettings, LogFormat, PaceSettings, Prices, RetentionSettings, RetrySettings, SendGridSettings, SesSettings,
-    SmtpLogin, SmtpSettings, SmtpTls, SnsSettings, TimeoutSettings, TwilioSettings,
+    HttpSettings, LimitSettings, LogFormat, PaceSettings, PostgresSettings, Prices, RetentionSettings, RetrySettings, SendGridSettings,
+    SesSettings, SmtpLogin, SmtpSettings, SmtpTls, SnsSettings, TimeoutSettings, TwilioSettings,
 };
 pub use senders::{AllowedRecipients, SenderRule};
 pub use serve::{check_serve, is_explicitly_production};

@@ -16,7 +16,7 @@ pub(crate) mod twilio;
 
 pub use aws::{AwsCredentialSource, AwsEndpoints, AwsKeys, AwsSettings, SesSettings, SnsSettings};
 pub use breaker::BreakerSettings;
-pub use limits::{HttpSettings, LimitSettings};
+pub use limits::{HttpSettings, LimitSettings, PostgresSettings};
 pub use pace::PaceSettings;
 pub use prices::Prices;
 pub use retry::{ExpirySettings, FeedbackWaitSettings, RetentionSettings, RetrySettings};

@@ -8,7 +8,8 @@ use ums_core::{Channel, NotConfigured, ProviderKind, Region, Secret};
 use crate::reader::Reader;
 use crate::sections::{
     AwsSettings, BreakerSettings, Chain, Configured, Environment, ExpirySettings, HttpSettings, LimitSettings, LogFormat, PaceSettings,
-    Prices, RetentionSettings, RetrySettings, SendGridSettings, SesSettings, SmtpSettings, SnsSettings, TimeoutSettings, TwilioSettings,
+    PostgresSettings, Prices, RetentionSettings, RetrySettings, SendGridSettings, SesSettings, SmtpSettings, SnsSettings, TimeoutSettings,
+    TwilioSettings,
 };
 use crate::senders::AllowedRecipients;
 use crate::show::{self, Shown};
@@ -74,6 +75,8 @@ pub struct Settings {
     pub expiry: ExpirySettings,
     /// How long what has ended is kept.
     pub retention: RetentionSettings,
+    /// Connections to PostgreSQL, where messages are kept there.
+    pub postgres: PostgresSettings,
     /// Limits of the service.
     pub limits: LimitSettings,
     /// Estimates of cost.
@@ -209,6 +212,7 @@ fn read(reader: &mut Reader<'_>, options: &LoadOptions, path: Option<&Path>) -> 
         retry: sections::retry::read(reader),
         expiry: sections::retry::expiry(reader),
         retention: sections::retry::retention(reader),
+        postgres: sections::limits::postgres(reader),
         limits: sections::limits::read(reader),
         prices: sections::prices::read(reader),
         http: sections::limits::http(reader),

@@ -42,9 +42,17 @@ use location::Location;
 /// # Errors
 /// [`StoreError::Unusable`] says in words what is wrong with the URL or the file.
 pub async fn open(url: &str, clock: Arc<dyn Clock>) -> Result<Arc<dyn Store>, StoreError> {
+    open_with(url, clock, PostgresOptions::default()).await
+}
+
+/// Opens the store that a URL names, with these options if it is in PostgreSQL.
+///
+/// # Errors
+/// As [`open`].
+pub async fn open_with(url: &str, clock: Arc<dyn Clock>, options: PostgresOptions) -> Result<Arc<dyn Store>, StoreError> {
     Ok(match Location::parse(url)? {
         Location::Memory => Arc::new(MemoryStore::new(clock)),
         Location::SqliteMemory | Location::SqliteFile(_) => Arc::new(SqliteStore::open(url, clock).await?),
-        Location::Postgres(_) => Arc::new(PostgresStore::open(url, clock).await?),
+        Location::Postgres(_) => Arc::new(PostgresStore::open_with(url, clock, options).await?),
     })
 }

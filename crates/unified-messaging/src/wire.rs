@@ -3,15 +3,16 @@
 use std::io::Write;
 use std::sync::Arc;
 
-use ums_config::{ConfigError, Endpoint, Environment, Fault, SenderRule, Settings, StoreUrl};
+use ums_config::{ConfigError, Endpoint, Environment, Fault, PostgresSettings, SenderRule, Settings, StoreUrl};
 use ums_core::{Clock, Email, PhoneNumber, Provider, ProviderKind, Random, Sms, Store};
 use ums_delivery::{
-    BreakerSettings, Expiry, FeedbackWait, LinkParts, Observer, PaceSettings, Parts, Price, RetentionRules, RetryBudget, RetrySchedule,
-    Rules,
+    BreakerSettings, Chores, Expiry, FeedbackWait, LinkParts, Observer, PaceSettings, Parts, Price, RetentionRules, RetryBudget,
+    RetrySchedule, Rules,
 };
 use ums_providers::send::smtp::{SmtpSettings, SmtpTimeouts, SmtpTls};
 use ums_providers::send::{ConsoleSettings, SendGridSettings, Ses, SesSettings, SnsSettings, TwilioSender, TwilioSettings};
 use ums_providers::{AwsCredentials, BadProxy, Chains, ProviderSettings, Proxy, TimeLimits, Transport, TransportSettings};
+use ums_store::PostgresOptions;
 
 use crate::Error;
 
@@ -61,7 +62,13 @@ pub(crate) fn parts(settings: &Settings, store: Arc<dyn Store>, outside: Outside
 
 /// Opens the store that the settings name.
 pub(crate) async fn store(settings: &Settings, clock: Arc<dyn Clock>) -> Result<Arc<dyn Store>, Error> {
-    Ok(ums_store::open(&store_url(&settings.store_url), clock).await?)
+    let PostgresSettings { writers, readers, lease } = settings.postgres;
+    let options = PostgresOptions {
+        writers: usize::try_from(writers).unwrap_or(usize::MAX),
+        readers: usize::try_from(readers).unwrap_or(usize::MAX),
+        lease,
+    };
+    Ok(ums_store::open_with(&store_url(&settings.store_url), clock, options).await?)
 }
 
 /// The URL of a store as `ums-store` reads it. It may hold a password.
@@ -263,6 +270,10 @@ fn rules(settings: &Settings) -> Rules {
             otp: settings.retry.feedback_wait.otp,
             transactional: settings.retry.feedback_wait.transactional,
             bulk: settings.retry.feedback_wait.bulk,
+        },
+        chores: Chores {
+            renew: settings.postgres.lease / 4,
+            ..Chores::default()
         },
         max_backlog: u64::from(settings.limits.backlog_messages),
         retention: RetentionRules {

@@ -69,6 +69,25 @@ pub(crate) fn read(reader: &mut Reader<'_>) -> LimitSettings {
     }
 }
 
+/// Connections to PostgreSQL, and the lease on messages there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PostgresSettings {
+    /// Connections that write.
+    pub writers: u32,
+    /// Connections that read.
+    pub readers: u32,
+    /// How long the process's lease lasts without renewal.
+    pub lease: Duration,
+}
+
+pub(crate) fn postgres(reader: &mut Reader<'_>) -> PostgresSettings {
+    PostgresSettings {
+        writers: reader.number("postgres.writers", 1..=32),
+        readers: reader.number("postgres.readers", 1..=32),
+        lease: reader.span("postgres.lease", Duration::from_secs(10)..=Duration::from_mins(10)),
+    }
+}
+
 pub(crate) fn http(reader: &mut Reader<'_>) -> HttpSettings {
     HttpSettings {
         proxy: reader.file_parsed("http.proxy", proxy),

@@ -146,6 +146,8 @@ fn what_waits_and_what_is_kept_is_bounded() {
         (settings.limits.batch_messages, settings.limits.backlog_messages),
         (1_000, 1_000_000)
     );
+    let postgres = settings.postgres;
+    assert_eq!((postgres.writers, postgres.readers, postgres.lease), (2, 4, Duration::from_mins(1)));
 
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("ums.toml");
@@ -158,4 +160,5 @@ fn what_waits_and_what_is_kept_is_bounded() {
     assert_eq!(fault("[idempotency]\nkeep_hours = 23"), "idempotency.keep_hours");
     assert_eq!(fault("[retention]\nbodies_days = 31\nmessages_days = 30"), "retention.bodies_days");
     assert_eq!(fault("[limits]\nbatch_messages = 1001"), "limits.batch_messages");
+    assert_eq!(fault("[postgres]\nlease = \"9s\""), "postgres.lease");
 }
