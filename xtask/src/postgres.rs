@@ -8,7 +8,8 @@ use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 
@@ -97,11 +98,21 @@ impl Cluster {
             .args(["-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="])
             .args(["-c", "fsync=on", "-c", "synchronous_commit=on", "-c", "full_page_writes=on"])
             .args(["-c", "max_connections=200", "-c", "log_min_messages=warning"]);
-        let mut running = Background::start(&format!("postgres-{}", self.starts), &command, &self.folder)?;
-        // A postmaster that still recovers accepts connections and refuses them at once.
-        running.wait_until(READY, || succeeds(&mut self.probe()).then_some(()))?;
-        self.running = Some(running);
-        Ok(())
+        let name = format!("postgres-{}", self.starts);
+        let began = Instant::now();
+        loop {
+            let mut running = Background::start(&name, &command, &self.folder)?;
+            // A postmaster that still recovers accepts connections and refuses them at once.
+            match running.wait_until(READY, || succeeds(&mut self.probe()).then_some(())) {
+                Ok(()) => {
+                    self.running = Some(running);
+                    return Ok(());
+                }
+                // Backends outlive a killed postmaster for a moment, and it refuses to start beside them.
+                Err(_) if running.ended_within(Duration::ZERO).is_some() && began.elapsed() < ENDED => sleep(ENDED / 40),
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     /// Ends it as `pg_ctl stop -m immediate` does: without a checkpoint, so that it recovers next time.
@@ -251,7 +262,7 @@ impl Account {
 fn reachable_folder(workspace: &Workspace, account: &Account, purpose: &str) -> Result<PathBuf> {
     let name = format!("{PREFIX}{purpose}-{}", std::process::id());
     for parent in [workspace.scratch("postgres")?, std::env::temp_dir()] {
-        remove_left_overs(&parent);
+        remove_left_overs(&parent, PREFIX);
         let folder = parent.join(&name);
         std::fs::create_dir(&folder)?;
         account.give(&folder, 0o700)?;
@@ -263,11 +274,11 @@ fn reachable_folder(workspace: &Workspace, account: &Account, purpose: &str) -> 
     anyhow::bail!("the account that PostgreSQL runs under reaches neither target/ nor the temporary folder")
 }
 
-/// Removes the folders of runs that were interrupted: their names end with the process's number.
-fn remove_left_overs(parent: &Path) {
+/// Removes the folders of runs that are over: their names end with the process's number.
+pub(crate) fn remove_left_overs(parent: &Path, prefix: &str) {
     for entry in std::fs::read_dir(parent).into_iter().flatten().flatten() {
         let name = entry.file_name();
-        let owner = name.to_str().filter(|name| name.starts_with(PREFIX));
+        let owner = name.to_str().filter(|name| name.starts_with(prefix));
         let owner = owner.and_then(|name| name.rsplit('-').next()?.parse::<u32>().ok());
         if owner.is_some_and(|owner| !lives(owner))
             && let Err(error) = std::fs::remove_dir_all(entry.path())
@@ -285,7 +296,7 @@ fn lives(process: u32) -> bool {
 fn random_word() -> Result<String> {
     let mut bytes = [0_u8; 16];
     std::fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(format!("{:032x}", u128::from_ne_bytes(bytes)))
 }
 
 /// The command: a cluster for one's own tests.
@@ -297,19 +308,12 @@ pub(crate) fn main(workspace: &Workspace, mut arguments: Arguments) -> Result<()
     }
     let cluster = Cluster::start_new(workspace, "hand")?;
     println!("{URL_VARIABLE}={}", cluster.url());
-    let mut command = match words.split_first() {
-        Some((program, rest)) => {
-            let mut command = Command::new(program);
-            command.args(rest);
-            command
-        }
-        // Ends by Ctrl-C, as the cluster does with us.
-        None => {
-            let mut command = Command::new("tail");
-            command.args(["-f", "/dev/null"]);
-            command
-        }
-    };
+    // Without a command it is one that ends by Ctrl-C, as the cluster does with us.
+    let idle = ["tail", "-f", "/dev/null"].map(str::to_owned);
+    let words = if words.is_empty() { idle.to_vec() } else { words };
+    let (program, rest) = words.split_first().context("no command")?;
+    let mut command = Command::new(program);
+    command.args(rest);
     let status = command.env(URL_VARIABLE, cluster.url()).status().context("starting the command")?;
     ensure!(status.success(), "the command ended with {status}");
     Ok(())

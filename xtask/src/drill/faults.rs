@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
 use super::chance::Chance;
-use super::web::{Ask, Web};
+use super::web::{Answer, Ask, Web};
 
 /// The sink's words for its providers.
 pub(super) const PROVIDERS: &[&str] = &["ses", "sns", "sendgrid", "twilio", "smtp"];
@@ -18,7 +18,7 @@ pub(super) const PROVIDERS: &[&str] = &["ses", "sns", "sendgrid", "twilio", "smt
 pub(super) async fn put(web: &Web, control: SocketAddr, provider: &str, fault: &Value) -> Result<()> {
     let path = format!("/_sim/{provider}/fault");
     let answer = web.ask(control, &Ask::with_json("PUT", &path, fault)).await;
-    let fine = answer.as_ref().is_ok_and(|answer| answer.is_success());
+    let fine = answer.as_ref().is_ok_and(Answer::is_success);
     ensure!(fine, "the sink does not take the fault {fault} of {provider}: {answer:?}");
     Ok(())
 }
@@ -30,7 +30,7 @@ pub(super) async fn heal(web: &Web, control: SocketAddr, provider: &str) -> Resu
     ask.method = "DELETE";
     let answer = web.ask(control, &ask).await;
     ensure!(
-        answer.as_ref().is_ok_and(|answer| answer.is_success()),
+        answer.as_ref().is_ok_and(Answer::is_success),
         "the sink does not heal {provider}: {answer:?}"
     );
     Ok(())

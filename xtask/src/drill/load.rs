@@ -16,9 +16,6 @@ use super::chance::Chance;
 use super::journal::{Ack, AckJournal, MARK};
 use super::web::{Answer, Ask, Lost, Web};
 
-/// Longest wait for an answer: the service itself waits for an outcome up to the 3 s that are asked for.
-const ANSWER: Duration = Duration::from_secs(20);
-
 /// What is posted.
 #[derive(Debug, Clone)]
 pub(super) struct Mix {
@@ -38,8 +35,12 @@ pub(super) struct Mix {
     pub(super) via: Option<&'static str>,
     /// The purpose of all, if it is one.
     pub(super) purpose: Option<&'static str>,
+    /// The channel of all, if it is one.
+    pub(super) channel: Option<&'static str>,
     /// Ends after so many messages, if ever.
     pub(super) messages: u64,
+    /// Longest wait for an answer; the service waits for an outcome up to the 3 s that are asked for.
+    pub(super) answer: Duration,
 }
 
 impl Default for Mix {
@@ -53,7 +54,9 @@ impl Default for Mix {
             expires_in: 90,
             via: None,
             purpose: None,
+            channel: None,
             messages: u64::MAX,
+            answer: Duration::from_secs(20),
         }
     }
 }
@@ -73,6 +76,8 @@ pub(super) struct Seen {
     /// Connections that broke while a request was in hand.
     pub(super) broken: AtomicU64,
     pub(super) late: AtomicU64,
+    /// Posts whose connection broke although the message was accepted, as their repetition showed.
+    pub(super) answers_lost: AtomicU64,
     /// Posts that were refused for good, with the reason: the drill's own fault.
     refused: Mutex<Vec<String>>,
     /// When a post was last accepted.
@@ -188,7 +193,7 @@ impl Shared {
         let mut path = "/v1/batches";
         for number in first..first + count {
             let mark = format!("{MARK}{:x}-{number}", self.run);
-            let is_email = chance.percent(70);
+            let is_email = self.mix.channel.map_or_else(|| chance.percent(70), |channel| channel == "email");
             let (mut body, may_duplicate) = self.message(chance, &mark, is_email);
             if count > 1 {
                 let channel = if is_email { "email" } else { "sms" };
@@ -264,12 +269,18 @@ impl Shared {
         let mut ask = Ask::with_json("POST", post.path, &post.body);
         ask.headers.push(("idempotency-key", post.key.clone()));
         ask.headers.push(("prefer", post.wait.to_owned()));
-        ask.limit = ANSWER;
+        ask.limit = self.mix.answer;
         let seen = &self.seen;
+        let mut has_broken = false;
         loop {
             let target = self.target(chance).context("no server to post to")?;
             let counter = match self.web.ask(target, &ask).await {
-                Ok(answer) if answer.is_success() => return self.promised(post, &answer),
+                Ok(answer) if answer.is_success() => {
+                    if has_broken && answer.replayed {
+                        seen.answers_lost.fetch_add(1, Ordering::Relaxed);
+                    }
+                    return self.promised(post, &answer);
+                }
                 Ok(answer) if matches!(answer.status, 409 | 429 | 500..) => {
                     if !answer.retry_after {
                         seen.without_retry_after.fetch_add(1, Ordering::Relaxed);
@@ -282,7 +293,10 @@ impl Shared {
                     return Ok(());
                 }
                 Err(Lost::Unreached) => &seen.unreached,
-                Err(Lost::Broken) => &seen.broken,
+                Err(Lost::Broken) => {
+                    has_broken = true;
+                    &seen.broken
+                }
                 Err(Lost::Late) => &seen.late,
             };
             counter.fetch_add(1, Ordering::Relaxed);

@@ -38,11 +38,13 @@ impl Report {
     }
 
     /// A figure that is only told.
+    #[expect(clippy::needless_pass_by_value, reason = "a figure is handed over, whatever it is")]
     pub(super) fn tell(&mut self, name: &str, value: impl ToString) {
         self.add(name, value.to_string(), "", None, Vec::new());
     }
 
     /// A figure with its limit in words.
+    #[expect(clippy::needless_pass_by_value, reason = "a figure is handed over, whatever it is")]
     pub(super) fn hold(&mut self, name: &str, value: impl ToString, limit: &str, holds: bool) {
         self.add(name, value.to_string(), limit, Some(holds), Vec::new());
     }
@@ -109,7 +111,12 @@ impl Report {
         let value = width(|figure| &figure.value, "found");
         let limit = width(|figure| &figure.limit, "limit");
         let mut text = format!("\n{}, seed {}\n", self.drill, self.seed);
-        text.push_str(&format!("  {:name$}  {:>value$}  {:limit$}  verdict\n", "figure", "found", "limit"));
+        let head = format!(
+            "  {:name$}  {:>value$}  {:limit$}  verdict
+",
+            "figure", "found", "limit"
+        );
+        text.push_str(&head);
         for figure in &self.figures {
             let verdict = match figure.holds {
                 None => "",
@@ -124,10 +131,11 @@ impl Report {
             text.push('\n');
             if figure.holds == Some(false) {
                 for found in figure.look_at.iter().take(SHOWN) {
-                    text.push_str(&format!("      {found}\n"));
+                    text.extend(["      ", found, "\n"]);
                 }
                 if figure.look_at.len() > SHOWN {
-                    text.push_str(&format!("      … and {} more\n", figure.look_at.len() - SHOWN));
+                    let more = format!("      … and {} more\n", figure.look_at.len() - SHOWN);
+                    text.push_str(&more);
                 }
             }
         }

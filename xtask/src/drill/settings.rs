@@ -26,3 +26,29 @@ per_second = 0
 per_second = 0
 per_day = 0
 ";
+
+/// Every pace as it is by default; short waits otherwise.
+pub(super) const PACED: &str = "\
+[retry]
+schedule = [\"500ms\", \"1s\", \"2s\", \"3s\"]
+budget_floor_per_minute = 100000
+";
+
+/// A breaker that opens and probes within a drill's time, and a probe that hangs for a while.
+pub(super) const BREAKER: &str = "\
+[retry]
+schedule = [\"500ms\", \"1s\", \"2s\", \"3s\"]
+otp_schedule = [\"500ms\", \"1s\", \"2s\"]
+budget_floor_per_minute = 100000
+feedback_wait_transactional = \"1s\"
+
+[breaker]
+open = \"5s\"
+max_open = \"6s\"
+
+[timeouts]
+reply = \"4s\"
+
+[pace.aws_ses]
+per_second = 0
+";

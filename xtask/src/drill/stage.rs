@@ -12,12 +12,12 @@ use super::chance::Chance;
 use super::journal::Journals;
 use super::web::{Ask, KEY, Web};
 use crate::binary;
-use crate::postgres::Cluster;
+use crate::postgres::{Cluster, remove_left_overs};
 use crate::process::Background;
 use crate::workspace::Workspace;
 
 /// Time a program has to get ready before the drill gives up; pass figures are sharper.
-const READY: Duration = Duration::from_secs(60);
+const READY: Duration = Duration::from_mins(1);
 
 /// Where the messages are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,11 +53,12 @@ pub(super) struct Stage {
 impl Stage {
     /// Builds an empty stage; `settings` is the text of the file that `UMS_CONFIG` names.
     pub(super) fn set(workspace: &Workspace, drill: &str, binary: &Path, store: Store, settings: &str) -> Result<Self> {
-        let folder = workspace.scratch("drill")?.join(format!("{drill}-{}", store.word()));
-        if folder.exists() {
-            std::fs::remove_dir_all(&folder)?;
-        }
+        let (parent, name) = (workspace.scratch("drill")?, format!("{drill}-{}-", store.word()));
+        // What an earlier one left lies there until the next, to be looked at.
+        remove_left_overs(&parent, &name);
+        let folder = parent.join(format!("{name}{}", std::process::id()));
         std::fs::create_dir_all(&folder)?;
+        println!("   journals and logs: {}", folder.display());
         let journals = Journals::within(&folder);
         std::fs::write(&journals.acks, "")?;
         let ports_file = folder.join("sink.json");

@@ -26,6 +26,8 @@ pub(super) struct Web {
 pub(super) struct Answer {
     pub(super) status: u16,
     pub(super) retry_after: bool,
+    /// Whether it says that the message was accepted by an earlier request with the same key.
+    pub(super) replayed: bool,
     pub(super) text: Bytes,
 }
 
@@ -101,16 +103,17 @@ impl Web {
         }
         let request = request.body(Full::new(ask.body.clone())).map_err(|_| Lost::Unreached)?;
         let exchange = async {
-            let response =
-                self.client
-                    .request(request)
-                    .await
-                    .map_err(|error| if error.is_connect() { Lost::Unreached } else { Lost::Broken })?;
+            let response = self
+                .client
+                .request(request)
+                .await
+                .map_err(|error| if error.is_connect() { Lost::Unreached } else { Lost::Broken })?;
             let (head, body) = response.into_parts();
             let text = body.collect().await.map_err(|_| Lost::Broken)?.to_bytes();
             Ok(Answer {
                 status: head.status.as_u16(),
                 retry_after: head.headers.contains_key("retry-after"),
+                replayed: head.headers.contains_key("idempotency-replayed"),
                 text,
             })
         };

@@ -110,12 +110,12 @@ const POSTGRES_PROGRAMS: &[&str] = &["initdb", "postgres", "createdb", "pg_isrea
 
 /// PostgreSQL of the distribution: the newest version that is here.
 pub(crate) fn postgres(workspace: &Workspace) -> Result<Postgres> {
-    if let Some(found) = newest_postgres(Path::new("/"), Vec::new()) {
+    if let Some(found) = newest_postgres(Path::new("/"), &[]) {
         return Ok(found);
     }
     let package = "postgresql";
     let root = workspace.scratch("beds/debian")?.join(package);
-    let unpacked = || newest_postgres(&root, library_folders(&root));
+    let unpacked = || newest_postgres(&root, &library_folders(&root));
     if let Some(found) = unpacked() {
         return Ok(found);
     }
@@ -123,7 +123,7 @@ pub(crate) fn postgres(workspace: &Workspace) -> Result<Postgres> {
     unpacked().with_context(|| format!("the package {package} holds no PostgreSQL that runs here"))
 }
 
-fn newest_postgres(root: &Path, libraries: Vec<PathBuf>) -> Option<Postgres> {
+fn newest_postgres(root: &Path, libraries: &[PathBuf]) -> Option<Postgres> {
     let entries = std::fs::read_dir(root.join("usr/lib/postgresql")).ok()?;
     let mut versions: Vec<(u32, PathBuf)> = entries
         .flatten()
@@ -132,7 +132,7 @@ fn newest_postgres(root: &Path, libraries: Vec<PathBuf>) -> Option<Postgres> {
     versions.sort();
     let mut candidates = versions.into_iter().rev().map(|(_, folder)| Postgres {
         folder,
-        libraries: libraries.clone(),
+        libraries: libraries.to_vec(),
     });
     candidates.find(Postgres::is_complete)
 }

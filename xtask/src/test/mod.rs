@@ -12,7 +12,7 @@ use crate::arguments::{Arguments, Usage};
 use crate::postgres::{Cluster, URL_VARIABLE};
 use crate::process::{run, run_seen};
 use crate::workspace::Workspace;
-use crate::{generate, prerequisites, tidy};
+use crate::{drill, generate, prerequisites, tidy};
 use tally::Tally;
 
 const HELP: &str = "\
@@ -88,6 +88,11 @@ const STEPS: &[Step] = &[
         name: "postgres",
         what: "the store on a scratch PostgreSQL",
         run: postgres_step,
+    },
+    Step {
+        name: "drill",
+        what: "a short crash drill, and the judge of all drills before planted faults",
+        run: |workspace, _| drill::short(workspace),
     },
     Step {
         name: "sdk",
