@@ -87,12 +87,15 @@ fn some_time(chance: &mut Chance) -> u64 {
 impl Stage {
     fn new(plan: &Plan) -> Self {
         let mut chance = Chance::new(plan.seed);
+        let (seed, processes) = (chance.next(), chance.weighted(&[(2, 1), (5, 2), (3, 3)]));
+        // Processes that share a pace wait for blocks of it on a channel that wakes its waiters in an order of real chance.
+        let paced = processes == 1 && chance.happens(400);
         let setting = Setting {
-            seed: chance.next(),
-            processes: chance.weighted(&[(2, 1), (5, 2), (3, 3)]),
+            seed,
+            processes,
             max_in_flight: chance.pick(&[3, 6, 12, 64]),
             pace: PaceSettings {
-                per_second: chance.happens(200).then_some(NonZeroU32::MIN.saturating_add(4)),
+                per_second: paced.then_some(NonZeroU32::MIN.saturating_add(4)),
                 per_day: None,
             },
             on_exhausted: chance.weighted(&[(4, None), (1, Some(OnExhausted::Fail))]),
