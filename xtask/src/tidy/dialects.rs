@@ -38,7 +38,9 @@ fn shape(tree: &Tree, dialect: &str) -> Shape {
                 .into_iter()
                 .find(|folder| file.path.starts_with(folder))?;
             let functions = if file.has_extension("rs") {
-                file.runtime_text().lines().filter_map(shared_function).collect()
+                // Methods are indented: the types that they belong to differ.
+                let lines = file.runtime_text().lines().filter(|line| !line.starts_with(' '));
+                lines.filter_map(shared_function_name).collect()
             } else {
                 BTreeSet::new()
             };
@@ -77,15 +79,6 @@ fn apart(one: &Shape, other: &Shape) -> Vec<String> {
         }
     }
     complaints
-}
-
-/// The name of a function that the rest of the crate may call.
-fn shared_function(line: &str) -> Option<String> {
-    if line.starts_with("pub(crate)") {
-        function_name(line)
-    } else {
-        None
-    }
 }
 
 /// The name in a line that begins a function which others can call.

@@ -1,4 +1,6 @@
 //! Where the database is and how it is spoken to, as its URL says.
+//!
+//! Only here: a file is found by its path.
 
 use std::net::IpAddr;
 use std::path::PathBuf;

@@ -5,6 +5,8 @@
 //! transaction that is open somewhere (a backup) keeps them there. So each process remembers how far it has come and
 //! begins there. What it stores itself it knows; what others store earlier than that is found by a look from the
 //! start, which is taken whenever a claim comes out short, and now and then besides.
+//!
+//! Only here: SQLite takes entries out of an index when their rows change, PostgreSQL leaves them for a while.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -2,6 +2,8 @@
 //!
 //! One row for each account says until when the units that were given last as many seconds as they may take. Who asks
 //! before that waits. A crash wastes what its process was given; it never makes the pace higher.
+//!
+//! Only here: one process at a time sends from a file, and paces itself.
 
 use std::time::Duration;
 

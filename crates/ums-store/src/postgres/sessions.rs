@@ -1,4 +1,6 @@
 //! Connections beside the writers': for reads, and for what is a transaction of its own.
+//!
+//! Only here: a file has no network that breaks.
 
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, PoisonError};

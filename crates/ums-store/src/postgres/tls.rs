@@ -3,6 +3,8 @@
 //! As elsewhere in PostgreSQL's world, `prefer` and a missing `sslmode` encrypt when the server can and check nothing,
 //! which keeps out those who only listen. Stricter here than there: `require` checks the certificate and the host's
 //! name unless the server is on this machine.
+//!
+//! Only here: a file has no network to be overheard on.
 
 use std::fmt;
 use std::future::Future;

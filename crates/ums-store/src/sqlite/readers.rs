@@ -1,4 +1,6 @@
 //! Connections that read, beside the writer: with a write-ahead log they never wait for it.
+//!
+//! Only here: connections to a file are cheap and are opened for reading alone.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
