@@ -209,7 +209,8 @@ async fn fill(client: &Client, count: i64) {
     client
         .execute(
             "WITH new AS (INSERT INTO messages (tenant, id, channel, purpose, lane, status, accepted_at, expires_at, due_at, token)
-               SELECT 'default', gen_random_uuid(), 'email', 'transactional', 1, 'queued', n, n, n, 0 FROM generate_series(1, $1::bigint) AS n
+               SELECT 'default', ('01980000-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid, 'email', 'transactional', 1, 'queued',
+                 n, n, n, 0 FROM generate_series(1, $1::bigint) AS n
                RETURNING id, accepted_at),
              said AS (INSERT INTO contents (tenant, message_id, accepted_at, has_body, content, handling, metadata)
                SELECT 'default', id, accepted_at, false, $2, $3, '{}' FROM new)

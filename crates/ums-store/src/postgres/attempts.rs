@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use ums_core::{AccountId, AttemptId, AttemptRecord, FailureClass, MessageId, ProviderKind, StoreError, TenantId, Timestamp};
 use uuid::Uuid;
 
-use super::connection::{Fault, Session};
+use super::connection::{Fault, Session, Value};
 use super::row::{Columns, gather, optional_text, split};
 
 /// Attempts of several messages, column by column.
@@ -13,7 +13,6 @@ use super::row::{Columns, gather, optional_text, split};
 pub(crate) struct Rows<'a> {
     tenant: Vec<&'a str>,
     message_id: Vec<Uuid>,
-    is_first: Vec<bool>,
     number: Vec<i32>,
     id: Vec<Uuid>,
     provider: Vec<&'static str>,
@@ -31,8 +30,8 @@ pub(crate) struct Rows<'a> {
 }
 
 impl<'a> Rows<'a> {
-    /// Adds attempts of a message; `is_new` when the message has none yet.
-    pub(crate) fn add(&mut self, tenant: &'a TenantId, message: MessageId, attempts: &'a [AttemptRecord], is_new: bool) {
+    /// Adds attempts of a message.
+    pub(crate) fn add(&mut self, tenant: &'a TenantId, message: MessageId, attempts: &'a [AttemptRecord]) {
         for (place, attempt) in attempts.iter().enumerate() {
             // One statement writes a row once, so of two records of one attempt the last one counts.
             if attempts.iter().skip(place + 1).any(|later| later.id == attempt.id) {
@@ -40,7 +39,6 @@ impl<'a> Rows<'a> {
             }
             self.tenant.push(tenant.as_str());
             self.message_id.push(message.as_uuid());
-            self.is_first.push(is_new);
             self.number.push(i32::try_from(place + 1).unwrap_or(i32::MAX));
             self.id.push(attempt.id.as_uuid());
             self.provider.push(attempt.provider.as_str());
@@ -58,6 +56,39 @@ impl<'a> Rows<'a> {
             self.cost_micros.push(attempt.cost_micros);
         }
     }
+
+    fn values(&self) -> [Value<'_>; 16] {
+        [
+            &self.tenant,
+            &self.message_id,
+            &self.number,
+            &self.id,
+            &self.provider,
+            &self.account,
+            &self.called_at,
+            &self.outcome,
+            &self.class,
+            &self.code,
+            &self.detail,
+            &self.duration_ms,
+            &self.provider_message_id,
+            &self.simulated,
+            &self.from_substituted,
+            &self.cost_micros,
+        ]
+    }
+}
+
+/// Stores the attempts of messages that are new.
+pub(crate) async fn insert(session: &Session, rows: &Rows<'_>) -> Result<(), Fault> {
+    if rows.id.is_empty() {
+        return Ok(());
+    }
+    let sql = "INSERT INTO attempts (tenant, message_id, number, id, provider, account, called_at, outcome, class, code, detail,
+           duration_ms, provider_message_id, simulated, from_substituted, cost_micros)
+         SELECT * FROM unnest($1::text[], $2::uuid[], $3::integer[], $4::uuid[], $5::text[], $6::text[], $7::bigint[], $8::text[],
+           $9::text[], $10::text[], $11::text[], $12::bigint[], $13::text[], $14::boolean[], $15::boolean[], $16::bigint[])";
+    session.execute(sql, &rows.values()).await.map(drop)
 }
 
 /// Stores attempts; one that is there already is replaced and keeps its place.
@@ -65,40 +96,21 @@ pub(crate) async fn upsert(session: &Session, rows: &Rows<'_>) -> Result<(), Fau
     if rows.id.is_empty() {
         return Ok(());
     }
-    let sql = "INSERT INTO attempts (tenant, message_id, id, number, provider, account, called_at, outcome, class, code, detail,
+    let sql = "INSERT INTO attempts (tenant, message_id, number, id, provider, account, called_at, outcome, class, code, detail,
            duration_ms, provider_message_id, simulated, from_substituted, cost_micros)
-         SELECT s.tenant, s.message_id, s.id, s.number + CASE WHEN s.is_first THEN 0 ELSE coalesce((
-             SELECT max(a.number) FROM attempts a WHERE a.tenant = s.tenant AND a.message_id = s.message_id), 0) END,
-           s.provider, s.account, s.called_at, s.outcome, s.class, s.code, s.detail, s.duration_ms, s.provider_message_id, s.simulated,
-           s.from_substituted, s.cost_micros
-         FROM unnest($1::text[], $2::uuid[], $3::boolean[], $4::integer[], $5::uuid[], $6::text[], $7::text[], $8::bigint[], $9::text[],
-           $10::text[], $11::text[], $12::text[], $13::bigint[], $14::text[], $15::boolean[], $16::boolean[], $17::bigint[])
-           AS s(tenant, message_id, is_first, number, id, provider, account, called_at, outcome, class, code, detail, duration_ms,
+         SELECT s.tenant, s.message_id, s.number + coalesce((
+             SELECT max(a.number) FROM attempts a WHERE a.tenant = s.tenant AND a.message_id = s.message_id), 0),
+           s.id, s.provider, s.account, s.called_at, s.outcome, s.class, s.code, s.detail, s.duration_ms, s.provider_message_id,
+           s.simulated, s.from_substituted, s.cost_micros
+         FROM unnest($1::text[], $2::uuid[], $3::integer[], $4::uuid[], $5::text[], $6::text[], $7::bigint[], $8::text[],
+           $9::text[], $10::text[], $11::text[], $12::bigint[], $13::text[], $14::boolean[], $15::boolean[], $16::bigint[])
+           AS s(tenant, message_id, number, id, provider, account, called_at, outcome, class, code, detail, duration_ms,
              provider_message_id, simulated, from_substituted, cost_micros)
          ON CONFLICT (tenant, message_id, id) DO UPDATE SET provider = excluded.provider, account = excluded.account,
            called_at = excluded.called_at, outcome = excluded.outcome, class = excluded.class, code = excluded.code,
            detail = excluded.detail, duration_ms = excluded.duration_ms, provider_message_id = excluded.provider_message_id,
            simulated = excluded.simulated, from_substituted = excluded.from_substituted, cost_micros = excluded.cost_micros";
-    let values: [super::connection::Value<'_>; 17] = [
-        &rows.tenant,
-        &rows.message_id,
-        &rows.is_first,
-        &rows.number,
-        &rows.id,
-        &rows.provider,
-        &rows.account,
-        &rows.called_at,
-        &rows.outcome,
-        &rows.class,
-        &rows.code,
-        &rows.detail,
-        &rows.duration_ms,
-        &rows.provider_message_id,
-        &rows.simulated,
-        &rows.from_substituted,
-        &rows.cost_micros,
-    ];
-    session.execute(sql, &values).await.map(drop)
+    session.execute(sql, &rows.values()).await.map(drop)
 }
 
 /// The attempts of messages in order.

@@ -27,6 +27,8 @@ pub(crate) enum Fault {
     Lost(Reason),
     /// Others were in the way; the same transaction may pass now.
     Busy(Reason),
+    /// A row of that key is there already.
+    Taken(Reason),
     /// The statement does not fit the database; another one may.
     Bad(Reason),
     /// The database cannot do it at this time.
@@ -51,7 +53,7 @@ impl Fault {
     pub(crate) fn not_written(self) -> StoreError {
         match self {
             Self::Store(error) => error,
-            Self::Lost(reason) | Self::Busy(reason) | Self::Bad(reason) | Self::Refused(reason) => {
+            Self::Lost(reason) | Self::Busy(reason) | Self::Taken(reason) | Self::Bad(reason) | Self::Refused(reason) => {
                 StoreError::Unavailable(Box::new(reason))
             }
         }
@@ -61,7 +63,7 @@ impl Fault {
     pub(crate) fn at_commit(self) -> StoreError {
         match self {
             Self::Lost(reason) => StoreError::CommitUnknown(Box::new(reason)),
-            fault @ (Self::Store(_) | Self::Busy(_) | Self::Bad(_) | Self::Refused(_)) => fault.not_written(),
+            fault @ (Self::Store(_) | Self::Busy(_) | Self::Taken(_) | Self::Bad(_) | Self::Refused(_)) => fault.not_written(),
         }
     }
 }
@@ -69,7 +71,7 @@ impl Fault {
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Lost(reason) | Self::Busy(reason) | Self::Bad(reason) | Self::Refused(reason) => reason.fmt(f),
+            Self::Lost(reason) | Self::Busy(reason) | Self::Taken(reason) | Self::Bad(reason) | Self::Refused(reason) => reason.fmt(f),
             Self::Store(error) => error.fmt(f),
         }
     }
@@ -110,6 +112,7 @@ fn of_database(error: &DbError) -> Fault {
         // A server that became a standby: another connection may find the new primary.
         "25" if *code == SqlState::READ_ONLY_SQL_TRANSACTION => Fault::Lost(reason),
         "40" => Fault::Busy(reason),
+        "23" if *code == SqlState::UNIQUE_VIOLATION => Fault::Taken(reason),
         "21" | "22" | "23" | "42" | "P0" => Fault::Bad(reason),
         _ => Fault::Refused(reason),
     }

@@ -45,10 +45,8 @@ pub(crate) async fn insert(session: &Session, rows: &Rows<'_>) -> Result<(), Fau
     if rows.tenant.is_empty() {
         return Ok(());
     }
-    // A conflict means that the message was stored before, which its own row tells.
     let sql = "INSERT INTO contents (tenant, message_id, accepted_at, has_body, content, handling, metadata)
-         SELECT * FROM unnest($1::text[], $2::uuid[], $3::bigint[], $4::boolean[], $5::text[], $6::text[], $7::text[])
-         ON CONFLICT (tenant, message_id) DO NOTHING";
+         SELECT * FROM unnest($1::text[], $2::uuid[], $3::bigint[], $4::boolean[], $5::text[], $6::text[], $7::text[])";
     let values: [Value<'_>; 7] = [
         &rows.tenant,
         &rows.message_id,

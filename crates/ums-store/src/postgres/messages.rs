@@ -80,8 +80,8 @@ impl<'a> Rows<'a> {
     }
 }
 
-/// Stores messages, except those that were stored before, and those with an intent when this process's lease is over. Returns
-/// how many it stored.
+/// Stores messages, except those with an intent when this process's lease is over. Returns how many it stored.
+/// One that was stored before is [`Fault::Taken`].
 pub(crate) async fn insert(session: &Session, owner: i64, rows: &Rows<'_>, now: Timestamp) -> Result<usize, Fault> {
     if rows.id.is_empty() {
         return Ok(0);
@@ -96,8 +96,7 @@ pub(crate) async fn insert(session: &Session, owner: i64, rows: &Rows<'_>, now: 
            unnest($1::text[], $2::uuid[], $3::text[], $4::text[], $5::smallint[], $6::text[], $7::text[], $8::bigint[], $9::bigint[],
              $10::bigint[], $11::boolean[], $12::boolean[])
            AS s(tenant, id, channel, purpose, lane, status, error, accepted_at, expires_at, due_at, under_way, has_intent)
-         WHERE lease.holds OR NOT s.has_intent
-         ON CONFLICT (tenant, id) DO NOTHING";
+         WHERE lease.holds OR NOT s.has_intent";
     let now = now.as_micros();
     let values: [Value<'_>; 15] = [
         &rows.tenant,

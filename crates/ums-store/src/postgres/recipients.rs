@@ -18,13 +18,13 @@ pub(crate) struct Rows<'a> {
     address: Vec<&'a str>,
     status: Vec<&'static str>,
     reason: Vec<Option<Cow<'a, str>>>,
-    /// Of messages whose recipients are replaced: which, and how many it has now.
-    replaced: (Vec<&'a str>, Vec<Uuid>, Vec<i32>),
+    /// Which messages, and how many recipients each has now.
+    whole: (Vec<&'a str>, Vec<Uuid>, Vec<i32>),
 }
 
 impl<'a> Rows<'a> {
-    /// Adds the recipients of a message; `is_new` when the message has none yet.
-    pub(crate) fn add(&mut self, tenant: &'a TenantId, message: MessageId, recipients: &'a [RecipientRecord], is_new: bool) {
+    /// Adds the recipients of a message, all of them.
+    pub(crate) fn add(&mut self, tenant: &'a TenantId, message: MessageId, recipients: &'a [RecipientRecord]) {
         for (recipient, idx) in recipients.iter().zip(0..) {
             let RecipientRecord {
                 address,
@@ -40,12 +40,32 @@ impl<'a> Rows<'a> {
             self.status.push(status.as_str());
             self.reason.push(optional_text(reason.as_deref()));
         }
-        if !is_new {
-            self.replaced.0.push(tenant.as_str());
-            self.replaced.1.push(message.as_uuid());
-            self.replaced.2.push(i32::try_from(recipients.len()).unwrap_or(i32::MAX));
-        }
+        self.whole.0.push(tenant.as_str());
+        self.whole.1.push(message.as_uuid());
+        self.whole.2.push(i32::try_from(recipients.len()).unwrap_or(i32::MAX));
     }
+
+    fn values(&self) -> [Value<'_>; 7] {
+        [
+            &self.tenant,
+            &self.message_id,
+            &self.idx,
+            &self.kind,
+            &self.address,
+            &self.status,
+            &self.reason,
+        ]
+    }
+}
+
+/// Stores the recipients of messages that are new.
+pub(crate) async fn insert(session: &Session, rows: &Rows<'_>) -> Result<(), Fault> {
+    if rows.tenant.is_empty() {
+        return Ok(());
+    }
+    let sql = "INSERT INTO recipients (tenant, message_id, idx, kind, address, status, reason)
+         SELECT * FROM unnest($1::text[], $2::uuid[], $3::integer[], $4::text[], $5::text[], $6::text[], $7::text[])";
+    session.execute(sql, &rows.values()).await.map(drop)
 }
 
 /// Stores recipients; those that are there are replaced. They are the same ones nearly always, and then the index of
@@ -58,21 +78,12 @@ pub(crate) async fn replace(session: &Session, rows: &Rows<'_>) -> Result<(), Fa
          SELECT * FROM unnest($1::text[], $2::uuid[], $3::integer[], $4::text[], $5::text[], $6::text[], $7::text[])
          ON CONFLICT (tenant, message_id, idx) DO UPDATE SET kind = excluded.kind, address = excluded.address,
            status = excluded.status, reason = excluded.reason";
-    let values: [Value<'_>; 7] = [
-        &rows.tenant,
-        &rows.message_id,
-        &rows.idx,
-        &rows.kind,
-        &rows.address,
-        &rows.status,
-        &rows.reason,
-    ];
-    session.execute(sql, &values).await.map(drop)
+    session.execute(sql, &rows.values()).await.map(drop)
 }
 
 /// Removes the recipients that messages have no more.
 pub(crate) async fn remove_rest(session: &Session, rows: &Rows<'_>) -> Result<(), Fault> {
-    let (tenants, messages, counts) = &rows.replaced;
+    let (tenants, messages, counts) = &rows.whole;
     if tenants.is_empty() {
         return Ok(());
     }

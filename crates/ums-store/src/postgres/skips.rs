@@ -51,14 +51,12 @@ pub(crate) async fn append(session: &Session, rows: &Rows<'_>) -> Result<(), Fau
     if rows.tenant.is_empty() {
         return Ok(());
     }
-    // A conflict means that the message was stored before, which its own row tells.
     let sql = "INSERT INTO skips (tenant, message_id, number, provider, account, at, reason, detail)
          SELECT s.tenant, s.message_id, s.number + CASE WHEN s.is_first THEN 0 ELSE coalesce((
              SELECT max(k.number) FROM skips k WHERE k.tenant = s.tenant AND k.message_id = s.message_id), 0) END,
            s.provider, s.account, s.at, s.reason, s.detail
          FROM unnest($1::text[], $2::uuid[], $3::boolean[], $4::integer[], $5::text[], $6::text[], $7::bigint[], $8::text[], $9::text[])
-           AS s(tenant, message_id, is_first, number, provider, account, at, reason, detail)
-         ON CONFLICT (tenant, message_id, number) DO NOTHING";
+           AS s(tenant, message_id, is_first, number, provider, account, at, reason, detail)";
     let values: [Value<'_>; 9] = [
         &rows.tenant,
         &rows.message_id,

@@ -4,6 +4,10 @@
 //! few tasks with a connection each take all requests that wait and write them as one transaction ([`group`](super::group)).
 //! While one of them commits, the next requests gather for the next one.
 //!
+//! A lone caller never waits for others to come. But many callers who have just been answered are about to come back, and
+//! whoever takes the first of them has all others wait for its commit. So after a group of several a writer lets as many
+//! arrive as it answered, for a small part of what the group took.
+//!
 //! Two requests about one message or one key are never in two transactions at once, nor twice in one: the
 //! later one waits, so that they keep their order and no statement meets a row twice.
 
@@ -29,6 +33,10 @@ const GROUP_REQUESTS: usize = 256;
 const GROUP_BYTES: usize = 4 << 20;
 /// Requests that may wait; more callers wait outside.
 const QUEUE: usize = 1_024;
+/// What part of a group's duration its callers get to come back in.
+const RETURN_SHARE: u32 = 8;
+/// The longest that they get. Shorter than the timer's grain, so it ends by their arrival as a rule.
+const RETURN_LIMIT: Duration = Duration::from_millis(2);
 /// How often a group is written again when others were in its way.
 const TRIES: usize = 8;
 
@@ -107,6 +115,8 @@ fn subjects(work: &Work) -> Vec<u64> {
 struct Inbox {
     state: Mutex<Waiting>,
     arrived: Notify,
+    /// For a writer that lets its callers return.
+    returned: Notify,
     room: Semaphore,
     commits: AtomicU64,
 }
@@ -116,6 +126,8 @@ struct Waiting {
     requests: VecDeque<Request>,
     /// Subjects of the groups that are being written.
     busy: HashSet<u64>,
+    /// Writers that let their callers return.
+    gathering: usize,
     closed: bool,
 }
 
@@ -147,6 +159,10 @@ impl Inbox {
     /// Takes all that can be written now. None when nothing can be; then whether the writer may end.
     fn take(self: &Arc<Self>) -> Result<Group, bool> {
         let mut waiting = self.lock();
+        if waiting.gathering > 0 && !waiting.closed {
+            // The writer who lets its callers return takes all.
+            return Err(false);
+        }
         let (mut requests, mut subjects, mut kept) = (Vec::new(), Vec::new(), VecDeque::new());
         // Subjects of requests that must wait: those who come later must not overtake them.
         let mut blocked: HashSet<u64> = HashSet::new();
@@ -215,6 +231,7 @@ impl Writers {
         let inbox = Arc::new(Inbox {
             state: Mutex::default(),
             arrived: Notify::new(),
+            returned: Notify::new(),
             room: Semaphore::new(QUEUE),
             commits: AtomicU64::new(0),
         });
@@ -267,14 +284,19 @@ impl Writers {
             caller,
         };
         self.inbox.room.acquire().await.map_err(|_| closed())?.forget();
-        {
+        let is_gathering = {
             let mut waiting = self.inbox.lock();
             if waiting.closed {
                 return Err(closed());
             }
             waiting.requests.push_back(request);
+            waiting.gathering > 0
+        };
+        if is_gathering {
+            self.inbox.returned.notify_one();
+        } else {
+            self.inbox.arrived.notify_one();
         }
-        self.inbox.arrived.notify_one();
         answer
             .await
             .unwrap_or_else(|_| Err(StoreError::CommitUnknown(Box::new(Refused::Lost))))
@@ -284,8 +306,10 @@ impl Writers {
     pub(crate) async fn stop(&self, wait: Duration) {
         self.inbox.lock().closed = true;
         self.inbox.room.close();
-        self.inbox.arrived.notify_waiters();
-        self.inbox.arrived.notify_one();
+        for notify in [&self.inbox.arrived, &self.inbox.returned] {
+            notify.notify_waiters();
+            notify.notify_one();
+        }
         let mut running = self.running.clone();
         let stopped = running.wait_for(|running| *running == 0);
         if tokio::time::timeout(wait, stopped).await.is_err() {
@@ -299,6 +323,23 @@ impl Writers {
     }
 }
 
+/// Waits until as many requests wait as were answered just now, or patience ends.
+async fn let_return(inbox: &Inbox, answered: usize, patience: Duration) {
+    let is_back = || {
+        let waiting = inbox.lock();
+        waiting.closed || waiting.requests.len() >= answered
+    };
+    let returned = async {
+        while !is_back() {
+            inbox.returned.notified().await;
+        }
+    };
+    inbox.lock().gathering += 1;
+    // Who does not come back in time is in the next group but one.
+    drop(tokio::time::timeout(patience, returned).await);
+    inbox.lock().gathering -= 1;
+}
+
 async fn run(inbox: &Arc<Inbox>, desk: &Desk) {
     let mut session = None;
     loop {
@@ -306,13 +347,13 @@ async fn run(inbox: &Arc<Inbox>, desk: &Desk) {
         match inbox.take() {
             Ok(group) => {
                 // In a task of its own: a fault in it must not end the writer.
-                let (spare, desk, inbox) = (session.take(), desk.clone(), Arc::clone(inbox));
+                let (requests, start) = (group.requests.len(), desk.clock.monotonic());
+                let mut pen = Pen {
+                    session: session.take(),
+                    desk: desk.clone(),
+                    inbox: Arc::clone(inbox),
+                };
                 let written = tokio::spawn(async move {
-                    let mut pen = Pen {
-                        session: spare,
-                        desk,
-                        inbox,
-                    };
                     pen.write(group).await;
                     pen.session
                 });
@@ -320,6 +361,10 @@ async fn run(inbox: &Arc<Inbox>, desk: &Desk) {
                     tracing::error!(%error, "a commit was given up");
                     None
                 });
+                if requests > 1 {
+                    let patience = (desk.clock.monotonic().since(start) / RETURN_SHARE).min(RETURN_LIMIT);
+                    let_return(inbox, requests, patience).await;
+                }
             }
             Err(true) => {
                 inbox.arrived.notify_one();
@@ -374,13 +419,13 @@ impl Pen {
             };
             match &fault {
                 Fault::Lost(_) => self.session = None,
-                Fault::Busy(_) | Fault::Bad(_) | Fault::Refused(_) | Fault::Store(_) => self.roll_back().await,
+                Fault::Busy(_) | Fault::Taken(_) | Fault::Bad(_) | Fault::Refused(_) | Fault::Store(_) => self.roll_back().await,
             }
             match fault {
                 Fault::Busy(_) => {}
                 Fault::Lost(_) if is_old && !is_hung && !committing => {}
-                Fault::Bad(_) if requests.len() > 1 => return Some(requests),
-                fault @ (Fault::Lost(_) | Fault::Bad(_) | Fault::Refused(_) | Fault::Store(_)) => {
+                Fault::Taken(_) | Fault::Bad(_) if requests.len() > 1 => return Some(requests),
+                fault @ (Fault::Lost(_) | Fault::Taken(_) | Fault::Bad(_) | Fault::Refused(_) | Fault::Store(_)) => {
                     tracing::warn!(error = %fault, requests = requests.len(), "a commit failed");
                     answer_fault(requests, &fault, !committing);
                     return None;
@@ -438,7 +483,7 @@ fn answer_fault(requests: Vec<Request>, fault: &Fault, not_written: bool) {
         let answer = match fault {
             Fault::Lost(_) if !not_written => StoreError::CommitUnknown(fault.to_string().into()),
             Fault::Store(StoreError::Unusable(text)) => StoreError::Unusable(text.clone()),
-            Fault::Lost(_) | Fault::Busy(_) | Fault::Bad(_) | Fault::Refused(_) | Fault::Store(_) => {
+            Fault::Lost(_) | Fault::Busy(_) | Fault::Taken(_) | Fault::Bad(_) | Fault::Refused(_) | Fault::Store(_) => {
                 StoreError::Unavailable(fault.to_string().into())
             }
         };
