@@ -29,7 +29,7 @@ const BATCH: usize = 100;
 const BATCHES_A_TURN: u32 = 10;
 const TURNS: u32 = 10;
 const SYNCS: u32 = 50;
-const CLAIMS: u32 = 50;
+const CLAIMS: u32 = 20;
 
 fn sample(number: u32) -> Sample {
     Sample::sms(number).purpose(Purpose::Transactional)

@@ -241,9 +241,21 @@ impl Store for SqliteStore {
             return Ok(Vec::new());
         }
         let turns = Arc::clone(&self.turns);
-        self.writer
+        let keys = self
+            .writer
             .submit(0, move |connection| queue::claim_due(connection, owner, now, room, &turns))
-            .await
+            .await?;
+        if keys.is_empty() {
+            return Ok(Vec::new());
+        }
+        let keys: Arc<[(TenantId, MessageId)]> = keys.into();
+        let claimed = Arc::clone(&keys);
+        let records = self.read(move |connection| queue::claimed(connection, &claimed)).await;
+        if records.is_err() {
+            // Nobody would send what nobody was told of. When this fails too, the process finds them among its own.
+            drop(self.give_back(&keys, now).await);
+        }
+        records
     }
 
     async fn accept_all(&self, new: Vec<NewMessage>) -> Result<Vec<Stored>, StoreError> {

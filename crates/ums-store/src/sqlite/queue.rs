@@ -21,7 +21,7 @@ pub(crate) fn claim_due(
     now: Timestamp,
     room: Room,
     turns: &Turns,
-) -> Result<Vec<MessageRecord>, StoreError> {
+) -> Result<Vec<(TenantId, MessageId)>, StoreError> {
     let mut turns = turns.lock().unwrap_or_else(PoisonError::into_inner);
     let mut claimed = Vec::new();
     for (purpose, last) in fence::LANES.into_iter().zip(turns.iter_mut()) {
@@ -31,16 +31,24 @@ pub(crate) fn claim_due(
             now,
             purpose,
         };
-        for (tenant, id) in turns::take(&mut lane, room.of(purpose), last)? {
-            match messages::message(connection, &tenant, id) {
-                Ok(record) => claimed.extend(record),
-                // One unreadable message must not keep the others back; claimed, it is out of their way.
-                Err(fault @ StoreError::Corrupt { .. }) => tracing::error!(message_id = %id, error = %fault, "a message cannot be sent"),
-                Err(fault) => return Err(fault),
-            }
-        }
+        claimed.extend(turns::take(&mut lane, room.of(purpose), last)?);
     }
     Ok(claimed)
+}
+
+/// All that is known of the messages that were claimed. Read beside the writer: to check what was stored takes longer
+/// than to claim it, and every commit would wait for that.
+pub(crate) fn claimed(connection: &Connection, keys: &[(TenantId, MessageId)]) -> Result<Vec<MessageRecord>, StoreError> {
+    let mut records = Vec::with_capacity(keys.len());
+    for (tenant, id) in keys {
+        match messages::message(connection, tenant, *id) {
+            Ok(record) => records.extend(record),
+            // One unreadable message must not keep the others back; claimed, it is out of their way.
+            Err(fault @ StoreError::Corrupt { .. }) => tracing::error!(message_id = %id, error = %fault, "a message cannot be sent"),
+            Err(fault) => return Err(fault),
+        }
+    }
+    Ok(records)
 }
 
 /// What is due in one lane.
