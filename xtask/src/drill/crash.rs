@@ -99,7 +99,7 @@ struct Rounds {
 pub(super) async fn run(play: &Play<'_>, store: Store, form: Plan) -> Result<Report> {
     let mut report = play.report("crash", Some(store));
     let mut stage = Stage::set(play.workspace, "crash", &play.binary, store, settings::QUICK)?;
-    let mut chance = Chance::of(play.seed, "kills");
+    let mut chance = Chance::of(play.seed, &format!("kills on {}", store.word()));
     let at = fixed_address(&mut chance)?;
     let mix = Mix {
         expires_in: expires_in(store, form),

@@ -22,6 +22,8 @@ const RESTARTS: u32 = 5;
 /// Pass figure: a dead process's messages are taken up by then.
 const LEASES: Duration = Duration::from_secs(75);
 const EXPIRES_IN: u64 = 240;
+/// Time after a restart of the database in which a process may still end that was started while it was away.
+const AFTERMATH: Duration = Duration::from_secs(5);
 
 pub(super) async fn run(play: &Play<'_>) -> Result<Report> {
     let mut report = play.report("replicas", Some(Store::Postgres));
@@ -39,7 +41,7 @@ pub(super) async fn run(play: &Play<'_>) -> Result<Report> {
         callers: 12,
         pause: Duration::from_millis(400),
         batches: 30,
-        batch: 60,
+        batch: 100,
         expires_in: EXPIRES_IN,
         messages: play.rounds,
         answer: Duration::from_secs(5),
@@ -73,6 +75,7 @@ pub(super) async fn run(play: &Play<'_>) -> Result<Report> {
     report.tell("stops for longer than the lease", fleet.stops);
     report.tell("restarts of the database", harm.restarts);
     report.hold("replicas that ended by themselves", harm.ended_alone, "0", harm.ended_alone == 0);
+    report.tell("replicas that did not start, for want of the database", harm.ended_without_database);
     report.judged(&findings);
     report.tell("statuses", settle::statuses(&rows));
     report.none_of("posts refused for good", &seen.refused());
@@ -101,6 +104,7 @@ pub(super) async fn run(play: &Play<'_>) -> Result<Report> {
 struct Harm {
     restarts: u32,
     ended_alone: usize,
+    ended_without_database: usize,
 }
 
 /// Kills, stops and restarts until all is posted and every kind of harm was done.
@@ -111,12 +115,18 @@ async fn do_harm(stage: &mut Stage, fleet: &mut Fleet, load: &Load, messages: u6
     let mut stop_at = soon(chance, 4_000..=8_000);
     let mut restart_at = soon(chance, 15_000..=25_000);
     let mut look_at = Instant::now();
+    let mut database_was_away = Instant::now() - AFTERMATH;
     let all_posted = || load.seen().acks.load(Ordering::Relaxed) >= messages;
     loop {
         tokio::time::sleep(Duration::from_millis(100)).await;
         let now = Instant::now();
         fleet.go_on(false);
-        harm.ended_alone += fleet.revive(stage)?;
+        let ended = fleet.revive(stage)?;
+        if database_was_away.elapsed() < AFTERMATH {
+            harm.ended_without_database += ended;
+        } else {
+            harm.ended_alone += ended;
+        }
         let is_stopped = fleet.replicas.iter().any(super::fleet::Replica::is_stopped);
         if all_posted() && fleet.stops >= STOPS && !is_stopped {
             return Ok(harm);
@@ -150,6 +160,7 @@ async fn do_harm(stage: &mut Stage, fleet: &mut Fleet, load: &Load, messages: u6
             }
             cluster.start()?;
             harm.restarts += 1;
+            database_was_away = Instant::now();
             restart_at = soon(chance, 20_000..=40_000);
         }
     }

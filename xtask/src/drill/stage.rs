@@ -1,8 +1,10 @@
 //! What a drill is played on: a sink that survives everything, servers that do not, and a database.
 
+use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -221,9 +223,11 @@ pub(super) fn binary(workspace: &Workspace, named: Option<String>) -> Result<Pat
 ///
 /// Not one that the system gives away: while the server is down, an outgoing connection could get it.
 pub(super) fn fixed_address(chance: &mut Chance) -> Result<SocketAddr> {
+    // Nor one that another server of this run has, which may be down just now.
+    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
     for _ in 0..1_000 {
         let port = u16::try_from(chance.within(10_000..=29_999)).unwrap_or(10_000);
-        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+        if GIVEN.lock().unwrap_or_else(PoisonError::into_inner).insert(port) && TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
             return Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
         }
     }
