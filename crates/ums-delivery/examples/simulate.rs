@@ -94,13 +94,11 @@ fn main() -> ExitCode {
         f64::from(u32::try_from(seeds).unwrap()) / took.as_secs_f64(),
         order.threads
     );
-    match failed {
-        Some(seed) => tell(order, seed),
-        None => {
-            println!("no promise was broken");
-            ExitCode::SUCCESS
-        }
+    if let Some(seed) = failed {
+        return tell(order, seed);
     }
+    println!("no promise was broken");
+    ExitCode::SUCCESS
 }
 
 /// Runs all seeds, each thread its share; gives the smallest that failed.
@@ -149,14 +147,10 @@ fn tell(order: Order, seed: u64) -> ExitCode {
     for line in &outcome.story {
         println!("{line}");
     }
-    match outcome.violation {
-        Some(violation) => {
-            println!("seed {seed}: {violation}");
-            ExitCode::FAILURE
-        }
-        None => {
-            println!("seed {seed}: no promise was broken; hash {:016x}", outcome.hash);
-            ExitCode::SUCCESS
-        }
+    if let Some(violation) = outcome.violation {
+        println!("seed {seed}: {violation}");
+        return ExitCode::FAILURE;
     }
+    println!("seed {seed}: no promise was broken; hash {:016x}", outcome.hash);
+    ExitCode::SUCCESS
 }

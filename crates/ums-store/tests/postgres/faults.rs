@@ -18,6 +18,7 @@ async fn a_connection_cut_during_the_commit_leaves_the_outcome_unknown_and_a_rep
     let database = Database::new().await;
     let store = database.store().await;
     let stranger = database.stranger().await;
+    // Sleeps because a server needs real time.
     let slow = "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(2); RETURN NULL; END $$;
                 CREATE CONSTRAINT TRIGGER slow AFTER INSERT ON messages DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION slow()";
     stranger.batch_execute(slow).await.unwrap();
@@ -28,6 +29,7 @@ async fn a_connection_cut_during_the_commit_leaves_the_outcome_unknown_and_a_rep
     };
     let committing = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND query = 'COMMIT' AND state = 'active'";
     while stranger.query_one(committing, &[]).await.unwrap().get::<_, i64>(0) == 0 {
+        // Sleeps because a server needs real time.
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     stranger.batch_execute(CUT).await.unwrap();
@@ -56,6 +58,7 @@ async fn nothing_that_was_answered_is_lost_however_often_connections_are_cut() {
                     loop {
                         match store.accept(Sample::email(number).sending().unwrap()).await {
                             Ok(Stored::New | Stored::Replayed(_)) => break,
+                            // Sleeps because a server needs real time.
                             Err(StoreError::Unavailable(_)) => tokio::time::sleep(Duration::from_millis(2)).await,
                             Err(StoreError::CommitUnknown(_)) => unknown += 1,
                             other => panic!("{other:?}"),
@@ -69,6 +72,7 @@ async fn nothing_that_was_answered_is_lost_however_often_connections_are_cut() {
     let stranger = database.stranger().await;
     while !tasks.iter().all(tokio::task::JoinHandle::is_finished) {
         stranger.batch_execute(CUT).await.unwrap();
+        // Sleeps because a server needs real time.
         tokio::time::sleep(Duration::from_millis(30)).await;
     }
     for task in tasks {

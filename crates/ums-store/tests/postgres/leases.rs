@@ -26,6 +26,7 @@ async fn recover(store: &PostgresStore) -> Recovered {
         if recovered != Recovered::default() {
             return recovered;
         }
+        // Sleeps because leases end by the database's clock.
         tokio::time::sleep(LEASE / 8).await;
     }
     panic!("nothing was recovered");
@@ -74,6 +75,7 @@ async fn without_a_lease_nothing_new_is_begun_and_what_ended_is_still_told() {
         .accept(waiting.new_message(Status::Queued, Some(now())).unwrap())
         .await
         .unwrap();
+    // Sleeps because leases end by the database's clock.
     tokio::time::sleep(LEASE + LEASE / 4).await;
 
     assert!(store.claim_due(FAR, Room::of_each(9)).await.unwrap().is_empty());

@@ -66,6 +66,7 @@ async fn what_another_process_stores_earlier_is_found_behind_a_long_queue() {
     for _ in 0..50 {
         let claimed = busy.claim_due(far, Room::of_each(1)).await.unwrap();
         found = found || claimed[0].message.id == Sample::sms(1).id();
+        // Sleeps because the database's clock decides.
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     assert!(found, "a look from the start comes in time");
@@ -85,6 +86,7 @@ async fn one_process_at_a_time_may_probe() {
         other.lease_probe(ProviderKind::Twilio, &account, length).await.unwrap(),
         "another provider is another leave"
     );
+    // Sleeps because the database's clock decides.
     tokio::time::sleep(length + Duration::from_millis(100)).await;
     assert!(probe(&*other).await, "it ends by itself");
     assert!(!probe(&*one).await);
@@ -113,6 +115,7 @@ async fn a_pace_a_second_holds_over_two_processes() {
                     };
                     match store.reserve_pace(request).await.unwrap() {
                         PaceGrant::Granted(units) => granted += units,
+                        // Sleeps because the database's clock decides.
                         PaceGrant::Paced(wait) => tokio::time::sleep(wait).await,
                         PaceGrant::DayLimit(_) => panic!("there is none"),
                     }

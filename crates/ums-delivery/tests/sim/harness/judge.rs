@@ -48,8 +48,11 @@ fn fault_of(world: &World, id: MessageId, row: &Row) -> Option<String> {
             without_mark("and it arrived")
         }
         Status::Cancelled if arrived & main != 0 => Some("was cancelled, and it arrived".to_owned()),
-        Status::Pending | Status::Scheduled | Status::Queued | Status::Sending => None,
-        Status::Sent
+        Status::Pending
+        | Status::Scheduled
+        | Status::Queued
+        | Status::Sending
+        | Status::Sent
         | Status::Delivered
         | Status::Bounced
         | Status::Failed
@@ -71,8 +74,7 @@ fn fault_of(world: &World, id: MessageId, row: &Row) -> Option<String> {
 /// An attempt's record may know less than the process that called did, never something else.
 fn outcome_that_was_not_told(told: &Told, recorded: Option<AttemptOutcome>) -> Option<String> {
     let fine = match (told, recorded) {
-        (_, Some(AttemptOutcome::Unknown)) => true,
-        (Told::Taken(_), Some(AttemptOutcome::Accepted)) => true,
+        (_, Some(AttemptOutcome::Unknown)) | (Told::Taken(_), Some(AttemptOutcome::Accepted)) => true,
         (Told::Failed(class), Some(AttemptOutcome::Failed)) => !class.may_have_been_accepted(),
         (Told::Nothing | Told::Taken(_) | Told::Failed(_), _) => false,
     };

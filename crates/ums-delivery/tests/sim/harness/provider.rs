@@ -75,16 +75,12 @@ impl fmt::Debug for SimProvider {
     }
 }
 
+/// What a provider says of a call.
+type Said = Result<Accepted, Failure>;
+
 impl SimProvider {
     /// Takes the call down, judges it, and decides what comes of it.
-    fn answer(
-        &self,
-        email: &Email,
-        call: &Call,
-    ) -> (
-        usize,
-        Result<Result<Accepted, Failure>, oneshot::Receiver<Result<Accepted, Failure>>>,
-    ) {
+    fn answer(&self, email: &Email, call: &Call) -> (usize, Result<Said, oneshot::Receiver<Said>>) {
         let mut world = self.shared.lock();
         let recipients = cast::recipients(email);
         world.tally.calls += 1;
@@ -250,13 +246,12 @@ fn decide(world: &mut World, kind: ProviderKind, email: &Email, recipients: Set)
     use FailureClass as C;
     let mood = world.moods[cast::place_of(kind)];
     let mut answer = match mood {
-        Mood::Well | Mood::Slow => taken(world, kind, email, recipients),
+        Mood::Losing if world.chance.happens(700) => lost(world, kind, email, recipients),
+        Mood::Well | Mood::Slow | Mood::Losing => taken(world, kind, email, recipients),
         Mood::Down => Answer::failed(C::Unavailable),
         Mood::Refusing => Answer::failed(C::InvalidRecipient),
         Mood::Throttling => Answer::failed(C::Throttled),
         Mood::Misconfigured => Answer::failed(C::Misconfigured),
-        Mood::Losing if world.chance.happens(700) => lost(world, kind, email, recipients),
-        Mood::Losing => taken(world, kind, email, recipients),
         Mood::Flaky => match world.chance.below(10) {
             0..3 => taken(world, kind, email, recipients),
             3..5 => Answer::failed(C::Unavailable),

@@ -203,14 +203,14 @@ impl Stage {
                 u64::try_from(next).unwrap()
             };
             if wait > 120 * SECOND {
-                self.sleep(wait - 100 * SECOND);
+                self.jump(wait - 100 * SECOND);
             }
             self.pass(4 * STRIDE);
         }
     }
 
     /// Moves the time at once.
-    fn sleep(&mut self, time: u64) {
+    fn jump(&mut self, time: u64) {
         {
             let mut world = self.shared.lock();
             let end = world.now() + time;
