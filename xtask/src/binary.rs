@@ -33,7 +33,7 @@ fn built(mut command: Command) -> Result<PathBuf> {
         .args(Workspace::lock_words())
         .arg("--message-format=json-render-diagnostics")
         .stderr(Stdio::inherit());
-    println!("   $ {}", shown(&command));
+    eprintln!("   $ {}", shown(&command));
     let output = command.output().context("starting cargo")?;
     ensure!(output.status.success(), "the ums binary does not build");
     String::from_utf8_lossy(&output.stdout)

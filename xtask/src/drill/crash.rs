@@ -176,7 +176,7 @@ async fn play_rounds(stage: &mut Stage, plan: Plan, at: SocketAddr, chance: &mut
         }
         end(&mut server, &mut rounds)?;
         if round % 10 == 0 {
-            println!("   {round} of {} rounds on {}", plan.rounds, stage.store.word());
+            eprintln!("   {round} of {} rounds on {}", plan.rounds, stage.store.word());
         }
     }
     Ok(rounds)

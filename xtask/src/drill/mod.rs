@@ -174,7 +174,7 @@ pub(crate) fn main(workspace: &Workspace, mut arguments: Arguments) -> Result<()
         seed,
         rounds: if rounds == 0 { drill.rounds } else { rounds },
     };
-    println!("   seed {seed}");
+    eprintln!("   seed {seed}");
     let mut reports = Vec::new();
     for store in drill.stores.iter().filter(|store| stores.contains(store)) {
         reports.push(on_stage(run(&play, drill.name, *store))?);
@@ -188,7 +188,7 @@ const SHORT_KILLS: [(Store, u64); 2] = [(Store::Sqlite, 14), (Store::Postgres, 6
 /// What every test run plays: the judge's own test, and a short form of the crash drill on both stores.
 pub(crate) fn short(workspace: &Workspace) -> Result<()> {
     let seed = Chance::any_seed();
-    println!("   seed {seed}");
+    eprintln!("   seed {seed}");
     let play = Play {
         workspace,
         binary: stage::binary(workspace, None)?,
@@ -256,7 +256,7 @@ fn on_stage<T>(drill: impl Future<Output = Result<T>>) -> Result<T> {
         }
     });
     runtime.shutdown_background();
-    println!("   took {:.0?}", start.elapsed());
+    eprintln!("   took {:.0?}", start.elapsed());
     outcome
 }
 

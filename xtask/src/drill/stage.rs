@@ -60,7 +60,7 @@ impl Stage {
         remove_left_overs(&parent, &name);
         let folder = parent.join(format!("{name}{}", std::process::id()));
         std::fs::create_dir_all(&folder)?;
-        println!("   journals and logs: {}", folder.display());
+        eprintln!("   journals and logs: {}", folder.display());
         let journals = Journals::within(&folder);
         std::fs::write(&journals.acks, "")?;
         let ports_file = folder.join("sink.json");
