@@ -100,7 +100,8 @@ pub(crate) async fn write(
     requests: &mut Vec<Request>,
     committing: &mut bool,
 ) -> Result<Written, Fault> {
-    if requests.iter().any(has_twins) || !try_write(session, owner, now, requests, committing).await? {
+    // Boxed: a dozen statements on their way at once take much room, which every caller would carry.
+    if requests.iter().any(has_twins) || !Box::pin(try_write(session, owner, now, requests, committing)).await? {
         sort_out(session, owner, now, requests).await?;
         return Ok(Written::Sorted);
     }

@@ -128,53 +128,7 @@ async fn perform(store: &dyn Store, act: &Act) -> String {
             };
             format!("{:?}", store.accept(new).await.map_err(|error| error_kind(&error)))
         }
-        Act::Record {
-            number,
-            status,
-            attempt,
-            due,
-            sent,
-            recipients,
-            token,
-            forget_body,
-            repeats,
-        } => {
-            let sample = sample(number);
-            let mut step = sample.step(Status::ALL[status]);
-            let known = store.message(sample.tenant(), sample.id()).await.unwrap();
-            step.token = known.map_or(0, |record| record.token) + token;
-            step.forget_body = forget_body;
-            step.act = sent.then(|| ActRecord {
-                at: Timestamp::from_micros(5),
-                kind: ActKind::Marked,
-                detail: "by hand".to_owned(),
-            });
-            step.expires_at = recipients.then_some(Timestamp::from_micros(11));
-            step.attempts.extend(attempt.map(|(attempt, outcome)| {
-                let mut record = sample.intent(attempt);
-                record.outcome = AttemptOutcome::ALL[outcome];
-                record
-            }));
-            step.due_at = due.map(Timestamp::from_micros);
-            step.sent_at = sent.then_some(Timestamp::from_micros(7));
-            step.error = sent.then(|| "why".to_owned());
-            if recipients {
-                let all = sample.new_message(Status::ALL[status], None).unwrap().recipients;
-                step.recipients = Some(
-                    all.into_iter()
-                        .map(|one| RecipientRecord {
-                            reason: Some("moved".to_owned()),
-                            ..one
-                        })
-                        .collect(),
-                );
-            }
-            let mut answers = Vec::new();
-            for _ in 0..=repeats {
-                answers.push(store.record(step.clone()).await.map_err(|error| error_kind(&error)));
-            }
-            format!("{answers:?}")
-        }
+        act @ Act::Record { .. } => record(store, act).await,
         Act::AcceptAll { numbers, key } => {
             let one = |number: u32| NewMessage {
                 idempotency: key
@@ -204,6 +158,59 @@ async fn perform(store: &dyn Store, act: &Act) -> String {
         }
         Act::Prune { bodies, messages, limit } => prune(store, bodies, messages, limit).await,
     }
+}
+
+/// Records a step, as often as it is said.
+async fn record(store: &dyn Store, act: Act) -> String {
+    let Act::Record {
+        number,
+        status,
+        attempt,
+        due,
+        sent,
+        recipients,
+        token,
+        forget_body,
+        repeats,
+    } = act
+    else {
+        return "not a step".to_owned();
+    };
+    let sample = sample(number);
+    let mut step = sample.step(Status::ALL[status]);
+    let known = store.message(sample.tenant(), sample.id()).await.unwrap();
+    step.token = known.map_or(0, |record| record.token) + token;
+    step.forget_body = forget_body;
+    step.act = sent.then(|| ActRecord {
+        at: Timestamp::from_micros(5),
+        kind: ActKind::Marked,
+        detail: "by hand".to_owned(),
+    });
+    step.expires_at = recipients.then_some(Timestamp::from_micros(11));
+    step.attempts.extend(attempt.map(|(attempt, outcome)| {
+        let mut record = sample.intent(attempt);
+        record.outcome = AttemptOutcome::ALL[outcome];
+        record
+    }));
+    step.due_at = due.map(Timestamp::from_micros);
+    step.sent_at = sent.then_some(Timestamp::from_micros(7));
+    step.error = sent.then(|| "why".to_owned());
+    if recipients {
+        let all = sample.new_message(Status::ALL[status], None).unwrap().recipients;
+        step.recipients = Some(
+            all.into_iter()
+                .map(|one| RecipientRecord {
+                    reason: Some("moved".to_owned()),
+                    ..one
+                })
+                .collect(),
+        );
+    }
+    let mut answers = Vec::new();
+    for _ in 0..=repeats {
+        answers.push(store.record(step.clone()).await.map_err(|error| error_kind(&error)));
+    }
+    format!("{answers:?}")
 }
 
 /// Until nothing is left, because the stores may take another number of steps. The bodies that were emptied on the way
