@@ -70,7 +70,7 @@ pub struct PostgresOptions {
 impl Default for PostgresOptions {
     fn default() -> Self {
         Self {
-            writers: 2,
+            writers: 3,
             readers: 4,
             lease: Duration::from_mins(1),
         }

@@ -4,9 +4,8 @@
 //! few tasks with a connection each take all requests that wait and write them as one transaction ([`group`](super::group)).
 //! While one of them commits, the next requests gather for the next one.
 //!
-//! A lone caller never waits for others to come. But many callers who have just been answered are about to come back, and
-//! whoever takes the first of them has all others wait for its commit. So after a group of several a writer lets as many
-//! arrive as it answered, for a small part of what the group took.
+//! A request that finds no group on its way is written at once. While some are, a writer waits until it has its share of
+//! all requests that are in hand, or until none is on its way any more: many small groups would cost more than that wait.
 //!
 //! Two requests about one message or one key are never in two transactions at once, nor twice in one: the
 //! later one waits, so that they keep their order and no statement meets a row twice.
@@ -33,10 +32,6 @@ const GROUP_REQUESTS: usize = 256;
 const GROUP_BYTES: usize = 4 << 20;
 /// Requests that may wait; more callers wait outside.
 const QUEUE: usize = 1_024;
-/// What part of a group's duration its callers get to come back in.
-const RETURN_SHARE: u32 = 8;
-/// The longest that they get. Shorter than the timer's grain, so it ends by their arrival as a rule.
-const RETURN_LIMIT: Duration = Duration::from_millis(2);
 /// How often a group is written again when others were in its way.
 const TRIES: usize = 8;
 
@@ -115,9 +110,8 @@ fn subjects(work: &Work) -> Vec<u64> {
 struct Inbox {
     state: Mutex<Waiting>,
     arrived: Notify,
-    /// For a writer that lets its callers return.
-    returned: Notify,
     room: Semaphore,
+    writers: usize,
     commits: AtomicU64,
 }
 
@@ -126,8 +120,9 @@ struct Waiting {
     requests: VecDeque<Request>,
     /// Subjects of the groups that are being written.
     busy: HashSet<u64>,
-    /// Writers that let their callers return.
-    gathering: usize,
+    /// Groups that are being written, and the requests in them.
+    groups: usize,
+    taken: usize,
     closed: bool,
 }
 
@@ -135,6 +130,7 @@ struct Waiting {
 #[derive(Debug)]
 struct Group {
     requests: Vec<Request>,
+    count: usize,
     subjects: Vec<u64>,
     inbox: Arc<Inbox>,
 }
@@ -145,6 +141,8 @@ impl Drop for Group {
         for subject in &self.subjects {
             waiting.busy.remove(subject);
         }
+        waiting.groups -= 1;
+        waiting.taken -= self.count;
         if !waiting.requests.is_empty() {
             self.inbox.arrived.notify_one();
         }
@@ -156,11 +154,16 @@ impl Inbox {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether what waits is enough for a group.
+    fn is_worth_it(&self, waiting: &Waiting) -> bool {
+        let share = (waiting.taken + waiting.requests.len()) / self.writers;
+        waiting.groups == 0 || waiting.closed || waiting.requests.len() >= share
+    }
+
     /// Takes all that can be written now. None when nothing can be; then whether the writer may end.
     fn take(self: &Arc<Self>) -> Result<Group, bool> {
         let mut waiting = self.lock();
-        if waiting.gathering > 0 && !waiting.closed {
-            // The writer who lets its callers return takes all.
+        if !self.is_worth_it(&waiting) {
             return Err(false);
         }
         let (mut requests, mut subjects, mut kept) = (Vec::new(), Vec::new(), VecDeque::new());
@@ -199,8 +202,11 @@ impl Inbox {
         if !waiting.requests.is_empty() {
             self.arrived.notify_one();
         }
+        waiting.groups += 1;
+        waiting.taken += requests.len();
         drop(waiting);
         Ok(Group {
+            count: requests.len(),
             requests,
             subjects,
             inbox: Arc::clone(self),
@@ -228,14 +234,14 @@ pub(crate) struct Desk {
 impl Writers {
     /// Starts the tasks; they connect when they are first needed.
     pub(crate) fn start(desk: &Desk, writers: usize) -> Self {
+        let writers = writers.max(1);
         let inbox = Arc::new(Inbox {
             state: Mutex::default(),
+            writers,
             arrived: Notify::new(),
-            returned: Notify::new(),
             room: Semaphore::new(QUEUE),
             commits: AtomicU64::new(0),
         });
-        let writers = writers.max(1);
         let (ending, running) = watch::channel(writers);
         let ending = Arc::new(ending);
         for _ in 0..writers {
@@ -284,17 +290,15 @@ impl Writers {
             caller,
         };
         self.inbox.room.acquire().await.map_err(|_| closed())?.forget();
-        let is_gathering = {
+        let is_worth_it = {
             let mut waiting = self.inbox.lock();
             if waiting.closed {
                 return Err(closed());
             }
             waiting.requests.push_back(request);
-            waiting.gathering > 0
+            self.inbox.is_worth_it(&waiting)
         };
-        if is_gathering {
-            self.inbox.returned.notify_one();
-        } else {
+        if is_worth_it {
             self.inbox.arrived.notify_one();
         }
         answer
@@ -306,10 +310,8 @@ impl Writers {
     pub(crate) async fn stop(&self, wait: Duration) {
         self.inbox.lock().closed = true;
         self.inbox.room.close();
-        for notify in [&self.inbox.arrived, &self.inbox.returned] {
-            notify.notify_waiters();
-            notify.notify_one();
-        }
+        self.inbox.arrived.notify_waiters();
+        self.inbox.arrived.notify_one();
         let mut running = self.running.clone();
         let stopped = running.wait_for(|running| *running == 0);
         if tokio::time::timeout(wait, stopped).await.is_err() {
@@ -323,23 +325,6 @@ impl Writers {
     }
 }
 
-/// Waits until as many requests wait as were answered just now, or patience ends.
-async fn let_return(inbox: &Inbox, answered: usize, patience: Duration) {
-    let is_back = || {
-        let waiting = inbox.lock();
-        waiting.closed || waiting.requests.len() >= answered
-    };
-    let returned = async {
-        while !is_back() {
-            inbox.returned.notified().await;
-        }
-    };
-    inbox.lock().gathering += 1;
-    // Who does not come back in time is in the next group but one.
-    drop(tokio::time::timeout(patience, returned).await);
-    inbox.lock().gathering -= 1;
-}
-
 async fn run(inbox: &Arc<Inbox>, desk: &Desk) {
     let mut session = None;
     loop {
@@ -347,7 +332,6 @@ async fn run(inbox: &Arc<Inbox>, desk: &Desk) {
         match inbox.take() {
             Ok(group) => {
                 // In a task of its own: a fault in it must not end the writer.
-                let (requests, start) = (group.requests.len(), desk.clock.monotonic());
                 let mut pen = Pen {
                     session: session.take(),
                     desk: desk.clone(),
@@ -361,10 +345,6 @@ async fn run(inbox: &Arc<Inbox>, desk: &Desk) {
                     tracing::error!(%error, "a commit was given up");
                     None
                 });
-                if requests > 1 {
-                    let patience = (desk.clock.monotonic().since(start) / RETURN_SHARE).min(RETURN_LIMIT);
-                    let_return(inbox, requests, patience).await;
-                }
             }
             Err(true) => {
                 inbox.arrived.notify_one();
