@@ -9,8 +9,8 @@ fn a_store_that_cannot_be_used_is_a_fault_of_the_configuration() {
     let simulator = beside.simulator();
     let send = ["send", "sms", "--to", "+14165550123", "--body", "x"];
     for (url, command, words) in [
-        ("postgres://user:canary@localhost/ums", &send[..], "PostgreSQL"),
-        ("postgres://user:canary@localhost/ums", &["messages", "list"], "PostgreSQL"),
+        ("postgres://user:canary@localhost/ums?sslmode=any", &send[..], "sslmode"),
+        ("postgres://user:canary@localhost/ums?sslmode=any", &["messages", "list"], "sslmode"),
         ("sqlite:///not/there/ums.db", &send, "cannot be opened"),
     ] {
         let mut place = Place::new();
@@ -20,6 +20,15 @@ fn a_store_that_cannot_be_used_is_a_fault_of_the_configuration() {
         assert!(!run.err.contains("canary"), "{}", run.err);
     }
     assert!(simulator.received().is_empty());
+}
+
+#[test]
+fn a_database_that_does_not_answer_is_named_without_its_password() {
+    let mut place = Place::new();
+    place.set("UMS_DATABASE_URL", "postgres://user:canary@127.0.0.1:1/ums");
+    let run = place.run(&["messages", "list"]).expect(1);
+    assert!(run.err.contains("not available") && run.err.contains("refused"), "{}", run.err);
+    assert!(!run.err.contains("canary"), "{}", run.err);
 }
 
 #[test]
