@@ -24,6 +24,7 @@ mod report;
 mod settings;
 mod settle;
 mod sigterm;
+mod simulate;
 mod stage;
 mod web;
 
@@ -156,7 +157,11 @@ pub(crate) fn main(workspace: &Workspace, mut arguments: Arguments) -> Result<()
         list();
         return Ok(());
     }
-    let seed = arguments.number("--seed", Chance::any_seed())?;
+    let given_seed = arguments.values("--seed")?.pop();
+    let seed = match &given_seed {
+        Some(seed) => seed.parse().map_err(|_| Usage("--seed wants a number".to_owned()))?,
+        None => Chance::any_seed(),
+    };
     let rounds = arguments.number("--rounds", 0)?;
     let stores = stores(&arguments.values("--store")?)?;
     let named = arguments.values("--ums")?.pop();
@@ -164,6 +169,9 @@ pub(crate) fn main(workspace: &Workspace, mut arguments: Arguments) -> Result<()
     let Some(drill) = arguments.rest_as_one()? else {
         return Err(Usage("which drill? --list names them".to_owned()).into());
     };
+    if drill == "simulate" {
+        return simulate::play(workspace, rounds, if given_seed.is_some() { seed } else { 1 });
+    }
     let drill = DRILLS
         .iter()
         .find(|known| known.name == drill)
@@ -210,6 +218,10 @@ fn list() {
         let stores: Vec<&str> = drill.stores.iter().map(|store| store.word()).collect();
         println!("  {:12} {} ({})", drill.name, drill.what, stores.join(", "));
     }
+    println!(
+        "  {:12} the dispatch core alone, crashed and paused at any step; rounds are seeds (100000)",
+        "simulate"
+    );
 }
 
 fn stores(words: &[String]) -> Result<Vec<Store>> {

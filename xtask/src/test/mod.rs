@@ -66,7 +66,7 @@ const STEPS: &[Step] = &[
     },
     Step {
         name: "model",
-        what: "the breaker under a model checker",
+        what: "the breaker under a model checker, planted faults under the simulator",
         run: model,
     },
     Step {
@@ -218,11 +218,16 @@ fn postgres_step(workspace: &Workspace, tally: &mut Tally) -> Result<()> {
     run_seen(&command, LIMIT, |line| tally.see_cargo(line))
 }
 
-/// Every interleaving that the model checker finds.
+/// Every interleaving that the model checker finds, and every fault that is planted into the engine for the simulator.
 fn model(workspace: &Workspace, tally: &mut Tally) -> Result<()> {
     let mut command = workspace.cargo(["test", "--package", "ums-delivery"]);
     command
         .args(["--features", "model-check", "--test", "model"])
+        .args(Workspace::lock_words());
+    run_seen(&command, LIMIT, |line| tally.see_cargo(line))?;
+    let mut command = workspace.cargo(["test", "--package", "ums-delivery"]);
+    command
+        .args(["--features", "mutants", "--test", "sim"])
         .args(Workspace::lock_words());
     run_seen(&command, LIMIT, |line| tally.see_cargo(line))
 }

@@ -147,7 +147,7 @@ fn what_waits_and_what_is_kept_is_bounded() {
         (1_000, 1_000_000)
     );
     let postgres = settings.postgres;
-    assert_eq!((postgres.writers, postgres.readers, postgres.lease), (2, 4, Duration::from_mins(1)));
+    assert_eq!((postgres.writers, postgres.readers, postgres.lease), (3, 4, Duration::from_mins(1)));
 
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("ums.toml");
