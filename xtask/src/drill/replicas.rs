@@ -115,14 +115,14 @@ async fn do_harm(stage: &mut Stage, fleet: &mut Fleet, load: &Load, messages: u6
     let mut stop_at = soon(chance, 4_000..=8_000);
     let mut restart_at = soon(chance, 15_000..=25_000);
     let mut look_at = Instant::now();
-    let mut database_was_away = Instant::now() - AFTERMATH;
+    let mut database_was_away: Option<Instant> = None;
     let all_posted = || load.seen().acks.load(Ordering::Relaxed) >= messages;
     loop {
         tokio::time::sleep(Duration::from_millis(100)).await;
         let now = Instant::now();
         fleet.go_on(false);
         let ended = fleet.revive(stage)?;
-        if database_was_away.elapsed() < AFTERMATH {
+        if database_was_away.is_some_and(|at| at.elapsed() < AFTERMATH) {
             harm.ended_without_database += ended;
         } else {
             harm.ended_alone += ended;
@@ -160,7 +160,7 @@ async fn do_harm(stage: &mut Stage, fleet: &mut Fleet, load: &Load, messages: u6
             }
             cluster.start()?;
             harm.restarts += 1;
-            database_was_away = Instant::now();
+            database_was_away = Some(Instant::now());
             restart_at = soon(chance, 20_000..=40_000);
         }
     }
