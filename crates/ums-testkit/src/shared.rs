@@ -83,7 +83,8 @@ impl SharedStore {
     pub fn is_probe_leased(&self, provider: ProviderKind) -> bool {
         let now = self.shared.clock.monotonic();
         let key = (provider, AccountId::default());
-        self.table().is_ok_and(|table| table.probes.get(&key).is_some_and(|(_, until)| *until > now))
+        self.table()
+            .is_ok_and(|table| table.probes.get(&key).is_some_and(|(_, until)| *until > now))
     }
 
     fn table(&self) -> Result<MutexGuard<'_, Table>, StoreError> {
@@ -114,9 +115,15 @@ impl Table {
             let used_until = self.paces.entry(key.clone()).or_default();
             let room = (now_micros + 1_000_000).saturating_sub((*used_until).max(now_micros)) / interval;
             let full = *used_until <= now_micros;
-            units = if full { units } else { units.min(u32::try_from(room).unwrap_or(u32::MAX)) };
+            units = if full {
+                units
+            } else {
+                units.min(u32::try_from(room).unwrap_or(u32::MAX))
+            };
             if units == 0 {
-                return PaceGrant::Paced(Duration::from_micros((*used_until + interval).saturating_sub(now_micros + 1_000_000).max(1)));
+                return PaceGrant::Paced(Duration::from_micros(
+                    (*used_until + interval).saturating_sub(now_micros + 1_000_000).max(1),
+                ));
             }
             *used_until = (*used_until).max(now_micros) + interval * u64::from(units);
         }

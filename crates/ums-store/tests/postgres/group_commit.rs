@@ -130,16 +130,16 @@ async fn two_hundred_twins_over_two_processes_become_one_message() {
             tokio::spawn(async move { (new.message.id, store.accept(new).await) })
         })
         .collect();
-    let (mut stored, mut replayed) = (Vec::new(), Vec::new());
+    let (mut fresh, mut replayed) = (Vec::new(), Vec::new());
     for task in tasks {
         match task.await.unwrap() {
-            (id, Ok(Stored::New)) => stored.push(id),
+            (id, Ok(Stored::New)) => fresh.push(id),
             (_, Ok(Stored::Replayed(id))) => replayed.push(id),
             (_, other) => panic!("{other:?}"),
         }
     }
-    assert_eq!((stored.len(), replayed.len()), (1, 199));
-    assert!(replayed.iter().all(|id| *id == stored[0]));
+    assert_eq!((fresh.len(), replayed.len()), (1, 199));
+    assert!(replayed.iter().all(|id| *id == fresh[0]));
     assert_eq!(stores[0].count().await.unwrap(), 1);
 }
 

@@ -376,10 +376,8 @@ fn apply(row: &mut Row, writer: i64, step: Step) {
     }
     if let Some(act) = step.act {
         match act.kind {
-            ActKind::Resent | ActKind::Replayed => {
-                row.pardoned = record.attempts.len();
-                row.marked = false;
-            }
+            // What was marked stays so: an operator who was wrong about an attempt stays wrong about it.
+            ActKind::Resent | ActKind::Replayed => row.pardoned = record.attempts.len(),
             ActKind::Marked => row.marked = true,
             ActKind::Cancelled => {}
         }

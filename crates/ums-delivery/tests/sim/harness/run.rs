@@ -171,10 +171,18 @@ impl Stage {
         }
         for process in &mut self.processes {
             process.jump(0);
-            match process.standing {
-                Standing::Down => process.start(&self.setting),
-                Standing::Paused(_) => process.standing = Standing::Paused(0),
-                Standing::Up => {}
+            if matches!(process.standing, Standing::Paused(_)) {
+                process.standing = Standing::Paused(0);
+            }
+        }
+        self.revive();
+    }
+
+    /// Starts what is down, as somebody would: a start that failed because the store was away is tried again.
+    fn revive(&mut self) {
+        for process in &mut self.processes {
+            if process.standing == Standing::Down {
+                process.start(&self.setting);
             }
             process.run();
         }
@@ -187,6 +195,7 @@ impl Stage {
             if self.over() || (self.all_ended() && self.shared.lock().next_event().is_none()) {
                 break;
             }
+            self.revive();
             self.pass(STRIDE);
         }
         if !self.over() {
