@@ -87,7 +87,9 @@ fn take_tls(url: &str) -> Result<(String, Option<String>, Option<PathBuf>), Stor
                     "client certificates are not supported by this version".to_owned(),
                 ));
             }
-            _ => kept.push(part),
+            Some((name, _)) if name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') => kept.push(part),
+            // The rest of a password with a `?` in it, most likely.
+            _ => return Err(StoreError::Unusable(UNREADABLE.to_owned())),
         }
     }
     let plain = if kept.is_empty() {
