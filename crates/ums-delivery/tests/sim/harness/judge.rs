@@ -47,7 +47,7 @@ fn fault_of(world: &World, id: MessageId, row: &Row) -> Option<String> {
         Status::Failed | Status::Expired | Status::Suppressed | Status::Unsubscribed if arrived & main != 0 => {
             without_mark("and it arrived")
         }
-        Status::Cancelled if arrived & main != 0 => Some("was cancelled, and it arrived".to_owned()),
+        Status::Cancelled if arrived & main != 0 => without_mark("and it arrived"),
         Status::Pending
         | Status::Scheduled
         | Status::Queued
