@@ -44,10 +44,9 @@ fn fault_of(world: &World, id: MessageId, row: &Row) -> Option<String> {
     let without_mark = |fault: &str| (!row.marked).then(|| format!("is {status}, {fault}"));
     let by_status = match status {
         Status::Sent | Status::Delivered | Status::Bounced if arrived & main == 0 => without_mark("and nothing arrived"),
-        Status::Failed | Status::Expired | Status::Suppressed | Status::Unsubscribed if arrived & main != 0 => {
+        Status::Failed | Status::Expired | Status::Cancelled | Status::Suppressed | Status::Unsubscribed if arrived & main != 0 => {
             without_mark("and it arrived")
         }
-        Status::Cancelled if arrived & main != 0 => without_mark("and it arrived"),
         Status::Pending
         | Status::Scheduled
         | Status::Queued
