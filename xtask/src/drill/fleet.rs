@@ -16,6 +16,8 @@ pub(super) struct Replica {
     /// Calls to providers and writes refused by the fence, of the processes that are gone.
     gone: Counts,
     seen: Counts,
+    /// Whether it called providers between the last two looks: then it has calls in hand.
+    is_busy: bool,
     pub(super) stopped_until: Option<Instant>,
     /// Not to be killed before: it still has to write what it knew when it was stopped.
     pub(super) spared_until: Instant,
@@ -53,9 +55,16 @@ impl Replica {
         }
     }
 
+    /// Whether stopping it would leave calls without their outcome.
+    pub(super) fn is_busy(&self) -> bool {
+        self.is_busy && !self.is_stopped()
+    }
+
     /// Reads its counters; a process that does not answer keeps its last ones.
     pub(super) async fn look(&mut self) {
-        if let Some(attempts) = self.server.metric("ums_attempts_total", "").await {
+        let attempts = self.server.metric("ums_attempts_total", "").await;
+        self.is_busy = attempts.is_some_and(|attempts| attempts > self.seen.attempts);
+        if let Some(attempts) = attempts {
             self.seen.attempts = attempts;
         }
         if let Some(fenced) = self.server.metric("ums_fenced_writes_total", "").await {
@@ -76,6 +85,7 @@ impl Fleet {
                 server,
                 gone: Counts::default(),
                 seen: Counts::default(),
+                is_busy: false,
                 stopped_until: None,
                 spared_until: Instant::now(),
             });
@@ -102,6 +112,7 @@ impl Fleet {
         replica.server.kill()?;
         replica.gone = replica.counts();
         replica.seen = Counts::default();
+        replica.is_busy = false;
         replica.server = stage.start_server(replica.at, None, &[])?;
         replica.spared_until = Instant::now() + Duration::from_secs(4);
         self.kills += 1;
@@ -116,6 +127,7 @@ impl Fleet {
                 ended += 1;
                 replica.gone = replica.counts();
                 replica.seen = Counts::default();
+                replica.is_busy = false;
                 replica.server = stage.start_server(replica.at, None, &[])?;
             }
         }

@@ -39,6 +39,8 @@ pub(super) struct Mix {
     pub(super) channel: Option<&'static str>,
     /// Ends after so many messages, if ever.
     pub(super) messages: u64,
+    /// Messages a second, at most.
+    pub(super) per_second: Option<u32>,
     /// Longest wait for an answer; the service waits for an outcome up to the 3 s that are asked for.
     pub(super) answer: Duration,
 }
@@ -56,6 +58,7 @@ impl Default for Mix {
             purpose: None,
             channel: None,
             messages: u64::MAX,
+            per_second: None,
             answer: Duration::from_secs(20),
         }
     }
@@ -110,6 +113,7 @@ struct Shared {
     seen: Arc<Seen>,
     next: AtomicU64,
     run: u64,
+    began: Instant,
     has_to_stop: AtomicBool,
 }
 
@@ -134,6 +138,7 @@ impl Load {
             seen: Arc::default(),
             next: AtomicU64::new(1),
             run: seed,
+            began: Instant::now(),
             has_to_stop: AtomicBool::new(false),
         });
         let mut callers = JoinSet::new();
@@ -177,6 +182,10 @@ impl Shared {
                 break;
             }
             let count = count.min(self.mix.messages - first + 1);
+            if let Some(rate) = self.mix.per_second {
+                let due = Duration::from_millis(first * 1_000 / u64::from(rate.max(1)));
+                tokio::time::sleep(due.saturating_sub(self.began.elapsed())).await;
+            }
             let post = self.post(&mut chance, first, count);
             self.repeat(&mut chance, &post).await?;
             let most = u64::try_from(self.mix.pause.as_millis()).unwrap_or(u64::MAX);
