@@ -307,3 +307,36 @@ fn text(endpoint: &Endpoint) -> String {
 fn unusable(provider: ProviderKind, setting: &'static str, fault: &'static str) -> Error {
     Error::Provider(ums_providers::Error::Setting { provider, setting, fault })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use ums_config::{Layered, LoadOptions};
+
+    use super::rules;
+
+    #[test]
+    fn what_a_file_says_of_the_queue_reaches_the_engine() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let text = "[retry]\nschedule = [\"7s\"]\nbudget_percent = 11\nbudget_floor_per_minute = 12\nfeedback_wait_otp = \"1s\"\n\
+                    feedback_wait_transactional = \"2s\"\nfeedback_wait_bulk = \"3s\"\n[retention]\nbodies_days = 4\nmessages_days = 5\n\
+                    [limits]\nbacklog_messages = 6\n[postgres]\nlease = \"20s\"\n";
+        std::fs::write(file.path(), text).unwrap();
+        let options = LoadOptions {
+            config_file: Some(file.path().to_owned()),
+            ..LoadOptions::service()
+        };
+        let settings = ums_config::load(&Layered::new(), &options).unwrap();
+        let rules = rules(&settings);
+        let seconds = Duration::from_secs;
+        assert_eq!(rules.retry.waits, [seconds(7)]);
+        assert_eq!((rules.retry_budget.percent, rules.retry_budget.floor_per_minute), (11, 12));
+        let wait = rules.feedback_wait;
+        assert_eq!((wait.otp, wait.transactional, wait.bulk), (seconds(1), seconds(2), seconds(3)));
+        let days = |days: u64| Duration::from_hours(24 * days);
+        assert_eq!((rules.retention.bodies, rules.retention.messages), (days(4), days(5)));
+        assert_eq!(rules.max_backlog, 6);
+        assert_eq!(rules.chores.renew, seconds(5), "a quarter of the lease");
+    }
+}
