@@ -82,6 +82,7 @@ pub(crate) async fn accept<M: Carried>(flow: &Arc<Flow>, chain: &Chain<M>, submi
     }
     tracing::debug!(message_id = %message.id, channel = %message.content.channel(), purpose = %message.handling.purpose, "accepted");
     let is_waiting = matches!(record.status, Status::Scheduled | Status::Queued);
+    let due_at = record.due_at.unwrap_or(now.wall);
     let settled = match held.filter(|_| !record.status.is_final() && !is_waiting) {
         Some(held) => {
             let work = Work {
@@ -97,7 +98,7 @@ pub(crate) async fn accept<M: Carried>(flow: &Arc<Flow>, chain: &Chain<M>, submi
     };
     if is_waiting {
         flow.backlog.add(1);
-        flow.queued.notify_one();
+        flow.wake_for(due_at);
     }
     Ok(ticket(message.id, false, settled))
 }

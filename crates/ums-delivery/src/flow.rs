@@ -185,6 +185,14 @@ impl Flow {
         email.chain(self.sms.links.iter().map(|link| link.share.clone())).collect()
     }
 
+    /// Wakes the worker for a message that was queued, unless that is due later than the worker looks by itself: a look writes, and
+    /// a stream of messages for next week is no reason to look each time.
+    pub(crate) fn wake_for(&self, due_at: ums_core::Timestamp) {
+        if due_at.since(self.clock.now()) < crate::worker::LONGEST_WAIT {
+            self.queued.notify_one();
+        }
+    }
+
     /// What follows when no provider took a message that does not say so itself.
     pub(crate) fn on_exhausted(&self) -> OnExhausted {
         let by_store = if self.store.is_durable() {

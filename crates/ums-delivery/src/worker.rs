@@ -21,7 +21,7 @@ use crate::lease::Term;
 /// Most messages of a lane taken up at once.
 const CLAIM: usize = 100;
 /// Longest sleep: another process may have queued something.
-const LONGEST_WAIT: Duration = Duration::from_secs(5);
+pub(crate) const LONGEST_WAIT: Duration = Duration::from_secs(5);
 /// Sleep while a lane has no room, unless somebody makes room before.
 const NO_ROOM: Duration = Duration::from_millis(50);
 /// Sleep when the store could not be read.

@@ -1,10 +1,12 @@
 //! More than can be worked on, or kept.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use ums_core::{FailureClass, Purpose, Status, Timestamp};
 use ums_delivery::{Rules, Submission, SubmitError};
-use ums_testkit::Reply;
+use ums_testkit::{Moment, Operation, Reply};
 
 use crate::setup::{Setup, email, start};
 
@@ -146,4 +148,31 @@ async fn shutting_down_puts_back_what_is_not_in_a_call() {
     let record = bench.record(waiting).await;
     assert_eq!(record.status, Status::Queued);
     assert_eq!(record.attempts[0].code.as_deref(), Some("closing"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn messages_for_later_do_not_wake_the_worker() {
+    let claims = Arc::new(AtomicUsize::new(0));
+    let counted = claims.clone();
+    let mut setup = Setup::holding();
+    setup.durable = true;
+    setup.hand = Some(Arc::new(move |moment| {
+        if moment == Moment::Before(Operation::Claim) {
+            counted.fetch_add(1, Ordering::Relaxed);
+        }
+        Box::pin(async { Ok(()) })
+    }));
+    let bench = setup.start().await;
+    bench.idle().await;
+    let before = claims.load(Ordering::Relaxed);
+    let mut later = email();
+    later.handling.send_at = Timestamp::parse_rfc3339("2026-11-22T10:01:00Z");
+    for _ in 0..20 {
+        bench.submit(later.clone()).await.unwrap();
+        bench.idle().await;
+    }
+    assert_eq!(claims.load(Ordering::Relaxed), before, "a look is a write");
+    bench.pass(Duration::from_secs(61)).await;
+    bench.pass(Duration::from_secs(6)).await;
+    assert_eq!(bench.ses.calls(), 20, "and they are sent in time all the same");
 }
