@@ -11,6 +11,7 @@
 //! when the store is durable. **Invariant:** no error names an address, a body or a key.
 
 mod batch;
+mod encoded;
 mod fence;
 mod location;
 mod memory;

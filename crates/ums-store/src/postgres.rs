@@ -41,11 +41,11 @@ use ums_core::{
 
 pub(crate) use address::Address;
 use connection::{Fault, Session, within};
-use messages::Encoded;
 use retention::Walks;
 use sessions::Sessions;
 use writer::{Answer, Desk, Work, Writers};
 
+use crate::encoded::Encoded;
 use crate::fence;
 use crate::location::Location;
 

@@ -35,6 +35,7 @@ use ums_core::{
     Recovered, Retention, Room, Step, Store, StoreError, Stored, TenantId, Timestamp,
 };
 
+use crate::encoded::Encoded;
 use crate::fence::{self, Process};
 use crate::location::Location;
 use connection::{Opening, create_private, store_error};
@@ -203,7 +204,7 @@ impl Store for SqliteStore {
     }
 
     async fn accept(&self, new: NewMessage) -> Result<Stored, StoreError> {
-        let row = messages::Encoded::new(new)?;
+        let row = Encoded::new(new)?;
         let (process, now) = (self.process(), self.clock.now());
         self.writer
             .submit(row.bytes(), move |connection| messages::accept(connection, process, &row, now))
@@ -259,8 +260,8 @@ impl Store for SqliteStore {
     }
 
     async fn accept_all(&self, new: Vec<NewMessage>) -> Result<Vec<Stored>, StoreError> {
-        let rows = new.into_iter().map(messages::Encoded::new).collect::<Result<Vec<_>, _>>()?;
-        let bytes = rows.iter().map(messages::Encoded::bytes).sum();
+        let rows = new.into_iter().map(Encoded::new).collect::<Result<Vec<_>, _>>()?;
+        let bytes = rows.iter().map(Encoded::bytes).sum();
         let (process, now) = (self.process(), self.clock.now());
         self.writer
             .submit(bytes, move |connection| messages::accept_all(connection, process, &rows, now))

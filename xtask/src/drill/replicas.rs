@@ -80,7 +80,13 @@ pub(super) async fn run(play: &Play<'_>) -> Result<Report> {
     report.hold("stops for longer than the lease", fleet.stops, "≥ 1", fleet.stops >= 1);
     report.tell("restarts of the database", harm.restarts);
     report.hold("replicas that ended by themselves", harm.ended_alone, "0", harm.ended_alone == 0);
-    report.tell("replicas that did not start, for want of the database", harm.ended_without_database);
+    let not_started = harm.ended_without_database;
+    report.hold(
+        "replicas that did not start, for want of the database",
+        not_started,
+        "0",
+        not_started == 0,
+    );
     report.judged(&findings);
     report.tell("statuses", settle::statuses(&rows));
     report.none_of("posts refused for good", &seen.refused());

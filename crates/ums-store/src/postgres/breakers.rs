@@ -5,7 +5,8 @@ use std::time::Duration;
 use ums_core::{AccountId, BreakerRecord, ProviderKind};
 
 use super::connection::{Fault, Session};
-use super::row::{Columns, to_json};
+use super::row::Columns;
+use crate::encoded::to_json;
 
 /// Keeps the state of a provider account's breaker.
 pub(crate) async fn save(session: &Session, owner: i64, record: &BreakerRecord) -> Result<(), Fault> {

@@ -4,8 +4,8 @@ use ums_core::{Content, MessageId, StoreError, TenantId};
 use uuid::Uuid;
 
 use super::connection::{Fault, Session, Value};
-use super::messages::Encoded;
-use super::row::{Columns, split, to_json};
+use super::row::{Columns, split};
+use crate::encoded::{Encoded, to_json};
 
 /// Contents of several messages, column by column.
 #[derive(Debug, Default)]

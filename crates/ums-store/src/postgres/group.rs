@@ -12,10 +12,11 @@ use ums_core::{IdempotencyKey, MessageId, StoreError, Stored, TenantId, Timestam
 
 use super::connection::{Fault, Session};
 use super::idempotency::Taken;
-use super::messages::{Encoded, Standings};
+use super::messages::Standings;
 use super::writer::{Answer, Request, Work};
 use super::{acts, attempts, contents, idempotency, messages, owners, recipients, skips};
 use crate::batch::{self, Twins};
+use crate::encoded::Encoded;
 use crate::fence::{self, Leave, Process};
 
 /// How the writing of a group ended.

@@ -9,36 +9,9 @@ use ums_core::{FIRST_TOKEN, Message, MessageId, MessageRecord, NewMessage, Statu
 use uuid::Uuid;
 
 use super::connection::{Fault, Session, Value};
-use super::row::{Columns, one, optional_text, split, to_json};
+use super::row::{Columns, one, optional_text, split};
 use super::{acts, attempts, recipients, skips};
 use crate::fence::{self, Standing};
-
-/// A message to be stored, with its JSON made before a writer sees it.
-#[derive(Debug)]
-pub(crate) struct Encoded {
-    pub(crate) new: NewMessage,
-    pub(crate) content: String,
-    pub(crate) handling: String,
-    pub(crate) metadata: String,
-}
-
-impl Encoded {
-    pub(crate) fn new(new: NewMessage) -> Result<Self, StoreError> {
-        let message = &new.message;
-        let (content, handling, metadata) = (to_json(&message.content)?, to_json(&message.handling)?, to_json(&message.metadata)?);
-        Ok(Self {
-            new,
-            content,
-            handling,
-            metadata,
-        })
-    }
-
-    /// Bytes that it will take, about.
-    pub(crate) fn bytes(&self) -> usize {
-        self.content.len() + self.handling.len() + self.metadata.len()
-    }
-}
 
 /// New messages, column by column.
 #[derive(Debug, Default)]

@@ -89,11 +89,6 @@ pub(crate) fn gather<T>(
     gathered
 }
 
-/// A value as JSON for a column.
-pub(crate) fn to_json<T: serde::Serialize>(value: &T) -> Result<String, StoreError> {
-    serde_json::to_string(value).map_err(|error| StoreError::Unavailable(Box::new(error)))
-}
-
 /// A text as PostgreSQL can hold it: without the character U+0000, which a provider's answer may contain.
 pub(crate) fn text(text: &str) -> Cow<'_, str> {
     if text.contains('\0') {

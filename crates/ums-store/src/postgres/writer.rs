@@ -23,8 +23,8 @@ use super::address::Address;
 use super::connection::{Fault, Session};
 use super::group::{self, Written};
 use super::heads::Heads;
-use super::messages::Encoded;
 use super::{ANSWER_WITHIN, Identity, STATEMENT_WITHIN};
+use crate::encoded::Encoded;
 
 /// Most requests in one commit.
 const GROUP_REQUESTS: usize = 256;

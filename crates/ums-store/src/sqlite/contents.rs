@@ -4,8 +4,8 @@ use rusqlite::{Connection, params};
 use ums_core::{Content, MessageId, StoreError, TenantId};
 
 use super::connection::store_error;
-use super::messages::Encoded;
-use super::row::{Columns, to_json};
+use super::row::Columns;
+use crate::encoded::{Encoded, to_json};
 
 /// Stores what a new message says.
 pub(crate) fn insert(connection: &Connection, row: &Encoded) -> Result<(), StoreError> {

@@ -6,36 +6,11 @@ use rusqlite::{Connection, params};
 use ums_core::{FIRST_TOKEN, Message, MessageId, MessageRecord, NewMessage, Step, StoreError, Stored, TenantId, Timestamp};
 
 use super::connection::store_error;
-use super::row::{Columns, to_json};
+use super::row::Columns;
 use super::{acts, attempts, contents, idempotency, recipients, skips};
 use crate::batch::{self, Twins};
+use crate::encoded::Encoded;
 use crate::fence::{self, Leave, Process, Standing};
-
-/// A message to be stored, with its JSON made before the writer's thread sees it.
-pub(crate) struct Encoded {
-    pub(crate) new: NewMessage,
-    pub(crate) content: String,
-    pub(crate) handling: String,
-    pub(crate) metadata: String,
-}
-
-impl Encoded {
-    pub(crate) fn new(new: NewMessage) -> Result<Self, StoreError> {
-        let message = &new.message;
-        let (content, handling, metadata) = (to_json(&message.content)?, to_json(&message.handling)?, to_json(&message.metadata)?);
-        Ok(Self {
-            new,
-            content,
-            handling,
-            metadata,
-        })
-    }
-
-    /// Bytes that it will take, about.
-    pub(crate) fn bytes(&self) -> usize {
-        self.content.len() + self.handling.len() + self.metadata.len()
-    }
-}
 
 /// Stores a message and all that belongs to it.
 pub(crate) fn accept(connection: &Connection, process: Process, row: &Encoded, now: Timestamp) -> Result<Stored, StoreError> {

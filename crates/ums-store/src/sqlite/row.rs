@@ -59,8 +59,3 @@ impl Columns<'_> {
         self.value::<[u8; 16]>(column).map(Uuid::from_bytes)
     }
 }
-
-/// A value as JSON for a column.
-pub(crate) fn to_json<T: serde::Serialize>(value: &T) -> Result<String, StoreError> {
-    serde_json::to_string(value).map_err(|error| StoreError::Unavailable(Box::new(error)))
-}

@@ -7,9 +7,9 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use tokio_util::sync::CancellationToken;
 use ums_config::{Environment, Settings};
-use ums_core::{Clock, SystemClock};
+use ums_core::{Clock, StoreError, SystemClock};
 use ums_server::{Metrics, Server, ServerSettings};
-use unified_messaging::UnifiedMessagingService;
+use unified_messaging::{Error, UnifiedMessagingService};
 
 use crate::exit::{Exit, Usage};
 use crate::settings;
@@ -17,6 +17,9 @@ use crate::stop::Stop;
 
 /// Time at the end that the engine and the store keep for themselves.
 const ENGINE_TIME: Duration = Duration::from_secs(5);
+/// How long a start waits for a database that does not answer, and how often it looks.
+const DATABASE_TIME: Duration = Duration::from_secs(30);
+const DATABASE_LOOK: Duration = Duration::from_millis(500);
 
 /// Arguments of `ums serve`.
 #[derive(Debug, clap::Args)]
@@ -43,7 +46,11 @@ pub(crate) async fn run(args: Args) -> Result<Exit> {
         settings.listen = listen;
     }
     ums_config::check_serve(&settings).map_err(|error| settings::wrong(&error))?;
-    let running = Box::pin(Running::start(settings)).await?;
+    let running = tokio::select! {
+        biased;
+        started = Box::pin(Running::start(settings)) => started?,
+        () = stop.requested() => return Ok(Exit::Done),
+    };
     running.until(&mut stop).await;
     Ok(Exit::Done)
 }
@@ -68,11 +75,7 @@ impl Running {
         let metrics = Arc::new(Metrics::new());
         let shutdown_time = settings.limits.shutdown;
         let server_settings = server_settings(&settings, Arc::clone(&clock));
-        let builder = UnifiedMessagingService::builder()
-            .settings(settings)
-            .clock(clock)
-            .observer(metrics.clone());
-        let service = builder.build().await.map_err(settings::explained)?;
+        let service = build(&settings, &clock, &metrics).await.map_err(settings::explained)?;
         let server = Server::bind(server_settings, service.engine().clone(), metrics).await;
         let server = server
             .map_err(anyhow::Error::new)
@@ -110,6 +113,24 @@ impl Running {
             () = orderly => {}
             () = tokio::time::sleep(self.shutdown_time) => tracing::warn!("stopped late: the rest is taken up at the next start"),
             () = stop.requested() => tracing::warn!("told to stop again: the rest is taken up at the next start"),
+        }
+    }
+}
+
+/// Builds the service. A database that is being restarted, as it may be when both are started together, is waited for.
+async fn build(settings: &Settings, clock: &Arc<dyn Clock>, metrics: &Arc<Metrics>) -> Result<UnifiedMessagingService, Error> {
+    let give_up_at = clock.monotonic() + DATABASE_TIME;
+    loop {
+        let builder = UnifiedMessagingService::builder()
+            .settings(settings.clone())
+            .clock(Arc::clone(clock))
+            .observer(metrics.clone());
+        match Box::pin(builder.build()).await {
+            Err(Error::Store(StoreError::Unavailable(error))) if clock.monotonic() < give_up_at => {
+                tracing::warn!(%error, "the database does not answer; trying again");
+                tokio::time::sleep(DATABASE_LOOK).await;
+            }
+            built => return built,
         }
     }
 }

@@ -14,6 +14,17 @@ fn without_a_key_it_does_not_start_in_production() {
 }
 
 #[test]
+fn a_database_that_does_not_answer_yet_is_waited_for_until_told_to_stop() {
+    let mut place = Place::new();
+    place
+        .set("UMS_API_KEY", "serve-key")
+        .set("UMS_DATABASE_URL", "postgres://user:canary@127.0.0.1:1/ums");
+    let running = place.start(&["serve", "--listen", "127.0.0.1:0"], "does not answer");
+    let (code, log) = running.terminate();
+    assert!(code == 0 && !log.contains("canary"), "{code}: {log}");
+}
+
+#[test]
 fn it_serves_with_a_key_and_ends_in_order_on_sigterm() {
     let beside = Place::new();
     let simulator = beside.simulator();
