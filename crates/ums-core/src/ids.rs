@@ -69,6 +69,15 @@ uuid_id! {
     AttemptId
 }
 
+uuid_id! {
+    /// Identifies a URL of the user's application that is told what became of messages.
+    EndpointId
+}
+uuid_id! {
+    /// Identifies one thing that one endpoint is told.
+    NoticeId
+}
+
 macro_rules! short_name {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*

@@ -7,7 +7,8 @@
 //! - what can go wrong: [`Failure`] with its [`FailureClass`], and what follows from it
 //!   ([`FailureClass::consequence`]);
 //! - what is known: [`MessageRecord`], and the [`SendResult`] that callers see;
-//! - ports: [`Provider`], [`Store`], [`Clock`], [`Random`].
+//! - what providers report afterwards ([`Event`]), whom not to contact ([`Suppression`]), what applications are told ([`Notice`]);
+//! - ports: [`Provider`], [`Hook`], [`FeedbackSource`], [`WebhookPost`], [`Store`], [`Clock`], [`Random`].
 //!
 //! **Invariant:** nothing here reads a clock, the environment, a file or a socket except through a
 //! port, and no `Debug` shows a secret, a body or a full recipient.
@@ -16,8 +17,10 @@ mod base64_bytes;
 mod channel;
 mod clock;
 pub mod email_address;
+mod event;
 pub mod failpoint;
 mod failure;
+mod feedback;
 pub mod guard;
 mod health;
 mod ids;
@@ -31,13 +34,17 @@ mod secret;
 mod segments;
 mod status;
 mod store;
+mod suppression;
+mod webhook;
 
 pub use channel::{Channel, Duplicates, OnExhausted, ProviderKind, Purpose, UnknownWord};
 pub use clock::{Clock, Monotonic, SystemClock, Timestamp};
 pub use email_address::{EmailAddress, Mailbox};
+pub use event::{BounceKind, Event, EventKind, EventRecord, EventSubject};
 pub use failure::{BreakerEffect, Consequence, Failure, FailureClass, FailureSource, MAX_DETAIL_BYTES, NextProvider, RetryLater, redact};
+pub use feedback::{FeedbackSource, Hook, HookFault, HookRequest, Polled};
 pub use health::{BreakerStateWord, HealthReport, HealthStatus, LastFailure, NotConfigured, Priority, ProviderHealth};
-pub use ids::{AccountId, AttemptId, MessageId, TenantId};
+pub use ids::{AccountId, AttemptId, EndpointId, MessageId, NoticeId, TenantId};
 pub use message::{Attachment, Content, Email, Handling, Header, Message, Metadata, Sms, SmsSender};
 pub use phone::{PhoneNumber, Region};
 pub use provider::{Accepted, Call, Probe, Provider, Refusal};
@@ -51,6 +58,14 @@ pub use secret::Secret;
 pub use segments::{Encoding, Segments};
 pub use status::{AttemptOutcome, RecipientKind, Status};
 pub use store::{
-    BreakerRecord, IdempotencyKey, Lease, MessageFilter, MessagePage, NewMessage, PaceGrant, PaceRequest, Pruned, Recovered, Retention,
-    Room, Step, Store, StoreError, Stored,
+    BreakerRecord, FeedbackStep, FeedbackStore, FeedbackTaken, IdempotencyKey, Lease, MessageFilter, MessagePage, MustNotContact,
+    NewMessage, OutboxStore, PaceGrant, PaceRequest, Parked, Pruned, RateRow, RateStore, Recovered, Retention, Room, Step, Store,
+    StoreError, Stored, SuppressionStore, Target, Targets, Undo,
+};
+pub use suppression::{
+    Lift, Suppression, SuppressionCursor, SuppressionFilter, SuppressionOrigin, SuppressionPage, SuppressionReason, suppression_address,
+};
+pub use webhook::{
+    Disabled, Endpoint, Notice, NoticeFilter, NoticeKind, NoticeOutcome, NoticePage, NoticeState, SecretGeneration, WebhookCall,
+    WebhookFault, WebhookPost,
 };

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::channel::words;
 use crate::{
-    AccountId, AttemptId, AttemptOutcome, Channel, FailureClass, Message, MessageId, Metadata, ProviderKind, RecipientKind, Status,
-    Timestamp,
+    AccountId, AttemptId, AttemptOutcome, Channel, EventRecord, FailureClass, Message, MessageId, Metadata, ProviderKind, RecipientKind,
+    Status, Timestamp,
 };
 
 /// The token of a message that was just accepted.
@@ -45,6 +45,9 @@ pub struct AttemptRecord {
     pub from_substituted: bool,
     /// Estimated cost in millionths of the currency; none when no price is known.
     pub cost_micros: Option<i64>,
+    /// Where it stands by the provider's feedback: `sent`, `failed`, `delivered` or `bounced`; none without any. Of several recipients, the first
+    /// one that the provider took it for counts.
+    pub reported: Option<Status>,
 }
 
 impl AttemptRecord {
@@ -64,6 +67,7 @@ impl AttemptRecord {
             simulated: false,
             from_substituted: false,
             cost_micros: None,
+            reported: None,
         }
     }
 }
@@ -150,6 +154,9 @@ pub struct MessageRecord {
     pub skips: Vec<Skip>,
     /// What callers and operators did, in order.
     pub acts: Vec<ActRecord>,
+    /// What providers reported, in the order in which it came. Only where one message is looked up, and in [`crate::Targets`]; empty in lists and
+    /// claims.
+    pub events: Vec<EventRecord>,
     /// The fence: grows whenever the message changes hands.
     pub token: i64,
 }
@@ -179,6 +186,7 @@ impl MessageRecord {
             attempts: Vec::new(),
             skips: Vec::new(),
             acts: Vec::new(),
+            events: Vec::new(),
             token: FIRST_TOKEN,
         }
     }
@@ -352,6 +360,9 @@ pub struct AttemptResult {
     /// Whether it went out from the provider's own sender, the caller's being in Reply-To.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub from_substituted: bool,
+    /// Where it stands by the provider's feedback.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reported: Option<Status>,
 }
 
 impl From<&AttemptRecord> for AttemptResult {
@@ -363,6 +374,7 @@ impl From<&AttemptRecord> for AttemptResult {
             code: record.code.clone(),
             duration_ms: record.duration_ms,
             from_substituted: record.from_substituted,
+            reported: record.reported,
         }
     }
 }

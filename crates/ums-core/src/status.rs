@@ -57,11 +57,13 @@ impl Status {
             S::Queued => !matches!(next, S::Pending | S::Scheduled),
             S::Sending => !matches!(next, S::Pending | S::Scheduled | S::Cancelled),
             S::Sent => matches!(next, S::Delivered | S::Bounced | S::Failed),
-            S::Delivered => matches!(next, S::Bounced),
+            // What one attempt delivered came back; another one may still stand.
+            S::Delivered => matches!(next, S::Bounced | S::Sent),
+            S::Bounced => matches!(next, S::Sent | S::Delivered),
             // Late feedback may lift these; an operator may send them again.
             S::Failed | S::Expired => matches!(next, S::Sent | S::Delivered | S::Bounced | S::Queued),
             S::Unknown => matches!(next, S::Sent | S::Delivered | S::Bounced | S::Queued | S::Failed),
-            S::Bounced | S::Cancelled | S::Suppressed | S::Unsubscribed => false,
+            S::Cancelled | S::Suppressed | S::Unsubscribed => false,
         }
     }
 }
@@ -99,7 +101,7 @@ mod tests {
 
     #[test]
     fn opted_out_and_cancelled_messages_stay_so() {
-        for status in [Status::Cancelled, Status::Suppressed, Status::Unsubscribed, Status::Bounced] {
+        for status in [Status::Cancelled, Status::Suppressed, Status::Unsubscribed] {
             assert!(Status::ALL.iter().all(|next| !status.may_become(*next)), "{status}");
         }
     }

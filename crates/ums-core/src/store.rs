@@ -3,6 +3,9 @@
 //! No transaction is open while a provider is called: the intent is one, the outcome (with the
 //! next intent, if there is one) is the next.
 
+mod aftermath;
+mod forward;
+
 use std::fmt;
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -12,8 +15,13 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AccountId, ActRecord, AttemptRecord, Channel, Message, MessageId, MessageRecord, ProviderKind, Purpose, RecipientRecord, Skip, Status,
-    TenantId, Timestamp,
+    AccountId, ActRecord, AttemptRecord, Channel, EventRecord, Lift, Message, MessageId, MessageRecord, Notice, ProviderKind, Purpose,
+    RecipientRecord, Skip, Status, Suppression, TenantId, Timestamp,
+};
+
+pub use aftermath::{
+    FeedbackStep, FeedbackStore, FeedbackTaken, MustNotContact, OutboxStore, Parked, RateRow, RateStore, SuppressionStore, Target, Targets,
+    Undo,
 };
 
 /// Why the store did not do what it was asked.
@@ -39,6 +47,9 @@ pub enum StoreError {
         /// Where it should have gone.
         to: Status,
     },
+    /// Recipients are on the suppression list, and a call to a provider would contact them; nothing was written.
+    #[error("a recipient is on the suppression list")]
+    MustNotContact(Vec<MustNotContact>),
     /// What is stored cannot be read back.
     #[error("{table}.{column} of {id} cannot be read")]
     Corrupt {
@@ -92,6 +103,8 @@ pub struct NewMessage {
     pub skips: Vec<Skip>,
     /// The caller's key, to be stored with the message.
     pub idempotency: Option<IdempotencyKey>,
+    /// What applications are told of it.
+    pub notices: Vec<Notice>,
 }
 
 /// The caller's key for one message, unique for a tenant.
@@ -143,6 +156,8 @@ pub struct Step {
     pub due_at: Option<Timestamp>,
     /// When a provider took it.
     pub sent_at: Option<Timestamp>,
+    /// When a provider reported delivery.
+    pub delivered_at: Option<Timestamp>,
     /// Its recipients, when any of them changed.
     pub recipients: Option<Vec<RecipientRecord>>,
     /// What an operator or the caller did, when the step is theirs.
@@ -151,6 +166,14 @@ pub struct Step {
     pub expires_at: Option<Timestamp>,
     /// Whether its body is of no more use and must not be kept.
     pub forget_body: bool,
+    /// Events of providers that are part of it; those that are kept already are left out.
+    pub events: Vec<EventRecord>,
+    /// Addresses that come onto the suppression list with it.
+    pub suppress: Vec<Suppression>,
+    /// Addresses that are taken off the suppression list with it.
+    pub lift: Vec<Lift>,
+    /// What applications are told of it.
+    pub notices: Vec<Notice>,
 }
 
 /// Which messages to list; all fields that are set must match.
@@ -272,6 +295,8 @@ pub struct Retention {
     pub bodies_before: Timestamp,
     /// Ended messages that were accepted before are forgotten.
     pub messages_before: Timestamp,
+    /// Events without a message, notices that are not pending, and counts for rates from before are forgotten.
+    pub aftermath_before: Timestamp,
 }
 
 /// What was removed by one call.
@@ -283,6 +308,8 @@ pub struct Pruned {
     pub messages: u64,
     /// Idempotency keys whose time was over.
     pub keys: u64,
+    /// Events without a message, notices and counts.
+    pub aftermath: u64,
     /// Whether more is left to be removed.
     pub more: bool,
 }
@@ -297,8 +324,12 @@ pub struct Recovered {
 }
 
 /// Where messages are kept.
+///
+/// **Suppression**: a transaction that stores a message which has not ended, or the intent of an attempt, looks at the suppression list for
+/// the message's recipients that have no outcome yet. If any is on it nothing is written and the answer is [`StoreError::MustNotContact`]. So no
+/// call to a provider is begun for an address after its opt-out was committed.
 #[async_trait]
-pub trait Store: Send + Sync + fmt::Debug {
+pub trait Store: FeedbackStore + SuppressionStore + OutboxStore + RateStore + Send + Sync + fmt::Debug {
     /// Whether what is stored outlives the process.
     fn is_durable(&self) -> bool;
 
@@ -384,6 +415,13 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// length of zero the one that has it gives it back.
     async fn lease_probe(&self, provider: ProviderKind, account: &AccountId, length: Duration) -> Result<bool, StoreError> {
         let _ = (provider, account, length);
+        Ok(true)
+    }
+
+    /// Takes (or keeps) a turn at something that one process at a time should do, such as asking a provider for feedback; for that long from
+    /// now.
+    async fn take_turn(&self, chore: &str, length: Duration) -> Result<bool, StoreError> {
+        let _ = (chore, length);
         Ok(true)
     }
 

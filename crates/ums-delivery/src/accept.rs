@@ -213,5 +213,6 @@ pub(crate) fn to_store(record: &MessageRecord, idempotency: Option<IdempotencyKe
         intent: record.attempts.first().cloned(),
         skips: record.skips.clone(),
         idempotency,
+        notices: Vec::new(),
     }
 }

@@ -7,7 +7,9 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use ums_core::{Clock, Email, NotConfigured, OnExhausted, ProviderKind, Random, Sms, Store, StoreError, failpoint};
+use ums_core::{
+    Clock, Email, FeedbackSource, NotConfigured, OnExhausted, ProviderKind, Random, Secret, Sms, Store, StoreError, WebhookPost, failpoint,
+};
 
 use crate::breaker::Now;
 use crate::chain::{Chain, Link, LinkParts};
@@ -43,6 +45,21 @@ pub struct Parts {
     pub not_configured: Vec<NotConfigured>,
     /// What holds for all messages.
     pub rules: Rules,
+    /// What comes after a message is sent.
+    pub aftermath: Aftermath,
+}
+
+/// What comes after a message is sent: feedback that is asked for, and who is told.
+#[derive(Debug, Default)]
+pub struct Aftermath {
+    /// Feedback that has to be asked for.
+    pub sources: Vec<Arc<dyn FeedbackSource>>,
+    /// Who posts to the user's application; nobody is told without one.
+    pub webhooks: Option<Arc<dyn WebhookPost>>,
+    /// The service's keys (`UMS_SECRET_KEY`), newest first: unsubscribe links and webhook secrets are derived from them.
+    pub keys: Vec<Secret>,
+    /// Where the service is reached from outside (`UMS_PUBLIC_URL`), without a slash at its end.
+    pub public_url: Option<String>,
 }
 
 /// What every step of a delivery has at hand.
@@ -55,6 +72,7 @@ pub(crate) struct Flow {
     pub(crate) sms: Chain<Sms>,
     pub(crate) not_configured: Vec<NotConfigured>,
     pub(crate) rules: Rules,
+    pub(crate) aftermath: Aftermath,
     /// Wakes the keeper of the breakers: something was learned.
     pub(crate) news: Arc<Notify>,
     pub(crate) tasks: TaskTracker,
@@ -118,6 +136,7 @@ impl Messaging {
             sms,
             not_configured: parts.not_configured,
             rules: parts.rules,
+            aftermath: parts.aftermath,
             news: plug.news,
             tasks: TaskTracker::new(),
             closing: CancellationToken::new(),

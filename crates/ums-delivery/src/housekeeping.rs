@@ -124,13 +124,15 @@ async fn prune(flow: &Flow) -> Result<bool, StoreError> {
     let retention = Retention {
         bodies_before: now - flow.rules.retention.bodies,
         messages_before: now - flow.rules.retention.messages,
+        aftermath_before: now - flow.rules.retention.aftermath,
     };
     let pruned = flow.store.prune(retention, now, PRUNE).await?;
-    if pruned.bodies + pruned.messages + pruned.keys > 0 {
+    if pruned.bodies + pruned.messages + pruned.keys + pruned.aftermath > 0 {
         tracing::debug!(
             bodies = pruned.bodies,
             messages = pruned.messages,
             keys = pruned.keys,
+            aftermath = pruned.aftermath,
             "removed what need not be kept"
         );
     }

@@ -225,11 +225,16 @@ impl Journal {
             error: record.error.clone(),
             due_at: record.due_at,
             sent_at: record.sent_at,
+            delivered_at: record.delivered_at,
             recipients: self.recipients_changed.then(|| record.recipients.clone()),
             act: None,
             expires_at: None,
             // A code is of no use to anybody afterwards, and could be read by whoever reads the store.
             forget_body: record.status.is_final() && record.message.handling.purpose == Purpose::Otp,
+            events: Vec::new(),
+            suppress: Vec::new(),
+            lift: Vec::new(),
+            notices: Vec::new(),
         }
     }
 }

@@ -35,6 +35,12 @@ pub struct Rules {
     pub retention: RetentionRules,
     /// How often the engine looks after itself.
     pub chores: Chores,
+    /// What is done with feedback.
+    pub feedback: FeedbackRules,
+    /// When bounces, complaints and missing receipts become a warning, and more.
+    pub rates: RateRules,
+    /// How the user's application is told.
+    pub webhooks: WebhookRules,
 }
 
 impl Default for Rules {
@@ -52,6 +58,99 @@ impl Default for Rules {
             max_backlog: 1_000_000,
             retention: RetentionRules::default(),
             chores: Chores::default(),
+            feedback: FeedbackRules::default(),
+            rates: RateRules::default(),
+            webhooks: WebhookRules::default(),
+        }
+    }
+}
+
+/// What is done with feedback.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FeedbackRules {
+    /// How often events that wait for their message are looked at: the first time, later ever more seldom.
+    pub park: Duration,
+    /// How long an event waits for its message.
+    pub give_up: Duration,
+    /// How far around the call of an unknown attempt an event may lie that names its recipient only.
+    pub match_window: Duration,
+}
+
+impl Default for FeedbackRules {
+    fn default() -> Self {
+        Self {
+            park: Duration::from_secs(1),
+            give_up: Duration::from_hours(24),
+            match_window: Duration::from_mins(10),
+        }
+    }
+}
+
+/// When bounces, complaints and missing receipts become a warning, and more. Shares are in millionths.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RateRules {
+    /// How far back bounces and complaints are counted.
+    pub window: Duration,
+    /// No rate is judged before that many recipients were accepted in the window.
+    pub min_sample: u64,
+    /// Bounce rate that is a warning. SES reviews accounts at 5 %.
+    pub bounce_warn: u32,
+    /// Bounce rate at which mail to many is held. SES pauses accounts at 10 %.
+    pub bounce_hold: u32,
+    /// Complaint rate that is a warning. SES reviews accounts at 0.1 %.
+    pub complaint_warn: u32,
+    /// Complaint rate at which mail to many is held. SES pauses accounts at 0.5 %.
+    pub complaint_hold: u32,
+    /// How long a receipt may take before it is missed.
+    pub receipt_within: Duration,
+    /// How far back missing receipts are counted.
+    pub receipt_window: Duration,
+    /// No missing receipts are judged before that many recipients were accepted in that window.
+    pub receipt_min_sample: u64,
+    /// Share of missing receipts at which a provider is degraded, while others do better.
+    pub receipt_missing: u32,
+}
+
+impl Default for RateRules {
+    fn default() -> Self {
+        Self {
+            window: Duration::from_hours(24),
+            min_sample: 200,
+            bounce_warn: 50_000,
+            bounce_hold: 100_000,
+            complaint_warn: 1_000,
+            complaint_hold: 5_000,
+            receipt_within: Duration::from_mins(10),
+            receipt_window: Duration::from_mins(30),
+            receipt_min_sample: 20,
+            receipt_missing: 500_000,
+        }
+    }
+}
+
+/// How the user's application is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WebhookRules {
+    /// Waits between the tries of a notice, one after the other; the last one again and again.
+    pub retry: Vec<Duration>,
+    /// When a notice is given up.
+    pub give_up: Duration,
+    /// When an endpoint that never took anything since is disabled.
+    pub disable_after: Duration,
+    /// Most posts to one endpoint at a time.
+    pub at_once: usize,
+    /// Most endpoints of a tenant.
+    pub max_endpoints: usize,
+}
+
+impl Default for WebhookRules {
+    fn default() -> Self {
+        Self {
+            retry: [1, 5, 30, 2 * 60, 6 * 60].map(Duration::from_mins).to_vec(),
+            give_up: Duration::from_hours(3 * 24),
+            disable_after: Duration::from_hours(5 * 24),
+            at_once: 4,
+            max_endpoints: 20,
         }
     }
 }
@@ -96,6 +195,8 @@ pub struct RetentionRules {
     pub bodies: Duration,
     /// The messages themselves.
     pub messages: Duration,
+    /// Events that belong to no message, notices that were delivered or given up, counts for rates.
+    pub aftermath: Duration,
 }
 
 impl Default for RetentionRules {
@@ -103,6 +204,7 @@ impl Default for RetentionRules {
         Self {
             bodies: Duration::from_hours(30 * 24),
             messages: Duration::from_hours(400 * 24),
+            aftermath: Duration::from_hours(14 * 24),
         }
     }
 }

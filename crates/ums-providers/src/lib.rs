@@ -11,6 +11,7 @@
 mod aws;
 mod classify;
 mod error;
+pub mod feedback;
 #[cfg(test)]
 mod fixtures;
 mod form;
@@ -22,6 +23,7 @@ mod registry;
 mod samples;
 pub mod send;
 mod sender;
+pub mod webhook;
 
 pub use aws::AwsCredentials;
 pub use classify::{classify, unknown_codes};

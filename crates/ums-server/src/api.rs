@@ -162,7 +162,11 @@ pub(crate) fn store_problem(error: &StoreError) -> Problem {
             tracing::warn!(%error, "the store could not be read");
             Problem::new(ErrorCode::StoreUnavailable, "the store cannot be used at the moment; try again")
         }
-        StoreError::Fenced | StoreError::NotFound | StoreError::IllegalMove { .. } | StoreError::Corrupt { .. } => {
+        StoreError::Fenced
+        | StoreError::MustNotContact(_)
+        | StoreError::NotFound
+        | StoreError::IllegalMove { .. }
+        | StoreError::Corrupt { .. } => {
             tracing::error!(%error, "the store could not be read");
             Problem::new(ErrorCode::Internal, "what is stored could not be read")
         }

@@ -103,13 +103,23 @@ pub(crate) fn mark(owner: i64, step: &Step) -> i64 {
         error,
         due_at,
         sent_at,
+        delivered_at,
         recipients,
         act,
         expires_at,
         forget_body,
+        events,
+        suppress: _,
+        lift: _,
+        notices: _,
     } = step;
     let mut hasher = DefaultHasher::new();
-    (owner, token, status.as_str(), error, due_at, sent_at, expires_at, forget_body).hash(&mut hasher);
+    (owner, token, status.as_str(), error, due_at, sent_at).hash(&mut hasher);
+    (delivered_at, expires_at, forget_body).hash(&mut hasher);
+    hasher.write_usize(events.len());
+    for event in events {
+        (event.event.provider.as_str(), &event.event.account, &event.event.id).hash(&mut hasher);
+    }
     hasher.write_usize(attempts.len());
     for attempt in attempts {
         mark_attempt(attempt, &mut hasher);
@@ -156,10 +166,12 @@ fn mark_attempt(attempt: &AttemptRecord, hasher: &mut impl Hasher) {
         simulated,
         from_substituted,
         cost_micros,
+        reported,
     } = attempt;
     (id, provider.as_str(), account, called_at, outcome.as_str()).hash(hasher);
     (class.map(ums_core::FailureClass::as_str), code, detail, duration_ms).hash(hasher);
     (provider_message_id, simulated, from_substituted, cost_micros).hash(hasher);
+    reported.map(ums_core::Status::as_str).hash(hasher);
 }
 
 /// Whether a process works on a message that stands like this. Such a message has an owner; an

@@ -19,6 +19,7 @@ mod migrations;
 mod postgres;
 mod sqlite;
 mod turns;
+mod unbuilt;
 
 #[cfg(feature = "conformance")]
 pub mod conformance;

@@ -198,3 +198,5 @@ mod tests {
         );
     }
 }
+
+crate::unbuilt::unbuilt!(MemoryStore);

@@ -377,3 +377,5 @@ impl Store for PostgresStore {
         self.readers.close();
     }
 }
+
+crate::unbuilt::unbuilt!(PostgresStore);

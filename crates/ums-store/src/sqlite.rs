@@ -355,3 +355,5 @@ impl Store for SqliteStore {
         }
     }
 }
+
+crate::unbuilt::unbuilt!(SqliteStore);

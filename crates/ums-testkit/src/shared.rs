@@ -138,6 +138,15 @@ impl fmt::Debug for SharedStore {
     }
 }
 
+impl SharedStore {
+    #[expect(clippy::unused_self, reason = "the macro calls it as a method")]
+    async fn as_it_is<T>(&self, call: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+        call.await
+    }
+}
+
+ums_core::forward_aftermath!(SharedStore, inner, as_it_is);
+
 #[async_trait]
 impl Store for SharedStore {
     fn is_durable(&self) -> bool {

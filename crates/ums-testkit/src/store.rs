@@ -22,8 +22,10 @@ pub enum Operation {
     Read,
     /// `claim_due`; after it only if something was claimed.
     Claim,
-    /// `renew`, `recover`, `give_back`, `prune`, `save_breaker`, `lease_probe`, `reserve_pace`.
+    /// `renew`, `recover`, `give_back`, `prune`, `save_breaker`, `lease_probe`, `take_turn`, `reserve_pace`.
     Keep,
+    /// Everything about feedback, suppressions, notices and rates.
+    Aftermath,
     /// `check`.
     Check,
 }
@@ -84,6 +86,14 @@ impl fmt::Debug for StoreInHand {
         write!(f, "StoreInHand({:?})", self.inner)
     }
 }
+
+impl StoreInHand {
+    async fn beside<T>(&self, call: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+        self.through(Operation::Aftermath, call).await
+    }
+}
+
+ums_core::forward_aftermath!(StoreInHand, inner, beside);
 
 #[async_trait]
 impl Store for StoreInHand {
@@ -181,6 +191,10 @@ impl Store for StoreInHand {
     async fn lease_probe(&self, provider: ProviderKind, account: &AccountId, length: Duration) -> Result<bool, StoreError> {
         self.through(Operation::Keep, self.inner.lease_probe(provider, account, length))
             .await
+    }
+
+    async fn take_turn(&self, chore: &str, length: Duration) -> Result<bool, StoreError> {
+        self.through(Operation::Keep, self.inner.take_turn(chore, length)).await
     }
 
     async fn reserve_pace(&self, request: PaceRequest) -> Result<PaceGrant, StoreError> {

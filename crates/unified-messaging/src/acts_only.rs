@@ -12,12 +12,23 @@ use ums_core::{
 
 /// The store behind it, asked only for what an act needs.
 #[derive(Debug)]
-pub(crate) struct ActsOnly(pub(crate) Arc<dyn Store>);
+pub(crate) struct ActsOnly {
+    pub(crate) inner: Arc<dyn Store>,
+}
+
+impl ActsOnly {
+    #[expect(clippy::unused_self, reason = "the macro calls it as a method")]
+    async fn as_it_is<T>(&self, call: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+        call.await
+    }
+}
+
+ums_core::forward_aftermath!(ActsOnly, inner, as_it_is);
 
 #[async_trait]
 impl Store for ActsOnly {
     fn is_durable(&self) -> bool {
-        self.0.is_durable()
+        self.inner.is_durable()
     }
 
     fn is_owner(&self) -> bool {
@@ -25,19 +36,19 @@ impl Store for ActsOnly {
     }
 
     async fn accept(&self, new: NewMessage) -> Result<Stored, StoreError> {
-        self.0.accept(new).await
+        self.inner.accept(new).await
     }
 
     async fn accept_all(&self, new: Vec<NewMessage>) -> Result<Vec<Stored>, StoreError> {
-        self.0.accept_all(new).await
+        self.inner.accept_all(new).await
     }
 
     async fn record(&self, step: Step) -> Result<(), StoreError> {
-        self.0.record(step).await
+        self.inner.record(step).await
     }
 
     async fn message(&self, tenant: &TenantId, id: MessageId) -> Result<Option<MessageRecord>, StoreError> {
-        self.0.message(tenant, id).await
+        self.inner.message(tenant, id).await
     }
 
     async fn messages(
@@ -47,7 +58,7 @@ impl Store for ActsOnly {
         cursor: Option<MessageId>,
         limit: usize,
     ) -> Result<MessagePage, StoreError> {
-        self.0.messages(tenant, filter, cursor, limit).await
+        self.inner.messages(tenant, filter, cursor, limit).await
     }
 
     async fn claim_due(&self, _: Timestamp, _: Room) -> Result<Vec<MessageRecord>, StoreError> {
@@ -59,7 +70,7 @@ impl Store for ActsOnly {
     }
 
     async fn backlog(&self, at_most: u64) -> Result<u64, StoreError> {
-        self.0.backlog(at_most).await
+        self.inner.backlog(at_most).await
     }
 
     async fn recover(&self, _: Timestamp) -> Result<Recovered, StoreError> {
@@ -95,10 +106,10 @@ impl Store for ActsOnly {
     }
 
     async fn check(&self) -> Result<(), StoreError> {
-        self.0.check().await
+        self.inner.check().await
     }
 
     async fn close(&self, wait: Duration) {
-        self.0.close(wait).await;
+        self.inner.close(wait).await;
     }
 }

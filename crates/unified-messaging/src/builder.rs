@@ -216,7 +216,7 @@ impl Builder {
             None if is_there(&settings.store_url) => wire::store(&settings, outside.clock.clone()).await?,
             None => return Ok(None),
         };
-        start(settings, Arc::new(ActsOnly(store)), outside).await.map(Some)
+        start(settings, Arc::new(ActsOnly { inner: store }), outside).await.map(Some)
     }
 
     fn resolve(self) -> Result<Resolved, ConfigError> {

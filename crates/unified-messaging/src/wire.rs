@@ -51,6 +51,7 @@ pub(crate) fn parts(settings: &Settings, store: Arc<dyn Store>, outside: Outside
             .chain(configured.sms)
             .map(|provider| link(settings, provider))
             .collect(),
+        aftermath: ums_delivery::Aftermath::default(),
         not_configured: settings.not_configured.clone(),
         rules: rules(settings),
         clock,
@@ -279,6 +280,7 @@ fn rules(settings: &Settings) -> Rules {
         retention: RetentionRules {
             bodies: settings.retention.bodies,
             messages: settings.retention.messages,
+            ..RetentionRules::default()
         },
         expiry: Expiry {
             otp: settings.expiry.otp,

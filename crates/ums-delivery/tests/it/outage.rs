@@ -49,6 +49,7 @@ impl Outage {
                 price: Price::Free,
             }],
             sms: Vec::new(),
+            aftermath: ums_delivery::Aftermath::default(),
             not_configured: Vec::new(),
             rules: Rules {
                 on_exhausted: Some(OnExhausted::Hold),

@@ -192,6 +192,7 @@ impl Setup {
                 link(&smtp, PaceSettings::default()),
             ],
             sms: vec![text(&sns), text(&twilio)],
+            aftermath: ums_delivery::Aftermath::default(),
             not_configured: Vec::new(),
             rules: self.rules,
         })

@@ -48,6 +48,7 @@ impl Replicas {
                 observer: Arc::new(NoObserver),
                 email: vec![link(&ses, pace), link(&sendgrid, PaceSettings::default())],
                 sms: Vec::new(),
+                aftermath: ums_delivery::Aftermath::default(),
                 not_configured: Vec::new(),
                 rules: Rules {
                     on_exhausted: Some(OnExhausted::Hold),

@@ -88,6 +88,7 @@ async fn a_message_that_is_the_stores_but_in_nobodys_hand_is_given_back_at_the_s
         intent: None,
         skips: Vec::new(),
         idempotency: None,
+        notices: Vec::new(),
     };
     bench.memory.accept(new).await.unwrap();
     bench.pass(Duration::from_secs(16)).await;

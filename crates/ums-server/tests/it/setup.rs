@@ -103,6 +103,7 @@ impl Setup {
             } else {
                 vec![link(&twilio, Price::Segment([(1, 8_300)].into()))]
             },
+            aftermath: ums_delivery::Aftermath::default(),
             not_configured: vec![NotConfigured {
                 provider: ProviderKind::AwsSns,
                 missing: vec!["AWS_REGION".into()],

@@ -9,6 +9,7 @@ use super::{Ground, Outcome, Sample};
 const NEVER: Retention = Retention {
     bodies_before: ums_core::Timestamp::from_micros(0),
     messages_before: ums_core::Timestamp::from_micros(0),
+    aftermath_before: ums_core::Timestamp::from_micros(0),
 };
 
 /// Removes step by step until nothing is left to be removed.
@@ -59,6 +60,7 @@ pub async fn old_bodies_are_emptied_and_old_messages_forgotten(ground: &dyn Grou
     let retention = Retention {
         bodies_before: moment(21),
         messages_before: moment(11),
+        aftermath_before: ums_core::Timestamp::from_micros(0),
     };
     let pruned = prune(&*store, retention, 4).await?;
     assert_eq!(pruned.messages, 10);
@@ -79,6 +81,7 @@ pub async fn old_bodies_are_emptied_and_old_messages_forgotten(ground: &dyn Grou
     let all = Retention {
         bodies_before: moment(100),
         messages_before: moment(100),
+        aftermath_before: ums_core::Timestamp::from_micros(0),
     };
     assert_eq!(prune(&*store, all, 3).await?.messages, 22);
     store.accept(Sample::sms(33).of("one").new_message(Status::Sent, None)?).await?;
@@ -94,6 +97,7 @@ pub async fn unfinished_messages_are_kept_until_they_have_ended(ground: &dyn Gro
     let all = Retention {
         bodies_before: moment(100),
         messages_before: moment(100),
+        aftermath_before: ums_core::Timestamp::from_micros(0),
     };
     for number in 1..=20 {
         let sample = Sample::sms(number);
@@ -114,6 +118,7 @@ pub async fn unfinished_messages_are_kept_until_they_have_ended(ground: &dyn Gro
     let bodies_of_few = Retention {
         bodies_before: moment(9),
         messages_before: moment(100),
+        aftermath_before: ums_core::Timestamp::from_micros(0),
     };
     assert_eq!(
         prune(&*store, bodies_of_few, 2).await?,
@@ -149,6 +154,7 @@ pub async fn expired_keys_are_forgotten(ground: &dyn Ground) -> Outcome {
     }
     let retention = Retention {
         messages_before: moment(2),
+        aftermath_before: ums_core::Timestamp::from_micros(0),
         ..NEVER
     };
     let pruned = prune(&*store, retention, 2).await?;

@@ -135,6 +135,7 @@ impl Sample {
             intent: None,
             skips: Vec::new(),
             idempotency: None,
+            notices: Vec::new(),
         })
     }
 
@@ -170,11 +171,16 @@ impl Sample {
             error: None,
             due_at: None,
             sent_at: None,
+            delivered_at: None,
             recipients: None,
             token: ums_core::FIRST_TOKEN,
             act: None,
             expires_at: None,
             forget_body: false,
+            events: Vec::new(),
+            suppress: Vec::new(),
+            lift: Vec::new(),
+            notices: Vec::new(),
         }
     }
 

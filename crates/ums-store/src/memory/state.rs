@@ -119,6 +119,7 @@ impl State {
             intent,
             skips,
             idempotency,
+            notices: _,
         } = new;
         let id = message.id;
         let mut keys = Vec::new();
@@ -146,6 +147,7 @@ impl State {
             attempts: intent.into_iter().collect(),
             skips,
             acts: Vec::new(),
+            events: Vec::new(),
             token: FIRST_TOKEN,
         };
         let entry = Entry {

@@ -241,6 +241,7 @@ pub(crate) async fn records(session: &Session, keys: &[(TenantId, MessageId)]) -
                     attempts: attempts?,
                     skips: skips?,
                     acts: acts?,
+                    events: Vec::new(),
                     ..record?
                 })
             })
@@ -289,6 +290,7 @@ fn record(row: &Row, (tenant, id): &(TenantId, MessageId)) -> Result<MessageReco
         attempts: Vec::new(),
         skips: Vec::new(),
         acts: Vec::new(),
+        events: Vec::new(),
         token: columns.value("token")?,
     })
 }

@@ -40,6 +40,7 @@ pub(crate) async fn prune(session: &Session, walks: &Walks, retention: Retention
         bodies,
         messages,
         keys,
+        aftermath: 0,
         more: limit > 0 && (more_bodies || more_messages || keys >= u64::try_from(limit).unwrap_or(u64::MAX)),
     })
 }

@@ -82,6 +82,7 @@ fn attempt(columns: &Columns<'_>) -> Result<AttemptRecord, StoreError> {
         simulated: columns.value("simulated")?,
         from_substituted: columns.value("from_substituted")?,
         cost_micros: columns.value("cost_micros")?,
+        reported: None,
     })
 }
 

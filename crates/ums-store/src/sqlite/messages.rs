@@ -211,6 +211,7 @@ pub(crate) fn message(connection: &Connection, tenant: &TenantId, id: MessageId)
         attempts: attempts::of(connection, tenant, id)?,
         skips: skips::of(connection, tenant, id)?,
         acts: acts::of(connection, tenant, id)?,
+        events: Vec::new(),
         token: columns.value("token")?,
     }))
 }

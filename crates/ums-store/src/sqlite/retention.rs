@@ -73,6 +73,7 @@ pub(crate) fn prune(connection: &Connection, retention: Retention, now: Timestam
         bodies,
         messages,
         keys,
+        aftermath: 0,
         more,
     })
 }

@@ -220,6 +220,7 @@ async fn prune(store: &dyn Store, bodies: u64, messages: u64, limit: usize) -> S
     let retention = Retention {
         bodies_before: before(bodies),
         messages_before: before(messages),
+        aftermath_before: ums_core::Timestamp::from_micros(0),
     };
     let mut forgotten = 0;
     for _ in 0..1_000 {

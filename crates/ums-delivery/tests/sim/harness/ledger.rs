@@ -155,6 +155,7 @@ impl Ledger {
             attempts: new.intent.into_iter().collect(),
             skips: new.skips,
             acts: Vec::new(),
+            events: Vec::new(),
             token: FIRST_TOKEN,
             message: new.message,
         };

@@ -134,6 +134,7 @@ impl Process {
             email: cast::CHAIN.map(link).into(),
             // Text messages would only add a walk of the same code, and a thread that reads numbering plans.
             sms: Vec::new(),
+            aftermath: ums_delivery::Aftermath::default(),
             not_configured: Vec::new(),
             rules: rules(setting),
             store,

@@ -33,6 +33,8 @@ pub(crate) struct SimStore {
     /// The process's registration, as it was last told.
     owner: AtomicI64,
     alone: bool,
+    /// Feedback, suppressions, notices and rates: no part of what is simulated.
+    aside: ums_store::MemoryStore,
 }
 
 impl fmt::Debug for SimStore {
@@ -81,6 +83,7 @@ fn fate(world: &mut World, writes: bool) -> Fate {
 impl SimStore {
     /// Opens the store for a process.
     pub(crate) fn open(shared: &Shared, process: (usize, u64), alone: bool) -> Self {
+        let aside = ums_store::MemoryStore::new(std::sync::Arc::new(ums_core::SystemClock::new()));
         let owner = {
             let mut world = shared.lock();
             let now = world.now();
@@ -91,6 +94,7 @@ impl SimStore {
             process,
             owner: AtomicI64::new(owner),
             alone,
+            aside,
         }
     }
 
@@ -155,6 +159,15 @@ fn slowly<T: Send + 'static>(
     world.later(before, Box::new(happening));
     answered
 }
+
+impl SimStore {
+    #[expect(clippy::unused_self, reason = "the macro calls it as a method")]
+    async fn untouched<T>(&self, call: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+        call.await
+    }
+}
+
+ums_core::forward_aftermath!(SimStore, aside, untouched);
 
 #[async_trait]
 impl Store for SimStore {

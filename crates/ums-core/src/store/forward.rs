@@ -1,0 +1,132 @@
+//! For stores that stand in front of another one and change little of it.
+
+/// Implements [`FeedbackStore`](crate::FeedbackStore), [`SuppressionStore`](crate::SuppressionStore), [`OutboxStore`](crate::OutboxStore) and
+/// [`RateStore`](crate::RateStore) for a store by handing every call to the one behind it: `forward_aftermath!(InFront, inner, around)`.
+/// Each call passes through the method `around`, which takes the call as a future and gives back its result.
+#[macro_export]
+macro_rules! forward_aftermath {
+    ($store:ty, $inner:ident, $around:ident) => {
+        #[async_trait::async_trait]
+        impl $crate::FeedbackStore for $store {
+            async fn feedback_targets(&self, events: &[$crate::Event]) -> Result<$crate::Targets, $crate::StoreError> {
+                self.$around(self.$inner.feedback_targets(events)).await
+            }
+            async fn take_feedback(&self, steps: Vec<$crate::FeedbackStep>) -> Result<Vec<$crate::FeedbackTaken>, $crate::StoreError> {
+                self.$around(self.$inner.take_feedback(steps)).await
+            }
+            async fn parked_events(&self, now: $crate::Timestamp, limit: usize) -> Result<Vec<$crate::Parked>, $crate::StoreError> {
+                self.$around(self.$inner.parked_events(now, limit)).await
+            }
+            async fn unknown_attempts_to(
+                &self,
+                provider: $crate::ProviderKind,
+                account: &$crate::AccountId,
+                address: &str,
+                window: ($crate::Timestamp, $crate::Timestamp),
+                limit: usize,
+            ) -> Result<Vec<$crate::MessageRecord>, $crate::StoreError> {
+                self.$around(self.$inner.unknown_attempts_to(provider, account, address, window, limit))
+                    .await
+            }
+            async fn feedback_cursor(&self, source: &str) -> Result<Option<String>, $crate::StoreError> {
+                self.$around(self.$inner.feedback_cursor(source)).await
+            }
+            async fn save_feedback_cursor(&self, source: &str, cursor: &str) -> Result<(), $crate::StoreError> {
+                self.$around(self.$inner.save_feedback_cursor(source, cursor)).await
+            }
+        }
+        #[async_trait::async_trait]
+        impl $crate::SuppressionStore for $store {
+            async fn suppressed(
+                &self,
+                tenant: &$crate::TenantId,
+                channel: $crate::Channel,
+                addresses: &[String],
+                now: $crate::Timestamp,
+            ) -> Result<Vec<$crate::Suppression>, $crate::StoreError> {
+                self.$around(self.$inner.suppressed(tenant, channel, addresses, now)).await
+            }
+            async fn suppress(
+                &self,
+                entries: Vec<$crate::Suppression>,
+                notices: Vec<$crate::Notice>,
+            ) -> Result<Vec<bool>, $crate::StoreError> {
+                self.$around(self.$inner.suppress(entries, notices)).await
+            }
+            async fn lift(&self, lifts: Vec<$crate::Lift>, notices: Vec<$crate::Notice>) -> Result<Vec<bool>, $crate::StoreError> {
+                self.$around(self.$inner.lift(lifts, notices)).await
+            }
+            async fn suppressions(
+                &self,
+                tenant: &$crate::TenantId,
+                filter: &$crate::SuppressionFilter,
+                cursor: Option<&$crate::SuppressionCursor>,
+                now: $crate::Timestamp,
+                limit: usize,
+            ) -> Result<$crate::SuppressionPage, $crate::StoreError> {
+                self.$around(self.$inner.suppressions(tenant, filter, cursor, now, limit))
+                    .await
+            }
+            async fn undo_suppressions(&self, undo: $crate::Undo) -> Result<u64, $crate::StoreError> {
+                self.$around(self.$inner.undo_suppressions(undo)).await
+            }
+        }
+        #[async_trait::async_trait]
+        impl $crate::OutboxStore for $store {
+            async fn save_endpoint(&self, endpoint: $crate::Endpoint) -> Result<(), $crate::StoreError> {
+                self.$around(self.$inner.save_endpoint(endpoint)).await
+            }
+            async fn forget_endpoint(&self, tenant: &$crate::TenantId, id: $crate::EndpointId) -> Result<bool, $crate::StoreError> {
+                self.$around(self.$inner.forget_endpoint(tenant, id)).await
+            }
+            async fn endpoints(&self) -> Result<Vec<$crate::Endpoint>, $crate::StoreError> {
+                self.$around(self.$inner.endpoints()).await
+            }
+            async fn add_notices(&self, notices: Vec<$crate::Notice>) -> Result<(), $crate::StoreError> {
+                self.$around(self.$inner.add_notices(notices)).await
+            }
+            async fn claim_notices(
+                &self,
+                tenant: &$crate::TenantId,
+                endpoint: $crate::EndpointId,
+                times: ($crate::Timestamp, $crate::Timestamp),
+                limit: usize,
+            ) -> Result<Vec<$crate::Notice>, $crate::StoreError> {
+                self.$around(self.$inner.claim_notices(tenant, endpoint, times, limit)).await
+            }
+            async fn settle_notice(&self, outcome: $crate::NoticeOutcome) -> Result<(), $crate::StoreError> {
+                self.$around(self.$inner.settle_notice(outcome)).await
+            }
+            async fn next_notice_due(&self) -> Result<Option<$crate::Timestamp>, $crate::StoreError> {
+                self.$around(self.$inner.next_notice_due()).await
+            }
+            async fn notices(
+                &self,
+                tenant: &$crate::TenantId,
+                filter: &$crate::NoticeFilter,
+                cursor: Option<$crate::NoticeId>,
+                limit: usize,
+            ) -> Result<$crate::NoticePage, $crate::StoreError> {
+                self.$around(self.$inner.notices(tenant, filter, cursor, limit)).await
+            }
+            async fn requeue_notices(
+                &self,
+                tenant: &$crate::TenantId,
+                filter: &$crate::NoticeFilter,
+                now: $crate::Timestamp,
+                limit: usize,
+            ) -> Result<u64, $crate::StoreError> {
+                self.$around(self.$inner.requeue_notices(tenant, filter, now, limit)).await
+            }
+        }
+        #[async_trait::async_trait]
+        impl $crate::RateStore for $store {
+            async fn add_rates(&self, rows: Vec<$crate::RateRow>) -> Result<(), $crate::StoreError> {
+                self.$around(self.$inner.add_rates(rows)).await
+            }
+            async fn rates(&self, since: $crate::Timestamp) -> Result<Vec<$crate::RateRow>, $crate::StoreError> {
+                self.$around(self.$inner.rates(since)).await
+            }
+        }
+    };
+}

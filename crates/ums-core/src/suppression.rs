@@ -1,0 +1,205 @@
+//! Addresses that must not be contacted, and why.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::channel::words;
+use crate::{Channel, MessageId, ProviderKind, Status, TenantId, Timestamp};
+
+words! {
+    /// Why an address must not be contacted.
+    SuppressionReason {
+        /// It does not exist.
+        HardBounce = "hard_bounce",
+        /// Its owner called a message spam.
+        Complaint = "complaint",
+        /// Its owner answered STOP.
+        Stop = "stop",
+        /// Its owner unsubscribed.
+        Unsubscribe = "unsubscribe",
+        /// Somebody put it on the list.
+        Manual = "manual",
+    }
+}
+
+impl SuppressionReason {
+    /// Where a message to such an address ends.
+    pub const fn status(self) -> Status {
+        match self {
+            Self::HardBounce | Self::Complaint | Self::Manual => Status::Suppressed,
+            Self::Stop | Self::Unsubscribe => Status::Unsubscribed,
+        }
+    }
+}
+
+words! {
+    /// Who put an address on the list.
+    SuppressionOrigin {
+        /// A provider reported it afterwards.
+        Feedback = "feedback",
+        /// A provider refused the recipient when a message was handed over.
+        Refusal = "refusal",
+        /// The link in a message.
+        Link = "link",
+        /// A caller or an operator.
+        Operator = "operator",
+        /// A file that was imported.
+        Import = "import",
+    }
+}
+
+/// One entry of the suppression list: one for each tenant, channel, address and reason.
+///
+/// An entry is never removed but *lifted*: it is in force while `since` is later than `lifted_at`. So reports that come in the wrong order
+/// end in the same state.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Suppression {
+    /// Whose list.
+    pub tenant: TenantId,
+    /// Which channel.
+    pub channel: Channel,
+    /// As [`suppression_address`] writes it.
+    pub address: String,
+    /// Why.
+    pub reason: SuppressionReason,
+    /// Who put it there.
+    pub origin: SuppressionOrigin,
+    /// The provider that reported or refused it.
+    pub provider: Option<ProviderKind>,
+    /// The message that led to it.
+    pub message_id: Option<MessageId>,
+    /// For people; redacted.
+    pub detail: Option<String>,
+    /// Since when: the provider's time where it gives one.
+    pub since: Timestamp,
+    /// Until when; none for good.
+    pub expires_at: Option<Timestamp>,
+    /// When it was taken off the list last.
+    pub lifted_at: Option<Timestamp>,
+}
+
+impl Suppression {
+    /// Whether the address must not be contacted because of this entry.
+    pub fn is_in_force(&self, now: Timestamp) -> bool {
+        self.lifted_at.is_none_or(|lifted_at| self.since > lifted_at) && self.expires_at.is_none_or(|expires_at| expires_at > now)
+    }
+}
+
+impl fmt::Debug for Suppression {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Suppression({} {} by {})", self.channel, self.reason, self.origin)
+    }
+}
+
+/// The form in which addresses are compared on the list: an e-mail address in lower case, a number in E.164 as it is. Mail systems that tell
+/// `A@` from `a@` are rare; to spare one address too many is the smaller fault.
+pub fn suppression_address(channel: Channel, address: &str) -> String {
+    match channel {
+        Channel::Email => address.to_lowercase(),
+        Channel::Sms => address.to_owned(),
+    }
+}
+
+/// Takes an address off the list for one reason.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Lift {
+    /// Whose list.
+    pub tenant: TenantId,
+    /// Which channel.
+    pub channel: Channel,
+    /// As [`suppression_address`] writes it.
+    pub address: String,
+    /// Which entry.
+    pub reason: SuppressionReason,
+    /// From when on.
+    pub at: Timestamp,
+}
+
+impl fmt::Debug for Lift {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Lift({} {} {})", self.channel, self.reason, self.at)
+    }
+}
+
+/// Which entries to list; all fields that are set must match.
+#[derive(Clone, Default)]
+pub struct SuppressionFilter {
+    /// Channel.
+    pub channel: Option<Channel>,
+    /// Reason.
+    pub reason: Option<SuppressionReason>,
+    /// The whole address, in any case.
+    pub address: Option<String>,
+    /// Entries that are not in force any more, too.
+    pub with_lifted: bool,
+}
+
+impl fmt::Debug for SuppressionFilter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SuppressionFilter({:?} {:?})", self.channel, self.reason)
+    }
+}
+
+/// The place of an entry in the list, which is in the order of channel, address and reason.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct SuppressionCursor {
+    /// Channel.
+    pub channel: Channel,
+    /// Address.
+    pub address: String,
+    /// Reason.
+    pub reason: SuppressionReason,
+}
+
+impl fmt::Debug for SuppressionCursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SuppressionCursor({} {})", self.channel, self.reason)
+    }
+}
+
+/// Entries in the order of the list.
+#[derive(Clone, Debug, Default)]
+pub struct SuppressionPage {
+    /// The entries.
+    pub entries: Vec<Suppression>,
+    /// Give it to the next call to go on; none at the end.
+    pub next_cursor: Option<SuppressionCursor>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(since: i64, lifted_at: Option<i64>, expires_at: Option<i64>) -> Suppression {
+        Suppression {
+            tenant: TenantId::default(),
+            channel: Channel::Email,
+            address: "a@example.com".to_owned(),
+            reason: SuppressionReason::Manual,
+            origin: SuppressionOrigin::Operator,
+            provider: None,
+            message_id: None,
+            detail: None,
+            since: Timestamp::from_micros(since),
+            expires_at: expires_at.map(Timestamp::from_micros),
+            lifted_at: lifted_at.map(Timestamp::from_micros),
+        }
+    }
+
+    #[test]
+    fn the_later_of_entry_and_lift_decides_and_time_ends_it() {
+        let now = Timestamp::from_micros(100);
+        assert!(entry(10, None, None).is_in_force(now));
+        assert!(!entry(10, Some(10), None).is_in_force(now), "lifted at the same time");
+        assert!(entry(11, Some(10), None).is_in_force(now), "suppressed again");
+        assert!(!entry(10, None, Some(100)).is_in_force(now));
+        assert!(entry(10, None, Some(101)).is_in_force(now));
+    }
+
+    #[test]
+    fn addresses_are_compared_without_case_and_numbers_as_they_are() {
+        assert_eq!(suppression_address(Channel::Email, "Ann@Example.COM"), "ann@example.com");
+        assert_eq!(suppression_address(Channel::Sms, "+15551234567"), "+15551234567");
+    }
+}

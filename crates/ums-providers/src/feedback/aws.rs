@@ -1,0 +1,1 @@
+//! Amazon: SNS envelopes, SES events, delivery logs of text messages.

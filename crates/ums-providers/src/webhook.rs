@@ -1,0 +1,1 @@
+//! Posts notices to the user's application, to addresses that may be contacted only.
