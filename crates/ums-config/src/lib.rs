@@ -37,9 +37,10 @@ pub use env_pages::{env_example, env_markdown};
 pub use failpoint::failpoint;
 pub use fault::{ConfigError, Fault};
 pub use sections::{
-    AwsCredentialSource, AwsEndpoints, AwsKeys, AwsSettings, BreakerSettings, Environment, ExpirySettings, FeedbackWaitSettings,
-    HttpSettings, LimitSettings, LogFormat, PaceSettings, PostgresSettings, Prices, RetentionSettings, RetrySettings, SendGridSettings,
-    SesSettings, SmtpLogin, SmtpSettings, SmtpTls, SnsSettings, TimeoutSettings, TwilioSettings,
+    AwsCredentialSource, AwsEndpoints, AwsKeys, AwsSettings, BreakerSettings, Environment, ExpirySettings, FeedbackSettings,
+    FeedbackWaitSettings, HttpSettings, LimitSettings, LogFormat, Network, PaceSettings, PostgresSettings, Prices, RateSettings,
+    RetentionSettings, RetrySettings, SendGridSettings, SesSettings, SmtpLogin, SmtpSettings, SmtpTls, SnsSettings, TimeoutSettings,
+    TwilioSettings, WebhookSettings,
 };
 pub use senders::{AllowedRecipients, SenderRule};
 pub use serve::{check_serve, is_explicitly_production};

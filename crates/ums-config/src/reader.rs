@@ -126,6 +126,15 @@ impl<'a> Reader<'a> {
         )
     }
 
+    /// Yes or no of the file.
+    pub(crate) fn flag(&mut self, path: &str) -> bool {
+        let read = self.file.value(path).and_then(toml::Value::as_bool);
+        read.unwrap_or_else(|| {
+            self.fault(path, "must be true or false");
+            false
+        })
+    }
+
     /// A whole number of the file, within its bounds.
     pub(crate) fn number(&mut self, path: &str, bounds: RangeInclusive<u32>) -> u32 {
         let read = self

@@ -3,6 +3,7 @@
 pub(crate) mod aws;
 pub(crate) mod breaker;
 mod chains;
+pub(crate) mod feedback;
 pub(crate) mod limits;
 pub(crate) mod pace;
 pub(crate) mod prices;
@@ -16,6 +17,7 @@ pub(crate) mod twilio;
 
 pub use aws::{AwsCredentialSource, AwsEndpoints, AwsKeys, AwsSettings, SesSettings, SnsSettings};
 pub use breaker::BreakerSettings;
+pub use feedback::{FeedbackSettings, Network, RateSettings, WebhookSettings};
 pub use limits::{HttpSettings, LimitSettings, PostgresSettings};
 pub use pace::PaceSettings;
 pub use prices::Prices;

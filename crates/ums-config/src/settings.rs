@@ -7,9 +7,9 @@ use ums_core::{Channel, NotConfigured, ProviderKind, Region, Secret};
 
 use crate::reader::Reader;
 use crate::sections::{
-    AwsSettings, BreakerSettings, Chain, Configured, Environment, ExpirySettings, HttpSettings, LimitSettings, LogFormat, PaceSettings,
-    PostgresSettings, Prices, RetentionSettings, RetrySettings, SendGridSettings, SesSettings, SmtpSettings, SnsSettings, TimeoutSettings,
-    TwilioSettings,
+    AwsSettings, BreakerSettings, Chain, Configured, Environment, ExpirySettings, FeedbackSettings, HttpSettings, LimitSettings, LogFormat,
+    PaceSettings, PostgresSettings, Prices, RateSettings, RetentionSettings, RetrySettings, SendGridSettings, SesSettings, SmtpSettings,
+    SnsSettings, TimeoutSettings, TwilioSettings, WebhookSettings,
 };
 use crate::senders::AllowedRecipients;
 use crate::show::{self, Shown};
@@ -75,6 +75,12 @@ pub struct Settings {
     pub expiry: ExpirySettings,
     /// How long what has ended is kept.
     pub retention: RetentionSettings,
+    /// What is done with what providers report.
+    pub feedback: FeedbackSettings,
+    /// When bounces, complaints and missing receipts become a warning, and more.
+    pub rates: RateSettings,
+    /// How the user's application is told.
+    pub webhooks: WebhookSettings,
     /// Connections to PostgreSQL, where messages are kept there.
     pub postgres: PostgresSettings,
     /// Limits of the service.
@@ -212,6 +218,9 @@ fn read(reader: &mut Reader<'_>, options: &LoadOptions, path: Option<&Path>) -> 
         retry: sections::retry::read(reader),
         expiry: sections::retry::expiry(reader),
         retention: sections::retry::retention(reader),
+        feedback: sections::feedback::read(reader),
+        rates: sections::feedback::rates(reader),
+        webhooks: sections::feedback::webhooks(reader),
         postgres: sections::limits::postgres(reader),
         limits: sections::limits::read(reader),
         prices: sections::prices::read(reader),

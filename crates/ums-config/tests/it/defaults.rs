@@ -70,14 +70,18 @@ fn defaults_are_those_of_the_design() {
 #[test]
 fn every_line_of_the_built_in_file_counts() {
     let settings = read(&[]).unwrap();
-    let shown: Vec<&str> = show(&settings).iter().map(|line| line.name.as_str()).collect();
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("ums.toml");
-    for path in shown.iter().filter(|name| name.contains('.')) {
-        let (section, key) = path.rsplit_once('.').unwrap();
-        std::fs::write(&file, format!("[{section}]\n{key} = false\n")).unwrap();
-        let error = read(&[("UMS_CONFIG", file.to_str().unwrap())]).map(|_| ()).expect_err(path);
-        assert_eq!(names(&error), [*path]);
+    for line in show(&settings).iter().filter(|line| line.name.contains('.')) {
+        let (section, key) = line.name.rsplit_once('.').unwrap();
+        let wrong = if matches!(&*line.value, "true" | "false") {
+            "'no'"
+        } else {
+            "false"
+        };
+        std::fs::write(&file, format!("[{section}]\n{key} = {wrong}\n")).unwrap();
+        let error = read(&[("UMS_CONFIG", file.to_str().unwrap())]).map(|_| ()).expect_err(&line.name);
+        assert_eq!(names(&error), [&*line.name]);
     }
 }
 
@@ -161,4 +165,42 @@ fn what_waits_and_what_is_kept_is_bounded() {
     assert_eq!(fault("[retention]\nbodies_days = 31\nmessages_days = 30"), "retention.bodies_days");
     assert_eq!(fault("[limits]\nbatch_messages = 1001"), "limits.batch_messages");
     assert_eq!(fault("[postgres]\nlease = \"9s\""), "postgres.lease");
+}
+
+#[test]
+fn what_comes_after_a_message_is_bounded() {
+    let settings = read(&[]).unwrap();
+    let (feedback, rates, webhooks) = (&settings.feedback, &settings.rates, &settings.webhooks);
+    assert_eq!((feedback.confirm_subscriptions, feedback.sns_logs_every), (false, None));
+    assert_eq!(feedback.twilio_list_every, Some(Duration::from_mins(1)));
+    assert_eq!(feedback.keep, Duration::from_hours(14 * 24));
+    // SES reviews accounts at 5 % and 0.1 %, and pauses them at 10 % and 0.5 %.
+    assert_eq!((rates.bounce_warn, rates.bounce_hold), (50_000, 100_000));
+    assert_eq!((rates.complaint_warn, rates.complaint_hold), (1_000, 5_000));
+    assert_eq!(
+        (webhooks.allow_http, webhooks.allow_private.len(), webhooks.retry.len()),
+        (false, 0, 5)
+    );
+
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("ums.toml");
+    let load = |text: &str| {
+        std::fs::write(&file, text).unwrap();
+        read(&[("UMS_CONFIG", file.to_str().unwrap())])
+    };
+    let own = load("[webhooks]\nallow_private = ['10.0.0.0/8', '::1']\n[feedback]\ntwilio_list_every = '0s'").unwrap();
+    assert_eq!(
+        own.webhooks.allow_private.iter().map(|network| network.prefix).collect::<Vec<_>>(),
+        [8, 128]
+    );
+    assert_eq!(own.feedback.twilio_list_every, None);
+    let fault = |text: &str| {
+        let error = load(text).map(|_| ()).expect_err(text);
+        assert_eq!(error.faults.len(), 1, "{error}");
+        error.faults[0].setting.clone()
+    };
+    assert_eq!(fault("[rates]\nbounce_warn = '11%'"), "rates.bounce_warn");
+    assert_eq!(fault("[rates]\ncomplaint_hold = '0%'"), "rates.complaint_hold");
+    assert_eq!(fault("[feedback]\nsns_logs_every = '4s'"), "feedback.sns_logs_every");
+    assert_eq!(fault("[webhooks]\nallow_private = ['localhost']"), "webhooks.allow_private[0]");
 }
