@@ -22,6 +22,7 @@ use crate::lanes::Place;
 use crate::lost::Accepting;
 use crate::pressure::refuse_when_full;
 use crate::story::resent_at;
+use crate::unsubscribe;
 
 /// Accepts a message: compose, gates, slot, store, go.
 pub(crate) async fn accept<M: Carried>(flow: &Arc<Flow>, chain: &Chain<M>, submission: Submission) -> Result<Ticket, SubmitError> {
@@ -184,8 +185,10 @@ pub(crate) fn compose(flow: &Flow, submission: Submission, now: Now) -> (Arc<Mes
         content = content.without_body();
     }
     let starts_later = handling.send_at.filter(|send_at| *send_at > now.wall);
+    let id = MessageId::new(&*flow.clock, &*flow.random);
+    unsubscribe::add_link(flow, (&submission.tenant, id), handling.purpose, &mut content);
     let message = Arc::new(Message {
-        id: MessageId::new(&*flow.clock, &*flow.random),
+        id,
         tenant: submission.tenant,
         content,
         accepted_at: now.wall,

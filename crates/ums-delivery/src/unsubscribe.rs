@@ -1,8 +1,33 @@
 //! One-click unsubscribe (RFC 8058): the signed link in mail to many, and what it does.
+//!
+//! A link names the message and the recipient in it, not the address: whoever sees a link learns nobody's address. It is signed with a key
+//! that is derived from the service's newest key; links that were signed under the older ones still work.
 
-use ums_core::{Channel, MessageId, StoreError, TenantId};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use ring::hmac;
+use subtle::ConstantTimeEq as _;
+use ums_core::guard::{MAX_HEADER_VALUE_BYTES, header_text};
+use ums_core::{
+    Channel, Content, Email, Header, MessageId, Purpose, Secret, StoreError, Suppression, SuppressionOrigin, SuppressionReason, TenantId,
+    suppression_address,
+};
 
 use crate::engine::Messaging;
+use crate::flow::Flow;
+
+/// Names the mail's link for machines.
+const LINK_HEADER: &str = "List-Unsubscribe";
+/// Says that a POST to the link is enough.
+const POST_HEADER: &str = "List-Unsubscribe-Post";
+/// What the signing key is derived for.
+const PURPOSE: &[u8] = b"ums unsubscribe link v1";
+/// Bytes of the message's id.
+const ID_BYTES: usize = 16;
+/// Bytes of the signature: half of HMAC-SHA256, which nobody can guess either.
+const TAG_BYTES: usize = 16;
+/// Longest token that is looked at: a tenant's name may have 64 bytes.
+const MAX_TOKEN_CHARS: usize = 160;
 
 /// Whom a genuine link is for.
 #[derive(Clone, PartialEq, Eq)]
@@ -31,8 +56,25 @@ impl Messaging {
     /// # Errors
     /// The store.
     pub async fn unsubscriber(&self, token: &str) -> Result<Option<Unsubscriber>, StoreError> {
-        let _ = token;
-        Ok(None)
+        let flow = &self.flow;
+        let Some(claim) = Claim::read(token, &flow.aftermath.keys) else {
+            return Ok(None);
+        };
+        let Some(record) = flow.store.message(&claim.tenant, claim.message_id).await? else {
+            return Ok(None);
+        };
+        let Some(recipient) = record.recipients.get(usize::from(claim.recipient)) else {
+            return Ok(None);
+        };
+        let channel = record.message.content.channel();
+        let entries = self.suppressions_of(&claim.tenant, channel, &recipient.address).await?;
+        Ok(Some(Unsubscriber {
+            tenant: claim.tenant,
+            message_id: claim.message_id,
+            channel,
+            address: recipient.address.clone(),
+            is_unsubscribed: entries.iter().any(|entry| entry.reason == SuppressionReason::Unsubscribe),
+        }))
     }
 
     /// Unsubscribes whom the link is for; none as [`Messaging::unsubscriber`]. Doing it twice is as good as once.
@@ -40,7 +82,180 @@ impl Messaging {
     /// # Errors
     /// The store.
     pub async fn unsubscribe(&self, token: &str) -> Result<Option<Unsubscriber>, StoreError> {
-        let _ = token;
-        Ok(None)
+        let Some(unsubscriber) = self.unsubscriber(token).await? else {
+            return Ok(None);
+        };
+        if unsubscriber.is_unsubscribed {
+            return Ok(Some(unsubscriber));
+        }
+        let entry = Suppression {
+            tenant: unsubscriber.tenant.clone(),
+            channel: unsubscriber.channel,
+            address: suppression_address(unsubscriber.channel, &unsubscriber.address),
+            reason: SuppressionReason::Unsubscribe,
+            origin: SuppressionOrigin::Link,
+            provider: None,
+            message_id: Some(unsubscriber.message_id),
+            detail: None,
+            since: self.flow.clock.now(),
+            expires_at: None,
+            lifted_at: None,
+        };
+        self.flow.store.suppress(vec![entry], Vec::new()).await?;
+        tracing::info!(message_id = %unsubscriber.message_id, "a recipient unsubscribed by the link in a message");
+        Ok(Some(Unsubscriber {
+            is_unsubscribed: true,
+            ..unsubscriber
+        }))
+    }
+}
+
+/// Adds the link to mail to many with one recipient: with more, nobody could tell who followed it. A caller who sets such headers has a list of
+/// his own to keep.
+pub(crate) fn add_link(flow: &Flow, (tenant, id): (&TenantId, MessageId), purpose: Purpose, content: &mut Content) {
+    let (Content::Email(email), Purpose::Bulk) = (content, purpose) else {
+        return;
+    };
+    let (Some(url), Some(key)) = (&flow.aftermath.public_url, flow.aftermath.keys.first()) else {
+        return;
+    };
+    // Mail programs follow https links only.
+    let is_usable = url.starts_with("https://") || (flow.rules.development && url.starts_with("http://"));
+    if is_usable && email.recipients().count() == 1 && !is_listed(email) {
+        let claim = Claim {
+            tenant: tenant.clone(),
+            message_id: id,
+            recipient: 0,
+        };
+        let link = format!("<{url}/unsubscribe/{}>", claim.token(key));
+        if header_text(&link, MAX_HEADER_VALUE_BYTES).is_ok() {
+            email.headers.push(header(LINK_HEADER, link));
+            email.headers.push(header(POST_HEADER, "List-Unsubscribe=One-Click".to_owned()));
+        }
+    }
+}
+
+fn is_listed(email: &Email) -> bool {
+    let named = |name: &str| name.eq_ignore_ascii_case(LINK_HEADER) || name.eq_ignore_ascii_case(POST_HEADER);
+    email.headers.iter().any(|header| named(&header.name))
+}
+
+fn header(name: &str, value: String) -> Header {
+    Header {
+        name: name.to_owned(),
+        value,
+    }
+}
+
+/// What a link says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Claim {
+    tenant: TenantId,
+    message_id: MessageId,
+    /// The place among the message's recipients.
+    recipient: u8,
+}
+
+impl Claim {
+    fn token(&self, key: &Secret) -> String {
+        let mut bytes = self.message_id.as_uuid().as_bytes().to_vec();
+        bytes.push(self.recipient);
+        if self.tenant != TenantId::default() {
+            bytes.extend_from_slice(self.tenant.as_str().as_bytes());
+        }
+        let tag = signature(key, &bytes);
+        bytes.extend(tag.as_ref().iter().take(TAG_BYTES));
+        URL_SAFE_NO_PAD.encode(bytes)
+    }
+
+    /// Reads a token that one of the keys signed.
+    fn read(token: &str, keys: &[Secret]) -> Option<Self> {
+        if token.len() > MAX_TOKEN_CHARS {
+            return None;
+        }
+        let bytes = URL_SAFE_NO_PAD.decode(token).ok()?;
+        let (claim, tag) = bytes.split_at_checked(bytes.len().checked_sub(TAG_BYTES)?)?;
+        let signed = |key: &Secret| {
+            let wanted = signature(key, claim);
+            wanted.as_ref().get(..TAG_BYTES).is_some_and(|wanted| bool::from(wanted.ct_eq(tag)))
+        };
+        if !keys.iter().any(signed) {
+            return None;
+        }
+        let (id, rest) = claim.split_at_checked(ID_BYTES)?;
+        let (recipient, tenant) = rest.split_first()?;
+        let id = u128::from_be_bytes(id.try_into().ok()?);
+        Some(Self {
+            tenant: match std::str::from_utf8(tenant).ok()? {
+                "" => TenantId::default(),
+                tenant => TenantId::new(tenant),
+            },
+            message_id: format!("{id:032x}").parse().ok()?,
+            recipient: *recipient,
+        })
+    }
+}
+
+fn signature(key: &Secret, bytes: &[u8]) -> hmac::Tag {
+    let derived = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key.expose().as_bytes()), PURPOSE);
+    hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, derived.as_ref()), bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ums_testkit::{SeededRandom, TestClock};
+
+    fn claim(tenant: &str) -> Claim {
+        Claim {
+            tenant: TenantId::new(tenant),
+            message_id: MessageId::new(&TestClock::new(), &SeededRandom::new(1)),
+            recipient: 0,
+        }
+    }
+
+    #[test]
+    fn tokens_are_short_and_say_what_was_signed_under_any_of_the_keys() {
+        let (old, new) = (Secret::new("old-key"), Secret::new("new-key"));
+        for tenant in ["default", "acme-2"] {
+            let claim = claim(tenant);
+            let token = claim.token(&old);
+            assert!(token.len() <= 52, "{token}");
+            assert!(
+                token
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+            );
+            assert_eq!(Claim::read(&token, &[new.clone(), old.clone()]), Some(claim));
+            assert_eq!(Claim::read(&token, std::slice::from_ref(&new)), None, "another key");
+            assert_eq!(Claim::read(&token, &[]), None, "no key");
+        }
+    }
+
+    #[test]
+    fn no_changed_token_is_read() {
+        let key = [Secret::new("key")];
+        let token = claim("default").token(&key[0]);
+        let bytes = URL_SAFE_NO_PAD.decode(&token).unwrap();
+        for place in 0..bytes.len() {
+            for bit in 0..8 {
+                let mut changed = bytes.clone();
+                changed[place] ^= 1 << bit;
+                assert_eq!(Claim::read(&URL_SAFE_NO_PAD.encode(changed), &key), None, "byte {place}, bit {bit}");
+            }
+            assert_eq!(Claim::read(&URL_SAFE_NO_PAD.encode(&bytes[..place]), &key), None, "cut at {place}");
+        }
+        let tenant_moved = URL_SAFE_NO_PAD.encode([&bytes[..17], b"other", &bytes[17..]].concat());
+        for bad in [
+            "",
+            "=",
+            "a",
+            &format!("{token}="),
+            &format!("{token}A"),
+            &"A".repeat(5_000),
+            &tenant_moved,
+        ] {
+            assert_eq!(Claim::read(bad, &key), None, "{bad:.60}");
+        }
     }
 }
