@@ -19,7 +19,9 @@ use crate::in_hand::InHand;
 use crate::lanes::Lanes;
 use crate::lease::HeldLease;
 use crate::observer::Observer;
+use crate::outbox::Endpoints;
 use crate::pressure::Backlog;
+use crate::rates::Rates;
 use crate::rules::Rules;
 use crate::sharing::{Plug, Share};
 
@@ -94,6 +96,10 @@ pub(crate) struct Flow {
     pub(crate) claiming: tokio::sync::Mutex<()>,
     /// How much waits in the store.
     pub(crate) backlog: Backlog,
+    /// Who is told what becomes of messages.
+    pub(crate) endpoints: Endpoints,
+    /// What became of messages, counted by provider and sender.
+    pub(crate) rates: Rates,
 }
 
 impl fmt::Debug for Flow {
@@ -128,6 +134,8 @@ impl Messaging {
             in_hand: Arc::default(),
             claiming: tokio::sync::Mutex::new(()),
             backlog: Backlog::default(),
+            endpoints: Endpoints::default(),
+            rates: Rates::new(parts.rules.rates),
             clock: parts.clock,
             random: parts.random,
             store: parts.store,
@@ -144,6 +152,7 @@ impl Messaging {
             queued,
         });
         flow.take_up().await?;
+        flow.endpoints.refresh(&*flow.store).await?;
         if !flow.sms.links.is_empty() {
             flow.tasks.spawn_blocking(ums_core::phone::read_numbering_plans);
         }

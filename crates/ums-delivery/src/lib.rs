@@ -34,6 +34,7 @@ mod observer;
 mod outbox;
 pub mod pacing;
 mod pressure;
+mod rates;
 mod rejection;
 mod replay;
 mod retry;

@@ -1,10 +1,16 @@
 //! What the user's application is told, and how it gets there: endpoints, signatures, posts that are repeated until they arrive.
 
+mod endpoints;
+mod notices;
+
 use std::time::Duration;
 
 use ums_core::{Endpoint, EndpointId, Notice, NoticeFilter, NoticeId, NoticeKind, NoticePage, Secret, StoreError, TenantId};
 
 use crate::engine::Messaging;
+
+pub(crate) use self::endpoints::Endpoints;
+pub(crate) use self::notices::{notices_for, notices_of_lift, notices_of_suppression, told};
 
 /// What a caller sets of an endpoint.
 #[derive(Clone, Default)]

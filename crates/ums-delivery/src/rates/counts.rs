@@ -1,0 +1,69 @@
+//! Counts by place, and which events count.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use ums_core::{
+    AccountId, AttemptRecord, BounceKind, EventKind, EventRecord, ProviderKind, RateRow, SuppressionReason, Timestamp, suppression_address,
+};
+
+/// Where something is counted.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Key {
+    pub(super) provider: ProviderKind,
+    pub(super) account: AccountId,
+    pub(super) sender: String,
+    pub(super) bucket: Timestamp,
+}
+
+/// Counts by place.
+#[derive(Debug, Default)]
+pub(super) struct Counts(HashMap<Key, RateRow>);
+
+impl Counts {
+    /// Counts something at a place.
+    pub(super) fn add(&mut self, key: Key, add: impl FnOnce(&mut RateRow)) {
+        add(self.0.entry(key).or_insert_with_key(|key| RateRow {
+            provider: key.provider,
+            account: key.account.clone(),
+            sender: key.sender.clone(),
+            bucket: key.bucket,
+            accepted: 0,
+            receipts: 0,
+            hard_bounces: 0,
+            complaints: 0,
+        }));
+    }
+
+    /// All that was counted since the last time.
+    pub(super) fn take(&mut self) -> Vec<RateRow> {
+        self.0.drain().map(|(_, row)| row).collect()
+    }
+}
+
+/// Whether two events are about the same attempt and recipient.
+pub(super) fn is_about_same(one: &EventRecord, other: &EventRecord) -> bool {
+    let form = |event: &EventRecord| {
+        let channel = event.event.channel();
+        event.event.recipient.as_ref().map(|address| suppression_address(channel, address))
+    };
+    one.attempt_id == other.attempt_id && form(one) == form(other)
+}
+
+/// Whether the event is a receipt that came in time, by the provider's clock where it tells its time: a provider is not to blame for
+/// reports that were held up on their way.
+pub(super) fn is_timely_receipt(event: &EventRecord, attempt: &AttemptRecord, within: Duration) -> bool {
+    let at = event.event.at.unwrap_or(event.received_at).min(event.received_at);
+    event.event.kind.is_receipt() && at.since(attempt.called_at) <= within
+}
+
+/// Whether the address was found not to exist.
+pub(super) fn is_hard_bounce(event: &EventRecord) -> bool {
+    let event = &event.event;
+    event.kind == EventKind::Bounced && (event.bounce == Some(BounceKind::Hard) || event.suppress == Some(SuppressionReason::HardBounce))
+}
+
+/// Whether the recipient complained.
+pub(super) fn is_complaint(event: &EventRecord) -> bool {
+    event.event.kind == EventKind::Complained
+}
