@@ -10,6 +10,7 @@
 
 pub mod aws;
 pub mod check;
+mod reading;
 pub mod sendgrid;
 pub mod smtp;
 pub mod twilio;
