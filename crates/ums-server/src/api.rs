@@ -5,6 +5,7 @@ pub(crate) mod acts;
 mod batch;
 pub(crate) mod explain;
 mod health;
+mod hooks;
 mod messages;
 mod pages;
 mod send;
@@ -43,6 +44,7 @@ pub(crate) struct App {
     pub(crate) fingerprints: Fingerprints,
     pub(crate) keys_in_hand: KeysInHand,
     pub(crate) body_memory: BodyMemory,
+    pub(crate) hooks: hooks::HookDoor,
     pub(crate) default_region: Option<Region>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) random: Arc<dyn Random>,
@@ -60,6 +62,7 @@ impl App {
             fingerprints: Fingerprints::new(&settings),
             keys_in_hand: KeysInHand::default(),
             body_memory: BodyMemory::new(&settings.limits),
+            hooks: hooks::HookDoor::new(settings.hooks, &settings.limits),
             default_region: settings.default_region,
             closing,
             readiness: health::Readiness::default(),
@@ -110,6 +113,8 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/metrics", get(health::metrics))
         .route_layer(from_fn_with_state(Arc::clone(&app), auth::require_key_or_loopback));
     let open = Router::new()
+        .route("/hooks/{hook}", post(hooks::of_provider))
+        .route("/hooks/{hook}/{account}", post(hooks::of_account))
         .route("/", get(pages::landing))
         .route("/livez", get(health::live))
         .route("/readyz", get(health::ready))

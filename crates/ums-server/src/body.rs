@@ -27,7 +27,11 @@ pub(crate) struct BodyMemory(Arc<Semaphore>);
 
 impl BodyMemory {
     pub(crate) fn new(limits: &Limits) -> Self {
-        Self(Arc::new(Semaphore::new(limits.body_memory_bytes.div_ceil(STEP_BYTES))))
+        Self::of(limits.body_memory_bytes)
+    }
+
+    pub(crate) fn of(bytes: usize) -> Self {
+        Self(Arc::new(Semaphore::new(bytes.div_ceil(STEP_BYTES))))
     }
 
     fn take(&self, bytes: usize, held: &mut Option<OwnedSemaphorePermit>) -> Result<(), Problem> {

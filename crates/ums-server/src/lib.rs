@@ -17,6 +17,7 @@ mod body;
 mod docs;
 mod edge;
 mod framing;
+mod hooks;
 mod idempotency;
 mod json;
 mod metrics;
@@ -30,6 +31,7 @@ mod socket;
 
 pub use api::acts::Replayed;
 pub use api::explain::{Explanation, StepKind, StoryStep};
+pub use hooks::{HookName, Hooks};
 pub use metrics::Metrics;
 pub use openapi::document as openapi_document;
 pub use problem::ErrorCode;

@@ -68,6 +68,12 @@ struct RouteLabels {
     method: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct HookLabels {
+    hook: &'static str,
+    result: &'static str,
+}
+
 type Histograms<L> = Family<L, Histogram, fn() -> Histogram>;
 type Money = Counter<f64, AtomicU64>;
 
@@ -89,6 +95,7 @@ pub struct Metrics {
     http_requests: Family<RequestLabels, Counter>,
     http_durations: Histograms<RouteLabels>,
     http_connections: Gauge,
+    hook_requests: Family<HookLabels, Counter>,
 }
 
 fn histogram() -> Histogram {
@@ -114,6 +121,7 @@ impl Metrics {
             http_requests: Family::default(),
             http_durations: Family::new_with_constructor(constructor),
             http_connections: Gauge::default(),
+            hook_requests: Family::default(),
         };
         metrics.register();
         metrics
@@ -157,6 +165,11 @@ impl Metrics {
         let durations = self.http_durations.clone();
         registry.register_with_unit("http_request_duration", "How long requests took", Unit::Seconds, durations);
         registry.register("http_connections", "Open connections", self.http_connections.clone());
+        registry.register(
+            "hook_requests",
+            "Reports that providers posted, by what became of them: ok, or why not",
+            self.hook_requests.clone(),
+        );
     }
 
     /// The counts in the `OpenMetrics` text format; breaker states are taken from the report, so
@@ -183,6 +196,10 @@ impl Metrics {
                 provider: provider.as_str(),
             })
             .set(value);
+    }
+
+    pub(crate) fn hook_request(&self, hook: &'static str, result: &'static str) {
+        self.hook_requests.get_or_create(&HookLabels { hook, result }).inc();
     }
 
     pub(crate) fn http_request(&self, route: &str, method: &'static str, status: u16, time: Duration) {

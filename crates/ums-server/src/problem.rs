@@ -81,12 +81,20 @@ codes! {
     KeyInHand = "UMS1015" CONFLICT "A request with this idempotency key is being accepted",
     /// The message does not stand so that this can be done to it.
     NotPossible = "UMS1016" CONFLICT "This cannot be done to the message as it stands",
+    /// No such webhook endpoint.
+    NoSuchEndpoint = "UMS1017" NOT_FOUND "There is no such webhook endpoint",
+    /// As many webhook endpoints as there may be.
+    TooManyEndpoints = "UMS1018" CONFLICT "There are as many webhook endpoints as there may be",
     /// The key is missing or wrong.
     Unauthorized = "UMS2001" UNAUTHORIZED "An API key is needed",
     /// Without a key, the service answers only under a loopback name.
     ForeignHost = "UMS2002" FORBIDDEN "The host name is not allowed",
+    /// A provider's report is not taken; why is not told.
+    HookRefused = "UMS2003" FORBIDDEN "The report was not taken",
     /// No provider of the channel is configured.
     NoProvider = "UMS3001" SERVICE_UNAVAILABLE "No provider of this channel is configured",
+    /// Something needs a key of the service that is not set.
+    NoSecretKey = "UMS3002" SERVICE_UNAVAILABLE "The service has no secret key",
     /// Something broke on our side.
     Internal = "UMS5001" INTERNAL_SERVER_ERROR "Something went wrong on our side",
     /// Too much is going on.
@@ -123,18 +131,23 @@ impl ErrorCode {
             | Self::MethodNotAllowed
             | Self::InvalidBatch
             | Self::NotPossible
+            | Self::NoSuchEndpoint
+            | Self::TooManyEndpoints
             | Self::Unauthorized
             | Self::ForeignHost
+            | Self::HookRefused
             | Self::NoProvider
+            | Self::NoSecretKey
             | Self::Internal => None,
         }
     }
 
-    /// Whether what follows on the connection cannot be trusted to be a request.
+    /// Whether what follows on the connection cannot be trusted to be a request. A refused report may have been any of these, and its answer
+    /// is to be the same for all.
     const fn ends_connection(self) -> bool {
         matches!(
             self,
-            Self::BodyTooLarge | Self::BodyTooSlow | Self::BodyBroken | Self::AmbiguousLength
+            Self::BodyTooLarge | Self::BodyTooSlow | Self::BodyBroken | Self::AmbiguousLength | Self::HookRefused
         )
     }
 }
@@ -202,7 +215,6 @@ impl Problem {
     }
 
     /// The code.
-    #[cfg(test)]
     pub(crate) fn code(&self) -> ErrorCode {
         self.code
     }

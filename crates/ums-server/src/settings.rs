@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use ums_core::{Clock, Random, Region, Secret, SystemClock, SystemRandom};
 
+use crate::hooks::Hooks;
+
 /// Settings of the service.
 #[derive(Clone, Debug)]
 pub struct ServerSettings {
@@ -20,6 +22,8 @@ pub struct ServerSettings {
     pub development: bool,
     /// The region in which national numbers are read.
     pub default_region: Option<Region>,
+    /// Where providers may report; any other place under `/hooks` answers as if a report were forged.
+    pub hooks: Hooks,
     /// Version that the pages show.
     pub version: &'static str,
     /// How much and how long.
@@ -39,6 +43,7 @@ impl ServerSettings {
             secret_key: None,
             development: false,
             default_region: None,
+            hooks: Hooks::default(),
             version: env!("CARGO_PKG_VERSION"),
             limits: Limits::default(),
             clock: Arc::new(SystemClock::new()),
@@ -76,6 +81,14 @@ pub struct Limits {
     pub batch_messages: usize,
     /// Most bytes of any other request.
     pub body_bytes: usize,
+    /// Most bytes of a provider's report.
+    pub hook_body_bytes: usize,
+    /// Most bytes of all reports that are held in memory together.
+    pub hook_memory_bytes: usize,
+    /// Most reports that are read and checked at the same time; for more the provider is asked to post again.
+    pub hook_requests: usize,
+    /// How long the check of a report may take.
+    pub hook_time: Duration,
     /// Most bytes of all bodies that are held in memory together.
     pub body_memory_bytes: usize,
     /// How long a send waits for its outcome unless the caller says otherwise.
@@ -103,6 +116,10 @@ impl Default for Limits {
             batch_body_bytes: 32 * 1_024 * 1_024,
             batch_messages: 1_000,
             body_bytes: 256 * 1_024,
+            hook_body_bytes: 1_024 * 1_024,
+            hook_memory_bytes: 32 * 1_024 * 1_024,
+            hook_requests: 256,
+            hook_time: Duration::from_secs(10),
             body_memory_bytes: 256 * 1_024 * 1_024,
             send_wait: Duration::from_secs(30),
             send_wait_max: Duration::from_mins(5),
