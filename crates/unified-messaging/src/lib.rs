@@ -95,6 +95,7 @@
 //! ```
 
 mod acts_only;
+mod aftermath;
 mod archive;
 mod builder;
 mod error;
@@ -109,12 +110,13 @@ pub use sender_verification::verify_sender;
 pub use service::{Outgoing, UnifiedMessagingService};
 pub use ums_config::{ConfigError, LoadOptions, Settings};
 pub use ums_core::{
-    AttemptOutcome, AttemptResult, BreakerStateWord, Channel, Clock, Duplicates, FailureClass, HealthReport, HealthStatus, InvalidRequest,
-    LastFailure, MessageFilter, MessageId, MessagePage, MessageRecord, Metadata, NotConfigured, OnExhausted, Priority, ProviderHealth,
-    ProviderKind, Purpose, Random, RecipientKind, RecipientResult, Region, Secret, SendEmail, SendResult, SendSms, Status, Store,
-    StoreError, Timestamp, request,
+    AttemptOutcome, AttemptResult, BounceKind, BreakerStateWord, Channel, Clock, Duplicates, Event, EventKind, EventRecord, FailureClass,
+    HealthReport, HealthStatus, Hook, HookFault, HookRequest, InvalidRequest, LastFailure, MessageFilter, MessageId, MessagePage,
+    MessageRecord, Metadata, NotConfigured, OnExhausted, Priority, ProviderHealth, ProviderKind, Purpose, Random, RecipientKind,
+    RecipientResult, Region, Secret, SendEmail, SendResult, SendSms, Status, Store, StoreError, Suppression, SuppressionCursor,
+    SuppressionFilter, SuppressionOrigin, SuppressionPage, SuppressionReason, Timestamp, request,
 };
-pub use ums_delivery::{Mark, Messaging, Observer, ReplayRequest, ReplaySlice};
+pub use ums_delivery::{FeedbackTally, Mark, Messaging, Observer, ReplayRequest, ReplaySlice};
 pub use ums_providers::send::{IdentityStatus, IdentityVerification};
 pub use wire::store_url;
 

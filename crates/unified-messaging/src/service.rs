@@ -281,6 +281,10 @@ impl UnifiedMessagingService {
         Ok(self.store.messages(&TenantId::default(), filter, cursor, limit).await?)
     }
 
+    pub(crate) const fn default_region(&self) -> Option<Region> {
+        self.default_region
+    }
+
     /// The engine itself, for what this façade leaves out: tenants, idempotency keys, tickets.
     pub fn engine(&self) -> &Messaging {
         &self.engine

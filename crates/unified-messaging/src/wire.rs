@@ -6,8 +6,8 @@ use std::sync::Arc;
 use ums_config::{ConfigError, Endpoint, Environment, Fault, PostgresSettings, SenderRule, Settings, StoreUrl};
 use ums_core::{Clock, Email, PhoneNumber, Provider, ProviderKind, Random, Sms, Store};
 use ums_delivery::{
-    BreakerSettings, Chores, Expiry, FeedbackWait, LinkParts, Observer, PaceSettings, Parts, Price, RetentionRules, RetryBudget,
-    RetrySchedule, Rules,
+    BreakerSettings, Chores, Expiry, FeedbackRules, FeedbackWait, LinkParts, Observer, PaceSettings, Parts, Price, RateRules,
+    RetentionRules, RetryBudget, RetrySchedule, Rules, WebhookRules,
 };
 use ums_providers::send::smtp::{SmtpSettings, SmtpTimeouts, SmtpTls};
 use ums_providers::send::{ConsoleSettings, SendGridSettings, Ses, SesSettings, SnsSettings, TwilioSender, TwilioSettings};
@@ -280,7 +280,31 @@ fn rules(settings: &Settings) -> Rules {
         retention: RetentionRules {
             bodies: settings.retention.bodies,
             messages: settings.retention.messages,
-            ..RetentionRules::default()
+            aftermath: settings.feedback.keep,
+        },
+        feedback: FeedbackRules {
+            give_up: settings.feedback.give_up,
+            match_window: settings.feedback.match_window,
+            ..FeedbackRules::default()
+        },
+        rates: RateRules {
+            window: settings.rates.window,
+            min_sample: settings.rates.min_sample.into(),
+            bounce_warn: settings.rates.bounce_warn,
+            bounce_hold: settings.rates.bounce_hold,
+            complaint_warn: settings.rates.complaint_warn,
+            complaint_hold: settings.rates.complaint_hold,
+            receipt_within: settings.rates.receipt_within,
+            receipt_window: settings.rates.receipt_window,
+            receipt_min_sample: settings.rates.receipt_min_sample.into(),
+            receipt_missing: settings.rates.receipt_missing,
+        },
+        webhooks: WebhookRules {
+            retry: settings.webhooks.retry.clone(),
+            give_up: settings.webhooks.give_up,
+            disable_after: settings.webhooks.disable_after,
+            at_once: usize::try_from(settings.webhooks.at_once).unwrap_or(usize::MAX),
+            max_endpoints: usize::try_from(settings.webhooks.max_endpoints).unwrap_or(usize::MAX),
         },
         expiry: Expiry {
             otp: settings.expiry.otp,
