@@ -9,6 +9,7 @@ mod hooks;
 mod messages;
 mod pages;
 mod send;
+mod unsubscribe;
 
 use std::sync::Arc;
 
@@ -113,6 +114,8 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/metrics", get(health::metrics))
         .route_layer(from_fn_with_state(Arc::clone(&app), auth::require_key_or_loopback));
     let open = Router::new()
+        .route("/unsubscribe/style.css", get(unsubscribe::style))
+        .route("/unsubscribe/{token}", get(unsubscribe::ask).post(unsubscribe::act))
         .route("/hooks/{hook}", post(hooks::of_provider))
         .route("/hooks/{hook}/{account}", post(hooks::of_account))
         .route("/", get(pages::landing))

@@ -8,7 +8,8 @@ use bytes::Bytes;
 use serde_json::Value;
 
 use crate::problem::ErrorCode;
-use page::{Page, escape};
+use page::Page;
+pub(crate) use page::escape;
 
 /// The style sheet of all pages.
 pub(crate) const STYLE: &str = include_str!("docs/style.css");

@@ -68,7 +68,8 @@ pub(crate) async fn edge(State(app): State<Arc<App>>, request: Request, next: Ne
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     for (name, value) in SAFE_HEADERS {
-        headers.insert(name, HeaderValue::from_static(value));
+        // A page with a form says its own.
+        headers.entry(name).or_insert(HeaderValue::from_static(value));
     }
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     entry.end(response.status().as_u16(), response.extensions().get::<ErrorCode>().copied());

@@ -24,6 +24,7 @@ mod metrics;
 mod openapi;
 mod prefer;
 mod problem;
+mod query;
 mod server;
 mod settings;
 mod shape;

@@ -4,17 +4,16 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::response::{IntoResponse as _, Response};
 use hyper::{StatusCode, Uri};
 use serde::Serialize;
-use ums_core::request::FieldFault;
-use ums_core::{EmailAddress, MessageFilter, MessageId, MessageRecord, PhoneNumber, Region, SendResult, Timestamp};
+use ums_core::{EmailAddress, MessageFilter, MessageId, MessageRecord, PhoneNumber, Region, SendResult};
 
 use crate::api::explain::Explanation;
 use crate::api::{App, json, store_problem};
 use crate::problem::{ErrorCode, Problem};
-use crate::shape::shown;
+use crate::query::{self, time, word};
 
 /// How many messages a page holds unless the caller says otherwise.
 const USUAL_LIMIT: usize = 50;
@@ -94,34 +93,13 @@ struct Wanted {
 
 impl Wanted {
     fn read(uri: &Uri, region: Option<Region>) -> Result<Self, Problem> {
-        let unreadable = |_| Problem::new(ErrorCode::InvalidQuery, "the query cannot be read; is it percent-encoded?");
-        let Query(parameters) = Query::<Vec<(String, String)>>::try_from_uri(uri).map_err(unreadable)?;
         let mut wanted = Self {
             filter: MessageFilter::default(),
             cursor: None,
             limit: USUAL_LIMIT,
         };
-        let mut faults = Vec::new();
-        let mut seen: Vec<&str> = Vec::new();
-        for (name, value) in &parameters {
-            let outcome = if seen.contains(&name.as_str()) {
-                Err("must be given once".to_owned())
-            } else {
-                wanted.set(name, value, region)
-            };
-            seen.push(name);
-            if let Err(reason) = outcome {
-                faults.push(FieldFault {
-                    field: shown(name).to_owned(),
-                    reason,
-                });
-            }
-        }
-        if faults.is_empty() {
-            Ok(wanted)
-        } else {
-            Err(Problem::faults(ErrorCode::InvalidQuery, faults))
-        }
+        query::read(uri, |name, value| wanted.set(name, value, region))?;
+        Ok(wanted)
     }
 
     fn set(&mut self, name: &str, value: &str, region: Option<Region>) -> Result<(), String> {
@@ -135,24 +113,11 @@ impl Wanted {
             "since" => filter.since = Some(time(value)?),
             "until" => filter.until = Some(time(value)?),
             "cursor" => self.cursor = Some(value.parse().map_err(|_| "must be the next_cursor of an earlier page".to_owned())?),
-            "limit" => {
-                let limit = value.parse().ok().filter(|limit| (1..=MAX_LIMIT).contains(limit));
-                self.limit = limit.ok_or_else(|| format!("must be 1 to {MAX_LIMIT}"))?;
-            }
-            _ => return Err("is not a parameter of this call".to_owned()),
+            "limit" => self.limit = query::limit(value, MAX_LIMIT)?,
+            _ => return Err(query::UNKNOWN.to_owned()),
         }
         Ok(())
     }
-}
-
-fn word<T: FromStr<Err = ums_core::UnknownWord>>(value: &str) -> Result<T, String> {
-    value.parse().map_err(|unknown: ums_core::UnknownWord| unknown.to_string())
-}
-
-fn time(value: &str) -> Result<Timestamp, String> {
-    // A bare `+` of an offset arrives as a space.
-    let parsed = Timestamp::parse_rfc3339(value).or_else(|| Timestamp::parse_rfc3339(&value.replace(' ', "+")));
-    parsed.ok_or_else(|| "must be an RFC 3339 time with an offset, such as 2026-11-22T10:00:00Z".to_owned())
 }
 
 /// A recipient in the form in which the store keeps it.
