@@ -159,6 +159,7 @@ impl Messaging {
         flow.tasks.spawn(crate::sharing::run(flow.clone()));
         flow.tasks.spawn(crate::housekeeping::run(flow.clone()));
         flow.tasks.spawn(crate::worker::run(flow.clone()));
+        flow.tasks.spawn(crate::outbox::run(flow.clone()));
         // Not one of the tasks that a shutdown waits for: it ends after them.
         tokio::spawn(crate::lease::heartbeat(flow.clone()));
         Ok(Self { flow })

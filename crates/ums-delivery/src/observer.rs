@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use ums_core::{AttemptOutcome, BreakerStateWord, Channel, FailureClass, ProviderKind, Status};
+use ums_core::{AttemptOutcome, BreakerStateWord, Channel, FailureClass, NoticeKind, NoticeState, ProviderKind, Status};
 
 /// One attempt ended.
 #[derive(Clone, Copy, Debug)]
@@ -44,6 +44,17 @@ pub struct SettledEvent {
     pub cost_micros: Option<i64>,
 }
 
+/// A notice was posted to the user's application.
+#[derive(Clone, Copy, Debug)]
+pub struct NoticeEvent {
+    /// What it tells.
+    pub kind: NoticeKind,
+    /// `pending` when it was not taken and is posted again, `failed` when it was given up.
+    pub state: NoticeState,
+    /// How long the post took.
+    pub duration: Duration,
+}
+
 /// Somebody who counts. Called on the hot path: must not block.
 pub trait Observer: Send + Sync + fmt::Debug {
     /// An attempt ended.
@@ -54,6 +65,10 @@ pub trait Observer: Send + Sync + fmt::Debug {
     fn settled(&self, event: &SettledEvent);
     /// The store refused a write because the message belongs to another process by now.
     fn fenced(&self) {}
+    /// A notice was posted to the user's application.
+    fn notice(&self, event: &NoticeEvent) {
+        let _ = event;
+    }
 }
 
 /// Counts nothing.

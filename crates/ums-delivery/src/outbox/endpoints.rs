@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
+use tokio::sync::Notify;
 use ums_core::{Endpoint, NoticeKind, Store, StoreError, TenantId};
 
 /// All endpoints of all tenants. A change by another process is seen at the next look, seconds later.
@@ -10,6 +11,12 @@ use ums_core::{Endpoint, NoticeKind, Store, StoreError, TenantId};
 pub(crate) struct Endpoints {
     any: AtomicBool,
     known: RwLock<Arc<[Endpoint]>>,
+    /// Whether this process changed them.
+    stale: AtomicBool,
+    /// There may be something to tell.
+    news: Notify,
+    /// A post ended.
+    place: Notify,
 }
 
 impl Endpoints {
@@ -26,6 +33,35 @@ impl Endpoints {
     pub(crate) fn all(&self) -> Option<Arc<[Endpoint]>> {
         let any = self.any.load(Ordering::Acquire);
         any.then(|| self.known.read().unwrap_or_else(PoisonError::into_inner).clone())
+    }
+
+    /// This process changed them: they are read anew before anything else is posted.
+    pub(super) fn changed(&self) {
+        self.stale.store(true, Ordering::Release);
+        self.news.notify_one();
+    }
+
+    /// Whether they must be read anew; once.
+    pub(super) fn is_stale(&self) -> bool {
+        self.stale.swap(false, Ordering::AcqRel)
+    }
+
+    /// There is something to tell.
+    pub(super) fn wake(&self) {
+        self.news.notify_one();
+    }
+
+    pub(super) async fn news(&self) {
+        self.news.notified().await;
+    }
+
+    /// Another post may begin.
+    pub(super) fn place_is_free(&self) {
+        self.place.notify_one();
+    }
+
+    pub(super) async fn place(&self) {
+        self.place.notified().await;
     }
 
     /// Whether somebody of the tenant wants to be told about any of these.

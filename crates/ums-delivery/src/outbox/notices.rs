@@ -145,6 +145,7 @@ struct Subject<'a> {
 
 fn tell(flow: &Flow, endpoints: &[Endpoint], subject: &Subject<'_>, data: &impl Serialize) -> Vec<Notice> {
     let body = subject.body(data);
+    flow.endpoints.wake();
     endpoints
         .iter()
         .filter(|endpoint| endpoint.tenant == *subject.tenant && endpoint.wants(subject.kind))

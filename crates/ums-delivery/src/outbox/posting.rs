@@ -1,0 +1,305 @@
+//! Notices on their way: taken from the store endpoint by endpoint, posted, repeated until they arrive.
+//!
+//! A notice is taken for a while, not for good: if this process dies it is due again, so it arrives at least once. Each endpoint has
+//! places of its own, so one that hangs holds up nobody else.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use ums_core::{
+    Disabled, Endpoint, EndpointId, Notice, NoticeOutcome, NoticeState, Random, StoreError, Timestamp, WebhookFault, WebhookPost,
+};
+
+use super::signing;
+use crate::flow::Flow;
+use crate::observer::NoticeEvent;
+use crate::rules::WebhookRules;
+
+/// How often the endpoints are read: another process may have changed them.
+const REFRESH: Duration = Duration::from_secs(5);
+/// Longest sleep while there are endpoints: another process may have added notices.
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
+/// From a step that has notices to the look for them: it must be committed, and others may follow.
+const GATHER: Duration = Duration::from_millis(20);
+/// Longest post, should the one who posts not keep time itself.
+const LONGEST_POST: Duration = Duration::from_secs(30);
+/// How long a notice that was taken is left alone by others: longer than a post may take, with the record of how it ended.
+const TAKEN: Duration = Duration::from_secs(60);
+/// Waits between tries to keep how a post ended; then the notice is posted again.
+const KEEP: [Duration; 4] = [
+    Duration::from_millis(100),
+    Duration::from_secs(1),
+    Duration::from_secs(4),
+    Duration::from_secs(10),
+];
+/// The shortest wait before a notice is posted again.
+const SHORTEST_RETRY: Duration = Duration::from_secs(1);
+
+/// What is said of an endpoint whose secret cannot be derived.
+pub(super) const NO_KEY: &str =
+    "its signing secret is derived from a key that is not in UMS_SECRET_KEY any more: put the key back or rotate the secret";
+
+/// How many posts are under way to each endpoint.
+#[derive(Debug, Default)]
+struct UnderWay(Mutex<HashMap<EndpointId, usize>>);
+
+impl UnderWay {
+    fn count(&self, endpoint: EndpointId) -> usize {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&endpoint)
+            .copied()
+            .unwrap_or(0)
+    }
+
+    /// Takes a place at an endpoint, until the guard is dropped.
+    fn begin(self: &Arc<Self>, flow: &Arc<Flow>, endpoint: EndpointId) -> Posting {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(endpoint).or_default() += 1;
+        Posting {
+            of: self.clone(),
+            flow: flow.clone(),
+            endpoint,
+        }
+    }
+}
+
+/// A post under way; another one may begin when it is dropped.
+struct Posting {
+    of: Arc<UnderWay>,
+    flow: Arc<Flow>,
+    endpoint: EndpointId,
+}
+
+impl Drop for Posting {
+    fn drop(&mut self) {
+        let mut counts = self.of.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = counts.get_mut(&self.endpoint) {
+            *count -= 1;
+            if *count == 0 {
+                counts.remove(&self.endpoint);
+            }
+        }
+        drop(counts);
+        self.flow.endpoints.place_is_free();
+    }
+}
+
+/// Keeps the endpoints known, and posts to them, until the engine closes.
+pub(crate) async fn run(flow: Arc<Flow>) {
+    let under_way = Arc::new(UnderWay::default());
+    let mut known_at = flow.clock.monotonic();
+    loop {
+        let look = look(&flow, &under_way, &mut known_at).await;
+        let wait = look.unwrap_or_else(|error| {
+            tracing::warn!(%error, "the notices to webhook endpoints could not be read");
+            LONGEST_WAIT
+        });
+        tokio::select! {
+            biased;
+            () = flow.closing.cancelled() => return,
+            () = flow.endpoints.place() => {}
+            () = flow.endpoints.news() => tokio::time::sleep(GATHER).await,
+            () = tokio::time::sleep(wait) => {}
+        }
+    }
+}
+
+/// Begins all posts that are due and that there are places for; how long to sleep.
+async fn look(flow: &Arc<Flow>, under_way: &Arc<UnderWay>, known_at: &mut ums_core::Monotonic) -> Result<Duration, StoreError> {
+    let mono = flow.clock.monotonic();
+    if mono.since(*known_at) >= REFRESH || flow.endpoints.is_stale() {
+        flow.endpoints.refresh(&*flow.store).await?;
+        *known_at = mono;
+    }
+    let (Some(endpoints), Some(poster)) = (flow.endpoints.all(), flow.aftermath.webhooks.as_ref()) else {
+        return Ok(REFRESH);
+    };
+    if !flow.store.is_owner() {
+        // The process that sends from the store tells of it, too.
+        return Ok(REFRESH);
+    }
+    let mut full = false;
+    for endpoint in endpoints.iter().filter(|endpoint| endpoint.disabled.is_none()) {
+        let places = flow.rules.webhooks.at_once.max(1).saturating_sub(under_way.count(endpoint.id));
+        if places == 0 {
+            full = true;
+            continue;
+        }
+        let now = flow.clock.now();
+        let taken = flow
+            .store
+            .claim_notices(&endpoint.tenant, endpoint.id, (now, now + TAKEN), places)
+            .await?;
+        full |= taken.len() == places;
+        for notice in taken {
+            let place = under_way.begin(flow, endpoint.id);
+            flow.tasks.spawn(deliver(place, poster.clone(), endpoint.clone(), notice));
+        }
+    }
+    let next = flow.store.next_notice_due().await?;
+    let now = flow.clock.now();
+    Ok(match next {
+        // What is due belongs to an endpoint without a free place; one that becomes free wakes us.
+        Some(next) if next > now && !full => next.since(now).min(LONGEST_WAIT),
+        Some(_) | None => LONGEST_WAIT,
+    })
+}
+
+/// Posts a notice that was taken, and records how that ended.
+async fn deliver(place: Posting, poster: Arc<dyn WebhookPost>, endpoint: Endpoint, notice: Notice) {
+    let flow = place.flow.clone();
+    let began = flow.clock.monotonic();
+    let posted = tokio::select! {
+        biased;
+        // Nothing is recorded: it is due again when it was left alone for long enough.
+        () = flow.ended.cancelled() => return,
+        posted = post(&flow, &*poster, &endpoint, &notice) => posted,
+    };
+    let now = flow.clock.now();
+    let outcome = outcome_of(&posted, &notice, &flow.rules.webhooks, &*flow.random, now);
+    flow.observer.notice(&NoticeEvent {
+        kind: notice.kind,
+        state: outcome.state,
+        duration: flow.clock.monotonic().since(began),
+    });
+    if outcome.state != NoticeState::Delivered {
+        // Neither URL nor body: both may hold what is nobody else's business.
+        tracing::warn!(endpoint = %endpoint.id, notice = %notice.id, kind = %notice.kind, tries = notice.tries, state = %outcome.state, "a webhook endpoint did not take a notice");
+    }
+    keep(&flow, outcome).await;
+    if let Some(reason) = reason_to_disable(&posted, &endpoint, &flow.rules.webhooks, now)
+        && let Err(error) = disable(&flow, &endpoint, reason).await
+    {
+        tracing::warn!(endpoint = %endpoint.id, %error, "a webhook endpoint could not be disabled; trying again after its next failure");
+    }
+    drop(place);
+}
+
+/// How a post ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Posted {
+    /// With an answer.
+    Status(u16),
+    /// Without one.
+    Fault(String),
+}
+
+impl Posted {
+    pub(super) fn is_success(&self) -> bool {
+        matches!(self, Self::Status(200..=299))
+    }
+
+    /// For people; no value of anybody's.
+    pub(super) fn describe(&self) -> String {
+        match self {
+            Self::Status(status @ 300..=399) => format!("{status}: redirects are not followed"),
+            Self::Status(status @ 410) => format!("{status}: the receiver wants no more"),
+            Self::Status(status) => status.to_string(),
+            Self::Fault(fault) => fault.clone(),
+        }
+    }
+}
+
+/// Signs a notice and posts it once.
+pub(super) async fn post(flow: &Flow, poster: &dyn WebhookPost, endpoint: &Endpoint, notice: &Notice) -> Posted {
+    let now = flow.clock.now();
+    let Some(secrets) = signing::secrets(&flow.aftermath.keys, endpoint, now) else {
+        return Posted::Fault(NO_KEY.to_owned());
+    };
+    let call = signing::signed(endpoint, notice, &secrets, now);
+    match tokio::time::timeout(LONGEST_POST, poster.post(call)).await {
+        Ok(Ok(status)) => Posted::Status(status),
+        Ok(Err(WebhookFault::NotAllowed(fault) | WebhookFault::NoAnswer(fault))) => Posted::Fault(fault),
+        Err(_) => Posted::Fault("timeout".to_owned()),
+    }
+}
+
+/// What follows from a post. A `Retry-After` is not read: the schedule is slower than what receivers ask for.
+fn outcome_of(posted: &Posted, notice: &Notice, rules: &WebhookRules, random: &dyn Random, now: Timestamp) -> NoticeOutcome {
+    let due_at = now + wait(rules, notice.tries, random);
+    let state = if posted.is_success() {
+        NoticeState::Delivered
+    } else if is_given_up(rules, notice, due_at) {
+        NoticeState::Failed
+    } else {
+        NoticeState::Pending
+    };
+    NoticeOutcome {
+        tenant: notice.tenant.clone(),
+        endpoint: notice.endpoint,
+        id: notice.id,
+        state,
+        due_at,
+        result: posted.describe(),
+        at: now,
+    }
+}
+
+/// The wait after so many tries: from a tenth of the schedule's to the whole, so that what failed together does not come back together.
+fn wait(rules: &WebhookRules, tries: u32, random: &dyn Random) -> Duration {
+    whole_wait(rules, tries).mul_f64(0.1 + 0.9 * random.unit()).max(SHORTEST_RETRY)
+}
+
+fn whole_wait(rules: &WebhookRules, tries: u32) -> Duration {
+    let place = usize::try_from(tries.saturating_sub(1)).unwrap_or(usize::MAX);
+    rules.retry.get(place).or(rules.retry.last()).copied().unwrap_or(LONGEST_POST)
+}
+
+/// Whether a notice is too old to be posted again. One that was had posted again by an operator has its tries anew: it is given up only
+/// when it was tried as often as its time allows.
+fn is_given_up(rules: &WebhookRules, notice: &Notice, next: Timestamp) -> bool {
+    let made_at = notice.id.as_uuid().get_timestamp().map_or(notice.at, |made| {
+        let (seconds, nanos) = made.to_unix();
+        Timestamp::from_micros(0) + Duration::new(seconds, nanos)
+    });
+    let mut planned = Duration::ZERO;
+    for tries in 1..=notice.tries {
+        planned = planned.saturating_add(whole_wait(rules, tries));
+        if planned >= rules.give_up {
+            break;
+        }
+    }
+    planned >= rules.give_up && next.since(made_at) > rules.give_up
+}
+
+/// Keeps how a post ended. If the store does not take it the notice is posted again later.
+async fn keep(flow: &Flow, outcome: NoticeOutcome) {
+    let mut waits = KEEP.iter();
+    while let Err(error) = flow.store.settle_notice(outcome.clone()).await {
+        let Some(wait) = waits.next().filter(|_| !flow.ended.is_cancelled()) else {
+            tracing::warn!(endpoint = %outcome.endpoint, notice = %outcome.id, %error, "how a notice fared was not kept; it will be posted again");
+            return;
+        };
+        tokio::time::sleep(*wait).await;
+    }
+}
+
+/// Why nothing more is to be posted to the endpoint.
+fn reason_to_disable(posted: &Posted, endpoint: &Endpoint, rules: &WebhookRules, now: Timestamp) -> Option<String> {
+    if *posted == Posted::Status(410) {
+        return Some("it answered 410: the receiver wants no more".to_owned());
+    }
+    let since = endpoint.failing_since.filter(|_| !posted.is_success())?;
+    (now.since(since) >= rules.disable_after)
+        .then(|| format!("every post to it has failed since {since}; the last one: {}", posted.describe()))
+}
+
+async fn disable(flow: &Flow, endpoint: &Endpoint, reason: String) -> Result<(), StoreError> {
+    let same = |other: &Endpoint| other.id == endpoint.id && other.disabled.is_none() && other.url == endpoint.url;
+    // As it is now: its owner may have changed it meanwhile, and it may have taken something.
+    let Some(mut now_is) = flow.store.endpoints().await?.into_iter().find(same) else {
+        return Ok(());
+    };
+    if now_is.failing_since.is_none() {
+        return Ok(());
+    }
+    tracing::error!(endpoint = %endpoint.id, %reason, "a webhook endpoint is disabled; notices to it are kept, enable it again to have them posted");
+    now_is.disabled = Some(Disabled {
+        at: flow.clock.now(),
+        reason,
+    });
+    flow.store.save_endpoint(now_is).await?;
+    flow.endpoints.refresh(&*flow.store).await
+}
