@@ -154,7 +154,7 @@ pub struct MessageRecord {
     pub skips: Vec<Skip>,
     /// What callers and operators did, in order.
     pub acts: Vec<ActRecord>,
-    /// What providers reported, in the order in which it came. Only where one message is looked up, and in [`crate::Targets`]; empty in lists and
+    /// What providers reported, in the order in which the store was told first. Only where one message is looked up, and in [`crate::Targets`]; empty in lists and
     /// claims.
     pub events: Vec<EventRecord>,
     /// The fence: grows whenever the message changes hands.

@@ -326,8 +326,9 @@ pub struct Recovered {
 /// Where messages are kept.
 ///
 /// **Suppression**: a transaction that stores a message which has not ended, or the intent of an attempt, looks at the suppression list for
-/// the message's recipients that have no outcome yet. If any is on it nothing is written and the answer is [`StoreError::MustNotContact`]. So no
-/// call to a provider is begun for an address after its opt-out was committed.
+/// the message's recipients that have no outcome yet: as the step leaves them, and the list as the step's own entries and lifts leave it. If any
+/// is on it nothing is written and the answer is [`StoreError::MustNotContact`]. So no call to a provider is begun for an address after its
+/// opt-out was committed. What was stored before is answered as that, and a step that ends its message is never refused by the list.
 #[async_trait]
 pub trait Store: FeedbackStore + SuppressionStore + OutboxStore + RateStore + Send + Sync + fmt::Debug {
     /// Whether what is stored outlives the process.

@@ -17,7 +17,9 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use ums_core::{ActRecord, AttemptRecord, Purpose, RecipientRecord, Skip, Status, Step, StoreError, Timestamp};
+use ums_core::{
+    ActRecord, AttemptRecord, EventRecord, Lift, Notice, Purpose, RecipientRecord, Skip, Status, Step, StoreError, Suppression, Timestamp,
+};
 
 /// Lanes in the order in which they are served.
 pub(crate) const LANES: [Purpose; 3] = [Purpose::Otp, Purpose::Transactional, Purpose::Bulk];
@@ -60,6 +62,9 @@ pub(crate) enum Leave {
     Repeated,
 }
 
+/// A rule that decides about a step: [`judge`] or [`judge_feedback`].
+pub(crate) type Judge = fn(&Standing, Process, &Step, i64) -> Result<Leave, StoreError>;
+
 /// Decides about a step of a process, by the rules in the head of this file.
 pub(crate) fn judge(standing: &Standing, process: Process, step: &Step, mark: i64) -> Result<Leave, StoreError> {
     let is_mine = standing.owner == Some(process.owner);
@@ -90,6 +95,14 @@ pub(crate) fn judge(standing: &Standing, process: Process, step: &Step, mark: i6
     })
 }
 
+/// Decides about a step that feedback makes: as [`judge`], but never while anybody works on the message, this process included.
+pub(crate) fn judge_feedback(standing: &Standing, process: Process, step: &Step, mark: i64) -> Result<Leave, StoreError> {
+    if standing.owner.is_some() {
+        return Err(StoreError::Fenced);
+    }
+    judge(standing, process, step, mark)
+}
+
 /// The mark by which a step of a process is known again. Only that process repeats it, soon after, so the
 /// hash need not be the same in another build.
 pub(crate) fn mark(owner: i64, step: &Step) -> i64 {
@@ -109,17 +122,14 @@ pub(crate) fn mark(owner: i64, step: &Step) -> i64 {
         expires_at,
         forget_body,
         events,
-        suppress: _,
-        lift: _,
-        notices: _,
+        suppress,
+        lift,
+        notices,
     } = step;
     let mut hasher = DefaultHasher::new();
     (owner, token, status.as_str(), error, due_at, sent_at).hash(&mut hasher);
     (delivered_at, expires_at, forget_body).hash(&mut hasher);
-    hasher.write_usize(events.len());
-    for event in events {
-        (event.event.provider.as_str(), &event.event.account, &event.event.id).hash(&mut hasher);
-    }
+    mark_aftermath((events, suppress, lift, notices), &mut hasher);
     hasher.write_usize(attempts.len());
     for attempt in attempts {
         mark_attempt(attempt, &mut hasher);
@@ -149,6 +159,54 @@ pub(crate) fn mark(owner: i64, step: &Step) -> i64 {
         (at, kind.as_str(), detail).hash(&mut hasher);
     }
     i64::from_ne_bytes(hasher.finish().to_ne_bytes())
+}
+
+fn mark_aftermath((events, suppress, lift, notices): (&[EventRecord], &[Suppression], &[Lift], &[Notice]), hasher: &mut impl Hasher) {
+    hasher.write_usize(events.len());
+    for EventRecord {
+        event,
+        received_at,
+        attempt_id,
+    } in events
+    {
+        // Its id stands for what it says.
+        (event.provider.as_str(), &event.account, &event.id, received_at, attempt_id).hash(hasher);
+    }
+    hasher.write_usize(suppress.len());
+    for Suppression {
+        tenant,
+        channel,
+        address,
+        reason,
+        origin,
+        provider,
+        message_id,
+        detail,
+        since,
+        expires_at,
+        lifted_at,
+    } in suppress
+    {
+        (tenant, channel.as_str(), address, reason.as_str(), origin.as_str()).hash(hasher);
+        (provider.map(ums_core::ProviderKind::as_str), message_id, detail).hash(hasher);
+        (since, expires_at, lifted_at).hash(hasher);
+    }
+    hasher.write_usize(lift.len());
+    for Lift {
+        tenant,
+        channel,
+        address,
+        reason,
+        at,
+    } in lift
+    {
+        (tenant, channel.as_str(), address, reason.as_str(), at).hash(hasher);
+    }
+    hasher.write_usize(notices.len());
+    for notice in notices {
+        // Their ids are made anew for each step.
+        (notice.id, notice.endpoint).hash(hasher);
+    }
 }
 
 fn mark_attempt(attempt: &AttemptRecord, hasher: &mut impl Hasher) {

@@ -13,7 +13,9 @@
 mod batch;
 mod encoded;
 mod fence;
+mod listed;
 mod location;
+mod matching;
 mod memory;
 mod migrations;
 mod postgres;

@@ -4,7 +4,13 @@
 //! contents are shared, never copied. Ended messages beyond a number are forgotten, oldest ended first,
 //! and their idempotency keys with them; unfinished ones are kept.
 
+mod feedback;
+mod outbox;
+mod queue;
+mod rates;
+mod retention;
 mod state;
+mod suppressions;
 
 use std::fmt;
 use std::ops::Bound;
@@ -17,6 +23,7 @@ use ums_core::{
     Pruned, Recovered, Retention, Room, Status, Step, Store, StoreError, Stored, TenantId, Timestamp,
 };
 
+use crate::fence;
 use state::State;
 
 /// How many ended messages are kept unless told otherwise.
@@ -81,20 +88,22 @@ impl Store for MemoryStore {
 
     async fn accept(&self, new: NewMessage) -> Result<Stored, StoreError> {
         let now = self.clock.now();
-        Ok(self.state().accept(new, now, self.keep_ended))
+        self.state().accept(new, now, self.keep_ended)
     }
 
     async fn accept_all(&self, new: Vec<NewMessage>) -> Result<Vec<Stored>, StoreError> {
         let now = self.clock.now();
-        Ok(self.state().accept_all(new, now, self.keep_ended))
+        self.state().accept_all(new, now, self.keep_ended)
     }
 
     async fn record(&self, step: Step) -> Result<(), StoreError> {
-        self.state().record(step, self.keep_ended)
+        let now = self.clock.now();
+        self.state().record(fence::judge, step, now, self.keep_ended)
     }
 
     async fn message(&self, tenant: &TenantId, id: MessageId) -> Result<Option<MessageRecord>, StoreError> {
-        Ok(self.state().entry(tenant, id).map(|entry| entry.record.clone()))
+        let state = self.state();
+        Ok(state.entry(tenant, id).and_then(|_| state.whole(id)))
     }
 
     async fn messages(
@@ -198,5 +207,3 @@ mod tests {
         );
     }
 }
-
-crate::unbuilt::unbuilt!(MemoryStore);

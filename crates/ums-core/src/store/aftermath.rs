@@ -80,15 +80,18 @@ pub trait FeedbackStore: Send + Sync {
 
     /// Keeps events with what follows from them: all in one transaction, each step alone in what it answers.
     ///
-    /// An applied step is as [`Store::record`](crate::Store::record): fence and moves hold. Its events that are kept already are left out; parked ones become
-    /// the message's. Parking an event that is parked moves its time and counts its looks; one that is kept otherwise is [`FeedbackTaken::Known`].
+    /// An applied step is as [`Store::record`](crate::Store::record): fence and moves hold, and nobody works on the message, not even this
+    /// process. Its events that are kept already are left out; parked ones become the message's. Parking an event that is parked moves its time
+    /// and keeps the greater number of looks, so that the same report told again counts for nothing; what it says otherwise stays. One that is
+    /// kept otherwise is [`FeedbackTaken::Known`], and so is one that was parked without a time: nothing more is done with it.
     async fn take_feedback(&self, steps: Vec<FeedbackStep>) -> Result<Vec<FeedbackTaken>, StoreError>;
 
-    /// Parked events whose time has come, oldest first.
+    /// Parked events whose time has come, longest due first. What followed from them when they were parked is done and not told again.
     async fn parked_events(&self, now: Timestamp, limit: usize) -> Result<Vec<Parked>, StoreError>;
 
     /// Messages with an attempt of this provider and account whose outcome is unknown, that was called in `[since, until]`, and with this
-    /// recipient (compared as [`suppression_address`](crate::suppression_address)): for providers that echo none of our ids.
+    /// recipient (compared as [`suppression_address`](crate::suppression_address)), in the order of their ids, at most `limit`: for providers
+    /// that echo none of our ids. Their events are left out.
     async fn unknown_attempts_to(
         &self,
         provider: ProviderKind,
@@ -108,7 +111,7 @@ pub trait FeedbackStore: Send + Sync {
 /// The suppression list.
 #[async_trait]
 pub trait SuppressionStore: Send + Sync {
-    /// Entries in force for any of these addresses, in any case.
+    /// Entries in force for any of these addresses, in any case; in the order of address and reason.
     async fn suppressed(
         &self,
         tenant: &TenantId,
@@ -118,14 +121,16 @@ pub trait SuppressionStore: Send + Sync {
     ) -> Result<Vec<Suppression>, StoreError>;
 
     /// Puts entries on the list. An entry that is there (same tenant, channel, address, reason) keeps the later `since`, with its origin, provider, message,
-    /// detail and end; `lifted_at` keeps the later time, too. Whether each is in force now and was not before, in order.
+    /// detail and end (of two from the same time, the one that ends later); `lifted_at` keeps the later time, too. Addresses are kept as
+    /// [`suppression_address`](crate::suppression_address) writes them. Whether each is in force now and was not before, in order.
     async fn suppress(&self, entries: Vec<Suppression>, notices: Vec<Notice>) -> Result<Vec<bool>, StoreError>;
 
     /// Takes entries off the list. A lift for which there is no entry is kept all the same when its reason is [`SuppressionReason::Stop`] or
-    /// [`SuppressionReason::Unsubscribe`]: the wish that it takes back may be reported later. Whether each was in force before, in order.
+    /// [`SuppressionReason::Unsubscribe`]: the wish that it takes back may be reported later. Such a lift is not an entry and is never listed.
+    /// Whether each was in force before and is not any more, in order.
     async fn lift(&self, lifts: Vec<Lift>, notices: Vec<Notice>) -> Result<Vec<bool>, StoreError>;
 
-    /// Entries in the order of channel, address and reason, at most `limit`, after `cursor`.
+    /// Entries in the order of channel, address and reason (each as its word or text, byte by byte), at most `limit`, after `cursor`.
     async fn suppressions(
         &self,
         tenant: &TenantId,
@@ -135,7 +140,8 @@ pub trait SuppressionStore: Send + Sync {
         limit: usize,
     ) -> Result<SuppressionPage, StoreError>;
 
-    /// Takes off the list, for all tenants, what a provider put there for a reason, by an origin, since a time. Says how many.
+    /// Takes off the list, for all tenants, what a provider put there for a reason, by an origin, since a time (compared with the entry's
+    /// `since`) and what is in force at [`Undo::at`]; also when its `since` is later than that. Says how many.
     async fn undo_suppressions(&self, undo: Undo) -> Result<u64, StoreError>;
 }
 
@@ -167,7 +173,8 @@ pub trait OutboxStore: Send + Sync {
     /// All endpoints of all tenants.
     async fn endpoints(&self) -> Result<Vec<Endpoint>, StoreError>;
 
-    /// Adds notices.
+    /// Adds notices. One that is there already is left as it is, and one to an endpoint that is gone is dropped; so it is wherever notices are
+    /// part of something else.
     async fn add_notices(&self, notices: Vec<Notice>) -> Result<(), StoreError>;
 
     /// Takes pending notices to an endpoint that are due, earliest first, at most `limit`: each counts a try and is due again at `until`, so that
@@ -195,7 +202,7 @@ pub trait OutboxStore: Send + Sync {
         limit: usize,
     ) -> Result<NoticePage, StoreError>;
 
-    /// Makes notices that match pending again, due at once, with no tries; at most `limit`. Says how many.
+    /// Makes notices that match pending again, due at once, with no tries; at most `limit`, oldest first. Says how many.
     async fn requeue_notices(&self, tenant: &TenantId, filter: &NoticeFilter, now: Timestamp, limit: usize) -> Result<u64, StoreError>;
 }
 
@@ -226,7 +233,7 @@ pub trait RateStore: Send + Sync {
     /// Adds counts to those that are kept.
     async fn add_rates(&self, rows: Vec<RateRow>) -> Result<(), StoreError>;
 
-    /// Counts since a bucket.
+    /// Counts since a bucket, oldest first, then by provider, account and sender.
     async fn rates(&self, since: Timestamp) -> Result<Vec<RateRow>, StoreError>;
 }
 

@@ -1,19 +1,20 @@
 //! What the store in memory keeps, and the changes to it; each is made whole under one lock.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
-use std::convert::Infallible;
-use std::ops::Bound;
 use std::sync::Arc;
 
 use ums_core::{
-    AccountId, AttemptOutcome, AttemptRecord, BreakerRecord, FIRST_TOKEN, FailureClass, Message, MessageId, MessageRecord, NewMessage,
-    ProviderKind, Pruned, Purpose, Recovered, Retention, Room, Status, Step, StoreError, Stored, TenantId, Timestamp,
+    AccountId, AttemptOutcome, AttemptRecord, BreakerRecord, FIRST_TOKEN, FailureClass, Lift, Message, MessageId, MessageRecord,
+    MustNotContact, NewMessage, Notice, ProviderKind, Recovered, Status, Step, StoreError, Stored, Suppression, TenantId, Timestamp,
 };
-use uuid::Uuid;
 
+use super::feedback::{Calls, Events};
+use super::outbox::Outbox;
+use super::rates::Rates;
+use super::suppressions::Suppressions;
 use crate::batch::{self, Twins};
-use crate::fence::{self, Leave, Process, Standing};
-use crate::turns::{self, Lane};
+use crate::fence::{self, Judge, Leave, Process, Standing};
+use crate::listed;
 
 /// The one process that there is.
 const PROCESS: Process = Process { owner: 0, may_send: true };
@@ -25,35 +26,42 @@ type Place = (u8, TenantId, Timestamp, MessageId);
 pub(super) struct State {
     pub(super) messages: BTreeMap<MessageId, Entry>,
     /// What waits, tenant after tenant of a lane, and what is due first in it.
-    due: BTreeSet<Place>,
-    next: BTreeSet<(u8, Timestamp, MessageId)>,
+    pub(super) due: BTreeSet<Place>,
+    pub(super) next: BTreeSet<(u8, Timestamp, MessageId)>,
     /// Who had the last turn in each lane.
-    turns: [Option<TenantId>; fence::LANES.len()],
+    pub(super) turns: [Option<TenantId>; fence::LANES.len()],
     /// Ended messages in the order of their ends.
-    ended: VecDeque<(u64, MessageId)>,
+    pub(super) ended: VecDeque<(u64, MessageId)>,
     /// How often a message has ended.
     endings: u64,
-    keys: HashMap<(TenantId, String), Key>,
+    pub(super) keys: HashMap<(TenantId, String), Key>,
     pub(super) breakers: BTreeMap<(ProviderKind, AccountId), BreakerRecord>,
+    pub(super) calls: Calls,
+    pub(super) events: Events,
+    pub(super) suppressions: Suppressions,
+    pub(super) outbox: Outbox,
+    pub(super) rates: Rates,
+    /// How far sources of feedback were read.
+    pub(super) cursors: HashMap<String, String>,
 }
 
 pub(super) struct Entry {
     pub(super) record: MessageRecord,
-    keys: Vec<String>,
+    pub(super) keys: Vec<String>,
     /// The number of its ending, unless it is unfinished.
-    ending: Option<u64>,
+    pub(super) ending: Option<u64>,
     /// Of the last step.
     mark: Option<i64>,
 }
 
-struct Key {
+pub(super) struct Key {
     fingerprint: [u8; 32],
-    message_id: MessageId,
-    expires_at: Timestamp,
+    pub(super) message_id: MessageId,
+    pub(super) expires_at: Timestamp,
 }
 
 impl Entry {
-    fn is_under_way(&self) -> bool {
+    pub(super) fn is_under_way(&self) -> bool {
         fence::is_under_way(self.record.status, self.record.due_at)
     }
 }
@@ -63,35 +71,58 @@ impl State {
         self.messages.get(&id).filter(|entry| entry.record.message.tenant == *tenant)
     }
 
-    pub(super) fn accept(&mut self, new: NewMessage, now: Timestamp, keep_ended: usize) -> Stored {
+    /// All that is known of a message, its events included.
+    pub(super) fn whole(&self, id: MessageId) -> Option<MessageRecord> {
+        let record = self.messages.get(&id)?.record.clone();
+        Some(MessageRecord {
+            events: self.events.of(id),
+            ..record
+        })
+    }
+
+    pub(super) fn accept(&mut self, new: NewMessage, now: Timestamp, keep_ended: usize) -> Result<Stored, StoreError> {
         if let Some(earlier) = self.earlier_by_key(&new, now) {
-            return earlier;
+            return Ok(earlier);
         }
         let id = new.message.id;
+        if !self.messages.contains_key(&id)
+            && let Some(listed) = self.forbids_new(&new, now)
+        {
+            return Err(StoreError::MustNotContact(vec![listed]));
+        }
         let stored = self.insert(new);
         if stored == Stored::New {
             self.settle(id, None, keep_ended);
         }
-        stored
+        Ok(stored)
     }
 
-    pub(super) fn accept_all(&mut self, new: Vec<NewMessage>, now: Timestamp, keep_ended: usize) -> Vec<Stored> {
+    pub(super) fn accept_all(&mut self, new: Vec<NewMessage>, now: Timestamp, keep_ended: usize) -> Result<Vec<Stored>, StoreError> {
         let mut twins = Twins::default();
-        let earlier = |new: &NewMessage| {
-            let by_id = || {
-                self.messages
-                    .contains_key(&new.message.id)
-                    .then_some(Stored::Replayed(new.message.id))
-            };
-            self.earlier_by_key(new, now).or_else(by_id)
-        };
-        let answers: Vec<Stored> = new.iter().map(|new| twins.answer(new, earlier(new))).collect();
+        let answers: Vec<Stored> = new.iter().map(|new| twins.answer(new, self.earlier(new, now))).collect();
         if batch::is_new(&answers) {
+            let listed: Vec<_> = new.iter().filter_map(|new| self.forbids_new(new, now)).collect();
+            if !listed.is_empty() {
+                return Err(StoreError::MustNotContact(listed));
+            }
             for new in new {
-                self.accept(new, now, keep_ended);
+                self.accept(new, now, keep_ended)?;
             }
         }
-        answers
+        Ok(answers)
+    }
+
+    fn forbids_new(&self, new: &NewMessage, now: Timestamp) -> Option<MustNotContact> {
+        let addresses = listed::contacts_of(new);
+        let listing = self.suppressions.of(&new.message.tenant, new.message.content.channel(), &addresses);
+        listed::must_not_contact(new.message.id, &listing, now)
+    }
+
+    /// What an earlier request makes of this one.
+    fn earlier(&self, new: &NewMessage, now: Timestamp) -> Option<Stored> {
+        let id = new.message.id;
+        let by_id = || self.messages.contains_key(&id).then_some(Stored::Replayed(id));
+        self.earlier_by_key(new, now).or_else(by_id)
     }
 
     /// What an earlier request under the same key makes of this one.
@@ -119,7 +150,7 @@ impl State {
             intent,
             skips,
             idempotency,
-            notices: _,
+            notices,
         } = new;
         let id = message.id;
         let mut keys = Vec::new();
@@ -156,62 +187,71 @@ impl State {
             ending: None,
             mark: None,
         };
+        for attempt in &entry.record.attempts {
+            self.calls.note(id, attempt);
+        }
         self.messages.insert(id, entry);
+        self.outbox.add(notices);
         Stored::New
     }
 
-    pub(super) fn record(&mut self, step: Step, keep_ended: usize) -> Result<(), StoreError> {
-        let id = step.message_id;
-        let entry = self
-            .messages
-            .get_mut(&id)
-            .filter(|entry| entry.record.message.tenant == step.tenant)
-            .ok_or(StoreError::NotFound)?;
-        let standing = Standing {
+    /// What the fence has to know of a step's message.
+    pub(super) fn standing(&self, step: &Step) -> Result<Standing, StoreError> {
+        let entry = self.entry(&step.tenant, step.message_id).ok_or(StoreError::NotFound)?;
+        Ok(Standing {
             status: entry.record.status,
             owner: entry.is_under_way().then_some(PROCESS.owner),
             token: entry.record.token,
             mark: entry.mark,
-        };
+        })
+    }
+
+    pub(super) fn record(&mut self, judge: Judge, mut step: Step, now: Timestamp, keep_ended: usize) -> Result<(), StoreError> {
         let mark = fence::mark(PROCESS.owner, &step);
-        let Leave::Write { token, owner: _ } = fence::judge(&standing, PROCESS, &step, mark)? else {
+        let standing = self.standing(&step)?;
+        let Leave::Write { token, owner: _ } = judge(&standing, PROCESS, &step, mark)? else {
             return Ok(());
+        };
+        if let Some(listed) = self.forbids_call(&step, now) {
+            return Err(StoreError::MustNotContact(vec![listed]));
+        }
+        let id = step.message_id;
+        let events = std::mem::take(&mut step.events);
+        let (suppress, lift) = (std::mem::take(&mut step.suppress), std::mem::take(&mut step.lift));
+        let notices = std::mem::take(&mut step.notices);
+        let Some(entry) = self.messages.get_mut(&id) else {
+            return Err(StoreError::NotFound);
         };
         let was_due_at = entry.record.due_at;
         (entry.record.token, entry.mark) = (token, Some(mark));
+        for attempt in &step.attempts {
+            self.calls.note(id, attempt);
+        }
         apply(&mut entry.record, step);
+        self.events.give(id, events);
+        self.note_aside(suppress, lift, notices, now);
         self.settle(id, was_due_at, keep_ended);
         Ok(())
     }
 
-    pub(super) fn claim_due(&mut self, now: Timestamp, room: Room) -> Vec<MessageRecord> {
-        let mut turns = std::mem::take(&mut self.turns);
-        let mut claimed = Vec::new();
-        for (purpose, last) in fence::LANES.into_iter().zip(turns.iter_mut()) {
-            let mut lane = DueInLane { state: self, now, purpose };
-            let Ok(taken) = turns::take(&mut lane, room.of(purpose), last);
-            claimed.extend(taken);
+    fn forbids_call(&self, step: &Step, now: Timestamp) -> Option<MustNotContact> {
+        let channel = listed::call_after(step)?;
+        let entry = self.messages.get(&step.message_id)?;
+        let recipients = step.recipients.as_ref().unwrap_or(&entry.record.recipients);
+        let addresses = listed::to_contact(channel, recipients);
+        let listing = self.suppressions.of(&step.tenant, channel, &addresses);
+        listed::forbids(step, channel, &addresses, listing, now)
+    }
+
+    /// Does what follows from a step or an event beside its message.
+    pub(super) fn note_aside(&mut self, suppress: Vec<Suppression>, lift: Vec<Lift>, notices: Vec<Notice>, now: Timestamp) {
+        for entry in suppress {
+            self.suppressions.put(entry, now);
         }
-        self.turns = turns;
-        claimed
-    }
-
-    pub(super) fn next_due(&self) -> Option<Timestamp> {
-        let firsts = fence::LANES.into_iter().filter_map(|purpose| {
-            let lane = fence::lane(purpose);
-            self.next.range(first_of(lane)..).next().filter(|row| row.0 == lane)
-        });
-        firsts.map(|row| row.1).min()
-    }
-
-    pub(super) fn backlog(&self) -> usize {
-        self.due.len()
-    }
-
-    pub(super) fn under_way(&self, limit: usize) -> Vec<(TenantId, MessageId)> {
-        let entries = self.messages.iter().filter(|(_, entry)| entry.is_under_way());
-        let keys = entries.map(|(id, entry)| (entry.record.message.tenant.clone(), *id));
-        keys.take(limit).collect()
+        for lift in lift {
+            self.suppressions.lift(lift, now);
+        }
+        self.outbox.add(notices);
     }
 
     /// Queues messages again that nobody works on any more.
@@ -239,40 +279,8 @@ impl State {
         recovered
     }
 
-    pub(super) fn prune(&mut self, retention: Retention, now: Timestamp, limit: usize) -> Pruned {
-        let is_old = |entry: &Entry, before| entry.record.status.is_final() && entry.record.message.accepted_at < before;
-        let mut pruned = Pruned::default();
-        for entry in self.messages.values_mut() {
-            if pruned.bodies < count(limit) && is_old(entry, retention.bodies_before) && entry.record.message.content.has_body() {
-                entry.record.message = without_body(&entry.record.message);
-                pruned.bodies += 1;
-            }
-        }
-        let old = self
-            .messages
-            .iter()
-            .filter(|(_, entry)| is_old(entry, retention.messages_before))
-            .map(|(id, _)| *id);
-        for id in old.take(limit).collect::<Vec<_>>() {
-            self.messages.remove(&id);
-            pruned.messages += 1;
-        }
-        let over = self
-            .keys
-            .iter()
-            .filter(|(_, key)| key.expires_at <= now)
-            .map(|(key, _)| key.clone());
-        for key in over.take(limit).collect::<Vec<_>>() {
-            self.keys.remove(&key);
-            pruned.keys += 1;
-        }
-        let full = count(limit);
-        pruned.more = limit > 0 && [pruned.bodies, pruned.messages, pruned.keys].contains(&full);
-        pruned
-    }
-
     /// Puts a message that has changed where it belongs: among the due, or among the ended.
-    fn settle(&mut self, id: MessageId, was_due_at: Option<Timestamp>, keep_ended: usize) {
+    pub(super) fn settle(&mut self, id: MessageId, was_due_at: Option<Timestamp>, keep_ended: usize) {
         let Some(entry) = self.messages.get_mut(&id) else { return };
         let record = &entry.record;
         let (lane, tenant) = (fence::lane(record.message.handling.purpose), &record.message.tenant);
@@ -297,88 +305,6 @@ impl State {
             (true, Some(_)) | (false, None) => {}
         }
     }
-
-    fn forget_oldest(&mut self, keep_ended: usize) {
-        while self.ended.len() > keep_ended {
-            let Some((ending, id)) = self.ended.pop_front() else { return };
-            // A message that was sent again stands further back, or is not ended any more.
-            if self.messages.get(&id).is_none_or(|entry| entry.ending != Some(ending)) {
-                continue;
-            }
-            let Some(Entry { record, keys, .. }) = self.messages.remove(&id) else {
-                continue;
-            };
-            for key in keys {
-                let key = (record.message.tenant.clone(), key);
-                if self.keys.get(&key).is_some_and(|row| row.message_id == id) {
-                    self.keys.remove(&key);
-                }
-            }
-        }
-    }
-}
-
-/// What is due in one lane.
-struct DueInLane<'a> {
-    state: &'a mut State,
-    now: Timestamp,
-    purpose: Purpose,
-}
-
-impl DueInLane<'_> {
-    /// Marks messages as being worked on.
-    fn own(&mut self, ids: Vec<MessageId>) -> Vec<MessageRecord> {
-        let mut owned = Vec::with_capacity(ids.len());
-        for id in ids {
-            let Some(entry) = self.state.messages.get_mut(&id) else { continue };
-            let was_due_at = entry.record.due_at.take();
-            entry.record.token += 1;
-            owned.push(entry.record.clone());
-            self.state.settle(id, was_due_at, usize::MAX);
-        }
-        owned
-    }
-}
-
-impl Lane for DueInLane<'_> {
-    type Taken = MessageRecord;
-    type Error = Infallible;
-
-    fn next_tenant(&mut self, after: Option<&TenantId>) -> Result<Option<TenantId>, Infallible> {
-        let lane = fence::lane(self.purpose);
-        let from = match after {
-            None => Bound::Included((lane, TenantId::new(""), EARLIEST, MessageId::from_uuid(Uuid::nil()))),
-            Some(tenant) => Bound::Excluded((lane, tenant.clone(), LATEST, MessageId::from_uuid(Uuid::max()))),
-        };
-        let next = self.state.due.range((from, Bound::Unbounded)).next();
-        Ok(next.filter(|place| place.0 == lane).map(|place| place.1.clone()))
-    }
-
-    fn take_of(&mut self, tenant: &TenantId, limit: usize) -> Result<Vec<MessageRecord>, Infallible> {
-        let lane = fence::lane(self.purpose);
-        let from = (lane, tenant.clone(), EARLIEST, MessageId::from_uuid(Uuid::nil()));
-        let to = (lane, tenant.clone(), self.now, MessageId::from_uuid(Uuid::max()));
-        let ids = self.state.due.range(from..=to).take(limit).map(|place| place.3).collect();
-        Ok(self.own(ids))
-    }
-
-    fn take_any(&mut self, limit: usize) -> Result<Vec<MessageRecord>, Infallible> {
-        let lane = fence::lane(self.purpose);
-        let to = (lane, self.now, MessageId::from_uuid(Uuid::max()));
-        let ids = self.state.next.range(first_of(lane)..=to).take(limit).map(|row| row.2).collect();
-        Ok(self.own(ids))
-    }
-}
-
-const EARLIEST: Timestamp = Timestamp::from_micros(i64::MIN);
-const LATEST: Timestamp = Timestamp::from_micros(i64::MAX);
-
-const fn first_of(lane: u8) -> (u8, Timestamp, MessageId) {
-    (lane, EARLIEST, MessageId::from_uuid(Uuid::nil()))
-}
-
-fn count(number: usize) -> u64 {
-    u64::try_from(number).unwrap_or(u64::MAX)
 }
 
 /// Ends a call whose process is dead as unknown. Counts it.
@@ -407,6 +333,7 @@ fn apply(record: &mut MessageRecord, step: Step) {
     record.error = step.error;
     record.due_at = fence::due(step.status, step.due_at);
     record.sent_at = step.sent_at.or(record.sent_at);
+    record.delivered_at = step.delivered_at.or(record.delivered_at);
     if let Some(recipients) = step.recipients {
         record.recipients = recipients;
     }
@@ -418,7 +345,7 @@ fn apply(record: &mut MessageRecord, step: Step) {
     }
 }
 
-fn without_body(message: &Message) -> Arc<Message> {
+pub(super) fn without_body(message: &Message) -> Arc<Message> {
     Arc::new(Message {
         id: message.id,
         tenant: message.tenant.clone(),

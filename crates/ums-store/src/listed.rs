@@ -1,0 +1,118 @@
+//! Rules that every implementation shares: what follows from reports about an address, in whatever order they come, and whom a step
+//! would contact.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ums_core::{
+    AttemptOutcome, Channel, Lift, MustNotContact, NewMessage, RecipientRecord, Step, Suppression, SuppressionReason, Timestamp,
+    suppression_address,
+};
+
+/// What is known of one address for one reason: the entry, if one was reported, and the last lift.
+#[derive(Clone, Default)]
+pub(crate) struct Listed {
+    /// None when only a lift came so far. Its own `lifted_at` is of no meaning.
+    entry: Option<Suppression>,
+    lifted_at: Option<Timestamp>,
+}
+
+impl Listed {
+    /// The entry, if there is one.
+    pub(crate) fn entry(&self) -> Option<Suppression> {
+        let entry = self.entry.clone()?;
+        Some(Suppression {
+            lifted_at: self.lifted_at,
+            ..entry
+        })
+    }
+
+    pub(crate) fn is_in_force(&self, now: Timestamp) -> bool {
+        self.entry().is_some_and(|entry| entry.is_in_force(now))
+    }
+
+    /// Puts an entry on the list: the later one counts, of two from the same time the one that ends later.
+    pub(crate) fn put(&mut self, new: Suppression) {
+        self.lifted_at = self.lifted_at.max(new.lifted_at);
+        let rank = |entry: &Suppression| (entry.since, entry.expires_at.is_none(), entry.expires_at);
+        if self.entry.as_ref().is_none_or(|kept| rank(&new) > rank(kept)) {
+            self.entry = Some(new);
+        }
+    }
+
+    pub(crate) fn lift(&mut self, at: Timestamp) {
+        self.lifted_at = self.lifted_at.max(Some(at));
+    }
+}
+
+/// An entry with its address in the form in which addresses are compared.
+pub(crate) fn put_in_form(mut entry: Suppression) -> Suppression {
+    entry.address = suppression_address(entry.channel, &entry.address);
+    entry
+}
+
+/// A lift with its address in the form in which addresses are compared.
+pub(crate) fn lift_in_form(mut lift: Lift) -> Lift {
+    lift.address = suppression_address(lift.channel, &lift.address);
+    lift
+}
+
+/// Whether a lift is kept although nothing is there that it takes back: that may be reported later.
+pub(crate) const fn is_kept_alone(reason: SuppressionReason) -> bool {
+    match reason {
+        SuppressionReason::Stop | SuppressionReason::Unsubscribe => true,
+        SuppressionReason::HardBounce | SuppressionReason::Complaint | SuppressionReason::Manual => false,
+    }
+}
+
+/// The addresses that a provider would be asked to contact, in the form in which they are compared.
+pub(crate) fn to_contact(channel: Channel, recipients: &[RecipientRecord]) -> BTreeSet<String> {
+    let open = recipients.iter().filter(|recipient| !recipient.status.is_final());
+    open.map(|recipient| suppression_address(channel, &recipient.address)).collect()
+}
+
+/// The addresses that a message to be stored would contact; none when it has ended.
+pub(crate) fn contacts_of(new: &NewMessage) -> BTreeSet<String> {
+    if new.status.is_final() && new.intent.is_none() {
+        return BTreeSet::new();
+    }
+    to_contact(new.message.content.channel(), &new.recipients)
+}
+
+/// The channel of the call that follows a step; none when it makes no intent, or ends the message.
+pub(crate) fn call_after(step: &Step) -> Option<Channel> {
+    let intent = step.attempts.iter().find(|attempt| attempt.outcome == AttemptOutcome::Calling);
+    intent.filter(|_| !step.status.is_final()).map(|intent| intent.provider.channel())
+}
+
+/// Entries in force, by address and reason.
+pub(crate) type Listing = BTreeMap<(String, &'static str), Listed>;
+
+/// What forbids a call after a step, given what is on the list for these addresses before it: the step's own entries and lifts count.
+pub(crate) fn forbids(
+    step: &Step,
+    channel: Channel,
+    addresses: &BTreeSet<String>,
+    mut listing: Listing,
+    now: Timestamp,
+) -> Option<MustNotContact> {
+    let concerns = |other: Channel, address: &String| other == channel && addresses.contains(address);
+    for entry in step.suppress.iter().cloned().map(put_in_form) {
+        if concerns(entry.channel, &entry.address) && entry.tenant == step.tenant {
+            let key = (entry.address.clone(), entry.reason.as_str());
+            listing.entry(key).or_default().put(entry);
+        }
+    }
+    for lift in step.lift.iter().cloned().map(lift_in_form) {
+        if concerns(lift.channel, &lift.address) && lift.tenant == step.tenant {
+            listing.entry((lift.address, lift.reason.as_str())).or_default().lift(lift.at);
+        }
+    }
+    must_not_contact(step.message_id, &listing, now)
+}
+
+/// The answer for a message some of whose recipients are listed.
+pub(crate) fn must_not_contact(message_id: ums_core::MessageId, listing: &Listing, now: Timestamp) -> Option<MustNotContact> {
+    let in_force = listing.values().filter(|listed| listed.is_in_force(now));
+    let entries: Vec<Suppression> = in_force.filter_map(Listed::entry).collect();
+    (!entries.is_empty()).then_some(MustNotContact { message_id, entries })
+}

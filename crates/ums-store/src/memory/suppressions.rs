@@ -1,0 +1,158 @@
+//! The suppression list in memory.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
+
+use async_trait::async_trait;
+use ums_core::{
+    Channel, Lift, Notice, StoreError, Suppression, SuppressionCursor, SuppressionFilter, SuppressionPage, SuppressionReason,
+    SuppressionStore, TenantId, Timestamp, Undo, suppression_address,
+};
+
+use super::MemoryStore;
+use crate::listed::{self, Listed, Listing};
+
+/// Tenant, channel, address, and the reason's word: the order of the list.
+type Place = (TenantId, Channel, String, &'static str);
+
+/// The list of all tenants.
+#[derive(Default)]
+pub(super) struct Suppressions {
+    places: BTreeMap<Place, Listed>,
+}
+
+fn place(tenant: &TenantId, channel: Channel, address: &str, reason: SuppressionReason) -> Place {
+    (tenant.clone(), channel, address.to_owned(), reason.as_str())
+}
+
+impl Suppressions {
+    /// Puts an entry on the list. Whether it is in force now and was not before.
+    pub(super) fn put(&mut self, entry: Suppression, now: Timestamp) -> bool {
+        let entry = listed::put_in_form(entry);
+        let key = place(&entry.tenant, entry.channel, &entry.address, entry.reason);
+        let listed = self.places.entry(key).or_default();
+        let was_in_force = listed.is_in_force(now);
+        listed.put(entry);
+        !was_in_force && listed.is_in_force(now)
+    }
+
+    /// Takes an entry off the list. Whether it was in force before and is not any more.
+    pub(super) fn lift(&mut self, lift: Lift, now: Timestamp) -> bool {
+        let lift = listed::lift_in_form(lift);
+        let key = place(&lift.tenant, lift.channel, &lift.address, lift.reason);
+        if !self.places.contains_key(&key) && !listed::is_kept_alone(lift.reason) {
+            return false;
+        }
+        let listed = self.places.entry(key).or_default();
+        let was_in_force = listed.is_in_force(now);
+        listed.lift(lift.at);
+        was_in_force && !listed.is_in_force(now)
+    }
+
+    /// What is known of these addresses.
+    pub(super) fn of(&self, tenant: &TenantId, channel: Channel, addresses: &BTreeSet<String>) -> Listing {
+        if self.places.is_empty() {
+            return Listing::new();
+        }
+        let reasons = addresses
+            .iter()
+            .flat_map(|address| SuppressionReason::ALL.iter().map(move |reason| (address, *reason)));
+        let found = reasons.filter_map(|(address, reason)| {
+            let listed = self.places.get(&place(tenant, channel, address, reason))?;
+            Some(((address.clone(), reason.as_str()), listed.clone()))
+        });
+        found.collect()
+    }
+
+    fn undo(&mut self, undo: Undo) -> u64 {
+        let mut lifted = 0;
+        for listed in self.places.values_mut() {
+            let Some(entry) = listed.entry().filter(|entry| is_undone(entry, &undo)) else {
+                continue;
+            };
+            // A provider's clock may run ahead of ours.
+            listed.lift(undo.at.max(entry.since));
+            lifted += 1;
+        }
+        lifted
+    }
+}
+
+fn is_undone(entry: &Suppression, undo: &Undo) -> bool {
+    entry.provider == Some(undo.provider)
+        && entry.reason == undo.reason
+        && entry.origin == undo.origin
+        && entry.since >= undo.since
+        && entry.is_in_force(undo.at)
+}
+
+fn matches(entry: &Suppression, filter: &SuppressionFilter, now: Timestamp) -> bool {
+    filter.channel.is_none_or(|channel| entry.channel == channel)
+        && filter.reason.is_none_or(|reason| entry.reason == reason)
+        && filter
+            .address
+            .as_ref()
+            .is_none_or(|address| entry.address == suppression_address(entry.channel, address))
+        && (filter.with_lifted || entry.is_in_force(now))
+}
+
+#[async_trait]
+impl SuppressionStore for MemoryStore {
+    async fn suppressed(
+        &self,
+        tenant: &TenantId,
+        channel: Channel,
+        addresses: &[String],
+        now: Timestamp,
+    ) -> Result<Vec<Suppression>, StoreError> {
+        let addresses = addresses.iter().map(|address| suppression_address(channel, address)).collect();
+        let listing = self.state().suppressions.of(tenant, channel, &addresses);
+        let in_force = listing.values().filter(|listed| listed.is_in_force(now));
+        Ok(in_force.filter_map(Listed::entry).collect())
+    }
+
+    async fn suppress(&self, entries: Vec<Suppression>, notices: Vec<Notice>) -> Result<Vec<bool>, StoreError> {
+        let now = self.clock.now();
+        let mut state = self.state();
+        state.outbox.add(notices);
+        Ok(entries.into_iter().map(|entry| state.suppressions.put(entry, now)).collect())
+    }
+
+    async fn lift(&self, lifts: Vec<Lift>, notices: Vec<Notice>) -> Result<Vec<bool>, StoreError> {
+        let now = self.clock.now();
+        let mut state = self.state();
+        state.outbox.add(notices);
+        Ok(lifts.into_iter().map(|lift| state.suppressions.lift(lift, now)).collect())
+    }
+
+    async fn suppressions(
+        &self,
+        tenant: &TenantId,
+        filter: &SuppressionFilter,
+        cursor: Option<&SuppressionCursor>,
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<SuppressionPage, StoreError> {
+        let state = self.state();
+        let from = match cursor {
+            None => Bound::Included((tenant.clone(), Channel::Email, String::new(), "")),
+            Some(cursor) => Bound::Excluded(place(tenant, cursor.channel, &cursor.address, cursor.reason)),
+        };
+        let places = state.suppressions.places.range((from, Bound::Unbounded));
+        let mut found = places
+            .take_while(|(place, _)| place.0 == *tenant)
+            .filter_map(|(_, listed)| listed.entry())
+            .filter(|entry| matches(entry, filter, now));
+        let entries: Vec<Suppression> = found.by_ref().take(limit).collect();
+        let next_cursor = entries.last().filter(|_| found.next().is_some()).map(|entry| SuppressionCursor {
+            channel: entry.channel,
+            address: entry.address.clone(),
+            reason: entry.reason,
+        });
+        Ok(SuppressionPage { entries, next_cursor })
+    }
+
+    async fn undo_suppressions(&self, undo: Undo) -> Result<u64, StoreError> {
+        Ok(self.state().suppressions.undo(undo))
+    }
+}
