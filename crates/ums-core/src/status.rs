@@ -56,13 +56,14 @@ impl Status {
             ),
             S::Queued => !matches!(next, S::Pending | S::Scheduled),
             S::Sending => !matches!(next, S::Pending | S::Scheduled | S::Cancelled),
-            S::Sent => matches!(next, S::Delivered | S::Bounced | S::Failed),
+            // What failed afterwards leaves `unknown` where another attempt may have been accepted.
+            S::Sent => matches!(next, S::Delivered | S::Bounced | S::Failed | S::Unknown),
             // What one attempt delivered came back; another one may still stand.
             S::Delivered => matches!(next, S::Bounced | S::Sent),
             S::Bounced => matches!(next, S::Sent | S::Delivered),
             // Late feedback may lift these; an operator may send them again.
-            S::Failed | S::Expired => matches!(next, S::Sent | S::Delivered | S::Bounced | S::Queued),
-            S::Unknown => matches!(next, S::Sent | S::Delivered | S::Bounced | S::Queued | S::Failed),
+            S::Failed => matches!(next, S::Sent | S::Delivered | S::Bounced | S::Queued),
+            S::Expired | S::Unknown => matches!(next, S::Sent | S::Delivered | S::Bounced | S::Queued | S::Failed),
             S::Cancelled | S::Suppressed | S::Unsubscribed => false,
         }
     }

@@ -14,6 +14,9 @@ use crate::journal::Journal;
 /// How often an act is decided anew because somebody else was faster.
 const TRIES: usize = 5;
 
+/// Said of an attempt that an operator marked as delivered.
+pub(crate) const MARKED_DELIVERED: &str = "marked as delivered";
+
 /// Why an act came to nothing. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
 pub enum ActError {
@@ -179,7 +182,7 @@ pub(crate) fn again(flow: &Flow, record: MessageRecord, kind: ActKind, (due_at, 
 fn marked(flow: &Flow, record: MessageRecord, mark: Mark) -> Result<Step, ActError> {
     let (status, outcome, act) = match mark {
         Mark::Sent => (Status::Sent, AttemptOutcome::Accepted, "marked as sent"),
-        Mark::Delivered => (Status::Delivered, AttemptOutcome::Accepted, "marked as delivered"),
+        Mark::Delivered => (Status::Delivered, AttemptOutcome::Accepted, MARKED_DELIVERED),
         Mark::Failed => (Status::Failed, AttemptOutcome::Failed, "marked as failed"),
     };
     let waits_for_feedback = record.status == Status::Queued && record.has_unknown_attempt();
@@ -208,6 +211,9 @@ fn marked(flow: &Flow, record: MessageRecord, mark: Mark) -> Result<Step, ActErr
     }
     if mark != Mark::Failed {
         journal.record.sent_at = journal.record.sent_at.or(sent_at);
+    }
+    if mark == Mark::Delivered {
+        journal.record.delivered_at = journal.record.delivered_at.or(Some(told.at));
     }
     // Those whom a provider refused by name stay refused.
     journal.reopen(|recipient| recipient == Status::Unknown);

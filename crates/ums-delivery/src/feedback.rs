@@ -1,5 +1,7 @@
 //! What providers report becomes events in a message's story, a status, and entries of the suppression list.
 
+mod lift;
+
 use ums_core::{Event, StoreError};
 
 use crate::engine::Messaging;

@@ -1,0 +1,391 @@
+//! What a message is by all that providers reported of it: a pure function of its record and the set of its events.
+//!
+//! It is computed anew whenever an event comes, so neither the order of events nor how often they are told can matter.
+//!
+//! - An attempt stands where its furthest report puts it: sent, then failed, then delivered, then bounced.
+//! - A recipient is delivered if any attempt delivered, else sent if any attempt stands so, else bounced if any did, else failed; while an
+//!   attempt is unknown still, nobody is called failed.
+//! - The message follows its first recipient. It waits as long as anybody waits for a provider.
+//!
+//! **Invariant:** a status moves only as [`Status::may_become`] allows.
+
+use ums_core::{
+    AttemptOutcome, AttemptRecord, EventKind, EventRecord, FailureClass, MessageRecord, NextProvider, Status, Timestamp, redact,
+    suppression_address,
+};
+
+use crate::acts::MARKED_DELIVERED;
+use crate::carried::is_open;
+
+/// Said of an attempt that was unknown, or thought to have failed, until the provider reported on it.
+pub(crate) const SETTLED: &str = "settled by feedback";
+
+/// Where one attempt stands for one recipient, and the event that says so.
+#[derive(Clone, Copy)]
+struct Standing<'a> {
+    status: Status,
+    by: &'a EventRecord,
+}
+
+/// The reports of a message, sorted to its attempts and recipients.
+struct Reports<'a> {
+    record: &'a MessageRecord,
+    /// For each attempt, for each recipient.
+    table: Vec<Vec<Option<Standing<'a>>>>,
+    /// For each recipient, what is reported of no attempt in particular.
+    loose: Vec<Option<Standing<'a>>>,
+}
+
+/// The record as all its events together make it. One that a process works on stays as it is.
+pub(crate) fn lift(before: &MessageRecord, now: Timestamp) -> MessageRecord {
+    let mut after = before.clone();
+    if !before.status.is_final() && before.due_at.is_none() {
+        return after;
+    }
+    let reports = Reports::of(before);
+    for (place, attempt) in after.attempts.iter_mut().enumerate() {
+        reports.settle(place, attempt);
+    }
+    lift_times(&mut after);
+    if matches!(before.status, Status::Cancelled | Status::Suppressed | Status::Unsubscribed) {
+        return after;
+    }
+    let mut told = vec![None; after.recipients.len()];
+    for (place, told) in told.iter_mut().enumerate() {
+        *told = reports.end_of(place, &after.attempts);
+        if let Some(end) = told
+            && may_stand(after.recipients[place].status, end.status)
+        {
+            after.recipients[place].status = end.status;
+            after.recipients[place].reason = end.by.filter(|_| is_bad(end.status)).map(reason);
+        }
+    }
+    lift_message(before, &mut after, told.into_iter().next().flatten(), now);
+    after
+}
+
+/// The end of a recipient by what was reported, and the event that decided it.
+#[derive(Clone, Copy)]
+struct End<'a> {
+    status: Status,
+    by: Option<&'a EventRecord>,
+}
+
+/// The message follows its first recipient; `first` is what was reported of that one.
+fn lift_message(before: &MessageRecord, after: &mut MessageRecord, first: Option<End<'_>>, now: Timestamp) {
+    let waits = !before.status.is_final();
+    if waits && after.recipients.iter().any(|recipient| is_open(recipient.status)) {
+        let settled = before.attempts.iter().zip(&after.attempts);
+        let mut failed = settled.filter(|(before, after)| {
+            (before.outcome, after.outcome) == (AttemptOutcome::Unknown, AttemptOutcome::Failed)
+                && after.class.is_some_and(lets_the_next_try)
+        });
+        if failed.next().is_some() {
+            after.due_at = before.due_at.map(|due_at| due_at.min(now));
+        }
+        return;
+    }
+    if first.is_none() && !waits {
+        return;
+    }
+    let Some(stands) = after.recipients.first().map(|recipient| recipient.status) else {
+        return;
+    };
+    let maybe_sent = is_not_sent(stands) && after.has_unknown_attempt();
+    let status = if maybe_sent { Status::Unknown } else { stands };
+    if status != before.status && !before.status.may_become(status) {
+        return;
+    }
+    (after.status, after.due_at) = (status, None);
+    let by = first.and_then(|first| first.by);
+    after.error = match (status, by) {
+        (Status::Sent | Status::Delivered, _) => None,
+        (Status::Unknown, Some(by)) => Some(format!("a provider may have taken it; nothing more will be tried ({})", tell(by))),
+        (_, Some(by)) => Some(tell(by)),
+        (_, None) => after.error.take(),
+    };
+}
+
+/// Whether a recipient who stands so may come to stand otherwise by a report. Who must not be contacted may have been all the same.
+fn may_stand(from: Status, to: Status) -> bool {
+    match from {
+        Status::Cancelled | Status::Suppressed | Status::Unsubscribed => matches!(to, Status::Sent | Status::Delivered | Status::Bounced),
+        Status::Pending | Status::Scheduled | Status::Queued | Status::Sending => true,
+        Status::Sent | Status::Delivered | Status::Bounced | Status::Failed | Status::Expired | Status::Unknown => {
+            from == to || from.may_become(to)
+        }
+    }
+}
+
+const fn is_bad(status: Status) -> bool {
+    matches!(status, Status::Bounced | Status::Failed | Status::Unknown)
+}
+
+/// Whether it says that nothing went out.
+const fn is_not_sent(status: Status) -> bool {
+    matches!(
+        status,
+        Status::Failed | Status::Expired | Status::Cancelled | Status::Suppressed | Status::Unsubscribed
+    )
+}
+
+/// When a provider took it first, and when one first said that it arrived.
+fn lift_times(record: &mut MessageRecord) {
+    let settled = record
+        .attempts
+        .iter()
+        .filter(|attempt| attempt.outcome == AttemptOutcome::Accepted && attempt.detail.as_deref() == Some(SETTLED))
+        .map(|attempt| attempt.called_at);
+    record.sent_at = record.sent_at.into_iter().chain(settled).min();
+    let is_of_first = |event: &&EventRecord| event.event.kind == EventKind::Delivered && concerns(record, event, 0);
+    let delivered = record.events.iter().filter(is_of_first).map(happened_at);
+    record.delivered_at = record.delivered_at.into_iter().chain(delivered).min();
+}
+
+/// When it happened, by the provider's clock unless that is ahead of ours.
+pub(crate) fn happened_at(event: &EventRecord) -> Timestamp {
+    event.event.at.map_or(event.received_at, |at| at.min(event.received_at))
+}
+
+/// Whether an event is about that recipient of the message. One that names nobody is about all; an address that is not among several may
+/// be where one of them forwards to, but nobody can say which.
+pub(crate) fn concerns(record: &MessageRecord, event: &EventRecord, place: usize) -> bool {
+    let Some(address) = &event.event.recipient else { return true };
+    let channel = record.message.content.channel();
+    let form = suppression_address(channel, address);
+    let recipient = record.recipients.get(place);
+    record.recipients.len() == 1 || recipient.is_some_and(|recipient| suppression_address(channel, &recipient.address) == form)
+}
+
+/// The further one; of two that are as far, the one that ends more, then the later.
+fn further<'a>(one: Option<Standing<'a>>, other: Standing<'a>) -> Standing<'a> {
+    let rank = |standing: &Standing<'_>| match standing.status {
+        Status::Sent => 1,
+        Status::Failed => 2,
+        Status::Delivered => 3,
+        Status::Bounced => 4,
+        Status::Pending
+        | Status::Scheduled
+        | Status::Queued
+        | Status::Sending
+        | Status::Expired
+        | Status::Cancelled
+        | Status::Suppressed
+        | Status::Unsubscribed
+        | Status::Unknown => 0,
+    };
+    match one {
+        Some(one) if (rank(&one), weight(one.by)) >= (rank(&other), weight(other.by)) => one,
+        _ => other,
+    }
+}
+
+/// Puts events in an order that does not depend on how they came.
+fn weight(event: &EventRecord) -> (bool, Option<Timestamp>, &str) {
+    (!lets_the_next_try(class_of(event)), event.event.at, &event.event.id)
+}
+
+/// What a failure that was reported means.
+fn class_of(event: &EventRecord) -> FailureClass {
+    let unsaid = if event.event.kind == EventKind::Rejected {
+        FailureClass::InvalidMessage
+    } else {
+        FailureClass::Unavailable
+    };
+    event.event.class.unwrap_or(unsaid)
+}
+
+fn lets_the_next_try(class: FailureClass) -> bool {
+    class.consequence().next_provider == NextProvider::Yes
+}
+
+/// Whether a provider that reports so has, or had, the message.
+const fn shows_that_it_was_taken(kind: EventKind) -> bool {
+    match kind {
+        EventKind::Queued
+        | EventKind::Sent
+        | EventKind::Delivered
+        | EventKind::Deferred
+        | EventKind::Bounced
+        | EventKind::Complained
+        | EventKind::Unsubscribed
+        | EventKind::Opened
+        | EventKind::Clicked
+        | EventKind::Autoresponded => true,
+        // An unknown word may mean that it was refused.
+        EventKind::Rejected | EventKind::Failed | EventKind::Subscribed | EventKind::Inbound | EventKind::Unknown => false,
+    }
+}
+
+const fn is_failure(kind: EventKind) -> bool {
+    matches!(kind, EventKind::Rejected | EventKind::Failed)
+}
+
+impl<'a> Reports<'a> {
+    fn of(record: &'a MessageRecord) -> Self {
+        let nobody = vec![None; record.recipients.len()];
+        let mut table = vec![nobody.clone(); record.attempts.len()];
+        let mut loose = nobody;
+        for event in &record.events {
+            let Some(status) = event.event.kind.status() else { continue };
+            let attempt = event
+                .attempt_id
+                .and_then(|id| record.attempts.iter().position(|attempt| attempt.id == id));
+            let row = match attempt {
+                Some(attempt) => &mut table[attempt],
+                // Whether another attempt may be made is not to be read from it.
+                None if status == Status::Failed => continue,
+                None => &mut loose,
+            };
+            for (place, cell) in row.iter_mut().enumerate() {
+                if concerns(record, event, place) {
+                    *cell = Some(further(*cell, Standing { status, by: event }));
+                }
+            }
+        }
+        Self { record, table, loose }
+    }
+
+    /// Writes what was reported of an attempt into its record.
+    fn settle(&self, place: usize, attempt: &mut AttemptRecord) {
+        let events = || self.record.events.iter().filter(|event| event.attempt_id == Some(attempt.id));
+        let (id, row) = (
+            events().filter_map(|event| event.event.about.provider_message_id.as_ref()).min(),
+            &self.table[place],
+        );
+        let id = id.cloned();
+        let taken = events().any(|event| shows_that_it_was_taken(event.event.kind));
+        let failed = events()
+            .filter(|event| is_failure(event.event.kind))
+            .max_by_key(|event| weight(event));
+        attempt.reported = row.iter().flatten().next().map(|standing| standing.status);
+        match attempt.outcome {
+            AttemptOutcome::Calling => return,
+            AttemptOutcome::Accepted => {}
+            AttemptOutcome::Unknown | AttemptOutcome::Failed if taken => {
+                attempt.outcome = AttemptOutcome::Accepted;
+                (attempt.class, attempt.code, attempt.detail) = (None, None, Some(SETTLED.to_owned()));
+            }
+            AttemptOutcome::Unknown | AttemptOutcome::Failed => {
+                if let Some(failed) = failed.filter(|_| self.all_failed(row)) {
+                    attempt.outcome = AttemptOutcome::Failed;
+                    attempt.class = Some(class_of(failed));
+                    attempt.code = Some(reason(failed));
+                    attempt.detail = failed.event.detail.clone();
+                }
+            }
+        }
+        attempt.provider_message_id = attempt.provider_message_id.take().or(id);
+    }
+
+    /// Whether a failure was reported for everybody whom the attempt may have been for: what failed for some was taken.
+    fn all_failed(&self, row: &[Option<Standing<'_>>]) -> bool {
+        let left_out = |status| matches!(status, Status::Cancelled | Status::Suppressed | Status::Unsubscribed);
+        self.record
+            .recipients
+            .iter()
+            .zip(row)
+            .all(|(recipient, standing)| standing.is_some() || left_out(recipient.status))
+    }
+
+    /// Where the reports put a recipient; none when they say nothing of it, or when another provider may try. `attempts` are settled.
+    fn end_of(&self, place: usize, attempts: &[AttemptRecord]) -> Option<End<'a>> {
+        let own: Vec<(&AttemptRecord, Standing<'a>)> = attempts
+            .iter()
+            .zip(&self.table)
+            .filter_map(|(attempt, row)| Some((attempt, row[place]?)))
+            .collect();
+        if own.is_empty() && self.loose[place].is_none() {
+            return self.end_with_others(place, attempts);
+        }
+        let silent = self.stands_without_report(place, attempts, &own);
+        let standings = own.iter().map(|(_, standing)| *standing).chain(self.loose[place]);
+        let best = |status| {
+            let of_it = standings.clone().filter(|standing| standing.status == status);
+            let best = of_it.fold(None, |best, standing| Some(further(best, standing)));
+            best.map(|standing: Standing<'a>| End {
+                status,
+                by: Some(standing.by),
+            })
+        };
+        let by_silence = |status| silent.filter(|silent| *silent == status).map(|status| End { status, by: None });
+        let end = best(Status::Delivered)
+            .or_else(|| by_silence(Status::Delivered))
+            .or_else(|| best(Status::Sent))
+            .or_else(|| by_silence(Status::Sent))
+            .or_else(|| best(Status::Bounced));
+        end.or_else(|| self.failed(best(Status::Failed)?, attempts, &own))
+    }
+
+    /// A recipient for whom nothing but failures were reported.
+    fn failed(&self, end: End<'a>, attempts: &[AttemptRecord], own: &[(&AttemptRecord, Standing<'a>)]) -> Option<End<'a>> {
+        let waits = !self.record.status.is_final();
+        let was_taken = own.iter().any(|(attempt, _)| attempt.outcome == AttemptOutcome::Accepted);
+        // The failure that ends most comes first.
+        if waits && !was_taken && end.by.is_some_and(|by| lets_the_next_try(class_of(by))) {
+            return None;
+        }
+        let unsettled = attempts.iter().any(|attempt| attempt.outcome == AttemptOutcome::Unknown);
+        let status = if unsettled { Status::Unknown } else { Status::Failed };
+        Some(End { status, ..end })
+    }
+
+    /// A recipient of whom nothing was reported goes with an attempt that was settled just now.
+    fn end_with_others(&self, place: usize, attempts: &[AttemptRecord]) -> Option<End<'a>> {
+        let recipient = self.record.recipients.get(place)?;
+        let may = match recipient.status {
+            Status::Pending | Status::Scheduled | Status::Queued | Status::Sending => true,
+            Status::Unknown | Status::Failed | Status::Expired => recipient.reason.is_none(),
+            Status::Sent | Status::Delivered | Status::Bounced | Status::Cancelled | Status::Suppressed | Status::Unsubscribed => false,
+        };
+        let mut pairs = self.record.attempts.iter().zip(attempts);
+        let settled = pairs.any(|(before, after)| before.outcome != AttemptOutcome::Accepted && after.outcome == AttemptOutcome::Accepted);
+        let end = End {
+            status: Status::Sent,
+            by: None,
+        };
+        (may && settled).then_some(end)
+    }
+
+    /// Where attempts put a recipient that a provider took and did not report on. Of several recipients nobody knows who was with
+    /// which attempt; one that has a report of an attempt that was accepted at once was with that one.
+    fn stands_without_report(&self, place: usize, attempts: &[AttemptRecord], own: &[(&AttemptRecord, Standing<'a>)]) -> Option<Status> {
+        let at_once = |attempt: &AttemptRecord| attempt.outcome == AttemptOutcome::Accepted && attempt.detail.as_deref() != Some(SETTLED);
+        let marked = |attempt: &AttemptRecord| attempt.detail.as_deref() == Some(MARKED_DELIVERED);
+        // An operator's word counts beside what was reported before the delivery.
+        if attempts.iter().zip(&self.table).any(|(attempt, row)| {
+            marked(attempt) && at_once(attempt) && row[place].is_none_or(|standing| standing.status != Status::Bounced)
+        }) {
+            return Some(Status::Delivered);
+        }
+        if self.record.recipients.len() > 1 && own.iter().any(|(attempt, _)| at_once(attempt)) {
+            return None;
+        }
+        let silent = |(attempt, row): (&AttemptRecord, &Vec<Option<Standing<'_>>>)| {
+            attempt.outcome == AttemptOutcome::Accepted && row[place].is_none()
+        };
+        attempts.iter().zip(&self.table).any(silent).then_some(Status::Sent)
+    }
+}
+
+/// The provider's own code, or its word.
+pub(crate) fn reason(event: &EventRecord) -> String {
+    event.event.code.clone().unwrap_or_else(|| event.event.word.clone())
+}
+
+/// What an event says, for people.
+fn tell(event: &EventRecord) -> String {
+    let event = &event.event;
+    let mut told = format!("{} reported: {} ({})", event.provider, event.kind, event.word);
+    if let Some(code) = event.code.as_ref().filter(|code| **code != event.word) {
+        told.push_str(&format!(", {code}"));
+    }
+    if let Some(detail) = &event.detail {
+        told.push_str(": ");
+        told.push_str(&redact(detail));
+    }
+    told
+}
+
+#[cfg(test)]
+mod tests;
