@@ -13,6 +13,13 @@ pub(crate) enum SignatureFault {
     OtherService,
 }
 
+/// The region that a signed request is for.
+pub(crate) fn region(call: &Call) -> Option<String> {
+    let (_, after) = call.authorization()?.split_once("Credential=")?;
+    let credential = after.split(',').next()?.trim();
+    credential.rsplit('/').nth(2).map(str::to_owned)
+}
+
 /// Checks the form of a Signature Version 4. Any key and any signature pass.
 pub(crate) fn check_signature(call: &Call, service: &str) -> Result<(), SignatureFault> {
     use SignatureFault::{Incomplete, Missing, OtherService};

@@ -9,15 +9,16 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::call::{Call, Unread};
+use crate::feedback::{CERTIFICATE, CERTIFICATE_URL, TOPIC_ARN, dsn};
 use crate::http::Dropped;
 use crate::panel::Panel;
-use crate::recorder::Filter;
+use crate::recorder::{Entry, Filter};
 use crate::reply::{MessageList, Payload, Reply};
-use crate::{Error, Fault, Provider, Stats};
+use crate::{Error, Fault, FeedbackSettings, FeedbackStats, Mode, Provider, Stats};
 
 /// What a request to the root is told.
 const GREETING: &str = "This is the UMS simulator. Base URLs: /ses /sns /sendgrid /twilio. \
-     Control: /_sim/messages /_sim/faults /_sim/stats /_sim/{provider}/fault\n";
+     Control: /_sim/messages /_sim/bounces /_sim/faults /_sim/feedback /_sim/keys /_sim/stats /_sim/{provider}/fault\n";
 
 /// Answers what belongs to no provider.
 pub(crate) async fn answer(panel: &Arc<Panel>, request: Request<Incoming>) -> Result<Response<Payload>, Dropped> {
@@ -38,10 +39,16 @@ pub(crate) async fn answer(panel: &Arc<Panel>, request: Request<Incoming>) -> Re
             });
         }
         ("DELETE", ["_sim", "messages"]) => Reply::json(200, &json!({"cleared": panel.world.recorder.clear()})),
+        ("GET", ["_sim", "bounces"]) => match filter(&call) {
+            Ok(filter) => bounces(panel, &filter),
+            Err(reply) => reply,
+        },
+        (_, ["_sim", "feedback"]) => feedback(panel, &call),
+        ("GET", ["_sim", "keys"]) => keys(panel),
         ("GET", ["_sim", "faults"]) => faults(panel),
         ("GET", ["_sim", "stats"]) => stats(panel),
         (_, ["_sim", provider, "fault"]) => fault(panel, &call, provider).await,
-        (_, ["_sim", "messages" | "faults" | "stats"]) => problem(405, "method not allowed"),
+        (_, ["_sim", "messages" | "bounces" | "keys" | "faults" | "stats"]) => problem(405, "method not allowed"),
         _ => problem(404, "nothing here"),
     };
     Ok(reply.whole())
@@ -97,6 +104,7 @@ struct AllStats {
     providers: BTreeMap<&'static str, Stats>,
     messages: usize,
     dropped: u64,
+    feedback: FeedbackStats,
 }
 
 fn stats(panel: &Panel) -> Reply {
@@ -112,7 +120,70 @@ fn stats(panel: &Panel) -> Reply {
             providers,
             messages,
             dropped,
+            feedback: world.feedback.stats(),
         },
+    )
+}
+
+/// The reports that mail servers would have sent back.
+fn bounces(panel: &Panel, filter: &Filter) -> Reply {
+    let entries = panel.world.recorder.list(filter);
+    let report = |entry: &Arc<Entry>| {
+        let envelope = entry.envelope();
+        if envelope.provider != Provider::Smtp || envelope.fault != Some(Mode::Bounce) {
+            return None;
+        }
+        let dsn = dsn(&entry.expand())?;
+        Some(json!({"seq": envelope.seq, "message_id": envelope.id, "dsn": dsn}))
+    };
+    let all: Vec<_> = entries.iter().filter_map(report).collect();
+    Reply::json(200, &json!({"bounces": all}))
+}
+
+/// What a receiver must know to check the signatures.
+fn keys(panel: &Panel) -> Reply {
+    Reply::json(
+        200,
+        &json!({
+            "topic_arn": TOPIC_ARN,
+            "certificate_url": CERTIFICATE_URL,
+            "certificate_pem": CERTIFICATE,
+            "sendgrid_public_key": panel.world.feedback.keys.sendgrid_public_key(),
+        }),
+    )
+}
+
+/// Shows or changes the feedback. `to` stays when it is not named, anything else goes back to its default. Over
+/// the wire it can be sent to this machine only.
+fn feedback(panel: &Panel, call: &Call) -> Reply {
+    let feedback = &panel.world.feedback;
+    match call.method.as_str() {
+        "GET" => {}
+        "PUT" | "POST" => {
+            let mut settings = match serde_json::from_slice::<serde_json::Value>(&call.body) {
+                Ok(settings) if settings.is_object() => settings,
+                Ok(_) | Err(_) => return problem(400, "not settings of feedback"),
+            };
+            let names_place = settings.get("to").is_some();
+            if !names_place {
+                settings["to"] = json!(feedback.settings().to);
+            }
+            let settings: FeedbackSettings = match serde_json::from_value(settings) {
+                Ok(settings) => settings,
+                Err(fault) => return problem(400, &format!("not settings of feedback: {fault}")),
+            };
+            if names_place && !settings.is_local() {
+                return problem(400, "`to` must be a loopback address here; start with --feedback-to for any other");
+            }
+            if let Err(error) = feedback.set(settings) {
+                return problem(400, &error.to_string());
+            }
+        }
+        _ => return problem(405, "method not allowed"),
+    }
+    Reply::json(
+        200,
+        &json!({"feedback": feedback.settings(), "stats": feedback.stats(), "logs_waiting": feedback.logs.waiting()}),
     )
 }
 
@@ -135,6 +206,6 @@ async fn fault(panel: &Arc<Panel>, call: &Call, provider: &str) -> Reply {
             Reply::json(200, &json!({"provider": provider, "fault": fault}))
         }
         Err(error @ (Error::Impossible { .. } | Error::Setting(_))) => problem(400, &error.to_string()),
-        Err(error @ (Error::Bind { .. } | Error::Journal { .. } | Error::Stopped)) => problem(503, &error.to_string()),
+        Err(error @ (Error::Bind { .. } | Error::Journal { .. } | Error::Keys | Error::Stopped)) => problem(503, &error.to_string()),
     }
 }

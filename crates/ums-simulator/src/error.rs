@@ -36,9 +36,12 @@ pub enum Error {
         /// The modes that it can have, separated by commas.
         possible: String,
     },
-    /// A setting of a fault is out of its range.
+    /// A setting of a fault or of the feedback is out of its range.
     #[error("{0}")]
     Setting(&'static str),
+    /// The keys that feedback is signed with could not be made or used.
+    #[error("the keys for feedback cannot be used")]
+    Keys,
     /// The simulator was shut down.
     #[error("the simulator has stopped")]
     Stopped,

@@ -33,6 +33,28 @@ impl Form {
     }
 }
 
+/// Writes pairs as a form. What RFC 3986 does not leave alone is escaped.
+pub(crate) fn encode(pairs: &[(&str, String)]) -> String {
+    use std::fmt::Write as _;
+    let mut form = String::new();
+    for (name, value) in pairs {
+        if !form.is_empty() {
+            form.push('&');
+        }
+        form.push_str(name);
+        form.push('=');
+        for byte in value.bytes() {
+            if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+                form.push(char::from(byte));
+            } else {
+                // Writing to a string cannot fail.
+                write!(form, "%{byte:02X}").ok();
+            }
+        }
+    }
+    form
+}
+
 fn decode(text: &[u8]) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text;

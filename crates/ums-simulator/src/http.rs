@@ -9,6 +9,7 @@ use hyper::{Method, Request, Response};
 use crate::call::{Call, Unread};
 use crate::connection::{Door, Link};
 use crate::fault_board::Strike;
+use crate::feedback::{Report, logs};
 use crate::reply::{Answer, Payload, Reply};
 use crate::world::World;
 use crate::{Fault, Mode, Provider, control, sendgrid, ses, sns, twilio};
@@ -92,6 +93,10 @@ async fn serve(
         }
         Err(Unread::PeerLeft) => return Err(Dropped),
     };
+    if provider == Provider::Sns && logs::is_for(&call) {
+        // Another service of Amazon's: SNS's faults are not its own.
+        return Ok(logs::answer(world, &call).whole());
+    }
     let is_send = is_send(provider, &call);
     counters.sent(is_send);
     let mut strike = None;
@@ -108,7 +113,14 @@ async fn serve(
             strike = None;
         }
     }
-    let answer = take(world, provider, &call, strike.as_ref());
+    let (answer, urgent) = take(world, provider, &call, strike.as_ref());
+    if !urgent.is_empty() {
+        // A task of its own: the reports go out even if the caller leaves.
+        let posts = world.tasks.spawn(Arc::clone(&world.feedback).post_now(urgent));
+        if let Err(fault) = posts.await {
+            tracing::warn!(%fault, "feedback before the reply failed");
+        }
+    }
     deliver(answer, strike, link).await
 }
 
@@ -167,8 +179,8 @@ fn turned_away(world: &World, provider: Provider, fault: &Fault) -> Option<Reply
     })
 }
 
-/// Lets the provider answer, and records what it accepts.
-fn take(world: &World, provider: Provider, call: &Call, strike: Option<&Strike>) -> Answer {
+/// Lets the provider answer, and records what it accepts; returns what is to be reported first.
+fn take(world: &World, provider: Provider, call: &Call, strike: Option<&Strike>) -> (Answer, Vec<Report>) {
     let mut answer = match provider {
         Provider::Ses => ses::answer(world, call),
         Provider::Sns => sns::answer(world, call),
@@ -182,17 +194,17 @@ fn take(world: &World, provider: Provider, call: &Call, strike: Option<&Strike>)
         && let Some(draft) = answer.accepted.first()
     {
         let recipient = draft.message.to.first().map_or("", String::as_str);
-        return Answer::from(refuse(world, provider, Refusal::Recipient(recipient)));
+        return (refuse(world, provider, Refusal::Recipient(recipient)).into(), Vec::new());
     }
     for draft in &mut answer.accepted {
         draft.message.fault = mode;
         draft.message.path.clone_from(&call.path);
     }
-    world.record(provider, std::mem::take(&mut answer.accepted));
+    let urgent = world.record(provider, std::mem::take(&mut answer.accepted));
     if mode == Some(Mode::AcceptThenError) && answer.reply.is_success() {
-        return Answer::from(refuse(world, provider, Refusal::Status(500)));
+        return (refuse(world, provider, Refusal::Status(500)).into(), urgent);
     }
-    answer
+    (answer, urgent)
 }
 
 /// Sends the answer, or what the fault leaves of it.

@@ -8,11 +8,12 @@
 //! listen → connection → http → ses | sns | sendgrid | twilio → recorder
 //!        ↘ smtp ────────────────────────────────────────────↗
 //!                                                      recorder → journal (a file, if one is named)
+//!                                                      recorder → feedback → the service, if it was named
 //! control → panel → fault board (asked once per request) and the ports
 //! ```
 //!
-//! It must never send anything anywhere and never claim a delivery: what it
-//! accepts goes to its recorder and no further.
+//! What it accepts goes to its recorder and no further. It must never reach anybody: all that it sends
+//! are the reports that the providers would send ([`FeedbackSettings`]), to the one place it was told.
 
 mod address;
 mod aws;
@@ -23,6 +24,7 @@ mod control;
 mod error;
 mod fault;
 mod fault_board;
+mod feedback;
 mod form;
 mod http;
 mod ids;
@@ -45,6 +47,7 @@ mod world;
 
 pub use error::Error;
 pub use fault::{Fault, Mode};
+pub use feedback::{FeedbackSettings, FeedbackStats};
 pub use provider::Provider;
 pub use recorder::{Attachment, SimMessage};
 pub use simulator::{Simulator, SimulatorConfig};

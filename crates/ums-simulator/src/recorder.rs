@@ -1,6 +1,7 @@
 //! The messages that were accepted, oldest first, within bounds.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
@@ -134,9 +135,52 @@ pub(crate) struct Draft {
     pub(crate) raw: Bytes,
     /// The raw body is a MIME message that fills in the rest when it is looked at.
     pub(crate) is_mime: bool,
+    /// The secret of the request's credentials, where status callbacks are signed with it.
+    pub(crate) token: Option<Token>,
+    /// The region that the request was signed for, where reports name it.
+    pub(crate) region: Option<String>,
+}
+
+/// A secret that no output shows.
+#[derive(Clone)]
+pub(crate) struct Token(String);
+
+impl Token {
+    pub(crate) fn new(secret: String) -> Self {
+        Self(secret)
+    }
+
+    pub(crate) fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(…)")
+    }
 }
 
 impl Draft {
+    /// A message that was read from its request.
+    pub(crate) fn plain(message: SimMessage, raw: Bytes) -> Self {
+        Self {
+            message,
+            raw,
+            is_mime: false,
+            token: None,
+            region: None,
+        }
+    }
+
+    /// A message that stands in MIME.
+    pub(crate) fn mime(message: SimMessage, raw: Bytes) -> Self {
+        Self {
+            is_mime: true,
+            ..Self::plain(message, raw)
+        }
+    }
+
     fn weight(&self) -> usize {
         let texts = [&self.message.text, &self.message.html, &self.message.body, &self.message.subject];
         let text: usize = texts.into_iter().flatten().map(String::len).sum();

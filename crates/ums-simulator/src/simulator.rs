@@ -10,7 +10,7 @@ use crate::listen::{self, Bound, Port};
 use crate::panel::Panel;
 use crate::recorder::Filter;
 use crate::world::World;
-use crate::{Error, Fault, Provider, SimMessage, Stats};
+use crate::{Error, Fault, FeedbackSettings, FeedbackStats, Provider, SimMessage, Stats, feedback};
 
 /// Where the simulator listens. Port 0 takes any free port.
 #[derive(Clone, Debug)]
@@ -31,6 +31,8 @@ pub struct SimulatorConfig {
     pub smtp_port: u16,
     /// File to which each message is appended as a line of JSON before it is answered.
     pub journal: Option<PathBuf>,
+    /// What is reported of messages afterwards, and where to; nothing unless told.
+    pub feedback: FeedbackSettings,
 }
 
 impl Default for SimulatorConfig {
@@ -44,6 +46,7 @@ impl Default for SimulatorConfig {
             twilio_port: 8085,
             smtp_port: 2525,
             journal: None,
+            feedback: FeedbackSettings::default(),
         }
     }
 }
@@ -88,7 +91,7 @@ impl Simulator {
     /// # Errors
     ///
     /// [`Error::Bind`] names the first port that could not be opened; none stays open then.
-    /// [`Error::Journal`] if the journal cannot be written.
+    /// [`Error::Journal`] if the journal cannot be written, [`Error::Setting`] if the feedback's settings make no sense.
     #[expect(clippy::unused_async, reason = "it needs a runtime, and says so by being async")]
     pub async fn start(config: SimulatorConfig) -> Result<Self, Error> {
         let journal = Journal::open(config.journal.as_deref())?;
@@ -98,7 +101,7 @@ impl Simulator {
         for provider in Provider::ALL {
             bound.push(bind(config.port(provider))?);
         }
-        let world = Arc::new(World::new(journal));
+        let world = Arc::new(World::new(journal, config.feedback)?);
         let mut bound = bound.into_iter();
         let ports = Provider::ALL.map(|provider| {
             let next = bound.next();
@@ -196,6 +199,52 @@ impl Simulator {
     /// Returns what a provider has seen since the start.
     pub fn stats(&self, provider: Provider) -> Stats {
         self.panel.world.counters(provider).read()
+    }
+
+    /// Changes what is reported of messages from now on, and where to.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Setting`] if a setting is out of range.
+    pub fn set_feedback(&self, settings: FeedbackSettings) -> Result<(), Error> {
+        self.panel.world.feedback.set(settings)
+    }
+
+    /// Returns what is reported of messages now, and where to.
+    pub fn feedback(&self) -> FeedbackSettings {
+        self.panel.world.feedback.settings()
+    }
+
+    /// Counts the reports since the start.
+    pub fn feedback_stats(&self) -> FeedbackStats {
+        self.panel.world.feedback.stats()
+    }
+
+    /// Certificate, in PEM, of the key that signs Amazon's feedback.
+    ///
+    /// Its key is published with the simulator: trust it only where nothing real can be reached.
+    pub fn certificate_pem(&self) -> &'static str {
+        feedback::CERTIFICATE
+    }
+
+    /// Where Amazon's feedback says its certificate is; nobody serves it there.
+    pub fn certificate_url(&self) -> &'static str {
+        feedback::CERTIFICATE_URL
+    }
+
+    /// The topic that Amazon's feedback comes from.
+    pub fn topic_arn(&self) -> &'static str {
+        feedback::TOPIC_ARN
+    }
+
+    /// Key of SendGrid's feedback: `SubjectPublicKeyInfo`, DER, in base64. It is another at every start.
+    pub fn sendgrid_public_key(&self) -> String {
+        self.panel.world.feedback.keys.sendgrid_public_key()
+    }
+
+    /// Base URL of CloudWatch Logs, where SNS's reports are read; without a slash at its end.
+    pub fn logs_url(&self) -> String {
+        self.url(Provider::Sns)
     }
 
     /// Closes all ports and connections and waits until they are closed.

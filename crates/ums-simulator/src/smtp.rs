@@ -297,7 +297,8 @@ impl Session {
         };
         let queue_id = self.world.ids.queue();
         let (draft, strike, in_flight) = transaction.end(queue_id.clone(), message);
-        self.world.record(Provider::Smtp, vec![draft]);
+        // Its reports come by mail, never before the answer.
+        drop(self.world.record(Provider::Smtp, vec![draft]));
         let flow = self.answer_dot(strike, &queue_id).await;
         drop(in_flight);
         flow

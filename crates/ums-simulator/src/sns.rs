@@ -197,11 +197,8 @@ fn publish(world: &World, call: &Call, form: &Form) -> Result<Answer, Reply> {
         .find_map(|name| attributes.get(name).cloned());
     message.body = Some(text.to_owned());
     message.params = attributes;
-    let draft = Draft {
-        message,
-        raw: call.body.clone(),
-        is_mime: false,
-    };
+    let mut draft = Draft::plain(message, call.body.clone());
+    draft.region = aws::region(call);
     Ok(Answer {
         reply: success(world, "Publish", &format!("<MessageId>{id}</MessageId>")),
         accepted: vec![draft],

@@ -16,7 +16,7 @@ use serde_json::json;
 
 use crate::call::Call;
 use crate::http::Refusal;
-use crate::recorder::Filter;
+use crate::recorder::{Filter, Token};
 use crate::reply::{Answer, Reply};
 use crate::world::World;
 use crate::{Mode, Provider, clock};
@@ -118,12 +118,17 @@ fn route(world: &World, call: &Call) -> Result<Answer, Reply> {
 
 /// Takes the user's name from the credentials; any secret passes.
 fn user(call: &Call) -> Option<String> {
+    let (user, secret) = credentials(call)?;
+    let is_known = is_sid(&user, "AC") || is_sid(&user, "SK");
+    (is_known && !secret.is_empty()).then_some(user)
+}
+
+fn credentials(call: &Call) -> Option<(String, String)> {
     let (scheme, encoded) = call.authorization()?.split_once(' ')?;
     let decoded = STANDARD.decode(encoded.trim()).ok()?;
     let decoded = String::from_utf8(decoded).ok()?;
     let (user, secret) = decoded.split_once(':')?;
-    let is_known = is_sid(user, "AC") || is_sid(user, "SK");
-    (scheme.eq_ignore_ascii_case("basic") && is_known && !secret.is_empty()).then(|| user.to_owned())
+    scheme.eq_ignore_ascii_case("basic").then(|| (user.to_owned(), secret.to_owned()))
 }
 
 /// Tells whether this is a sid of that kind. Letters beyond `f` pass too: examples
@@ -134,7 +139,8 @@ fn is_sid(text: &str, kind: &str) -> bool {
 }
 
 fn send(world: &World, call: &Call, account: &str) -> Result<Answer, Reply> {
-    let draft = request::read(call, account, format!("SM{}", world.ids.hex32()))?;
+    let mut draft = request::read(call, account, format!("SM{}", world.ids.hex32()))?;
+    draft.token = credentials(call).map(|(_, secret)| Token::new(secret));
     Ok(Answer {
         reply: Reply::json(201, &message::created(&draft.message)),
         accepted: vec![draft],

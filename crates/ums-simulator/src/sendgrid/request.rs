@@ -75,11 +75,7 @@ pub(super) fn read(call: &Call, id: &str) -> Result<Accepted, Reply> {
                 Some("personalizations"),
             ));
         }
-        drafts.push(Draft {
-            message,
-            raw: call.body.clone(),
-            is_mime: false,
-        });
+        drafts.push(Draft::plain(message, call.body.clone()));
     }
     let settings = mail.settings.unwrap_or_default();
     Ok(Accepted {

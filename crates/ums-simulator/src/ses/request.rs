@@ -125,11 +125,7 @@ pub(super) fn read(call: &Call, id: String) -> Result<Draft, Reply> {
         (Some(simple), None, None) => {
             fill_simple(&mut message, simple)?;
             check_envelope(&message)?;
-            Ok(Draft {
-                message,
-                raw: call.body.clone(),
-                is_mime: false,
-            })
+            Ok(Draft::plain(message, call.body.clone()))
         }
         (None, Some(raw), None) => read_raw(message, &raw),
         (None, None, Some(_)) => Err(error(404, "NotFoundException", "The template does not exist.")),
@@ -267,9 +263,5 @@ fn read_raw(mut message: SimMessage, raw: &Raw) -> Result<Draft, Reply> {
     message.cc = parsed.cc;
     message.bcc = parsed.bcc;
     message.from = parsed.from;
-    Ok(Draft {
-        message,
-        raw: mime,
-        is_mime: true,
-    })
+    Ok(Draft::mime(message, mime))
 }

@@ -109,11 +109,7 @@ impl Transaction {
         message.received_at = crate::clock::now();
         message.fault = self.strike.as_ref().map(|strike| strike.fault.mode);
         message.params.insert("RCPT TO".to_owned(), message.to.join(" "));
-        let draft = Draft {
-            message,
-            raw: mime,
-            is_mime: true,
-        };
+        let draft = Draft::mime(message, mime);
         (draft, self.strike, self.in_flight)
     }
 }

@@ -43,11 +43,7 @@ pub(super) fn read(call: &Call, account: &str, sid: String) -> Result<Draft, Rep
         repeated.push_str(value);
     }
     message.params.insert("AccountSid".to_owned(), account.to_owned());
-    Ok(Draft {
-        message,
-        raw: call.body.clone(),
-        is_mime: false,
-    })
+    Ok(Draft::plain(message, call.body.clone()))
 }
 
 fn magic(numbers: &[(&str, u32)], number: &str) -> Option<u32> {

@@ -73,6 +73,7 @@ impl Ports {
             twilio_port: self.twilio_port,
             smtp_port: self.smtp_port,
             journal: self.journal.clone(),
+            ..SimulatorConfig::default()
         }
     }
 }
