@@ -10,8 +10,8 @@ use ums_core::{
     SuppressionReason, Timestamp,
 };
 
-use super::aws;
 use super::sendgrid::{self, SendGridHook, SendGridHookSettings};
+use super::{aws, twilio};
 
 /// A payload, and what it is checked with.
 #[derive(Clone)]
@@ -204,10 +204,24 @@ fn posted(request: CheckRequest) -> HookRequest {
     }
 }
 
-// The readers of these two are not there yet.
-fn twilio(_request: CheckRequest) -> Findings {
-    (SignatureVerdict::None, None, Vec::new())
+fn twilio(request: CheckRequest) -> Findings {
+    let (key, url) = (request.key.clone(), request.url.clone());
+    let posted = posted(request);
+    let (verdict, mut reason) = match (key, &url) {
+        _ if posted.header(twilio::SIGNATURE).is_none() => (SignatureVerdict::None, Some("signature_missing")),
+        (None, _) => (SignatureVerdict::None, Some("key_missing")),
+        // The address is signed; without it nothing can be said.
+        (Some(_), None) => (SignatureVerdict::None, Some("url_missing")),
+        (Some(token), Some(url)) => verdict(twilio::verify(&posted, url, &[token]).map(drop)),
+    };
+    let events = twilio::read_unverified(&posted, url.as_deref().unwrap_or_default()).unwrap_or_else(|| {
+        reason = reason.or(Some("body_unreadable"));
+        Vec::new()
+    });
+    (verdict, reason, events)
 }
+
+// The reader of this one is not there yet.
 
 fn bounce(_request: &CheckRequest) -> Findings {
     (SignatureVerdict::None, None, Vec::new())

@@ -27,10 +27,10 @@ use crate::classify::{Answer, Sent, refusal, refusal_by_status, success_without_
 use crate::form::{self, Form};
 use crate::http::{Origin, Outgoing, Transport};
 
-pub(crate) use self::codes::FAILURES;
+pub(crate) use self::codes::{FAILURES, class_of};
 
 const KIND: ProviderKind = ProviderKind::Twilio;
-const PUBLIC_URL: &str = "https://api.twilio.com";
+pub(crate) const PUBLIC_URL: &str = "https://api.twilio.com";
 /// Longest validity of a queued message, in seconds.
 const MAX_VALIDITY_SECONDS: u64 = 36_000;
 /// Longest wait for a question that sends nothing.

@@ -2,7 +2,7 @@
 
 use ums_core::FailureClass;
 
-use crate::classify::FailureTable;
+use crate::classify::{FailureTable, lookup};
 
 /// The row for a sender that the caller chose, whichever of [`ABOUT_SENDER`] refused it.
 pub(super) const CALLERS_SENDER: &str = "sender/callers";
@@ -13,6 +13,15 @@ pub(super) const UNVERIFIED: &str = "number/unverified";
 /// Whether a code says why a toll-free or other number was not verified (30454, 30450 and 30453 between them say something else).
 pub(super) const fn is_verification(code: u32) -> bool {
     matches!(code, 30_440..=30_449 | 30_451 | 30_452 | 30_455..=30_480 | 30_859..=30_873)
+}
+
+/// What a code means that a status callback gives; none when no table names it.
+pub(crate) fn class_of(code: &str) -> Option<FailureClass> {
+    let row = match code.parse() {
+        Ok(number) if is_verification(number) => UNVERIFIED,
+        Ok(_) | Err(_) => code,
+    };
+    lookup(FAILURES, row)
 }
 
 /// Codes that refuse the sender.
