@@ -9,7 +9,9 @@ mod hooks;
 mod messages;
 mod pages;
 mod send;
+pub(crate) mod suppressions;
 mod unsubscribe;
+pub(crate) mod webhooks;
 
 use std::sync::Arc;
 
@@ -108,6 +110,19 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/v1/messages/{id}/cancel", post(acts::cancel))
         .route("/v1/messages/{id}/resend", post(acts::resend))
         .route("/v1/messages/{id}/mark", post(acts::mark))
+        .route(
+            "/v1/suppressions",
+            get(suppressions::list).post(suppressions::add).delete(suppressions::lift),
+        )
+        .route("/v1/webhooks", get(webhooks::list).post(webhooks::create))
+        .route("/v1/webhooks/deliveries", get(webhooks::deliveries))
+        .route("/v1/webhooks/replay", post(webhooks::replay))
+        .route(
+            "/v1/webhooks/{id}",
+            get(webhooks::one).patch(webhooks::change).delete(webhooks::forget),
+        )
+        .route("/v1/webhooks/{id}/rotate", post(webhooks::rotate))
+        .route("/v1/webhooks/{id}/test", post(webhooks::test))
         .route("/v1/providers/health", get(health::providers))
         .route_layer(from_fn_with_state(Arc::clone(&app), auth::require_key));
     let metrics = Router::new()

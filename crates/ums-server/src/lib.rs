@@ -32,6 +32,8 @@ mod socket;
 
 pub use api::acts::Replayed;
 pub use api::explain::{Explanation, StepKind, StoryStep};
+pub use api::suppressions::{SuppressionAdded, SuppressionEntry, SuppressionList, SuppressionsAdded, SuppressionsLifted};
+pub use api::webhooks::{WebhookDeliveries, WebhookDelivery, WebhookEndpoint, WebhookEndpoints, WebhooksReplayed};
 pub use hooks::{HookName, Hooks};
 pub use metrics::Metrics;
 pub use openapi::document as openapi_document;

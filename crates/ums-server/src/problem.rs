@@ -93,8 +93,8 @@ codes! {
     HookRefused = "UMS2003" FORBIDDEN "The report was not taken",
     /// No provider of the channel is configured.
     NoProvider = "UMS3001" SERVICE_UNAVAILABLE "No provider of this channel is configured",
-    /// Something needs a key of the service that is not set.
-    NoSecretKey = "UMS3002" SERVICE_UNAVAILABLE "The service has no secret key",
+    /// Webhooks need a key of the service that is not set.
+    WebhooksOff = "UMS3002" SERVICE_UNAVAILABLE "Webhooks cannot be signed or posted here",
     /// Something broke on our side.
     Internal = "UMS5001" INTERNAL_SERVER_ERROR "Something went wrong on our side",
     /// Too much is going on.
@@ -137,7 +137,7 @@ impl ErrorCode {
             | Self::ForeignHost
             | Self::HookRefused
             | Self::NoProvider
-            | Self::NoSecretKey
+            | Self::WebhooksOff
             | Self::Internal => None,
         }
     }

@@ -79,6 +79,8 @@ pub struct Limits {
     pub batch_body_bytes: usize,
     /// Most messages of a batch.
     pub batch_messages: usize,
+    /// Most bytes of a request that adds to the suppression list.
+    pub list_body_bytes: usize,
     /// Most bytes of any other request.
     pub body_bytes: usize,
     /// Most bytes of a provider's report.
@@ -115,6 +117,7 @@ impl Default for Limits {
             email_body_bytes: 32 * 1_024 * 1_024,
             batch_body_bytes: 32 * 1_024 * 1_024,
             batch_messages: 1_000,
+            list_body_bytes: 1_024 * 1_024,
             body_bytes: 256 * 1_024,
             hook_body_bytes: 1_024 * 1_024,
             hook_memory_bytes: 32 * 1_024 * 1_024,

@@ -5,7 +5,9 @@
 
 use serde_json::{Map, Value};
 use ums_core::request::FieldFault;
-use ums_core::{Channel, Duplicates, OnExhausted, ProviderKind, Purpose, Timestamp};
+use ums_core::{
+    Channel, Duplicates, NoticeKind, NoticeState, OnExhausted, ProviderKind, Purpose, SuppressionOrigin, SuppressionReason, Timestamp,
+};
 
 use crate::problem::{ErrorCode, Problem};
 
@@ -28,6 +30,8 @@ pub(crate) enum Shape {
     Time,
     /// One of these words.
     Word(&'static [&'static str]),
+    /// An array of these words.
+    Words(&'static [&'static str]),
     /// An array of objects with these fields, all but the first two of them optional.
     Objects(&'static [(&'static str, Shape)], &'static [&'static str]),
 }
@@ -98,8 +102,60 @@ pub(crate) const REPLAY: Fields = &[
     ("cursor", Shape::Text),
 ];
 
+const SUPPRESSION: Fields = &[
+    ("channel", Shape::Word(Channel::WORDS)),
+    ("address", Shape::Text),
+    ("reason", Shape::Word(SuppressionReason::WORDS)),
+    ("origin", Shape::Word(ORIGINS)),
+    ("detail", Shape::Text),
+    ("since", Shape::Time),
+    ("expires_at", Shape::Time),
+];
+
+/// Who a caller may say put an address on the list: what providers and links do is not for callers to claim.
+pub(crate) const ORIGINS: &[&str] = &[SuppressionOrigin::Operator.as_str(), SuppressionOrigin::Import.as_str()];
+
+/// The fields of `POST /v1/suppressions`: one entry's, or a list.
+pub(crate) const SUPPRESSIONS: Fields = &[
+    ("channel", Shape::Word(Channel::WORDS)),
+    ("address", Shape::Text),
+    ("reason", Shape::Word(SuppressionReason::WORDS)),
+    ("origin", Shape::Word(ORIGINS)),
+    ("detail", Shape::Text),
+    ("since", Shape::Time),
+    ("expires_at", Shape::Time),
+    ("entries", Shape::Objects(SUPPRESSION, &["address"])),
+];
+
+/// The fields of `POST /v1/webhooks`.
+pub(crate) const NEW_ENDPOINT: Fields = &[
+    ("url", Shape::Text),
+    ("description", Shape::Text),
+    ("events", Shape::Words(NoticeKind::WORDS)),
+];
+
+/// The fields of `PATCH /v1/webhooks/{id}`.
+pub(crate) const ENDPOINT: Fields = &[
+    ("url", Shape::Text),
+    ("description", Shape::Text),
+    ("events", Shape::Words(NoticeKind::WORDS)),
+    ("enabled", Shape::Truth),
+];
+
+/// The fields of `POST /v1/webhooks/{id}/rotate`.
+pub(crate) const ROTATE: Fields = &[("overlap_seconds", Shape::Whole)];
+
+/// The fields of `POST /v1/webhooks/replay`.
+pub(crate) const REPLAY_NOTICES: Fields = &[
+    ("endpoint_id", Shape::Text),
+    ("state", Shape::Word(NoticeState::WORDS)),
+    ("message_id", Shape::Text),
+    ("since", Shape::Time),
+    ("until", Shape::Time),
+];
+
 /// Most faults that are listed.
-const MAX_FAULTS: usize = 50;
+pub(crate) const MAX_FAULTS: usize = 50;
 
 /// Checks the JSON types of an object's fields; a field that is `null` is taken away, as if it
 /// were not there.
@@ -148,6 +204,11 @@ fn check_value(path: &str, value: &mut Value, shape: Shape, faults: &mut Vec<Fie
         Shape::Word(words) => {
             let fine = value.as_str().is_some_and(|text| words.contains(&text));
             (!fine).then(|| format!("must be one of {}", words.join(", ")))
+        }
+        Shape::Words(words) => {
+            let is_word = |item: &Value| item.as_str().is_some_and(|text| words.contains(&text));
+            let fine = value.as_array().is_some_and(|items| items.iter().all(is_word));
+            (!fine).then(|| format!("must be an array of words out of {}", words.join(", ")))
         }
         Shape::Objects(fields, required) => return check_objects(path, value, fields, required, faults),
     };
@@ -258,7 +319,7 @@ mod tests {
         let sample = |fields: Fields| -> Map<String, Value> {
             let value = |shape| match shape {
                 Shape::Text => json!("x"),
-                Shape::Texts | Shape::Objects(..) => json!([]),
+                Shape::Texts | Shape::Words(_) | Shape::Objects(..) => json!([]),
                 Shape::Object | Shape::TextObject => json!({}),
                 Shape::Whole => json!(1),
                 Shape::Truth => json!(true),

@@ -42,7 +42,10 @@ pub(super) async fn resend(State(app): State<Arc<App>>, id: Result<Path<String>,
 
 /// `POST /v1/messages/{id}/mark`.
 pub(super) async fn mark(State(app): State<Arc<App>>, id: Result<Path<String>, PathRejection>, request: Request) -> Response {
-    let mark = match read(&app, request, shape::MARK).await.and_then(|object| mark_of(&object)) {
+    let mark = match read(&app, request, shape::MARK, app.limits.body_bytes)
+        .await
+        .and_then(|object| mark_of(&object))
+    {
         Ok(mark) => mark,
         Err(problem) => return problem.into_response(),
     };
@@ -54,7 +57,7 @@ pub(super) async fn mark(State(app): State<Arc<App>>, id: Result<Path<String>, P
 /// `POST /v1/messages/replay`.
 pub(super) async fn replay(State(app): State<Arc<App>>, request: Request) -> Response {
     let region = app.default_region;
-    let wanted = read(&app, request, shape::REPLAY)
+    let wanted = read(&app, request, shape::REPLAY, app.limits.body_bytes)
         .await
         .and_then(|object| replay_of(&object, |to| recipient(to, region)));
     let wanted = match wanted {
@@ -152,13 +155,13 @@ fn act_problem(error: &ActError) -> Problem {
     }
 }
 
-/// Reads a small body of fields.
-async fn read(app: &App, request: Request, fields: shape::Fields) -> Result<Map<String, Value>, Problem> {
+/// Reads a body of fields, of at most so many bytes.
+pub(super) async fn read(app: &App, request: Request, fields: shape::Fields, most: usize) -> Result<Map<String, Value>, Problem> {
     if let Err(problem) = accept::read_headers(request.headers()) {
         body::discard(request).await;
         return Err(problem);
     }
-    let whole = body::read(request, app.limits.body_bytes, app.limits.body_time, &app.body_memory).await?;
+    let whole = body::read(request, most, app.limits.body_time, &app.body_memory).await?;
     let mut object = strict::object(&whole.bytes)?;
     shape::check(&mut object, fields)?;
     Ok(object)
