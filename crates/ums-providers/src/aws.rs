@@ -102,9 +102,12 @@ struct Endpoint {
 }
 
 /// A resource: as it stands in the request, and as it is signed.
+#[derive(Clone)]
 struct Target {
     path: Uri,
     url: String,
+    /// The operation, in protocols that name it in a header.
+    operation: Option<&'static str>,
 }
 
 impl AwsService {
@@ -157,6 +160,16 @@ impl AwsService {
         self.call(endpoint, &target, method, body, time_left).await
     }
 
+    /// Signs and makes a call of a protocol that names its operation in a header (`X-Amz-Target`) and not in its path.
+    pub(crate) async fn operation(&self, operation: &'static str, body: Bytes, time_left: Duration) -> Result<Reply, Failure> {
+        let endpoint = self.endpoint().await?;
+        let target = Target {
+            operation: Some(operation),
+            ..endpoint.send.clone()
+        };
+        self.call(endpoint, &target, Method::POST, body, time_left).await
+    }
+
     async fn call(&self, endpoint: &Endpoint, target: &Target, method: Method, body: Bytes, time_left: Duration) -> Result<Reply, Failure> {
         let deadline = Instant::now() + time_left;
         let credentials = self.credentials.current(&self.transport, &endpoint.region, time_left).await?;
@@ -203,10 +216,13 @@ impl AwsService {
             region: &endpoint.region,
             time,
         };
-        let signature = sign::sign(credentials, &scope, method, (&target.url, self.api.content_type), &body)
+        let content_type = ("content-type", self.api.content_type);
+        let operation = target.operation.map(|operation| ("x-amz-target", operation));
+        let own: Vec<_> = std::iter::once(content_type).chain(operation).collect();
+        let signature = sign::sign(credentials, &scope, method, (&target.url, &own), &body)
             .ok_or_else(|| broken("the AWS request could not be signed"))?;
-        let mut headers: Vec<(HeaderName, HeaderValue)> = Vec::with_capacity(4);
-        headers.push((header::CONTENT_TYPE, HeaderValue::from_static(self.api.content_type)));
+        let mut headers: Vec<(HeaderName, HeaderValue)> = Vec::with_capacity(5);
+        headers.extend(own.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))));
         headers.extend(signature);
         let request = Outgoing {
             method: method.clone(),
@@ -290,7 +306,11 @@ enum Stale {
 fn target(origin: &Origin, path: &str) -> Option<Target> {
     let path = origin.target(path).ok()?;
     let url = format!("{}{path}", origin.root());
-    Some(Target { path, url })
+    Some(Target {
+        path,
+        url,
+        operation: None,
+    })
 }
 
 fn broken(words: &str) -> Failure {

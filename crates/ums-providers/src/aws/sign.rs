@@ -21,7 +21,7 @@ pub(super) fn sign(
     credentials: &Snapshot,
     scope: &Scope<'_>,
     method: &Method,
-    (url, content_type): (&str, &str),
+    (url, headers): (&str, &[(&'static str, &'static str)]),
     body: &[u8],
 ) -> Option<impl Iterator<Item = (HeaderName, HeaderValue)> + use<>> {
     let params = v4::SigningParams::builder()
@@ -32,8 +32,7 @@ pub(super) fn sign(
         .settings(SigningSettings::default())
         .build()
         .ok()?;
-    let headers = [("content-type", content_type)];
-    let request = SignableRequest::new(method.as_str(), url, headers.into_iter(), SignableBody::Bytes(body)).ok()?;
+    let request = SignableRequest::new(method.as_str(), url, headers.iter().copied(), SignableBody::Bytes(body)).ok()?;
     let (instructions, _) = sign_request(request, &params.into()).ok()?.into_parts();
     let (signed, _) = instructions.into_parts();
     Some(signed.into_iter().filter_map(|header| {
