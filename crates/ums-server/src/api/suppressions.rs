@@ -15,7 +15,7 @@ use serde_json::{Map, Value};
 use ums_core::request::FieldFault;
 use ums_core::{
     Channel, EmailAddress, MessageId, PhoneNumber, ProviderKind, Region, StoreError, Suppression, SuppressionCursor, SuppressionFilter,
-    SuppressionOrigin, SuppressionReason, Timestamp, suppression_address,
+    SuppressionOrigin, SuppressionPage, SuppressionReason, Timestamp, suppression_address,
 };
 use ums_delivery::NewSuppression;
 
@@ -86,6 +86,21 @@ pub struct SuppressionList {
     pub next_cursor: Option<String>,
 }
 
+impl SuppressionList {
+    /// A page as callers see it now.
+    pub fn of(page: &SuppressionPage, now: Timestamp) -> Self {
+        Self {
+            data: page.entries.iter().map(|entry| SuppressionEntry::of(entry, now)).collect(),
+            next_cursor: page.next_cursor.as_ref().and_then(write_cursor),
+        }
+    }
+
+    /// Reads a `next_cursor`; none when it is not one.
+    pub fn read_cursor(text: &str) -> Option<SuppressionCursor> {
+        serde_json::from_slice(&URL_SAFE_NO_PAD.decode(text).ok()?).ok()
+    }
+}
+
 /// What adding to the list did.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SuppressionsAdded {
@@ -130,14 +145,7 @@ pub(super) async fn list(State(app): State<Arc<App>>, uri: Uri) -> Response {
     match app.in_time(listed).await {
         Err(problem) => problem.into_response(),
         Ok(Err(error)) => store_problem(&error).into_response(),
-        Ok(Ok(page)) => {
-            let now = app.clock.now();
-            let list = SuppressionList {
-                data: page.entries.iter().map(|entry| SuppressionEntry::of(entry, now)).collect(),
-                next_cursor: page.next_cursor.as_ref().and_then(write_cursor),
-            };
-            json(StatusCode::OK, &list)
-        }
+        Ok(Ok(page)) => json(StatusCode::OK, &SuppressionList::of(&page, app.clock.now())),
     }
 }
 
@@ -313,7 +321,7 @@ impl Wanted {
         let mut address = None;
         query::read(uri, |name, value| match name {
             "cursor" => {
-                let cursor = read_cursor(value).ok_or_else(|| "must be the next_cursor of an earlier page".to_owned())?;
+                let cursor = SuppressionList::read_cursor(value).ok_or_else(|| "must be the next_cursor of an earlier page".to_owned())?;
                 wanted.cursor = Some(cursor);
                 Ok(())
             }
@@ -367,10 +375,6 @@ fn write_cursor(cursor: &SuppressionCursor) -> Option<String> {
     serde_json::to_vec(cursor).ok().map(|bytes| URL_SAFE_NO_PAD.encode(bytes))
 }
 
-fn read_cursor(text: &str) -> Option<SuppressionCursor> {
-    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(text).ok()?).ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -386,9 +390,9 @@ mod tests {
             address: "ann@example.com".to_owned(),
             reason: SuppressionReason::Complaint,
         };
-        assert_eq!(read_cursor(&write_cursor(&cursor).unwrap()), Some(cursor));
+        assert_eq!(SuppressionList::read_cursor(&write_cursor(&cursor).unwrap()), Some(cursor));
         for bad in ["", "e30", "canary", "=", "W10"] {
-            assert_eq!(read_cursor(bad), None, "{bad}");
+            assert_eq!(SuppressionList::read_cursor(bad), None, "{bad}");
         }
     }
 
