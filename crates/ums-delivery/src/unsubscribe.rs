@@ -15,6 +15,7 @@ use ums_core::{
 
 use crate::engine::Messaging;
 use crate::flow::Flow;
+use crate::outbox::notices_of_suppression;
 
 /// Names the mail's link for machines.
 const LINK_HEADER: &str = "List-Unsubscribe";
@@ -101,7 +102,8 @@ impl Messaging {
             expires_at: None,
             lifted_at: None,
         };
-        self.flow.store.suppress(vec![entry], Vec::new()).await?;
+        let notices = notices_of_suppression(&self.flow, &entry);
+        self.flow.store.suppress(vec![entry], notices).await?;
         tracing::info!(message_id = %unsubscriber.message_id, "a recipient unsubscribed by the link in a message");
         Ok(Some(Unsubscriber {
             is_unsubscribed: true,

@@ -13,7 +13,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 use ums_core::{BreakerStateWord, HealthReport, ProviderKind};
-use ums_delivery::{AttemptEvent, BreakerEvent, Observer, SettledEvent, Standing};
+use ums_delivery::{AttemptEvent, BreakerEvent, NoticeEvent, Observer, SettledEvent, Standing};
 
 /// Upper bounds of the latency histograms, in seconds: fine around a provider's usual 20–500 ms.
 const SECONDS: [f64; 14] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
@@ -69,6 +69,12 @@ struct RouteLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct NoticeLabels {
+    kind: &'static str,
+    state: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct HookLabels {
     hook: &'static str,
     result: &'static str,
@@ -96,6 +102,8 @@ pub struct Metrics {
     http_durations: Histograms<RouteLabels>,
     http_connections: Gauge,
     hook_requests: Family<HookLabels, Counter>,
+    notices: Family<NoticeLabels, Counter>,
+    notice_durations: Histogram,
 }
 
 fn histogram() -> Histogram {
@@ -122,6 +130,8 @@ impl Metrics {
             http_durations: Family::new_with_constructor(constructor),
             http_connections: Gauge::default(),
             hook_requests: Family::default(),
+            notices: Family::default(),
+            notice_durations: histogram(),
         };
         metrics.register();
         metrics
@@ -169,6 +179,18 @@ impl Metrics {
             "hook_requests",
             "Reports that providers posted, by what became of them: ok, or why not",
             self.hook_requests.clone(),
+        );
+        registry.register(
+            "notices",
+            "Posts to webhook endpoints, by where the notice stands afterwards: delivered, pending (posted again later), failed (given up)",
+            self.notices.clone(),
+        );
+        let durations = self.notice_durations.clone();
+        registry.register_with_unit(
+            "notice_duration",
+            "How long posts to webhook endpoints took",
+            Unit::Seconds,
+            durations,
         );
     }
 
@@ -258,6 +280,15 @@ impl Observer for Metrics {
 
     fn fenced(&self) {
         self.fenced_writes.inc();
+    }
+
+    fn notice(&self, event: &NoticeEvent) {
+        let labels = NoticeLabels {
+            kind: event.kind.as_str(),
+            state: event.state.as_str(),
+        };
+        self.notices.get_or_create(&labels).inc();
+        self.notice_durations.observe(event.duration.as_secs_f64());
     }
 
     fn settled(&self, event: &SettledEvent) {
