@@ -18,11 +18,12 @@ mod origin;
 mod proxy;
 mod stream;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod watch;
 
 use std::collections::HashMap;
 use std::fmt;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -193,6 +194,22 @@ impl Transport {
         let fresh = connect::connect(self, origin, limits, deadline).await?;
         fresh.run(origin, request, limits, deadline, self).await
     }
+
+    /// Sends one request to the first of these addresses that answers, on a connection of its own, and gives the reply's status. No name is
+    /// resolved and no proxy asked. Of the reply's body no more than the cap is read, and nothing hangs on it.
+    ///
+    /// # Errors
+    /// Why no status came.
+    pub(crate) async fn status_at(
+        &self,
+        origin: &Origin,
+        addresses: &[SocketAddr],
+        request: &Outgoing<'_>,
+        deadline: Instant,
+    ) -> Result<u16, Cause> {
+        let fresh = connect::connect_to(self, origin, addresses, deadline).await?;
+        fresh.run_for_status(origin, request, deadline, self).await
+    }
 }
 
 impl fmt::Debug for Transport {
@@ -262,7 +279,7 @@ pub(crate) enum Cause {
 }
 
 impl Cause {
-    const fn code(self) -> &'static str {
+    pub(crate) const fn code(self) -> &'static str {
         match self {
             Self::Dns => "dns",
             Self::Refused => "refused",

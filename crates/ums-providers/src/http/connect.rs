@@ -1,6 +1,7 @@
 //! Opening a connection: DNS, TCP (both address families raced), TLS. Nothing is sent here.
 
 use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use http::Uri;
@@ -26,11 +27,42 @@ pub(super) async fn connect(transport: &Transport, origin: &Origin, limits: &Tim
         .map_err(NoReply::unsent)
 }
 
+/// Opens a connection to the first of these addresses that answers: they were judged, so no other may take their place.
+pub(super) async fn connect_to(
+    transport: &Transport,
+    origin: &Origin,
+    addresses: &[SocketAddr],
+    deadline: Instant,
+) -> Result<Connection, Cause> {
+    let opened = timeout_at(deadline, async {
+        let mut cause = Cause::Connect;
+        for (tried, address) in addresses.iter().enumerate() {
+            // A share of the time that is left for each, so that one that does not answer leaves some for the next.
+            let left = deadline.saturating_duration_since(Instant::now());
+            let shares = u32::try_from(addresses.len() - tried).unwrap_or(u32::MAX).saturating_add(1);
+            match tokio::time::timeout(left / shares, TcpStream::connect(address)).await {
+                Ok(Ok(tcp)) => {
+                    tcp.set_nodelay(true).map_err(|_| Cause::Connect)?;
+                    return secure(transport, origin, tcp).await;
+                }
+                Ok(Err(error)) => cause = tcp_cause(&error),
+                Err(_) => cause = Cause::ConnectTimeout,
+            }
+        }
+        Err(cause)
+    });
+    opened.await.unwrap_or(Err(Cause::ConnectTimeout))
+}
+
 async fn open(transport: &Transport, origin: &Origin) -> Result<Connection, Cause> {
     let tcp = match &transport.settings.proxy {
         Some(proxy) if !origin.is_direct() => proxy.tunnel(open_tcp(proxy.uri()).await?, origin.uri()).await?,
         Some(_) | None => open_tcp(origin.uri()).await?,
     };
+    secure(transport, origin, tcp).await
+}
+
+async fn secure(transport: &Transport, origin: &Origin, tcp: TcpStream) -> Result<Connection, Cause> {
     let socket = match origin.tls_name() {
         None => Socket::Plain(tcp),
         Some(name) => {

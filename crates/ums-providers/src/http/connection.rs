@@ -86,6 +86,25 @@ impl Connection {
         }
     }
 
+    /// Writes the request and reads the reply's status; what becomes of the rest of the reply does not matter.
+    pub(super) async fn run_for_status(
+        mut self,
+        origin: &Origin,
+        request: &Outgoing<'_>,
+        deadline: Instant,
+        transport: &Transport,
+    ) -> Result<u16, Cause> {
+        let (limits, max_bytes) = (&transport.settings.limits, transport.settings.max_reply_bytes);
+        self.meter.begin(false);
+        let timer = pin!(sleep_until(first_look(limits, deadline)));
+        let mut watch = Watch { limits, deadline, timer };
+        match self.exchange(origin, request, &mut watch, max_bytes).await {
+            Ok(reply) => Ok(reply.status),
+            Err((_, Some((status, _)))) => Ok(status),
+            Err((cause, None)) => Err(cause),
+        }
+    }
+
     async fn exchange(
         &mut self,
         origin: &Origin,

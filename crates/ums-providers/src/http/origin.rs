@@ -63,6 +63,11 @@ impl Origin {
         Ok(origin)
     }
 
+    /// Scheme, host and port of an endpoint whose connections are not kept.
+    pub(crate) fn at(origin: &str) -> Result<Self, BadOrigin> {
+        Self::parse(origin)
+    }
+
     pub(super) fn without_proxy(self) -> Self {
         Self { direct: true, ..self }
     }

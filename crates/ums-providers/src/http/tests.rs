@@ -6,7 +6,7 @@ use ums_core::SystemClock;
 
 use super::*;
 #[path = "../../tests/it/fault_server.rs"]
-mod fault_server;
+pub(crate) mod fault_server;
 use fault_server::{Act, FaultServer, FullQueue, answer, closed_url};
 
 fn transport() -> Arc<Transport> {
