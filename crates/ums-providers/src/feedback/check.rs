@@ -11,7 +11,7 @@ use ums_core::{
 };
 
 use super::sendgrid::{self, SendGridHook, SendGridHookSettings};
-use super::{aws, twilio};
+use super::{aws, smtp, twilio};
 
 /// A payload, and what it is checked with.
 #[derive(Clone)]
@@ -221,8 +221,10 @@ fn twilio(request: CheckRequest) -> Findings {
     (verdict, reason, events)
 }
 
-// The reader of this one is not there yet.
-
-fn bounce(_request: &CheckRequest) -> Findings {
-    (SignatureVerdict::None, None, Vec::new())
+fn bounce(request: &CheckRequest) -> Findings {
+    // Mail is not signed.
+    match smtp::read(&request.body, request.at) {
+        Ok(events) => (SignatureVerdict::None, None, events),
+        Err(not_a_bounce) => (SignatureVerdict::None, Some(not_a_bounce.as_str()), Vec::new()),
+    }
 }

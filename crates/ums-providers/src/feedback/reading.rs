@@ -1,7 +1,8 @@
 //! What all readers share: ids made of content, and limits for what is kept of a payload.
 
+use mail_parser::DateTime;
 use ring::digest::{SHA256, digest};
-use ums_core::EventSubject;
+use ums_core::{EventSubject, Timestamp};
 
 /// Longest id of an event, in bytes.
 pub(super) const MAX_ID_BYTES: usize = 255;
@@ -59,6 +60,12 @@ pub(super) fn recipient(text: &str) -> Option<String> {
 pub(super) fn message_id(text: &str) -> Option<String> {
     let fits = !text.is_empty() && text.len() <= MAX_ID_BYTES && !text.chars().any(char::is_control);
     fits.then(|| text.to_owned())
+}
+
+/// Reads `Sun, 22 Nov 2026 10:00:00 +0000` (RFC 5322), and what is near enough to it.
+pub(super) fn rfc5322(text: &str) -> Option<Timestamp> {
+    let date = DateTime::parse_rfc822(text.trim()).filter(DateTime::is_valid)?;
+    date.to_timestamp().checked_mul(1_000_000).map(Timestamp::from_micros)
 }
 
 /// What an event belongs to, by the ids that travelled with the message; what is no id of ours is left out.

@@ -15,7 +15,6 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, header};
-use mail_parser::DateTime;
 use serde::{Deserialize, Serialize};
 use ums_core::{AccountId, Event, Failure, FailureClass, FeedbackSource, Polled, Secret, Timestamp};
 
@@ -264,7 +263,10 @@ struct Listed {
 
 impl Listed {
     fn sent_at(&self) -> Option<Timestamp> {
-        self.date_sent.as_deref().or(self.date_created.as_deref()).and_then(rfc2822)
+        self.date_sent
+            .as_deref()
+            .or(self.date_created.as_deref())
+            .and_then(reading::rfc5322)
     }
 
     fn is_inbound(&self) -> bool {
@@ -320,16 +322,10 @@ impl Listed {
             event.at = if is_about_sending {
                 None
             } else {
-                self.date_updated.as_deref().and_then(rfc2822)
+                self.date_updated.as_deref().and_then(reading::rfc5322)
             };
             event.at = event.at.or_else(|| self.sent_at());
         }
         events
     }
-}
-
-/// Reads `Sun, 22 Nov 2026 10:00:00 +0000`.
-fn rfc2822(text: &str) -> Option<Timestamp> {
-    let date = DateTime::parse_rfc822(text).filter(DateTime::is_valid)?;
-    date.to_timestamp().checked_mul(1_000_000).map(Timestamp::from_micros)
 }
