@@ -1,12 +1,15 @@
 //! A message's story, told from its record: each provider that was considered, why it was passed
 //! over or tried, what its answer meant, and what follows.
 
+mod aftermath;
+
+use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use ums_core::{
-    ActKind, ActRecord, AttemptOutcome, AttemptRecord, BreakerEffect, Channel, Duplicates, FailureClass, MessageId, MessageRecord,
-    NextProvider, ProviderKind, RetryLater, Skip, Status, Timestamp,
+    ActKind, ActRecord, AttemptOutcome, AttemptRecord, BounceKind, BreakerEffect, Channel, Duplicates, EventKind, EventRecord,
+    FailureClass, MessageId, MessageRecord, NextProvider, ProviderKind, RetryLater, SendResult, Skip, Status, Suppression, Timestamp,
 };
 
 /// The code of a call whose process ended before the answer.
@@ -24,8 +27,12 @@ pub enum StepKind {
     Skipped,
     /// A provider was called.
     Attempted,
-    /// A provider reported delivery.
+    /// A provider reported something afterwards.
+    Reported,
+    /// It is known to have been delivered, and no provider's report is kept that says so.
     Delivered,
+    /// A recipient is not to be contacted.
+    Suppressed,
     /// A caller or an operator did something to it.
     Acted,
 }
@@ -43,10 +50,19 @@ pub struct StoryStep {
     pub outcome: Option<AttemptOutcome>,
     /// Class of its failure.
     pub class: Option<FailureClass>,
-    /// The provider's code, the short word for why it was passed over, or for what was done to it.
+    /// The provider's code, the short word for why it was passed over, for what was done to it, or for why a recipient is not contacted.
     pub code: Option<String>,
     /// How long the call took, in milliseconds.
     pub duration_ms: Option<u64>,
+    /// What was reported.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event: Option<EventKind>,
+    /// The provider's own words for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub word: Option<String>,
+    /// When a report came, by our clock; `at` is the provider's time where it gives one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub received_at: Option<Timestamp>,
     /// The step in a sentence.
     pub text: String,
 }
@@ -68,31 +84,125 @@ pub struct Explanation {
     pub next: Option<String>,
 }
 
+/// A report of a provider about one recipient, as callers see it.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReportedEvent {
+    /// What is reported.
+    pub kind: EventKind,
+    /// Who reports.
+    pub provider: ProviderKind,
+    /// When it happened, by the provider's clock; null when it does not say.
+    pub at: Option<Timestamp>,
+    /// When the report came, by our clock.
+    pub received_at: Timestamp,
+    /// Full address or number; null when the provider does not say.
+    pub recipient: Option<String>,
+    /// What a bounce says of the address.
+    pub bounce: Option<BounceKind>,
+    /// The provider's own words.
+    pub word: String,
+    /// The provider's code or an SMTP status.
+    pub code: Option<String>,
+    /// Class of a failure that is reported.
+    pub class: Option<FailureClass>,
+    /// For people.
+    pub detail: Option<String>,
+    /// Whether a machine did it, not a person.
+    pub by_machine: bool,
+}
+
+impl fmt::Debug for ReportedEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ReportedEvent({} {} {:?})", self.provider, self.kind, self.at)
+    }
+}
+
+impl From<&EventRecord> for ReportedEvent {
+    fn from(record: &EventRecord) -> Self {
+        let event = &record.event;
+        Self {
+            kind: event.kind,
+            provider: event.provider,
+            at: event.at,
+            received_at: record.received_at,
+            recipient: event.recipient.clone(),
+            bounce: event.bounce,
+            word: event.word.clone(),
+            code: event.code.clone(),
+            class: event.class,
+            detail: event.detail.clone(),
+            by_machine: event.by_machine,
+        }
+    }
+}
+
+/// A message with what became of it: the result, and the whole story in order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MessageStory {
+    /// Where it stands.
+    #[serde(flatten)]
+    pub result: SendResult,
+    /// What providers reported, in the order in which it came.
+    #[serde(default)]
+    pub events: Vec<ReportedEvent>,
+    /// The story, oldest first.
+    #[serde(default)]
+    pub story: Vec<StoryStep>,
+}
+
+impl MessageStory {
+    /// Tells all of a record, with the entries of the suppression list that its recipients are on.
+    pub fn of(record: &MessageRecord, suppressions: &[Suppression]) -> Self {
+        Self {
+            result: record.result(),
+            events: record.events.iter().map(ReportedEvent::from).collect(),
+            story: story(record, suppressions),
+        }
+    }
+}
+
 impl Explanation {
-    /// Tells the story of a record.
-    pub fn of(record: &MessageRecord) -> Self {
-        let mut steps = vec![accepted(record)];
-        steps.extend(record.skips.iter().map(skipped));
-        let followers = record.attempts.iter().skip(1).map(Some).chain([None]);
-        let tries = record.attempts.iter().zip(followers);
-        steps.extend(tries.map(|(attempt, follower)| attempted(attempt, record.message.handling.duplicates, follower)));
-        steps.extend(
-            record
-                .delivered_at
-                .map(|at| told(at, StepKind::Delivered, None, "The provider reported delivery.".to_owned())),
-        );
-        steps.extend(record.acts.iter().map(acted));
-        // Stable: at one instant a provider is passed over before the next is tried.
-        steps.sort_by_key(|step| step.at);
+    /// Tells the story of a record, with the entries of the suppression list that its recipients are on.
+    pub fn of(record: &MessageRecord, suppressions: &[Suppression]) -> Self {
         Self {
             message_id: record.message.id,
             channel: record.message.content.channel(),
             status: record.status,
             summary: summary(record),
-            steps,
+            steps: story(record, suppressions),
             next: next(record),
         }
     }
+}
+
+/// All that is known of a message in the order in which it happened.
+pub(crate) fn story(record: &MessageRecord, suppressions: &[Suppression]) -> Vec<StoryStep> {
+    let mut steps = vec![accepted(record)];
+    steps.extend(record.skips.iter().map(skipped));
+    let followers = record.attempts.iter().skip(1).map(Some).chain([None]);
+    let tries = record.attempts.iter().zip(followers);
+    steps.extend(tries.map(|(attempt, follower)| attempted(attempt, record.message.handling.duplicates, follower)));
+    let is_reported = record.events.iter().any(|event| event.event.kind == EventKind::Delivered);
+    steps.extend(
+        record
+            .delivered_at
+            .filter(|_| !is_reported)
+            .map(|at| told(at, StepKind::Delivered, None, "The provider reported delivery.".to_owned())),
+    );
+    steps.extend(record.acts.iter().map(acted));
+    let mut steps: Vec<_> = steps.into_iter().map(|step| (step.at, step)).collect();
+    steps.extend(record.events.iter().map(|event| (place(record, event), aftermath::reported(event))));
+    steps.extend(aftermath::suppressed(record, suppressions).into_iter().map(|step| (step.at, step)));
+    // Stable: at one instant a provider is passed over before the next is tried.
+    steps.sort_by_key(|(at, _)| *at);
+    steps.into_iter().map(|(_, step)| step).collect()
+}
+
+/// Where a report stands in the story. A provider's clock may be behind ours: nothing is reported of a call before that began.
+fn place(record: &MessageRecord, event: &EventRecord) -> Timestamp {
+    let at = event.event.at.unwrap_or(event.received_at);
+    let attempt = record.attempts.iter().find(|attempt| Some(attempt.id) == event.attempt_id);
+    at.max(attempt.map_or(record.message.accepted_at, |attempt| attempt.called_at))
 }
 
 fn told(at: Timestamp, step: StepKind, provider: Option<ProviderKind>, text: String) -> StoryStep {
@@ -104,6 +214,9 @@ fn told(at: Timestamp, step: StepKind, provider: Option<ProviderKind>, text: Str
         class: None,
         code: None,
         duration_ms: None,
+        event: None,
+        word: None,
+        received_at: None,
         text,
     }
 }

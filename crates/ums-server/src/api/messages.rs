@@ -8,9 +8,9 @@ use axum::extract::{Path, State};
 use axum::response::{IntoResponse as _, Response};
 use hyper::{StatusCode, Uri};
 use serde::Serialize;
-use ums_core::{EmailAddress, MessageFilter, MessageId, MessageRecord, PhoneNumber, Region, SendResult};
+use ums_core::{EmailAddress, MessageFilter, MessageId, MessageRecord, PhoneNumber, Region, SendResult, Suppression};
 
-use crate::api::explain::Explanation;
+use crate::api::explain::{Explanation, MessageStory};
 use crate::api::{App, json, store_problem};
 use crate::problem::{ErrorCode, Problem};
 use crate::query::{self, time, word};
@@ -22,18 +22,33 @@ const MAX_LIMIT: usize = 200;
 
 /// `GET /v1/messages/{id}`.
 pub(super) async fn one(State(app): State<Arc<App>>, id: Result<Path<String>, PathRejection>) -> Response {
-    match find(&app, id.ok()).await {
-        Ok(record) => json(StatusCode::OK, &record.result()),
+    match find_with_list(&app, id.ok()).await {
+        Ok((record, suppressions)) => json(StatusCode::OK, &MessageStory::of(&record, &suppressions)),
         Err(problem) => problem.into_response(),
     }
 }
 
 /// `GET /v1/messages/{id}/explain`.
 pub(super) async fn explain(State(app): State<Arc<App>>, id: Result<Path<String>, PathRejection>) -> Response {
-    match find(&app, id.ok()).await {
-        Ok(record) => json(StatusCode::OK, &Explanation::of(&record)),
+    match find_with_list(&app, id.ok()).await {
+        Ok((record, suppressions)) => json(StatusCode::OK, &Explanation::of(&record, &suppressions)),
         Err(problem) => problem.into_response(),
     }
+}
+
+/// A message with the entries of the suppression list that its recipients are on.
+async fn find_with_list(app: &App, id: Option<Path<String>>) -> Result<(MessageRecord, Vec<Suppression>), Problem> {
+    let record = find(app, id).await?;
+    let channel = record.message.content.channel();
+    let mut suppressions = Vec::new();
+    for recipient in &record.recipients {
+        let tenant = &record.message.tenant;
+        let entries = app
+            .in_time(app.messaging.suppressions_of(tenant, channel, &recipient.address))
+            .await?;
+        suppressions.extend(entries.map_err(|error| store_problem(&error))?);
+    }
+    Ok((record, suppressions))
 }
 
 async fn find(app: &App, id: Option<Path<String>>) -> Result<MessageRecord, Problem> {

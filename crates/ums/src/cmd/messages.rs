@@ -7,6 +7,7 @@ mod replay;
 
 use anyhow::{Result, bail};
 use ums_core::{MessageId, SendResult};
+use ums_server::MessageStory;
 
 use crate::exit::Exit;
 use crate::output;
@@ -17,7 +18,7 @@ use crate::service::{Look, Remote};
 pub(crate) enum Command {
     /// List messages, newest first
     List(list::Args),
-    /// Show one message as callers see it
+    /// Show one message as callers see it, and its whole story: attempts, what providers reported, when
     Show(One),
     /// Tell each provider that was considered: skipped or tried, what its answer meant, what followed
     Explain(One),
@@ -57,8 +58,8 @@ pub(crate) async fn run(command: Command) -> Result<Exit> {
         Command::Mark(args) => acts::mark(args).await,
         Command::Replay(args) => replay::run(args).await,
         Command::Show(one) => {
-            let result = found(Look::open(&one.remote).await?.message(one.id).await?, one.id)?;
-            output::either(one.json, &result, || table(&result))?;
+            let message = found(Look::open(&one.remote).await?.message(one.id).await?, one.id)?;
+            output::either(one.json, &message, || for_people(&message))?;
             Ok(Exit::Done)
         }
         Command::Explain(one) => {
@@ -78,6 +79,11 @@ fn found<T>(message: Option<T>, id: MessageId) -> Result<T> {
         Some(message) => Ok(message),
         None => bail!("there is no message {id} here; `ums messages list` shows the latest, UMS_DATABASE_URL names the store"),
     }
+}
+
+fn for_people(message: &MessageStory) -> String {
+    let story = explain::steps(&message.story).join("\n");
+    format!("{}\n\n{story}", table(&message.result))
 }
 
 fn table(result: &SendResult) -> String {
