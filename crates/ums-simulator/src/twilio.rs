@@ -1,11 +1,13 @@
 //! Twilio, 2010-04-01 API, as the caller sees it.
 //!
-//! Below `/2010-04-01/Accounts/{sid}`: `POST Messages.json` (201), `GET Messages.json`,
+//! Below `/2010-04-01/Accounts/{sid}`: `POST Messages.json` (201), `GET Messages.json`
+//! (in pages, by `To`, `From` and `DateSent`),
 //! `GET Messages/{sid}.json`, `GET Balance.json`, and `GET /…/{sid}.json` for the account.
 //! Forms in, JSON out, HTTP Basic. Errors are `{code, message, more_info, status}`.
 //! Codes: Twilio's error dictionary of February 2025. The numbers of its test credentials
 //! (`+15005550001` and so on) fail here as they do there.
 
+mod list;
 mod message;
 mod request;
 
@@ -16,18 +18,12 @@ use serde_json::json;
 
 use crate::call::Call;
 use crate::http::Refusal;
-use crate::recorder::{Filter, Token};
+use crate::recorder::Token;
 use crate::reply::{Answer, Reply};
 use crate::world::World;
 use crate::{Mode, Provider, clock};
 
 const VERSION: &str = "2010-04-01";
-
-/// Messages in a page unless the caller asks for another number.
-const PAGE_SIZE: usize = 50;
-
-/// Most messages in a page.
-const MAX_PAGE_SIZE: usize = 1_000;
 
 /// Tells whether the call sends a message.
 pub(crate) fn is_send(call: &Call) -> bool {
@@ -109,7 +105,7 @@ fn route(world: &World, call: &Call) -> Result<Answer, Reply> {
         (&Method::GET, [_]) => Ok(self::account(world, account).into()),
         (&Method::GET, [_, "Balance.json"]) => Ok(balance(account).into()),
         (&Method::POST, [_, "Messages.json"]) => send(world, call, account),
-        (&Method::GET, [_, "Messages.json"]) => Ok(list(world, call, account).into()),
+        (&Method::GET, [_, "Messages.json"]) => Ok(list::list(world, call, account)?.into()),
         (&Method::GET, [_, "Messages", sid]) => fetch(world, call, account, sid),
         (_, [_] | [_, "Balance.json" | "Messages.json"] | [_, "Messages", _]) => Err(error(405, 20004, "Method not allowed")),
         _ => Err(not_found(call)),
@@ -153,50 +149,6 @@ fn fetch(world: &World, call: &Call, account: &str, sid: &str) -> Result<Answer,
     let found = found.filter(|entry| message::is_of(entry.envelope(), account));
     let entry = found.ok_or_else(|| not_found(call))?;
     Ok(Reply::json(200, &message::present(entry.envelope())).into())
-}
-
-fn list(world: &World, call: &Call, account: &str) -> Reply {
-    let filter = Filter {
-        provider: Some(Provider::Twilio),
-        recipient: call.query.filled("To").map(str::to_owned),
-        ..Filter::default()
-    };
-    let size = call.query.get("PageSize").and_then(|size| size.parse().ok());
-    let size = size.unwrap_or(PAGE_SIZE).clamp(1, MAX_PAGE_SIZE);
-    let page = call.query.get("Page").and_then(|page| page.parse().ok());
-    let page: usize = page.unwrap_or(0);
-    let from = call.query.filled("From");
-    let matching: Vec<_> = world
-        .recorder
-        .list(&filter)
-        .into_iter()
-        .rev()
-        .filter(|entry| message::is_of(entry.envelope(), account))
-        .filter(|entry| from.is_none() || entry.envelope().from.as_deref() == from)
-        .collect();
-    let start = page.saturating_mul(size);
-    let shown: Vec<_> = matching
-        .iter()
-        .skip(start)
-        .take(size)
-        .map(|entry| message::present(entry.envelope()))
-        .collect();
-    let uri = |page| message::list_uri(account, page, size, call.query.filled("To"));
-    let has_next = start.saturating_add(size) < matching.len();
-    Reply::json(
-        200,
-        &json!({
-            "end": start.saturating_add(shown.len()).saturating_sub(1),
-            "first_page_uri": uri(0),
-            "next_page_uri": has_next.then(|| uri(page + 1)),
-            "page": page,
-            "page_size": size,
-            "previous_page_uri": page.checked_sub(1).map(uri),
-            "start": start,
-            "uri": uri(page),
-            "messages": shown,
-        }),
-    )
 }
 
 fn account(world: &World, account: &str) -> Reply {

@@ -3,9 +3,6 @@
 use crate::recorder::SimMessage;
 use crate::{Mode, Provider};
 
-/// The headers that a report returns of the message.
-const RETURNED: [&str; 5] = ["From", "To", "Subject", "Date", "Message-ID"];
-
 /// Writes the report on an SMTP message that was taken under `bounce`; `None` for any other.
 ///
 /// It goes to the sender of the envelope, names all its recipients, and comes from nobody.
@@ -57,11 +54,8 @@ pub(crate) fn report(message: &SimMessage) -> Option<String> {
         "Content-Type: text/rfc822-headers".to_owned(),
         String::new(),
     ]);
-    for name in RETURNED {
-        let found = message.headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name));
-        lines.extend(found.map(|(_, value)| format!("{name}: {value}")));
-    }
-    lines.extend([String::new(), format!("--{boundary}--"), String::new()]);
+    let head = message.raw.split("\r\n\r\n").next().unwrap_or_default();
+    lines.extend([head.to_owned(), String::new(), format!("--{boundary}--"), String::new()]);
     Some(lines.join("\r\n"))
 }
 

@@ -67,12 +67,6 @@ pub(super) fn is_of(message: &SimMessage, account: &str) -> bool {
     message.params.get("AccountSid").is_some_and(|it| it == account)
 }
 
-/// Names a page of the list.
-pub(super) fn list_uri(account: &str, page: usize, size: usize, to: Option<&str>) -> String {
-    let to = to.map_or_else(String::new, |to| format!("&To={}", to.replace('+', "%2B")));
-    format!("/{VERSION}/Accounts/{account}/Messages.json?PageSize={size}&Page={page}{to}")
-}
-
 /// Writes a date as Twilio does: `Sun, 22 Nov 2026 10:00:00 +0000`.
 pub(super) fn rfc2822(at: Timestamp) -> String {
     at.strftime("%a, %d %b %Y %H:%M:%S +0000").to_string()

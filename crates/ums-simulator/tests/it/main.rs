@@ -5,7 +5,10 @@
 mod client;
 mod control;
 mod faults;
+mod feedback;
+mod hook;
 mod journal;
+mod logs;
 mod requests;
 mod sendgrid;
 mod ses;

@@ -42,6 +42,14 @@ pub(crate) fn sns(form: &str) -> Request {
     signed("sns", request).body(form)
 }
 
+/// A request to CloudWatch Logs.
+pub(crate) fn logs(operation: &str, body: &Value) -> Request {
+    let request = Request::new("POST", "/")
+        .header("Content-Type", "application/x-amz-json-1.1")
+        .header("X-Amz-Target", format!("Logs_20140328.{operation}"));
+    signed("logs", request).body(body.to_string())
+}
+
 pub(crate) fn sendgrid(method: &'static str, path: &str, body: &Value) -> Request {
     Request::new(method, path)
         .header("Authorization", "Bearer SG.any.key")

@@ -67,6 +67,43 @@ async fn texts_are_listed_newest_first_in_pages() {
 }
 
 #[tokio::test]
+async fn pages_carry_the_choice_on_and_do_not_shift() {
+    let simulator = start().await;
+    for body in ["one", "two", "three"] {
+        post(&simulator, &format!("To=%2B14165550123&From=%2B15005550006&Body={body}")).await;
+    }
+    let other = "To=%2B14165550123&From=Shop&Body=other";
+    post(&simulator, other).await;
+    let list = async |query: &str| {
+        let page = send(&simulator, twilio("GET", &format!("/Messages.json?{query}"))).await;
+        assert_eq!(page.status, 200, "{query}: {}", page.text());
+        page.json()
+    };
+    let bodies = |page: &serde_json::Value| {
+        let messages = page["messages"].as_array().expect("a list").clone();
+        messages
+            .iter()
+            .map(|it| it["body"].as_str().expect("a text").to_owned())
+            .collect::<Vec<_>>()
+    };
+    let page = list("From=%2B15005550006&PageSize=2&DateSent%3E=2026-01-01").await;
+    assert_eq!(bodies(&page), ["three", "two"]);
+    post(&simulator, "To=%2B14165550123&From=%2B15005550006&Body=meanwhile").await;
+    let next = page["next_page_uri"].as_str().expect("a next page");
+    let (_, query) = next.split_once('?').expect("a query");
+    assert_eq!(bodies(&list(query).await), ["one"]);
+
+    let now = simulator.messages()[0].received_at;
+    let day = now.strftime("%Y-%m-%d").to_string();
+    assert_eq!(bodies(&list(&format!("DateSent={day}")).await).len(), 5);
+    assert_eq!(bodies(&list(&format!("DateSent%3C={day}")).await).len(), 0);
+    assert_eq!(bodies(&list(&format!("DateSent%3E={day}T00%3A00%3A00Z")).await).len(), 5);
+    assert_eq!(bodies(&list("DateSent%3E=2099-01-01").await).len(), 0);
+    let wrong = send(&simulator, twilio("GET", "/Messages.json?DateSent=soon")).await;
+    assert_eq!(wrong.status, 400);
+}
+
+#[tokio::test]
 async fn mistakes_have_their_codes() {
     let simulator = start().await;
     let check = async |form: &str, code: u32| {
