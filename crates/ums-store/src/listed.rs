@@ -26,6 +26,11 @@ impl Listed {
         })
     }
 
+    /// The entry without its lift, and the lift.
+    pub(crate) fn parts(&self) -> (Option<&Suppression>, Option<Timestamp>) {
+        (self.entry.as_ref(), self.lifted_at)
+    }
+
     pub(crate) fn is_in_force(&self, now: Timestamp) -> bool {
         self.entry().is_some_and(|entry| entry.is_in_force(now))
     }

@@ -7,24 +7,34 @@
 
 mod acts;
 mod address;
+mod aftermath;
 mod attempts;
 mod breakers;
 mod connection;
+mod contacts;
 mod contents;
+mod cursors;
+mod endpoints;
+mod events;
+mod feedback;
 mod group;
 mod heads;
 mod idempotency;
 mod listing;
 mod messages;
 pub(crate) mod migrate;
+mod notices;
 mod owners;
 mod pace;
 mod queue;
+mod rates;
 mod recipients;
 mod retention;
 mod row;
 mod sessions;
 mod skips;
+mod suppressions;
+mod tables;
 mod tls;
 mod writer;
 
@@ -79,6 +89,8 @@ impl Default for PostgresOptions {
 
 /// Connections for claims, leases, recovery and what else must not wait behind reads.
 const ERRANDS: usize = 2;
+/// Connections for feedback, suppressions, notices and rates.
+const AFTERMATH: usize = 2;
 
 /// This process's registration; another one after it was found dead.
 #[derive(Debug)]
@@ -97,6 +109,8 @@ pub struct PostgresStore {
     writers: Writers,
     readers: Sessions,
     errands: Sessions,
+    /// For what comes back from providers and goes out to applications: it may wait for the suppression list.
+    aftermath: Sessions,
     desk: Desk,
     walks: Walks,
     lease: Duration,
@@ -138,6 +152,7 @@ impl PostgresStore {
         };
         Ok(Self {
             writers: Writers::start(&desk, options.writers),
+            aftermath: Sessions::new(Arc::clone(&address), AFTERMATH),
             readers: Sessions::new(address, options.readers),
             errands,
             desk,
@@ -221,7 +236,7 @@ impl Store for PostgresStore {
 
     async fn message(&self, tenant: &TenantId, id: MessageId) -> Result<Option<MessageRecord>, StoreError> {
         let session = self.readers.take().await?;
-        let result = within(messages::records(&session, &[(tenant.clone(), id)])).await;
+        let result = within(messages::records(&session, &[(tenant.clone(), id)], messages::Whole::WithEvents)).await;
         session.read(result)?.into_iter().next().flatten().transpose()
     }
 
@@ -341,6 +356,12 @@ impl Store for PostgresStore {
         session.wrote(result)
     }
 
+    async fn take_turn(&self, chore: &str, length: Duration) -> Result<bool, StoreError> {
+        let session = self.errands.take().await?;
+        let result = within(owners::take_turn(&session, self.owner(), chore, length)).await;
+        session.wrote(result)
+    }
+
     async fn reserve_pace(&self, request: PaceRequest) -> Result<PaceGrant, StoreError> {
         let session = self.errands.take().await?;
         let result = within(pace::reserve(&session, &request)).await;
@@ -373,9 +394,8 @@ impl Store for PostgresStore {
                 tracing::warn!(%error, "the lease could not be given up; it runs out by itself");
             }
         }
+        self.aftermath.close();
         self.errands.close();
         self.readers.close();
     }
 }
-
-crate::unbuilt::unbuilt!(PostgresStore);

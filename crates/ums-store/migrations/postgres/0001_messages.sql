@@ -1,10 +1,10 @@
 -- Messages and all that is known of them.
 --
 -- Times are microseconds UTC, money millionths of a currency, ids are UUIDv7. The keys of a tenant's
--- tables begin with the tenant, so that they can be distributed by it. Global tables: owners, breakers, probes, pace,
--- pace_days, schema_migrations.
+-- tables begin with the tenant, so that they can be distributed by it. Global tables: owners, breakers, probes, turns, pace,
+-- pace_days, events, rates, feedback_cursors, schema_migrations.
 --
--- Differs because several processes work at once: leases with an end, probes and pace are shared. There are
+-- Differs because several processes work at once: leases with an end, probes, turns and pace are shared. There are
 -- no foreign keys: every row is written by statements of one crate, in one transaction with its message,
 -- and a check of each row would cost as much as the row.
 
@@ -58,12 +58,16 @@ CREATE TABLE contents (
 CREATE INDEX contents_age ON contents (accepted_at, message_id);
 CREATE INDEX contents_bodies ON contents (accepted_at, message_id) WHERE has_body;
 
+-- What a provider reports names a message, but no tenant.
+CREATE INDEX contents_message ON contents (message_id);
+
 CREATE TABLE recipients (
   tenant text COLLATE "C" NOT NULL,
   message_id uuid NOT NULL,
   idx integer NOT NULL,                 -- 0 is the recipient that the message's status follows
   kind text COLLATE "C" NOT NULL CHECK (kind IN ('to', 'cc', 'bcc')),
   address text COLLATE "C" NOT NULL,
+  folded text COLLATE "C",              -- as it is compared on the suppression list, where that is not lower(address)
   status text COLLATE "C" NOT NULL CHECK (status IN ('pending', 'scheduled', 'queued', 'sending', 'sent', 'delivered', 'bounced',
     'failed', 'expired', 'cancelled', 'suppressed', 'unsubscribed', 'unknown')),
   reason text,
@@ -90,10 +94,16 @@ CREATE TABLE attempts (
   simulated boolean NOT NULL,
   from_substituted boolean NOT NULL,
   cost_micros bigint,
+  reported text COLLATE "C",            -- where it stands by the provider's feedback
   PRIMARY KEY (tenant, message_id, id)
 );
 
 CREATE INDEX attempts_sent ON attempts (provider, account, called_at) WHERE outcome IN ('accepted', 'unknown');
+
+-- Along these, feedback finds its attempt. Nobody's id is longer; what a broken provider gives as one must not be too long for an index.
+CREATE INDEX attempts_id ON attempts (id);
+CREATE INDEX attempts_provider_message ON attempts (provider, provider_message_id) WHERE length(provider_message_id) <= 255;
+CREATE INDEX attempts_unknown ON attempts (provider, account, called_at) WHERE outcome = 'unknown';
 
 -- Providers that were considered and passed over.
 CREATE TABLE skips (
@@ -118,6 +128,80 @@ CREATE TABLE acts (
   detail text NOT NULL,
   PRIMARY KEY (tenant, message_id, number)
 );
+
+CREATE SEQUENCE event_numbers INCREMENT 65536; -- leaves room to count the events of one statement
+
+-- What providers reported. Without a message while it is parked (it has a time to be looked at again then), or for good.
+CREATE TABLE events (
+  provider text COLLATE "C" NOT NULL,
+  account text COLLATE "C" NOT NULL,
+  id text COLLATE "C" NOT NULL,         -- the provider's
+  tenant text COLLATE "C",
+  message_id uuid,
+  number bigint NOT NULL,               -- order in which they came
+  received_at bigint NOT NULL,
+  due_at bigint,
+  looks integer NOT NULL,
+  event text NOT NULL,                  -- JSON, with the attempt and the time of receipt
+  PRIMARY KEY (provider, account, id),
+  CHECK ((tenant IS NULL) = (message_id IS NULL)),
+  CHECK (message_id IS NULL OR due_at IS NULL)
+);
+
+CREATE INDEX events_message ON events (tenant, message_id, number) WHERE message_id IS NOT NULL;
+CREATE INDEX events_due ON events (due_at, number) WHERE due_at IS NOT NULL;
+CREATE INDEX events_age ON events (received_at) WHERE message_id IS NULL;
+
+-- Addresses that must not be contacted. An entry is lifted, never removed: it is in force while it is younger than its lift.
+CREATE TABLE suppressions (
+  tenant text COLLATE "C" NOT NULL,
+  channel text COLLATE "C" NOT NULL CHECK (channel IN ('email', 'sms')),
+  address text COLLATE "C" NOT NULL,    -- an e-mail address in lower case, a number in E.164
+  reason text COLLATE "C" NOT NULL CHECK (reason IN ('hard_bounce', 'complaint', 'stop', 'unsubscribe', 'manual')),
+  since bigint,                         -- null while only a lift came: what it takes back may be reported later
+  lifted_at bigint,
+  expires_at bigint,
+  origin text COLLATE "C" CHECK (origin IN ('feedback', 'refusal', 'link', 'operator', 'import')),
+  provider text COLLATE "C",
+  message_id uuid,
+  detail text,
+  PRIMARY KEY (tenant, channel, address, reason)
+);
+
+CREATE INDEX suppressions_provider ON suppressions (provider, reason, origin, since) WHERE provider IS NOT NULL;
+
+-- URLs of users' applications.
+CREATE TABLE endpoints (
+  tenant text COLLATE "C" NOT NULL,
+  id uuid NOT NULL,
+  endpoint text NOT NULL,               -- JSON, without what follows
+  disabled boolean NOT NULL,
+  failing_since bigint,
+  last_success_at bigint,
+  last_error text,
+  PRIMARY KEY (tenant, id)
+);
+
+-- What they are told.
+CREATE TABLE notices (
+  tenant text COLLATE "C" NOT NULL,
+  id uuid NOT NULL,
+  endpoint uuid NOT NULL,
+  kind text COLLATE "C" NOT NULL,
+  message_id uuid,
+  at bigint NOT NULL,
+  body text NOT NULL,                   -- JSON
+  state text COLLATE "C" NOT NULL CHECK (state IN ('pending', 'delivered', 'failed')),
+  tries integer NOT NULL,
+  due_at bigint NOT NULL,
+  last_result text,
+  PRIMARY KEY (tenant, id)
+);
+
+CREATE INDEX notices_due ON notices (tenant, endpoint, due_at, id) WHERE state = 'pending';
+CREATE INDEX notices_endpoint ON notices (tenant, endpoint, id);
+CREATE INDEX notices_message ON notices (tenant, message_id, id) WHERE message_id IS NOT NULL;
+CREATE INDEX notices_age ON notices (at) WHERE state <> 'pending';
 
 -- Callers' keys; a key may outlive its message.
 CREATE TABLE idempotency (
@@ -150,6 +234,32 @@ CREATE TABLE probes (
   owner bigint NOT NULL,
   until bigint NOT NULL,
   PRIMARY KEY (provider, account)
+);
+
+-- Who does something that one process at a time should do, until when on the database's clock.
+CREATE TABLE turns (
+  chore text COLLATE "C" NOT NULL PRIMARY KEY,
+  owner bigint NOT NULL,
+  until bigint NOT NULL
+);
+
+-- How far feedback that has to be asked for was read.
+CREATE TABLE feedback_cursors (
+  source text COLLATE "C" NOT NULL PRIMARY KEY,
+  cursor text NOT NULL
+);
+
+-- What senders handed to provider accounts within five minutes, and what became of it.
+CREATE TABLE rates (
+  bucket bigint NOT NULL,
+  provider text COLLATE "C" NOT NULL,
+  account text COLLATE "C" NOT NULL,
+  sender text COLLATE "C" NOT NULL,
+  accepted bigint NOT NULL,
+  receipts bigint NOT NULL,
+  hard_bounces bigint NOT NULL,
+  complaints bigint NOT NULL,
+  PRIMARY KEY (bucket, provider, account, sender)
 );
 
 -- What was given of accounts' pace a second: when the last unit given is used up, on the database's clock.

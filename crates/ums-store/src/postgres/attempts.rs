@@ -2,11 +2,14 @@
 
 use std::borrow::Cow;
 
-use ums_core::{AccountId, AttemptId, AttemptRecord, FailureClass, MessageId, ProviderKind, StoreError, TenantId, Timestamp};
+use ums_core::{
+    AccountId, AttemptId, AttemptRecord, FailureClass, MessageId, ProviderKind, Status, StoreError, TenantId, Timestamp,
+    suppression_address,
+};
 use uuid::Uuid;
 
 use super::connection::{Fault, Session, Value};
-use super::row::{Columns, gather, optional_text, split};
+use super::row::{Columns, count, gather, optional_text, split, text};
 
 /// Attempts of several messages, column by column.
 #[derive(Debug, Default)]
@@ -27,6 +30,7 @@ pub(crate) struct Rows<'a> {
     simulated: Vec<bool>,
     from_substituted: Vec<bool>,
     cost_micros: Vec<Option<i64>>,
+    reported: Vec<Option<&'static str>>,
 }
 
 impl<'a> Rows<'a> {
@@ -54,10 +58,11 @@ impl<'a> Rows<'a> {
             self.simulated.push(attempt.simulated);
             self.from_substituted.push(attempt.from_substituted);
             self.cost_micros.push(attempt.cost_micros);
+            self.reported.push(attempt.reported.map(Status::as_str));
         }
     }
 
-    fn values(&self) -> [Value<'_>; 16] {
+    fn values(&self) -> [Value<'_>; 17] {
         [
             &self.tenant,
             &self.message_id,
@@ -75,6 +80,7 @@ impl<'a> Rows<'a> {
             &self.simulated,
             &self.from_substituted,
             &self.cost_micros,
+            &self.reported,
         ]
     }
 }
@@ -85,9 +91,9 @@ pub(crate) async fn insert(session: &Session, rows: &Rows<'_>) -> Result<(), Fau
         return Ok(());
     }
     let sql = "INSERT INTO attempts (tenant, message_id, number, id, provider, account, called_at, outcome, class, code, detail,
-           duration_ms, provider_message_id, simulated, from_substituted, cost_micros)
+           duration_ms, provider_message_id, simulated, from_substituted, cost_micros, reported)
          SELECT * FROM unnest($1::text[], $2::uuid[], $3::integer[], $4::uuid[], $5::text[], $6::text[], $7::bigint[], $8::text[],
-           $9::text[], $10::text[], $11::text[], $12::bigint[], $13::text[], $14::boolean[], $15::boolean[], $16::bigint[])";
+           $9::text[], $10::text[], $11::text[], $12::bigint[], $13::text[], $14::boolean[], $15::boolean[], $16::bigint[], $17::text[])";
     session.execute(sql, &rows.values()).await.map(drop)
 }
 
@@ -97,26 +103,27 @@ pub(crate) async fn upsert(session: &Session, rows: &Rows<'_>) -> Result<(), Fau
         return Ok(());
     }
     let sql = "INSERT INTO attempts (tenant, message_id, number, id, provider, account, called_at, outcome, class, code, detail,
-           duration_ms, provider_message_id, simulated, from_substituted, cost_micros)
+           duration_ms, provider_message_id, simulated, from_substituted, cost_micros, reported)
          SELECT s.tenant, s.message_id, s.number + coalesce((
              SELECT max(a.number) FROM attempts a WHERE a.tenant = s.tenant AND a.message_id = s.message_id), 0),
            s.id, s.provider, s.account, s.called_at, s.outcome, s.class, s.code, s.detail, s.duration_ms, s.provider_message_id,
-           s.simulated, s.from_substituted, s.cost_micros
+           s.simulated, s.from_substituted, s.cost_micros, s.reported
          FROM unnest($1::text[], $2::uuid[], $3::integer[], $4::uuid[], $5::text[], $6::text[], $7::bigint[], $8::text[],
-           $9::text[], $10::text[], $11::text[], $12::bigint[], $13::text[], $14::boolean[], $15::boolean[], $16::bigint[])
+           $9::text[], $10::text[], $11::text[], $12::bigint[], $13::text[], $14::boolean[], $15::boolean[], $16::bigint[], $17::text[])
            AS s(tenant, message_id, number, id, provider, account, called_at, outcome, class, code, detail, duration_ms,
-             provider_message_id, simulated, from_substituted, cost_micros)
+             provider_message_id, simulated, from_substituted, cost_micros, reported)
          ON CONFLICT (tenant, message_id, id) DO UPDATE SET provider = excluded.provider, account = excluded.account,
            called_at = excluded.called_at, outcome = excluded.outcome, class = excluded.class, code = excluded.code,
            detail = excluded.detail, duration_ms = excluded.duration_ms, provider_message_id = excluded.provider_message_id,
-           simulated = excluded.simulated, from_substituted = excluded.from_substituted, cost_micros = excluded.cost_micros";
+           simulated = excluded.simulated, from_substituted = excluded.from_substituted, cost_micros = excluded.cost_micros,
+           reported = excluded.reported";
     session.execute(sql, &rows.values()).await.map(drop)
 }
 
 /// The attempts of messages in order.
 pub(crate) async fn of(session: &Session, keys: &[(TenantId, MessageId)]) -> Result<Vec<Result<Vec<AttemptRecord>, StoreError>>, Fault> {
     let sql = "SELECT w.nth, a.id, a.provider, a.account, a.called_at, a.outcome, a.class, a.code, a.detail, a.duration_ms,
-           a.provider_message_id, a.simulated, a.from_substituted, a.cost_micros
+           a.provider_message_id, a.simulated, a.from_substituted, a.cost_micros, a.reported
          FROM unnest($1::text[], $2::uuid[]) WITH ORDINALITY AS w(tenant, id, nth)
          JOIN attempts a ON a.tenant = w.tenant AND a.message_id = w.id ORDER BY w.nth, a.number";
     let (tenants, ids) = split(keys);
@@ -141,7 +148,7 @@ fn attempt(columns: &Columns<'_>) -> Result<AttemptRecord, StoreError> {
         simulated: columns.value("simulated")?,
         from_substituted: columns.value("from_substituted")?,
         cost_micros: columns.value("cost_micros")?,
-        reported: None,
+        reported: columns.optional_word("reported")?,
     })
 }
 
@@ -154,6 +161,35 @@ pub(crate) async fn lose(session: &Session, tenants: &[&str], ids: &[Uuid]) -> R
          RETURNING a.message_id";
     let rows = session.query(sql, &[&tenants, &ids]).await?;
     Ok(rows.iter().filter_map(|row| row.try_get("message_id").ok()).collect())
+}
+
+/// Messages with an unknown attempt of a provider account, called within a time, to an address.
+pub(crate) async fn unknown_to(
+    session: &Session,
+    (provider, account): (ProviderKind, &AccountId),
+    address: &str,
+    (since, until): (Timestamp, Timestamp),
+    limit: usize,
+) -> Result<Vec<(TenantId, MessageId)>, Fault> {
+    let sql = "SELECT DISTINCT a.message_id, a.tenant FROM attempts a
+         JOIN recipients r ON r.tenant = a.tenant AND r.message_id = a.message_id
+         WHERE a.provider = $1 AND a.account = $2 AND a.outcome = 'unknown' AND a.called_at BETWEEN $3 AND $4
+           AND coalesce(r.folded, lower(r.address)) = $5
+         ORDER BY a.message_id LIMIT $6";
+    let address = suppression_address(provider.channel(), address);
+    let (provider, account) = (provider.as_str(), account.as_str());
+    let (since, until, limit) = (since.as_micros(), until.as_micros(), count(limit));
+    let values: [Value<'_>; 6] = [&provider, &account, &since, &until, &text(&address), &limit];
+    let mut found = Vec::new();
+    for row in session.query(sql, &values).await? {
+        let columns = Columns {
+            row: &row,
+            table: "attempts",
+            id: &"an unknown attempt",
+        };
+        found.push(columns.key("message_id")?);
+    }
+    Ok(found)
 }
 
 /// Recipients that a provider account has been handed since a time.

@@ -49,6 +49,11 @@ impl Fault {
         Self::Lost(Reason("the database did not answer in time".to_owned()))
     }
 
+    /// Others were in the way more often than it can be tried.
+    pub(crate) fn contended() -> Self {
+        Self::Busy(Reason("others were in the way again and again".to_owned()))
+    }
+
     /// What a caller is told when nothing was written.
     pub(crate) fn not_written(self) -> StoreError {
         match self {

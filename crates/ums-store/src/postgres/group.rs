@@ -2,7 +2,7 @@
 //!
 //! It is written in the belief that every request is good: the statements go out together, and what they say they
 //! have written is counted. When something is missing (a key that is taken, a message that was stored before, a
-//! fence, an illegal move), the transaction is rolled back, the requests are looked at one by one, those that come to
+//! fence, an illegal move, a recipient on the suppression list), the transaction is rolled back, the requests are looked at one by one, those that come to
 //! nothing are answered, and the others are written again. So a request that fails takes no other with it, and the common
 //! case costs two round trips.
 //!
@@ -11,10 +11,12 @@
 use ums_core::{IdempotencyKey, MessageId, StoreError, Stored, TenantId, Timestamp, failpoint};
 
 use super::connection::{Fault, Session};
+use super::contacts::{Known, Listings};
 use super::idempotency::Taken;
 use super::messages::Standings;
+use super::tables::Tables;
 use super::writer::{Answer, Request, Work};
-use super::{acts, attempts, contents, idempotency, messages, owners, recipients, skips};
+use super::{idempotency, messages, owners, suppressions};
 use crate::batch::{self, Twins};
 use crate::encoded::Encoded;
 use crate::fence::{self, Leave, Process};
@@ -28,69 +30,26 @@ pub(crate) enum Written {
     Sorted,
 }
 
-/// A group, table by table.
-#[derive(Default)]
-struct Tables<'a> {
-    keys: idempotency::Rows<'a>,
-    messages: messages::Rows<'a>,
-    moves: messages::Moves<'a>,
-    contents: contents::Rows<'a>,
-    new_recipients: recipients::Rows<'a>,
-    recipients: recipients::Rows<'a>,
-    new_attempts: attempts::Rows<'a>,
-    attempts: attempts::Rows<'a>,
-    skips: skips::Rows<'a>,
-    acts: acts::Rows<'a>,
-    forgotten: Vec<(TenantId, MessageId)>,
-}
-
-impl<'a> Tables<'a> {
-    fn of(requests: &'a [Request]) -> Self {
-        let mut tables = Self::default();
-        // In one order everywhere, so that two groups which meet on several rows wait for each other in one direction.
-        let mut steps = Vec::new();
-        let mut rows = Vec::new();
-        for request in requests {
-            match &request.work {
-                Work::Accept(batch) => rows.extend(batch),
-                Work::Record(step, mark) => steps.push((step, *mark)),
-            }
+/// A group, table by table. In one order everywhere, so that two groups which meet on several rows wait for each other in one direction.
+fn tables(requests: &[Request]) -> Result<Tables<'_>, StoreError> {
+    let mut tables = Tables::default();
+    let mut steps = Vec::new();
+    let mut rows = Vec::new();
+    for request in requests {
+        match &request.work {
+            Work::Accept(batch) => rows.extend(batch),
+            Work::Record(step, mark) => steps.push((step, *mark)),
         }
-        rows.sort_unstable_by_key(|row| (&row.new.message.tenant, row.new.message.id));
-        steps.sort_unstable_by_key(|(step, _)| (&step.tenant, step.message_id));
-        for row in rows {
-            tables.add_new(row);
-        }
-        for (step, mark) in steps {
-            let (tenant, id) = (&step.tenant, step.message_id);
-            tables.moves.add(step, mark);
-            tables.attempts.add(tenant, id, &step.attempts);
-            tables.skips.add(tenant, id, &step.skips, false);
-            if let Some(list) = &step.recipients {
-                tables.recipients.add(tenant, id, list);
-            }
-            if let Some(act) = &step.act {
-                tables.acts.add(tenant, id, act);
-            }
-            if step.forget_body {
-                tables.forgotten.push((tenant.clone(), id));
-            }
-        }
-        tables
     }
-
-    fn add_new(&mut self, row: &'a Encoded) {
-        let new = &row.new;
-        let (tenant, id) = (&new.message.tenant, new.message.id);
-        if let Some(key) = &new.idempotency {
-            self.keys.add(tenant, id, key);
-        }
-        self.messages.add(new);
-        self.contents.add(row);
-        self.new_recipients.add(tenant, id, &new.recipients);
-        self.new_attempts.add(tenant, id, new.intent.as_slice());
-        self.skips.add(tenant, id, &new.skips, true);
+    rows.sort_unstable_by_key(|row| (&row.new.message.tenant, row.new.message.id));
+    steps.sort_unstable_by_key(|(step, _)| (&step.tenant, step.message_id));
+    for row in rows {
+        tables.add_new(row);
     }
+    for (step, mark) in steps {
+        tables.add_step(step, mark, &step.events)?;
+    }
+    Ok(tables)
 }
 
 /// Writes requests as one transaction. `committing` is set as soon as it may be committed.
@@ -111,43 +70,14 @@ pub(crate) async fn write(
 
 /// False when not all of it could be written; then nothing was.
 async fn try_write(session: &Session, owner: i64, now: Timestamp, requests: &[Request], committing: &mut bool) -> Result<bool, Fault> {
-    let mut tables = Tables::of(requests);
-    let emptied = contents::without_bodies(session, &tables.forgotten).await?;
-    let keys = tables.keys.len();
-    // In this order they go out, and the database works on them one after the other.
-    let (begun, (taken, stored), contents, new_recipients, new_attempts, moved, recipients, rest, attempts, skips, acts, emptied) = tokio::join!(
-        biased;
-        session.run("BEGIN"),
-        async { tokio::join!(
-            biased;
-            idempotency::take(session, &mut tables.keys, now),
-            messages::insert(session, owner, &tables.messages, now),
-        ) },
-        contents::insert(session, &tables.contents),
-        recipients::insert(session, &tables.new_recipients),
-        attempts::insert(session, &tables.new_attempts),
-        messages::update(session, owner, &tables.moves),
-        recipients::replace(session, &tables.recipients),
-        recipients::remove_rest(session, &tables.recipients),
-        attempts::upsert(session, &tables.attempts),
-        skips::append(session, &tables.skips),
-        acts::append(session, &tables.acts),
-        contents::forget_bodies(session, &emptied),
-    );
-    begun?;
-    if let Err(Fault::Taken(_)) = stored {
-        session.run("ROLLBACK").await?;
-        return Ok(false);
-    }
-    let (taken, stored) = (taken?, stored?);
-    for written in [contents, new_recipients, new_attempts] {
-        written?;
-    }
-    let moved = moved?;
-    for written in [recipients, rest, attempts, skips, acts, emptied.map(drop)] {
-        written?;
-    }
-    if taken != keys || stored != tables.messages.len() || moved != tables.moves.len() {
+    let mut tables = tables(requests)?;
+    let emptied = tables.emptied(session).await?;
+    let known = Known::read(session, requests).await?;
+    let contacts = known.contacts(requests);
+    let begin = tables.begin(&contacts);
+    let written = tables.write(session, (owner, now), Some(begin), &emptied, &contacts).await?;
+    let is_good = written.is_some_and(|written| written.is_whole && known.allows(requests, &written.listings, now));
+    if !is_good {
         session.run("ROLLBACK").await?;
         return Ok(false);
     }
@@ -175,6 +105,9 @@ struct Facts {
     taken: Taken,
     standings: Standings,
     is_alive: bool,
+    known: Known,
+    listings: Listings,
+    now: Timestamp,
 }
 
 /// Answers the requests that cannot be written and takes them out.
@@ -192,22 +125,33 @@ async fn sort_out(session: &Session, owner: i64, now: Timestamp, requests: &mut 
             Work::Record(step, _) => ids.push((step.tenant.clone(), step.message_id)),
         }
     }
-    let (taken, standings, is_alive) = tokio::join!(
+    let known = Known::read(session, requests).await?;
+    let contacts = known.contacts(requests);
+    let (taken, standings, is_alive, listings) = tokio::join!(
         biased;
         idempotency::taken(session, &keys, now),
         messages::standings(session, &ids),
         owners::is_alive(session, owner),
+        suppressions::of_contacts(session, &contacts),
     );
+    drop(contacts);
     let facts = Facts {
         taken: taken?,
         standings: standings?,
         is_alive: is_alive?,
+        known,
+        listings: listings?,
+        now,
     };
     for request in std::mem::take(requests) {
         let answer = match &request.work {
             Work::Accept(rows) => judge_accept(rows, &facts),
             Work::Record(step, mark) => judge_step(step, *mark, owner, &facts),
         };
+        let answer = answer.or_else(|| {
+            let listed = facts.known.forbids(&request, &facts.listings, facts.now);
+            (!listed.is_empty()).then_some(Err(StoreError::MustNotContact(listed)))
+        });
         match answer {
             Some(answer) => request.answer(answer),
             None => requests.push(request),

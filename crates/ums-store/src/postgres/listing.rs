@@ -4,7 +4,7 @@ use ums_core::{Channel, MessageFilter, MessageId, MessagePage, ProviderKind, Pur
 use uuid::Uuid;
 
 use super::connection::{Fault, Session, Value};
-use super::messages;
+use super::messages::{self, Whole};
 use super::row::{Columns, count, text};
 
 /// Messages that match, at most `limit`, older than `cursor`.
@@ -20,7 +20,7 @@ pub(crate) async fn messages(
     ids.truncate(limit);
     let next_cursor = ids.last().copied().filter(|_| more);
     let keys: Vec<_> = ids.into_iter().map(|id| (tenant.clone(), id)).collect();
-    let found = messages::records(session, &keys).await?;
+    let found = messages::records(session, &keys, Whole::ButEvents).await?;
     Ok(MessagePage {
         messages: found.into_iter().flatten().collect::<Result<_, _>>()?,
         next_cursor,

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::connection::{Fault, Session, Value};
 use super::row::{Columns, one, optional_text, split};
-use super::{acts, attempts, recipients, skips};
+use super::{acts, attempts, events, recipients, skips};
 use crate::fence::{self, Standing};
 
 /// New messages, column by column.
@@ -105,6 +105,7 @@ pub(crate) struct Moves<'a> {
     error: Vec<Option<Cow<'a, str>>>,
     due_at: Vec<Option<i64>>,
     sent_at: Vec<Option<i64>>,
+    delivered_at: Vec<Option<i64>>,
     expires_at: Vec<Option<i64>>,
     under_way: Vec<bool>,
 }
@@ -121,6 +122,7 @@ impl<'a> Moves<'a> {
         self.error.push(optional_text(step.error.as_deref()));
         self.due_at.push(due_at.map(Timestamp::as_micros));
         self.sent_at.push(step.sent_at.map(Timestamp::as_micros));
+        self.delivered_at.push(step.delivered_at.map(Timestamp::as_micros));
         self.expires_at.push(step.expires_at.map(Timestamp::as_micros));
         self.under_way.push(fence::is_under_way(step.status, due_at));
     }
@@ -145,16 +147,16 @@ pub(crate) async fn update(session: &Session, owner: i64, moves: &Moves<'_>) -> 
     }
     // The rules of the fence for the common case; what this leaves out is judged one by one.
     let sql = "UPDATE messages m SET status = s.status, error = s.error, due_at = s.due_at, sent_at = coalesce(s.sent_at, m.sent_at),
-           expires_at = coalesce(s.expires_at, m.expires_at), owner = CASE WHEN s.under_way THEN $12 END,
-           token = m.token + CASE WHEN m.owner IS NULL THEN 1 ELSE 0 END, mark = s.mark
-         FROM (SELECT EXISTS (SELECT 1 FROM owners WHERE id = $12
+           delivered_at = coalesce(s.delivered_at, m.delivered_at), expires_at = coalesce(s.expires_at, m.expires_at),
+           owner = CASE WHEN s.under_way THEN $13 END, token = m.token + CASE WHEN m.owner IS NULL THEN 1 ELSE 0 END, mark = s.mark
+         FROM (SELECT EXISTS (SELECT 1 FROM owners WHERE id = $13
              AND until > (extract(epoch FROM clock_timestamp()) * 1000000)::bigint) AS holds) AS lease,
            unnest($1::text[], $2::uuid[], $3::bigint[], $4::bigint[], $5::text[], $6::text[], $7::text[], $8::bigint[], $9::bigint[],
-             $10::bigint[], $11::boolean[])
-           AS s(tenant, id, token, mark, may_be, status, error, due_at, sent_at, expires_at, under_way)
-         WHERE m.tenant = s.tenant AND m.id = s.id AND m.token = s.token AND (m.owner IS NULL OR m.owner = $12)
+             $10::bigint[], $11::bigint[], $12::boolean[])
+           AS s(tenant, id, token, mark, may_be, status, error, due_at, sent_at, delivered_at, expires_at, under_way)
+         WHERE m.tenant = s.tenant AND m.id = s.id AND m.token = s.token AND (m.owner IS NULL OR m.owner = $13)
            AND m.mark IS DISTINCT FROM s.mark AND strpos(s.may_be, ' ' || m.status || ' ') > 0 AND (lease.holds OR NOT s.under_way)";
-    let values: [Value<'_>; 12] = [
+    let values: [Value<'_>; 13] = [
         &moves.tenant,
         &moves.id,
         &moves.token,
@@ -164,6 +166,7 @@ pub(crate) async fn update(session: &Session, owner: i64, moves: &Moves<'_>) -> 
         &moves.error,
         &moves.due_at,
         &moves.sent_at,
+        &moves.delivered_at,
         &moves.expires_at,
         &moves.under_way,
         &owner,
@@ -180,10 +183,26 @@ pub(crate) async fn standings(session: &Session, keys: &[(TenantId, MessageId)])
     let sql = "SELECT m.tenant, m.id, m.status, m.owner, m.token, m.mark FROM unnest($1::text[], $2::uuid[]) AS w(tenant, id)
          JOIN messages m ON m.tenant = w.tenant AND m.id = w.id";
     let (tenants, ids) = split(keys);
+    read_standings(&session.query(sql, &[&tenants, &ids]).await?)
+}
+
+/// The same, and locks them until the end of the transaction. The keys are sorted, so that two transactions which meet on several
+/// wait for each other in one direction.
+pub(crate) async fn lock(session: &Session, keys: &[(TenantId, MessageId)]) -> Result<Standings, Fault> {
+    if keys.is_empty() {
+        return Ok(Standings::new());
+    }
+    let sql = "SELECT m.tenant, m.id, m.status, m.owner, m.token, m.mark FROM unnest($1::text[], $2::uuid[]) AS w(tenant, id)
+         JOIN messages m ON m.tenant = w.tenant AND m.id = w.id FOR UPDATE OF m";
+    let (tenants, ids) = split(keys);
+    read_standings(&session.query(sql, &[&tenants, &ids]).await?)
+}
+
+fn read_standings(rows: &[Row]) -> Result<Standings, Fault> {
     let mut standings = Standings::new();
-    for row in session.query(sql, &[&tenants, &ids]).await? {
+    for row in rows {
         let columns = Columns {
-            row: &row,
+            row,
             table: "messages",
             id: &"a message",
         };
@@ -205,12 +224,19 @@ fn standing(columns: &Columns<'_>) -> Result<Standing, StoreError> {
 /// A message as it was read: none when it is not there, an error when it cannot be read.
 pub(crate) type Found = Option<Result<MessageRecord, StoreError>>;
 
+/// How much of a message is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Whole {
+    WithEvents,
+    ButEvents,
+}
+
 /// All that is known of messages, as of one moment.
-pub(crate) async fn records(session: &Session, keys: &[(TenantId, MessageId)]) -> Result<Vec<Found>, Fault> {
+pub(crate) async fn records(session: &Session, keys: &[(TenantId, MessageId)], whole: Whole) -> Result<Vec<Found>, Fault> {
     if keys.is_empty() {
         return Ok(Vec::new());
     }
-    let (begun, rows, recipients, attempts, skips, acts, ended) = tokio::join!(
+    let (begun, rows, recipients, attempts, skips, acts, events, ended) = tokio::join!(
         biased;
         session.run("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"),
         rows(session, keys),
@@ -218,10 +244,16 @@ pub(crate) async fn records(session: &Session, keys: &[(TenantId, MessageId)]) -
         attempts::of(session, keys),
         skips::of(session, keys),
         acts::of(session, keys),
+        async {
+            match whole {
+                Whole::WithEvents => events::of(session, keys).await,
+                Whole::ButEvents => Ok(keys.iter().map(|_| Ok(Vec::new())).collect()),
+            }
+        },
         session.run("COMMIT"),
     );
     begun?;
-    let (rows, recipients, attempts, skips, acts) = (rows?, recipients?, attempts?, skips?, acts?);
+    let (rows, recipients, attempts, skips, acts, events) = (rows?, recipients?, attempts?, skips?, acts?, events?);
     ended?;
     let mut found: Vec<Found> = keys.iter().map(|_| None).collect();
     for row in &rows {
@@ -230,18 +262,18 @@ pub(crate) async fn records(session: &Session, keys: &[(TenantId, MessageId)]) -
             *slot = Some(record(row, key));
         }
     }
-    let children = recipients.into_iter().zip(attempts).zip(skips).zip(acts);
+    let children = recipients.into_iter().zip(attempts).zip(skips).zip(acts).zip(events);
     let whole = found
         .into_iter()
         .zip(children)
-        .map(|(found, (((recipients, attempts), skips), acts))| {
+        .map(|(found, ((((recipients, attempts), skips), acts), events))| {
             found.map(|record| {
                 Ok(MessageRecord {
                     recipients: recipients?,
                     attempts: attempts?,
                     skips: skips?,
                     acts: acts?,
-                    events: Vec::new(),
+                    events: events?,
                     ..record?
                 })
             })

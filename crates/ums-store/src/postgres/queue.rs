@@ -31,7 +31,11 @@ pub(crate) async fn claim_due(
         keys.extend(claim_in_lane(session, (heads, clock), (owner, now), purpose, room.of(purpose)).await?);
     }
     let mut claimed = Vec::with_capacity(keys.len());
-    for (found, (_, id)) in messages::records(session, &keys).await?.into_iter().zip(&keys) {
+    for (found, (_, id)) in messages::records(session, &keys, messages::Whole::ButEvents)
+        .await?
+        .into_iter()
+        .zip(&keys)
+    {
         match found {
             Some(Ok(record)) => claimed.push(record),
             // One unreadable message must not keep the others back; claimed, it is out of their way.

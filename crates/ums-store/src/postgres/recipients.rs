@@ -18,6 +18,7 @@ pub(crate) struct Rows<'a> {
     address: Vec<&'a str>,
     status: Vec<&'static str>,
     reason: Vec<Option<Cow<'a, str>>>,
+    folded: Vec<Option<String>>,
     /// Which messages, and how many recipients each has now.
     whole: (Vec<&'a str>, Vec<Uuid>, Vec<i32>),
 }
@@ -39,13 +40,14 @@ impl<'a> Rows<'a> {
             self.address.push(address);
             self.status.push(status.as_str());
             self.reason.push(optional_text(reason.as_deref()));
+            self.folded.push(folded(address));
         }
         self.whole.0.push(tenant.as_str());
         self.whole.1.push(message.as_uuid());
         self.whole.2.push(i32::try_from(recipients.len()).unwrap_or(i32::MAX));
     }
 
-    fn values(&self) -> [Value<'_>; 7] {
+    fn values(&self) -> [Value<'_>; 8] {
         [
             &self.tenant,
             &self.message_id,
@@ -54,8 +56,14 @@ impl<'a> Rows<'a> {
             &self.address,
             &self.status,
             &self.reason,
+            &self.folded,
         ]
     }
+}
+
+/// An address as it is compared on the suppression list, where the database's own `lower` would not write it so: it knows ASCII only.
+fn folded(address: &str) -> Option<String> {
+    (!address.is_ascii()).then(|| address.to_lowercase())
 }
 
 /// Stores the recipients of messages that are new.
@@ -63,8 +71,8 @@ pub(crate) async fn insert(session: &Session, rows: &Rows<'_>) -> Result<(), Fau
     if rows.tenant.is_empty() {
         return Ok(());
     }
-    let sql = "INSERT INTO recipients (tenant, message_id, idx, kind, address, status, reason)
-         SELECT * FROM unnest($1::text[], $2::uuid[], $3::integer[], $4::text[], $5::text[], $6::text[], $7::text[])";
+    let sql = "INSERT INTO recipients (tenant, message_id, idx, kind, address, status, reason, folded)
+         SELECT * FROM unnest($1::text[], $2::uuid[], $3::integer[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[])";
     session.execute(sql, &rows.values()).await.map(drop)
 }
 
@@ -74,10 +82,10 @@ pub(crate) async fn replace(session: &Session, rows: &Rows<'_>) -> Result<(), Fa
     if rows.tenant.is_empty() {
         return Ok(());
     }
-    let sql = "INSERT INTO recipients (tenant, message_id, idx, kind, address, status, reason)
-         SELECT * FROM unnest($1::text[], $2::uuid[], $3::integer[], $4::text[], $5::text[], $6::text[], $7::text[])
+    let sql = "INSERT INTO recipients (tenant, message_id, idx, kind, address, status, reason, folded)
+         SELECT * FROM unnest($1::text[], $2::uuid[], $3::integer[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[])
          ON CONFLICT (tenant, message_id, idx) DO UPDATE SET kind = excluded.kind, address = excluded.address,
-           status = excluded.status, reason = excluded.reason";
+           status = excluded.status, reason = excluded.reason, folded = excluded.folded";
     session.execute(sql, &rows.values()).await.map(drop)
 }
 

@@ -9,8 +9,8 @@ use ums_core::{MessageId, Pruned, Retention, Status, TenantId, Timestamp};
 use uuid::Uuid;
 
 use super::connection::{Fault, Session, Value};
-use super::contents;
 use super::row::{Columns, count, split};
+use super::{contents, events, notices, rates};
 
 /// How far this process has walked, for bodies and for whole messages.
 #[derive(Debug, Default)]
@@ -36,12 +36,19 @@ pub(crate) async fn prune(session: &Session, walks: &Walks, retention: Retention
     let (old, more_messages) = walk(session, along_messages, &walks.messages, retention.messages_before, limit).await?;
     let messages = forget(session, &old).await?;
     let keys = forget_keys(session, now, limit).await?;
+    let before = retention.aftermath_before;
+    let aftermath = [
+        events::forget(session, before, limit).await?,
+        notices::forget(session, before, limit).await?,
+        rates::forget(session, before, limit).await?,
+    ];
+    let is_full = |removed: u64| removed >= u64::try_from(limit).unwrap_or(u64::MAX);
     Ok(Pruned {
         bodies,
         messages,
         keys,
-        aftermath: 0,
-        more: limit > 0 && (more_bodies || more_messages || keys >= u64::try_from(limit).unwrap_or(u64::MAX)),
+        aftermath: aftermath.iter().sum(),
+        more: limit > 0 && (more_bodies || more_messages || is_full(keys) || aftermath.into_iter().any(is_full)),
     })
 }
 
@@ -119,6 +126,8 @@ async fn forget(session: &Session, messages: &[Key]) -> Result<u64, Fault> {
         "DELETE FROM attempts a USING unnest($1::text[], $2::uuid[]) AS w(tenant, id) WHERE a.tenant = w.tenant AND a.message_id = w.id",
         "DELETE FROM skips s USING unnest($1::text[], $2::uuid[]) AS w(tenant, id) WHERE s.tenant = w.tenant AND s.message_id = w.id",
         "DELETE FROM acts a USING unnest($1::text[], $2::uuid[]) AS w(tenant, id) WHERE a.tenant = w.tenant AND a.message_id = w.id",
+        "DELETE FROM events e USING unnest($1::text[], $2::uuid[]) AS w(tenant, id) WHERE e.tenant = w.tenant AND e.message_id = w.id",
+        "DELETE FROM notices n USING unnest($1::text[], $2::uuid[]) AS w(tenant, id) WHERE n.tenant = w.tenant AND n.message_id = w.id",
     ] {
         session.execute(sql, &values).await?;
     }

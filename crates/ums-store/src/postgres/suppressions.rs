@@ -1,0 +1,356 @@
+//! The suppression list.
+//!
+//! What is on it must be seen by every transaction that would contact somebody, whichever process it is in. A transaction that
+//! changes the list holds a lock alone from its first statement to its end ([`BEGIN_CHANGE`]); one that looks at the list before
+//! it stores a message or an intent holds it together with others ([`BEGIN_LOOK`]). So the list that was looked at is the
+//! one at the commit.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use tokio_postgres::Row;
+use ums_core::{
+    Channel, Lift, MessageId, ProviderKind, Status, StoreError, Suppression, SuppressionCursor, SuppressionFilter, SuppressionOrigin,
+    SuppressionPage, SuppressionReason, TenantId, Timestamp, Undo, suppression_address,
+};
+use uuid::Uuid;
+
+use super::connection::{Fault, Session, Value};
+use super::row::{Columns, count, optional_text, text};
+use crate::listed::{self, Listed, Listing};
+
+/// Begins a transaction that looks at the list and acts on it.
+pub(crate) const BEGIN_LOOK: &str = "BEGIN; SELECT pg_advisory_xact_lock_shared(7893522, hashtext(current_schema()))";
+/// Begins a transaction that changes the list.
+pub(crate) const BEGIN_CHANGE: &str = "BEGIN; SELECT pg_advisory_xact_lock(7893522, hashtext(current_schema()))";
+
+/// A message's key.
+type Key = (TenantId, MessageId);
+
+/// Whom a transaction would contact.
+#[derive(Debug, Default)]
+pub(crate) struct Contacts<'a> {
+    /// Tenant, message, channel, address.
+    given: (Vec<&'a str>, Vec<Uuid>, Vec<&'static str>, Vec<String>),
+    /// Messages whose recipients are those that are stored.
+    stored: (Vec<&'a str>, Vec<Uuid>, Vec<&'static str>),
+}
+
+impl<'a> Contacts<'a> {
+    /// Adds the addresses of a message.
+    pub(crate) fn add(&mut self, tenant: &'a TenantId, id: MessageId, channel: Channel, addresses: BTreeSet<String>) {
+        for address in addresses {
+            self.given.0.push(tenant.as_str());
+            self.given.1.push(id.as_uuid());
+            self.given.2.push(channel.as_str());
+            self.given.3.push(text(&address).into_owned());
+        }
+    }
+
+    /// Adds those recipients of a message that are stored and have no outcome yet.
+    pub(crate) fn add_stored(&mut self, tenant: &'a TenantId, id: MessageId, channel: Channel) {
+        self.stored.0.push(tenant.as_str());
+        self.stored.1.push(id.as_uuid());
+        self.stored.2.push(channel.as_str());
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.given.0.is_empty() && self.stored.0.is_empty()
+    }
+}
+
+/// What is known of the addresses that a transaction would contact, message by message; messages without any are left out.
+pub(crate) async fn of_contacts(session: &Session, contacts: &Contacts<'_>) -> Result<HashMap<Key, Listing>, Fault> {
+    let mut listings: HashMap<Key, Listing> = HashMap::new();
+    if contacts.is_empty() {
+        return Ok(listings);
+    }
+    let sql = "SELECT w.message_id AS contacted, s.tenant, s.channel, s.address, s.reason, s.since, s.lifted_at, s.expires_at, s.origin,
+           s.provider, s.message_id, s.detail
+         FROM (SELECT g.tenant, g.message_id, g.channel, g.address
+             FROM unnest($1::text[], $2::uuid[], $3::text[], $4::text[]) AS g(tenant, message_id, channel, address)
+           UNION ALL
+           SELECT k.tenant, k.message_id, k.channel, coalesce(r.folded, lower(r.address))
+             FROM unnest($5::text[], $6::uuid[], $7::text[]) AS k(tenant, message_id, channel)
+             JOIN recipients r ON r.tenant = k.tenant AND r.message_id = k.message_id WHERE r.status = ANY($8)) AS w
+         JOIN suppressions s ON s.tenant = w.tenant AND s.channel = w.channel AND s.address = w.address";
+    let open: Vec<&str> = Status::ALL
+        .iter()
+        .filter(|status| !status.is_final())
+        .map(|status| status.as_str())
+        .collect();
+    let (given, stored) = (&contacts.given, &contacts.stored);
+    let values: [Value<'_>; 8] = [&given.0, &given.1, &given.2, &given.3, &stored.0, &stored.1, &stored.2, &open];
+    for row in session.query(sql, &values).await? {
+        let columns = columns(&row);
+        let key = columns.key("contacted")?;
+        let (_, _, address, reason) = place(&columns)?;
+        listings.entry(key).or_default().insert((address, reason), listed(&columns)?);
+    }
+    Ok(listings)
+}
+
+/// The place of an entry: tenant, channel, address, the reason's word.
+type Place = (TenantId, Channel, String, &'static str);
+
+/// A change of the list.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Change<'a> {
+    Put(&'a Suppression),
+    Lift(&'a Lift),
+}
+
+/// Changes the list, one after the other. For each: whether an entry came into force with it, or was until then. The transaction was begun
+/// by [`BEGIN_CHANGE`].
+pub(crate) async fn change(session: &Session, changes: &[Change<'_>], now: Timestamp) -> Result<Vec<bool>, Fault> {
+    if changes.is_empty() {
+        return Ok(Vec::new());
+    }
+    let places: BTreeSet<Place> = changes.iter().map(Change::place).collect();
+    let mut list = at(session, &places).await?;
+    let answers = changes.iter().map(|change| change.apply(&mut list, now)).collect();
+    write(session, &list).await?;
+    Ok(answers)
+}
+
+impl Change<'_> {
+    fn place(&self) -> Place {
+        let (tenant, channel, address, reason) = match self {
+            Self::Put(entry) => (&entry.tenant, entry.channel, &entry.address, entry.reason),
+            Self::Lift(lift) => (&lift.tenant, lift.channel, &lift.address, lift.reason),
+        };
+        let address = text(&suppression_address(channel, address)).into_owned();
+        (tenant.clone(), channel, address, reason.as_str())
+    }
+
+    fn apply(&self, list: &mut BTreeMap<Place, Listed>, now: Timestamp) -> bool {
+        let place = self.place();
+        match self {
+            Self::Put(entry) => {
+                let listed = list.entry(place).or_default();
+                let was_in_force = listed.is_in_force(now);
+                listed.put(listed::put_in_form((*entry).clone()));
+                !was_in_force && listed.is_in_force(now)
+            }
+            Self::Lift(lift) if list.contains_key(&place) || listed::is_kept_alone(lift.reason) => {
+                let listed = list.entry(place).or_default();
+                let was_in_force = listed.is_in_force(now);
+                listed.lift(lift.at);
+                was_in_force && !listed.is_in_force(now)
+            }
+            Self::Lift(_) => false,
+        }
+    }
+}
+
+/// What is at some places of the list.
+async fn at(session: &Session, places: &BTreeSet<Place>) -> Result<BTreeMap<Place, Listed>, Fault> {
+    let sql =
+        "SELECT s.tenant, s.channel, s.address, s.reason, s.since, s.lifted_at, s.expires_at, s.origin, s.provider, s.message_id, s.detail
+         FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]) AS w(tenant, channel, address, reason)
+         JOIN suppressions s ON s.tenant = w.tenant AND s.channel = w.channel AND s.address = w.address AND s.reason = w.reason";
+    let tenants: Vec<&str> = places.iter().map(|place| place.0.as_str()).collect();
+    let channels: Vec<&str> = places.iter().map(|place| place.1.as_str()).collect();
+    let addresses: Vec<&str> = places.iter().map(|place| place.2.as_str()).collect();
+    let reasons: Vec<&str> = places.iter().map(|place| place.3).collect();
+    let mut list = BTreeMap::new();
+    for row in session.query(sql, &[&tenants, &channels, &addresses, &reasons]).await? {
+        let columns = columns(&row);
+        list.insert(place(&columns)?, listed(&columns)?);
+    }
+    Ok(list)
+}
+
+/// Entries column by column.
+#[derive(Default)]
+struct Rows<'a> {
+    since: Vec<Option<i64>>,
+    lifted_at: Vec<Option<i64>>,
+    expires_at: Vec<Option<i64>>,
+    origin: Vec<Option<&'static str>>,
+    provider: Vec<Option<&'static str>>,
+    message_id: Vec<Option<Uuid>>,
+    detail: Vec<Option<Cow<'a, str>>>,
+}
+
+impl<'a> Rows<'a> {
+    fn add(&mut self, listed: &'a Listed) {
+        let (entry, lifted_at) = listed.parts();
+        self.since.push(entry.map(|entry| entry.since.as_micros()));
+        self.lifted_at.push(lifted_at.map(Timestamp::as_micros));
+        self.expires_at
+            .push(entry.and_then(|entry| entry.expires_at).map(Timestamp::as_micros));
+        self.origin.push(entry.map(|entry| entry.origin.as_str()));
+        self.provider.push(entry.and_then(|entry| entry.provider).map(ProviderKind::as_str));
+        self.message_id
+            .push(entry.and_then(|entry| entry.message_id).map(MessageId::as_uuid));
+        self.detail.push(optional_text(entry.and_then(|entry| entry.detail.as_deref())));
+    }
+}
+
+async fn write(session: &Session, list: &BTreeMap<Place, Listed>) -> Result<(), Fault> {
+    let sql =
+        "INSERT INTO suppressions (tenant, channel, address, reason, since, lifted_at, expires_at, origin, provider, message_id, detail)
+         SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[], $8::text[],
+           $9::text[], $10::uuid[], $11::text[])
+         ON CONFLICT (tenant, channel, address, reason) DO UPDATE SET since = excluded.since, lifted_at = excluded.lifted_at,
+           expires_at = excluded.expires_at, origin = excluded.origin, provider = excluded.provider, message_id = excluded.message_id,
+           detail = excluded.detail";
+    let tenants: Vec<&str> = list.keys().map(|place| place.0.as_str()).collect();
+    let channels: Vec<&str> = list.keys().map(|place| place.1.as_str()).collect();
+    let addresses: Vec<&str> = list.keys().map(|place| place.2.as_str()).collect();
+    let reasons: Vec<&str> = list.keys().map(|place| place.3).collect();
+    let mut rows = Rows::default();
+    list.values().for_each(|listed| rows.add(listed));
+    let values: [Value<'_>; 11] = [
+        &tenants,
+        &channels,
+        &addresses,
+        &reasons,
+        &rows.since,
+        &rows.lifted_at,
+        &rows.expires_at,
+        &rows.origin,
+        &rows.provider,
+        &rows.message_id,
+        &rows.detail,
+    ];
+    session.execute(sql, &values).await.map(drop)
+}
+
+/// Entries in force for any of these addresses.
+pub(crate) async fn in_force(
+    session: &Session,
+    tenant: &TenantId,
+    channel: Channel,
+    addresses: &[String],
+    now: Timestamp,
+) -> Result<Vec<Suppression>, Fault> {
+    let sql =
+        "SELECT s.tenant, s.channel, s.address, s.reason, s.since, s.lifted_at, s.expires_at, s.origin, s.provider, s.message_id, s.detail
+         FROM unnest($3::text[]) AS w(address)
+         JOIN suppressions s ON s.tenant = $1 AND s.channel = $2 AND s.address = w.address
+         WHERE (s.lifted_at IS NULL OR s.since > s.lifted_at) AND (s.expires_at IS NULL OR s.expires_at > $4)
+         ORDER BY s.address, s.reason";
+    let folded: BTreeSet<String> = addresses.iter().map(|address| suppression_address(channel, address)).collect();
+    let folded: Vec<Cow<'_, str>> = folded.iter().map(|address| text(address)).collect();
+    let values: [Value<'_>; 4] = [&tenant.as_str(), &channel.as_str(), &folded, &now.as_micros()];
+    entries(&session.query(sql, &values).await?)
+}
+
+/// Entries in the order of the list.
+pub(crate) async fn page(
+    session: &Session,
+    tenant: &TenantId,
+    filter: &SuppressionFilter,
+    (cursor, now): (Option<&SuppressionCursor>, Timestamp),
+    limit: usize,
+) -> Result<SuppressionPage, Fault> {
+    let sql =
+        "SELECT s.tenant, s.channel, s.address, s.reason, s.since, s.lifted_at, s.expires_at, s.origin, s.provider, s.message_id, s.detail
+         FROM suppressions s
+         WHERE s.tenant = $1 AND (s.channel, s.address, s.reason) > ($2, $3, $4) AND s.since IS NOT NULL
+           AND ($5::text IS NULL OR s.channel = $5) AND ($6::text IS NULL OR s.reason = $6)
+           AND ($7::text IS NULL OR s.address = CASE s.channel WHEN 'email' THEN $7 ELSE $8 END)
+           AND ($9 OR ((s.lifted_at IS NULL OR s.since > s.lifted_at) AND (s.expires_at IS NULL OR s.expires_at > $10)))
+         ORDER BY s.channel, s.address, s.reason LIMIT $11";
+    let (channel, address, reason) = cursor.map_or(("", Cow::Borrowed(""), ""), |cursor| {
+        (cursor.channel.as_str(), text(&cursor.address), cursor.reason.as_str())
+    });
+    let only_channel = filter.channel.map(Channel::as_str);
+    let only_reason = filter.reason.map(SuppressionReason::as_str);
+    let of = |channel| filter.address.as_ref().map(|address| suppression_address(channel, address));
+    let (mail, number) = (of(Channel::Email), of(Channel::Sms));
+    let (mail, number) = (optional_text(mail.as_deref()), optional_text(number.as_deref()));
+    let more_than_wanted = count(limit.saturating_add(1));
+    let values: [Value<'_>; 11] = [
+        &tenant.as_str(),
+        &channel,
+        &address,
+        &reason,
+        &only_channel,
+        &only_reason,
+        &mail,
+        &number,
+        &filter.with_lifted,
+        &now.as_micros(),
+        &more_than_wanted,
+    ];
+    let mut entries = entries(&session.query(sql, &values).await?)?;
+    let more = entries.len() > limit;
+    entries.truncate(limit);
+    let next_cursor = entries.last().filter(|_| more).map(|entry| SuppressionCursor {
+        channel: entry.channel,
+        address: entry.address.clone(),
+        reason: entry.reason,
+    });
+    Ok(SuppressionPage { entries, next_cursor })
+}
+
+/// Lifts what a provider put on the list. Returns how many entries. The transaction was begun by [`BEGIN_CHANGE`].
+pub(crate) async fn undo(session: &Session, undo: Undo) -> Result<u64, Fault> {
+    // A provider's clock may run ahead of ours.
+    let sql = "UPDATE suppressions SET lifted_at = greatest(lifted_at, since, $5)
+         WHERE provider = $1 AND reason = $2 AND origin = $3 AND since >= $4
+           AND (lifted_at IS NULL OR since > lifted_at) AND (expires_at IS NULL OR expires_at > $5)";
+    let Undo {
+        provider,
+        reason,
+        origin,
+        since,
+        at,
+    } = undo;
+    let (since, at) = (since.as_micros(), at.as_micros());
+    let values: [Value<'_>; 5] = [&provider.as_str(), &reason.as_str(), &origin.as_str(), &since, &at];
+    session.execute(sql, &values).await
+}
+
+fn columns(row: &Row) -> Columns<'_> {
+    Columns {
+        row,
+        table: "suppressions",
+        id: &"an entry",
+    }
+}
+
+fn place(columns: &Columns<'_>) -> Result<Place, StoreError> {
+    let reason: SuppressionReason = columns.word("reason")?;
+    Ok((
+        TenantId::new(columns.value::<&str>("tenant")?),
+        columns.word("channel")?,
+        columns.value("address")?,
+        reason.as_str(),
+    ))
+}
+
+fn listed(columns: &Columns<'_>) -> Result<Listed, StoreError> {
+    let mut listed = Listed::default();
+    if columns.optional_time("since")?.is_some() {
+        listed.put(entry(columns)?);
+    }
+    if let Some(lifted_at) = columns.optional_time("lifted_at")? {
+        listed.lift(lifted_at);
+    }
+    Ok(listed)
+}
+
+fn entries(rows: &[Row]) -> Result<Vec<Suppression>, Fault> {
+    rows.iter().map(|row| Ok(entry(&columns(row))?)).collect()
+}
+
+fn entry(columns: &Columns<'_>) -> Result<Suppression, StoreError> {
+    let origin: SuppressionOrigin = columns.word("origin")?;
+    Ok(Suppression {
+        tenant: TenantId::new(columns.value::<&str>("tenant")?),
+        channel: columns.word("channel")?,
+        address: columns.value("address")?,
+        reason: columns.word("reason")?,
+        origin,
+        provider: columns.optional_word("provider")?,
+        message_id: columns.value::<Option<Uuid>>("message_id")?.map(MessageId::from_uuid),
+        detail: columns.value("detail")?,
+        since: columns.time("since")?,
+        expires_at: columns.optional_time("expires_at")?,
+        lifted_at: columns.optional_time("lifted_at")?,
+    })
+}
