@@ -12,4 +12,5 @@ mod leaks;
 mod memory;
 mod simulator;
 mod smtp;
+mod sns;
 mod tls;

@@ -98,7 +98,11 @@ impl CertificateSource for HttpCertificates {
         if let Some(pem) = self.known(url) {
             return Ok(pem);
         }
-        let _place = self.places.acquire().await.map_err(|_| HookFault::Unavailable("certificate_fetch"))?;
+        let _place = self
+            .places
+            .acquire()
+            .await
+            .map_err(|_| HookFault::Unavailable("certificate_fetch"))?;
         if let Some(pem) = self.known(url) {
             return Ok(pem);
         }
@@ -184,9 +188,10 @@ fn is_named(certificate: &X509Certificate<'_>, names: &[String]) -> bool {
     let is_known = |name: &str| names.iter().any(|known| known == name);
     let common = certificate.subject().iter_common_name().filter_map(|name| name.as_str().ok());
     let listed = certificate.subject_alternative_name().ok().flatten();
-    let listed = listed.iter().flat_map(|extension| &extension.value.general_names).filter_map(|name| {
-        if let GeneralName::DNSName(name) = name { Some(*name) } else { None }
-    });
+    let listed = listed
+        .iter()
+        .flat_map(|extension| &extension.value.general_names)
+        .filter_map(|name| if let GeneralName::DNSName(name) = name { Some(*name) } else { None });
     common.chain(listed).any(is_known)
 }
 
@@ -196,7 +201,9 @@ fn der(pem: &[u8]) -> Option<Vec<u8>> {
         return None;
     }
     let text = std::str::from_utf8(pem).ok()?.trim_ascii();
-    let body = text.strip_prefix("-----BEGIN CERTIFICATE-----")?.strip_suffix("-----END CERTIFICATE-----")?;
+    let body = text
+        .strip_prefix("-----BEGIN CERTIFICATE-----")?
+        .strip_suffix("-----END CERTIFICATE-----")?;
     let body: String = body.split(['\r', '\n']).collect();
     BASE64_STANDARD.decode(body).ok()
 }

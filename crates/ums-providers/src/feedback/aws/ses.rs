@@ -93,10 +93,7 @@ const BOUNCES: &[(&str, &str, Meaning)] = &[
 /// A subtype that is not in the table suppresses nobody: what we cannot read we do not act on for good.
 fn bounce_of_type(kind: &str) -> Option<Meaning> {
     match kind {
-        "Permanent" => Some(Meaning {
-            suppress: None,
-            ..HARD
-        }),
+        "Permanent" => Some(Meaning { suppress: None, ..HARD }),
         "Transient" | "Undetermined" => Some(SOFT),
         _ => None,
     }
@@ -177,7 +174,13 @@ impl<'a> Report<'a> {
             "DeliveryDelay" => (self.with(&[text(body, "delayType")]), Some(Meaning::of(kind))),
             "Reject" | "Rendering Failure" => {
                 let class = Some(FailureClass::InvalidMessage);
-                (self.word.to_owned(), Some(Meaning { class, ..Meaning::of(kind) }))
+                (
+                    self.word.to_owned(),
+                    Some(Meaning {
+                        class,
+                        ..Meaning::of(kind)
+                    }),
+                )
             }
             "Subscription" => (self.word.to_owned(), Some(self.subscription())),
             _ => (self.word.to_owned(), Some(Meaning::of(kind))),
@@ -244,9 +247,8 @@ impl<'a> Report<'a> {
     /// An opt-out from any topic is one from all: it is the smaller fault.
     fn subscription(&self) -> Meaning {
         let wishes = &self.body["newTopicPreferences"];
-        let leaves_one = list(wishes, "topicSubscriptionStatus").any(|topic| {
-            text(topic, "subscriptionStatus").is_some_and(|status| status.eq_ignore_ascii_case("OptOut"))
-        });
+        let leaves_one = list(wishes, "topicSubscriptionStatus")
+            .any(|topic| text(topic, "subscriptionStatus").is_some_and(|status| status.eq_ignore_ascii_case("OptOut")));
         if leaves_one || wishes["unsubscribeAll"].as_bool() == Some(true) {
             Meaning {
                 suppress: Some(SuppressionReason::Unsubscribe),

@@ -16,22 +16,46 @@ use super::reading::{clip, event_id, list, text, time};
 
 /// Failures: the beginning of `providerResponse`, what became of the message, why. Older logs say `blacklisted`.
 const FAILURES: &[(&str, EventKind, FailureClass)] = &[
-    ("Blocked as spam by phone carrier", EventKind::Rejected, FailureClass::InvalidMessage),
+    (
+        "Blocked as spam by phone carrier",
+        EventKind::Rejected,
+        FailureClass::InvalidMessage,
+    ),
     ("Destination is blacklisted", EventKind::Rejected, FailureClass::RecipientBlocked),
-    ("Destination is on a blocked list", EventKind::Rejected, FailureClass::RecipientBlocked),
+    (
+        "Destination is on a blocked list",
+        EventKind::Rejected,
+        FailureClass::RecipientBlocked,
+    ),
     ("Invalid phone number", EventKind::Failed, FailureClass::InvalidRecipient),
     ("Message body is invalid", EventKind::Failed, FailureClass::InvalidMessage),
     ("No quota left for account", EventKind::Failed, FailureClass::QuotaExhausted),
-    ("Phone carrier has blocked this message", EventKind::Rejected, FailureClass::InvalidMessage),
-    ("Phone carrier is currently unreachable/unavailable", EventKind::Failed, FailureClass::Unavailable),
+    (
+        "Phone carrier has blocked this message",
+        EventKind::Rejected,
+        FailureClass::InvalidMessage,
+    ),
+    (
+        "Phone carrier is currently unreachable/unavailable",
+        EventKind::Failed,
+        FailureClass::Unavailable,
+    ),
     ("Phone has blocked SMS", EventKind::Rejected, FailureClass::RecipientBlocked),
     ("Phone is blacklisted", EventKind::Rejected, FailureClass::RecipientBlocked),
-    ("Phone is currently unreachable/unavailable", EventKind::Failed, FailureClass::Unavailable),
+    (
+        "Phone is currently unreachable/unavailable",
+        EventKind::Failed,
+        FailureClass::Unavailable,
+    ),
     ("Phone is on a blocked list", EventKind::Rejected, FailureClass::RecipientBlocked),
     (OPTED_OUT, EventKind::Rejected, FailureClass::RecipientBlocked),
     // Only destinations that cost more than the account allows are concerned, so the account is not out of order.
     ("This delivery would exceed max price", EventKind::Failed, FailureClass::Unsupported),
-    ("Unknown error attempting to reach phone", EventKind::Failed, FailureClass::Unavailable),
+    (
+        "Unknown error attempting to reach phone",
+        EventKind::Failed,
+        FailureClass::Unavailable,
+    ),
 ];
 const OPTED_OUT: &str = "Phone number is opted out";
 /// Longest payload of a log subscription once it is unpacked; CloudWatch sends at most 1 MiB of log.
@@ -53,7 +77,10 @@ pub(super) fn read(log: &Value, account: &AccountId) -> Option<Vec<Event>> {
         ("FAILURE", None) => (EventKind::Failed, None, false),
         (_, _) => (EventKind::Unknown, None, false),
     };
-    let price = delivery["priceInUSD"].as_f64().map(|price| format!(" (USD {price})")).unwrap_or_default();
+    let price = delivery["priceInUSD"]
+        .as_f64()
+        .map(|price| format!(" (USD {price})"))
+        .unwrap_or_default();
     let event = Event {
         account: account.clone(),
         recipient: text(delivery, "destination").map(number),
@@ -91,7 +118,11 @@ fn word(status: &str, response: &str) -> String {
 /// The log has numbers with their `+`, and in some places without.
 fn number(destination: &str) -> String {
     let is_bare = !destination.is_empty() && destination.bytes().all(|byte| byte.is_ascii_digit());
-    if is_bare { format!("+{destination}") } else { clip(destination, 64) }
+    if is_bare {
+        format!("+{destination}")
+    } else {
+        clip(destination, 64)
+    }
 }
 
 /// Reads what a log subscription sends, in any of the forms that a function may pass on: `{"awslogs": {"data": …}}` as it came, the packed

@@ -292,7 +292,11 @@ fn read_reply<T: DeserializeOwned>(reply: &Reply, now: Timestamp) -> Result<T, F
     }
     let (code, message) = aws::json_error(answer.headers, answer.body);
     let Some(code) = code else {
-        return Err(refusal_by_status(KIND, "CloudWatch Logs answered without a readable error", &answer));
+        return Err(refusal_by_status(
+            KIND,
+            "CloudWatch Logs answered without a readable error",
+            &answer,
+        ));
     };
     Err(refusal(KIND, &[FAILURES, aws::FAILURES], &code, &message, &answer))
 }

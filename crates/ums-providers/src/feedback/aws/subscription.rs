@@ -29,7 +29,11 @@ pub(super) async fn confirm(envelope: &Envelope, allowed: bool, transport: &Tran
     let (status, _) = get(transport, &envelope.topic.endpoint(), &path).await?;
     match status {
         200 => {
-            tracing::info!(event = "feedback.aws.subscription", topic, "the subscription of a topic was confirmed");
+            tracing::info!(
+                event = "feedback.aws.subscription",
+                topic,
+                "the subscription of a topic was confirmed"
+            );
             Ok(())
         }
         _ => {

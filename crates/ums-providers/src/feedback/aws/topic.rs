@@ -79,7 +79,11 @@ impl Topic {
         let is_token = !token.is_empty() && token.len() <= 1024 && token.bytes().all(|byte| byte.is_ascii_alphanumeric());
         let query = url.strip_prefix(&self.endpoint())?.strip_prefix("/?")?;
         let encoded = self.arn.replace(':', "%3A");
-        let mut wanted = ["Action=ConfirmSubscription".to_owned(), format!("Token={token}"), format!("TopicArn={}", self.arn)];
+        let mut wanted = [
+            "Action=ConfirmSubscription".to_owned(),
+            format!("Token={token}"),
+            format!("TopicArn={}", self.arn),
+        ];
         let mut found: Vec<String> = query.split('&').map(|pair| pair.replace(&encoded, &self.arn)).collect();
         wanted.sort();
         found.sort();
@@ -95,9 +99,18 @@ mod tests {
     fn an_arn_names_partition_and_region_that_belong_together() {
         for (arn, endpoint) in [
             ("arn:aws:sns:us-east-1:123456789012:feedback", "https://sns.us-east-1.amazonaws.com"),
-            ("arn:aws-cn:sns:cn-north-1:123456789012:feedback", "https://sns.cn-north-1.amazonaws.com.cn"),
-            ("arn:aws-us-gov:sns:us-gov-east-1:123456789012:feedback", "https://sns.us-gov-east-1.amazonaws.com"),
-            ("arn:aws:sns:ap-southeast-7:123456789012:feedback.fifo", "https://sns.ap-southeast-7.amazonaws.com"),
+            (
+                "arn:aws-cn:sns:cn-north-1:123456789012:feedback",
+                "https://sns.cn-north-1.amazonaws.com.cn",
+            ),
+            (
+                "arn:aws-us-gov:sns:us-gov-east-1:123456789012:feedback",
+                "https://sns.us-gov-east-1.amazonaws.com",
+            ),
+            (
+                "arn:aws:sns:ap-southeast-7:123456789012:feedback.fifo",
+                "https://sns.ap-southeast-7.amazonaws.com",
+            ),
         ] {
             assert_eq!(Topic::parse(arn).unwrap().endpoint(), endpoint);
         }
