@@ -38,7 +38,7 @@ pub(crate) async fn call<M: Carried>(flow: &Flow, record: &MessageRecord, conten
         )),
     };
     let now = Now::read(&*flow.clock);
-    let result = link.rejections.judge(result, content.first_recipient(), now.mono);
+    let result = link.rejections.judge(result, link.kind, content.first_recipient(), now);
     match &result {
         Ok(_) => permit.settle(Verdict::Success, now),
         Err(failure) => {

@@ -1,8 +1,15 @@
 //! What providers report becomes events in a message's story, a status, and entries of the suppression list.
 
 mod lift;
+mod matching;
+pub(crate) mod parking;
+pub(crate) mod polling;
+mod says;
+mod take;
 
 use ums_core::{Event, StoreError};
+
+pub(crate) use self::lift::happened_at;
 
 use crate::engine::Messaging;
 
@@ -23,7 +30,6 @@ impl Messaging {
     /// # Errors
     /// The store; the provider should tell them again then. What was kept already is known the second time.
     pub async fn take_feedback(&self, events: Vec<Event>) -> Result<FeedbackTally, StoreError> {
-        let _ = events;
-        Err(StoreError::Unusable("not built".to_owned()))
+        take::take(&self.flow, events).await
     }
 }

@@ -15,6 +15,7 @@ use crate::breaker::Now;
 use crate::chain::{Chain, Link, LinkParts};
 use crate::drain::Drain;
 use crate::engine::Messaging;
+use crate::feedback::parking::Parking;
 use crate::in_hand::InHand;
 use crate::lanes::Lanes;
 use crate::lease::HeldLease;
@@ -22,6 +23,7 @@ use crate::observer::Observer;
 use crate::outbox::Endpoints;
 use crate::pressure::Backlog;
 use crate::rates::Rates;
+use crate::rejection::Reports;
 use crate::rules::Rules;
 use crate::sharing::{Plug, Share};
 
@@ -100,6 +102,10 @@ pub(crate) struct Flow {
     pub(crate) endpoints: Endpoints,
     /// What became of messages, counted by provider and sender.
     pub(crate) rates: Rates,
+    /// Events that wait for their message.
+    pub(crate) parking: Parking,
+    /// What providers report of recipients, to tell a bad provider from bad recipients.
+    pub(crate) reports: Reports,
 }
 
 impl fmt::Debug for Flow {
@@ -136,6 +142,8 @@ impl Messaging {
             backlog: Backlog::default(),
             endpoints: Endpoints::default(),
             rates: Rates::new(parts.rules.rates),
+            parking: Parking::default(),
+            reports: Reports::default(),
             clock: parts.clock,
             random: parts.random,
             store: parts.store,
@@ -160,6 +168,10 @@ impl Messaging {
         flow.tasks.spawn(crate::housekeeping::run(flow.clone()));
         flow.tasks.spawn(crate::worker::run(flow.clone()));
         flow.tasks.spawn(crate::outbox::run(flow.clone()));
+        flow.tasks.spawn(crate::feedback::parking::run(flow.clone()));
+        for source in &flow.aftermath.sources {
+            flow.tasks.spawn(crate::feedback::polling::run(flow.clone(), source.clone()));
+        }
         // Not one of the tasks that a shutdown waits for: it ends after them.
         tokio::spawn(crate::lease::heartbeat(flow.clone()));
         Ok(Self { flow })

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use ums_core::{AttemptOutcome, BreakerStateWord, Channel, FailureClass, NoticeKind, NoticeState, ProviderKind, Status};
+use ums_core::{AttemptOutcome, BreakerStateWord, Channel, EventKind, FailureClass, NoticeKind, NoticeState, ProviderKind, Status};
 
 /// One attempt ended.
 #[derive(Clone, Copy, Debug)]
@@ -55,6 +55,39 @@ pub struct NoticeEvent {
     pub duration: Duration,
 }
 
+/// What became of an event of a provider.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FeedbackEnd {
+    /// It is part of its message's story.
+    Applied,
+    /// It waits for its message, or belongs to none.
+    Parked,
+    /// It was known already.
+    Known,
+}
+
+impl FeedbackEnd {
+    /// As a word for metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Applied => "applied",
+            Self::Parked => "parked",
+            Self::Known => "known",
+        }
+    }
+}
+
+/// An event of a provider came. One that was parked is told again when it is applied.
+#[derive(Clone, Copy, Debug)]
+pub struct FeedbackSeen {
+    /// Which provider.
+    pub provider: ProviderKind,
+    /// What it reports; [`EventKind::Unknown`] for words that are not in our tables.
+    pub kind: EventKind,
+    /// What became of it.
+    pub end: FeedbackEnd,
+}
+
 /// Somebody who counts. Called on the hot path: must not block.
 pub trait Observer: Send + Sync + fmt::Debug {
     /// An attempt ended.
@@ -65,6 +98,10 @@ pub trait Observer: Send + Sync + fmt::Debug {
     fn settled(&self, event: &SettledEvent);
     /// The store refused a write because the message belongs to another process by now.
     fn fenced(&self) {}
+    /// An event of a provider came.
+    fn feedback(&self, event: &FeedbackSeen) {
+        let _ = event;
+    }
     /// A notice was posted to the user's application.
     fn notice(&self, event: &NoticeEvent) {
         let _ = event;

@@ -3,24 +3,42 @@
 //! A suspended account may answer every recipient with "no such user". Five different recipients on
 //! three domains, refused within ten minutes and nobody accepted between, are no coincidence.
 
+use std::collections::BTreeMap;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use ums_core::{Accepted, Failure, FailureClass, Monotonic};
+use ums_core::{
+    Accepted, AccountId, Channel, EventKind, EventRecord, Failure, FailureClass, MessageRecord, Monotonic, ProviderKind, SuppressionOrigin,
+    SuppressionReason, Timestamp, Undo,
+};
+
+use crate::breaker::Now;
+use crate::feedback::happened_at;
+use crate::flow::Flow;
 
 const RECIPIENTS: usize = 5;
 const DOMAINS: usize = 3;
 const WITHIN: Duration = Duration::from_mins(10);
+/// Waits between tries to undo what a provider's own fault brought onto the suppression list.
+const UNDO_AGAIN: Duration = Duration::from_secs(1);
+const UNDO_AGAIN_LONGEST: Duration = Duration::from_mins(1);
 
 /// The refusals of one provider account since it last took a message. Keeps hashes, no recipients.
 #[derive(Debug, Default)]
 pub(crate) struct Rejections {
     any: AtomicBool,
-    seen: Mutex<Vec<Refused>>,
+    window: Mutex<Window>,
     hasher: RandomState,
+}
+
+#[derive(Debug, Default)]
+struct Window {
+    seen: Vec<Refused>,
+    /// The refusals from then to then were the provider's own fault.
+    judged: Option<(Timestamp, Timestamp)>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -28,64 +46,192 @@ struct Refused {
     recipient: u64,
     domain: u64,
     at: Monotonic,
+    wall: Timestamp,
+}
+
+impl Window {
+    /// Adds a refusal. When it makes it too many: since when they were the provider's fault.
+    fn is_one_too_many(&mut self, refused: Refused, now: Timestamp) -> Option<Timestamp> {
+        self.seen
+            .retain(|earlier| refused.at.since(earlier.at) < WITHIN && earlier.recipient != refused.recipient);
+        self.seen.push(refused);
+        // No more are needed to tell: the newest ones decide.
+        let excess = self.seen.len().saturating_sub(RECIPIENTS * DOMAINS);
+        self.seen.drain(..excess);
+        let mut domains: Vec<u64> = self.seen.iter().map(|refused| refused.domain).collect();
+        domains.sort_unstable();
+        domains.dedup();
+        let since = self.seen.iter().map(|refused| refused.wall).min()?;
+        (self.seen.len() >= RECIPIENTS && domains.len() >= DOMAINS).then(|| {
+            let since = self.judged.filter(|judged| judged.1 >= since).map_or(since, |judged| judged.0.min(since));
+            self.judged = Some((since, now));
+            since
+        })
+    }
 }
 
 impl Rejections {
     /// Looks at the outcome of one call: a refusal that makes it too many becomes the provider's failure.
-    pub(crate) fn judge(
-        &self,
-        result: Result<Accepted, Failure>,
-        (recipient, domain): (&str, &str),
-        now: Monotonic,
-    ) -> Result<Accepted, Failure> {
+    pub(crate) fn judge(&self, result: Result<Accepted, Failure>, provider: ProviderKind, whom: (&str, &str), now: Now) -> Result<Accepted, Failure> {
         match result {
             Ok(accepted) => {
-                if self.any.swap(false, Ordering::Relaxed) {
-                    self.seen.lock().unwrap_or_else(PoisonError::into_inner).clear();
-                }
+                self.clear();
                 Ok(accepted)
             }
-            Err(failure) if failure.class == FailureClass::InvalidRecipient && self.is_one_too_many(recipient, domain, now) => {
-                Err(systemic(&failure))
-            }
+            Err(failure) if failure.class == FailureClass::InvalidRecipient => Err(match self.note(whom, (now.mono, now.wall), now.wall) {
+                Some(since) => systemic(provider, &failure, since),
+                None => failure,
+            }),
             Err(failure) => Err(failure),
         }
     }
 
-    fn is_one_too_many(&self, recipient: &str, domain: &str, now: Monotonic) -> bool {
+    /// Since when a refusal that was kept now, and others, are the provider's own fault after all.
+    pub(crate) fn judged_since(&self, refused_at: Timestamp) -> Option<Timestamp> {
+        let judged = self.window().judged?;
+        (judged.0 <= refused_at && refused_at <= judged.1).then_some(judged.0)
+    }
+
+    fn clear(&self) {
+        if self.any.swap(false, Ordering::Relaxed) {
+            self.window().seen.clear();
+        }
+    }
+
+    fn note(&self, (recipient, domain): (&str, &str), (at, wall): (Monotonic, Timestamp), now: Timestamp) -> Option<Timestamp> {
         let refused = Refused {
             recipient: self.hasher.hash_one(recipient),
             domain: self.hasher.hash_one(domain),
-            at: now,
+            at,
+            wall,
         };
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut window = self.window();
         self.any.store(true, Ordering::Relaxed);
-        seen.retain(|earlier| now.since(earlier.at) < WITHIN && earlier.recipient != refused.recipient);
-        seen.push(refused);
-        // No more are needed to tell: the newest ones decide.
-        let excess = seen.len().saturating_sub(RECIPIENTS * DOMAINS);
-        seen.drain(..excess);
-        let mut domains: Vec<u64> = seen.iter().map(|refused| refused.domain).collect();
-        domains.sort_unstable();
-        domains.dedup();
-        seen.len() >= RECIPIENTS && domains.len() >= DOMAINS
+        window.is_one_too_many(refused, now)
+    }
+
+    fn window(&self) -> MutexGuard<'_, Window> {
+        self.window.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn systemic(failure: &Failure) -> Failure {
+fn systemic(provider: ProviderKind, failure: &Failure, since: Timestamp) -> Failure {
     let detail = format!(
-        "it refuses every recipient, the last one with {}: the account is probably suspended",
-        failure.code
+        "it refuses every recipient, the last one with {}: the account is probably suspended; nobody is suppressed for it. {}",
+        failure.code,
+        replay(provider, since)
     );
     Failure::provider(FailureClass::Misconfigured, "systemic_rejection", &detail)
+}
+
+/// What to do when it is mended.
+fn replay(provider: ProviderKind, since: Timestamp) -> String {
+    // Messages may have been accepted long before they were refused.
+    format!("Those that failed since {since} are sent again with: ums messages replay --failed --provider {provider} --since {since}")
+}
+
+/// Takes off the suppression list what a provider's own fault brought there, until the store has done it.
+pub(crate) fn undo(flow: &Flow, (provider, origin): (ProviderKind, SuppressionOrigin), since: Timestamp) {
+    let (store, clock, ended) = (flow.store.clone(), flow.clock.clone(), flow.ended.clone());
+    flow.tasks.spawn(async move {
+        let mut wait = UNDO_AGAIN;
+        loop {
+            let undo = Undo {
+                provider,
+                reason: SuppressionReason::HardBounce,
+                origin,
+                since,
+                at: clock.now(),
+            };
+            match store.undo_suppressions(undo).await {
+                Ok(0) => return,
+                Ok(undone) => {
+                    tracing::warn!(%provider, %since, undone, "addresses that the provider refused by its own fault are off the suppression list");
+                    return;
+                }
+                Err(error) => tracing::warn!(%provider, %error, "suppressions of a provider's own fault are not undone yet"),
+            }
+            tokio::select! {
+                biased;
+                () = ended.cancelled() => return,
+                () = tokio::time::sleep(wait) => {}
+            }
+            wait = (wait * 2).min(UNDO_AGAIN_LONGEST);
+        }
+    });
+}
+
+/// What provider accounts report of recipients afterwards, judged like their answers: an account that rejects everybody whom it had
+/// taken messages for is the problem itself.
+///
+/// An event is noted after what it says was kept, so that nothing is written after it was undone.
+#[derive(Debug, Default)]
+pub(crate) struct Reports {
+    accounts: Mutex<BTreeMap<(ProviderKind, AccountId), Rejections>>,
+}
+
+impl Reports {
+    /// Looks at an event that is kept. Since when the account's reports are its own fault, if this is one too many.
+    fn judge(&self, record: &EventRecord, message: Option<&MessageRecord>, now: Now) -> Option<Timestamp> {
+        let event = &record.event;
+        let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
+        match event.kind {
+            EventKind::Delivered => {
+                if let Some(rejections) = accounts.get(&(event.provider, event.account.clone())) {
+                    rejections.clear();
+                }
+                None
+            }
+            // What is wrong with the content is no word about recipients.
+            EventKind::Rejected if event.class != Some(FailureClass::InvalidMessage) => {
+                let first = message.and_then(|message| message.recipients.first());
+                let recipient = event.recipient.as_deref().or(first.map(|recipient| recipient.address.as_str()))?;
+                let shared = match event.channel() {
+                    Channel::Email => recipient.rsplit_once('@').map_or(recipient, |(_, domain)| domain),
+                    Channel::Sms => recipient.get(..6).unwrap_or(recipient),
+                };
+                let rejections = accounts.entry((event.provider, event.account.clone())).or_default();
+                rejections.note((recipient, shared), (now.mono, happened_at(record)), now.wall)
+            }
+            EventKind::Queued
+            | EventKind::Sent
+            | EventKind::Deferred
+            | EventKind::Bounced
+            | EventKind::Rejected
+            | EventKind::Failed
+            | EventKind::Complained
+            | EventKind::Unsubscribed
+            | EventKind::Subscribed
+            | EventKind::Opened
+            | EventKind::Clicked
+            | EventKind::Autoresponded
+            | EventKind::Inbound
+            | EventKind::Unknown => None,
+        }
+    }
+
+    /// Looks at an event that is kept, and undoes what must be.
+    pub(crate) fn note(&self, flow: &Flow, record: &EventRecord, message: Option<&MessageRecord>) {
+        let Some(since) = self.judge(record, message, Now::read(&*flow.clock)) else {
+            return;
+        };
+        let provider = record.event.provider;
+        let replay = replay(provider, since);
+        tracing::error!(%provider, %since, replay, "provider needs an operator: it rejects everybody whom it had taken messages for; the account is probably suspended");
+        undo(flow, (provider, SuppressionOrigin::Feedback), since);
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn at(seconds: u64) -> Monotonic {
-        Monotonic::from_start(Duration::from_secs(seconds))
+    fn at(seconds: u64) -> Now {
+        let since_start = Duration::from_secs(seconds);
+        Now {
+            mono: Monotonic::from_start(since_start),
+            wall: Timestamp::from_micros(1_795_341_600_000_000) + since_start,
+        }
     }
 
     /// The class after each refusal of `(recipient, domain, second)`.
@@ -93,7 +239,7 @@ mod tests {
         let rejections = Rejections::default();
         let judged = refusals.iter().map(|(recipient, domain, second)| {
             let refused = Err(Failure::provider(FailureClass::InvalidRecipient, "550", ""));
-            rejections.judge(refused, (recipient, domain), at(*second)).unwrap_err().class
+            rejections.judge(refused, ProviderKind::Smtp, (recipient, domain), at(*second)).unwrap_err().class
         });
         judged.collect()
     }
@@ -130,12 +276,17 @@ mod tests {
         let rejections = Rejections::default();
         let refuse = |recipient: &str| {
             let refused = Err(Failure::provider(FailureClass::InvalidRecipient, "550", ""));
-            rejections.judge(refused, (recipient, recipient), at(0)).unwrap_err().class
+            rejections
+                .judge(refused, ProviderKind::Smtp, (recipient, recipient), at(0))
+                .unwrap_err()
+                .class
         };
         for recipient in ["a", "b", "c", "d"] {
             refuse(recipient);
         }
-        rejections.judge(Ok(Accepted::new("id")), ("x", "x"), at(0)).unwrap();
+        rejections
+            .judge(Ok(Accepted::new("id")), ProviderKind::Smtp, ("x", "x"), at(0))
+            .unwrap();
         assert_eq!(refuse("e"), FailureClass::InvalidRecipient);
     }
 }

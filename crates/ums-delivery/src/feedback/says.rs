@@ -1,0 +1,104 @@
+//! What events say of their recipients beside the message: who must not be contacted again, and who may.
+
+use ums_core::{
+    EventKind, EventRecord, Lift, MessageRecord, Notice, Suppression, SuppressionOrigin, SuppressionReason, TenantId, Timestamp, redact,
+    suppression_address,
+};
+
+use super::lift::happened_at;
+use crate::flow::Flow;
+use crate::outbox::{notices_of_lift, notices_of_suppression};
+
+/// Wishes that somebody takes back who wants messages again.
+const WISHES: [SuppressionReason; 2] = [SuppressionReason::Stop, SuppressionReason::Unsubscribe];
+
+/// What some events say of the suppression list.
+#[derive(Debug, Default)]
+pub(super) struct Says {
+    pub(super) suppress: Vec<Suppression>,
+    pub(super) lift: Vec<Lift>,
+}
+
+impl Says {
+    /// What one event says, about the list of that tenant.
+    pub(super) fn of(record: &EventRecord, message: Option<&MessageRecord>, tenant: &TenantId) -> Self {
+        let mut says = Self::default();
+        says.hear(record, message, tenant);
+        says
+    }
+
+    /// Adds what an event says.
+    pub(super) fn hear(&mut self, record: &EventRecord, message: Option<&MessageRecord>, tenant: &TenantId) {
+        let event = &record.event;
+        let Some(address) = address(record, message) else { return };
+        let at = happened_at(record);
+        if let Some(reason) = event.suppress {
+            let code = event.code.as_deref().filter(|code| *code != event.word);
+            let detail = [Some(event.word.as_str()), code, event.detail.as_deref()];
+            let detail: Vec<&str> = detail.into_iter().flatten().collect();
+            self.suppress.push(Suppression {
+                tenant: tenant.clone(),
+                channel: event.channel(),
+                address: address.clone(),
+                reason,
+                origin: SuppressionOrigin::Feedback,
+                provider: Some(event.provider),
+                message_id: message.map(|message| message.message.id),
+                detail: Some(redact(&detail.join(" "))),
+                since: at,
+                expires_at: None,
+                lifted_at: None,
+            });
+        }
+        if event.kind == EventKind::Subscribed {
+            self.lift.extend(WISHES.map(|reason| Lift {
+                tenant: tenant.clone(),
+                channel: event.channel(),
+                address: address.clone(),
+                reason,
+                at,
+            }));
+        }
+    }
+
+    /// What applications are told: of entries that are not in force yet, and of lifts of such that are.
+    pub(super) async fn notices(&self, flow: &Flow, now: Timestamp) -> Vec<Notice> {
+        let mut notices = Vec::new();
+        for entry in &self.suppress {
+            let told = notices_of_suppression(flow, entry);
+            if !told.is_empty() && !is_listed(flow, entry, now).await {
+                notices.extend(told);
+            }
+        }
+        for lift in &self.lift {
+            let told = notices_of_lift(flow, lift);
+            if !told.is_empty() && lifts_something(flow, lift, now).await {
+                notices.extend(told);
+            }
+        }
+        notices
+    }
+}
+
+/// Whether it is in force already. What cannot be read is told once more rather than not at all.
+async fn is_listed(flow: &Flow, entry: &Suppression, now: Timestamp) -> bool {
+    let addresses = [entry.address.clone()];
+    let listed = flow.store.suppressed(&entry.tenant, entry.channel, &addresses, now).await;
+    listed.is_ok_and(|listed| listed.iter().any(|known| known.reason == entry.reason))
+}
+
+async fn lifts_something(flow: &Flow, lift: &Lift, now: Timestamp) -> bool {
+    let addresses = [lift.address.clone()];
+    let listed = flow.store.suppressed(&lift.tenant, lift.channel, &addresses, now).await;
+    listed.is_ok_and(|listed| listed.iter().any(|known| known.reason == lift.reason && known.since <= lift.at))
+}
+
+/// Whom an event is about, as the list writes it: the message's recipient, who may forward to the address that the event names.
+fn address(record: &EventRecord, message: Option<&MessageRecord>) -> Option<String> {
+    let channel = record.event.channel();
+    let address = match message.map(|message| message.recipients.as_slice()) {
+        Some([only]) => Some(&only.address),
+        Some(_) | None => record.event.recipient.as_ref(),
+    };
+    address.map(|address| suppression_address(channel, address))
+}
