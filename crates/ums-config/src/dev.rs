@@ -1,15 +1,31 @@
 //! The settings of `ums dev`: the simulator in place of every provider, test values only.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
+use std::time::Duration;
 
 use crate::ConfigError;
+use crate::sections::Network;
 use crate::settings::{LoadOptions, Settings, load_with};
 use crate::source::{Layered, MapSource, Origin};
 use crate::values::{Endpoint, StoreUrl};
 
 /// Settings that `ums dev` takes over from the caller's sources; none of them is a provider's.
 const TAKEN_OVER: [&str; 5] = ["UMS_CONFIG", "UMS_DEFAULT_REGION", "UMS_LOG", "UMS_LOG_FORMAT", "UMS_SMS_COUNTRIES"];
+
+/// How often the simulator is asked what became of text messages by SNS.
+const LOGS_EVERY: Duration = Duration::from_secs(5);
+/// This machine.
+const LOOPBACK: [Network; 2] = [
+    Network {
+        address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        prefix: 8,
+    },
+    Network {
+        address: IpAddr::V6(Ipv6Addr::LOCALHOST),
+        prefix: 128,
+    },
+];
 
 /// Where the simulator's providers listen; base URLs without a trailing slash.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +40,12 @@ pub struct SimulatorUrls {
     pub twilio: String,
     /// SMTP.
     pub smtp: SocketAddr,
+    /// CloudWatch Logs, where SNS writes what became of text messages.
+    pub logs: String,
+    /// The topic that the simulator's own reports of SES come from.
+    pub topic_arn: String,
+    /// The key that the simulator's own reports of SendGrid are signed with.
+    pub sendgrid_public_key: String,
 }
 
 /// Builds the settings of `ums dev`.
@@ -56,6 +78,10 @@ pub fn dev_settings(sources: &Layered, simulator: &SimulatorUrls, data_dir: &Pat
     if let Some(smtp) = &mut settings.smtp {
         smtp.ca_file = None;
     }
+    // Whoever tries the service out tells an application on the same machine.
+    settings.webhooks.allow_http = true;
+    settings.webhooks.allow_private.extend(LOOPBACK);
+    settings.feedback.sns_logs_every = settings.feedback.sns_logs_every.or(Some(LOGS_EVERY));
     Ok(settings)
 }
 
@@ -79,12 +105,15 @@ fn test_values(simulator: &SimulatorUrls, listen: SocketAddr) -> MapSource {
         ("AWS_SECRET_ACCESS_KEY", "test-secret-of-the-simulator".to_owned()),
         ("AWS_ENDPOINT_URL_SESV2", simulator.ses.clone()),
         ("AWS_ENDPOINT_URL_SNS", simulator.sns.clone()),
+        ("AWS_ENDPOINT_URL_LOGS", simulator.logs.clone()),
+        ("UMS_AWS_TOPIC_ARNS", simulator.topic_arn.clone()),
         ("AWS_SES_FROM_EMAIL", "noreply@example.com".to_owned()),
         ("AWS_SES_FROM_NAME", "Example".to_owned()),
         ("SENDGRID_API_KEY", "SG.test-key-of-the-simulator".to_owned()),
         ("SENDGRID_FROM_EMAIL", "noreply@example.com".to_owned()),
         ("SENDGRID_FROM_NAME", "Example".to_owned()),
         ("SENDGRID_API_URL", simulator.sendgrid.clone()),
+        ("SENDGRID_WEBHOOK_PUBLIC_KEY", simulator.sendgrid_public_key.clone()),
         ("TWILIO_ACCOUNT_SID", "AC00000000000000000000000000000000".to_owned()),
         ("TWILIO_AUTH_TOKEN", "test-token-of-the-simulator".to_owned()),
         ("TWILIO_PHONE_NUMBER", "+15550100100".to_owned()),

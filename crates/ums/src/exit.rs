@@ -1,4 +1,4 @@
-//! How a command ends: four exit codes, and nothing else.
+//! How a command ends: four exit codes, and one more for mail servers.
 
 use std::fmt;
 use std::process::ExitCode;
@@ -16,6 +16,8 @@ pub(crate) enum Exit {
     Usage,
     /// The message is held and will be tried again.
     Held,
+    /// For a mail server's pipe only: keep the mail and try again (`EX_TEMPFAIL` of sysexits).
+    TryLater,
 }
 
 impl From<Exit> for ExitCode {
@@ -25,6 +27,7 @@ impl From<Exit> for ExitCode {
             Exit::Failed => 1,
             Exit::Usage => 2,
             Exit::Held => 3,
+            Exit::TryLater => 75,
         })
     }
 }

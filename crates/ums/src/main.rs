@@ -3,6 +3,7 @@
 //! One file per command in `cmd/`; results go to standard output, everything else to standard
 //! error; [`exit::Exit`] is how a command ends.
 
+mod aftermath;
 mod client;
 mod cmd;
 mod exit;
@@ -49,6 +50,15 @@ enum Command {
     /// Look at messages, stop them, send them again
     #[command(subcommand)]
     Messages(cmd::messages::Command),
+    /// Look at and change the list of those who must not be contacted
+    #[command(subcommand)]
+    Suppressions(cmd::suppressions::Command),
+    /// Tell your application what becomes of messages
+    #[command(subcommand)]
+    Webhooks(cmd::webhooks::Command),
+    /// Read what providers report afterwards, by hand
+    #[command(subcommand)]
+    Feedback(cmd::feedback::Command),
     /// Amazon SES set-up
     #[command(subcommand)]
     Ses(cmd::ses::Command),
@@ -103,6 +113,10 @@ fn run(command: Command) -> Result<Exit> {
         Command::Send(command) => on_one_core(cmd::send::run(command)),
         Command::Health(args) => on_one_core(cmd::health::run(args)),
         Command::Messages(command) => on_one_core(cmd::messages::run(command)),
+        Command::Suppressions(command) => on_one_core(cmd::suppressions::run(command)),
+        Command::Webhooks(command) => on_one_core(cmd::webhooks::run(command)),
+        Command::Feedback(cmd::feedback::Command::Check(args)) => cmd::feedback::run_check(args),
+        Command::Feedback(cmd::feedback::Command::Dsn(args)) => on_one_core(cmd::feedback::run_dsn(args)),
         Command::Migrate(args) => on_one_core(cmd::migrate::run(args)),
         Command::Ses(command) => on_one_core(cmd::ses::run(command)),
     }

@@ -56,6 +56,12 @@ pub(crate) fn table(headings: &[&str]) -> Table {
     table
 }
 
+/// Writes a word to people where errors belong, for what is none.
+pub(crate) fn note(text: &str) {
+    // Nobody is left to be told when this fails.
+    drop(writeln!(io::stderr().lock(), "{text}"));
+}
+
 /// Writes an error where errors belong, with its causes and what to do if we know it.
 pub(crate) fn error(error: &anyhow::Error) {
     let mut out = io::stderr().lock();

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 use ums_core::{HealthReport, MessageFilter, MessageId, MessageRecord, SendEmail, SendResult, SendSms, SystemClock};
-use ums_server::{Explanation, Replayed};
+use ums_server::{Explanation, MessageStory, Replayed};
 use unified_messaging::{Archive, Mark, ReplayRequest, ReplaySlice, UnifiedMessagingService};
 
-use crate::client::Client;
+use crate::client::{Client, query};
 use crate::settings::{self, explained};
 
 /// Which service a command talks to.
@@ -20,7 +20,8 @@ pub(crate) struct Remote {
 }
 
 impl Remote {
-    fn client(&self) -> Option<Result<Client>> {
+    /// The service, when one is named.
+    pub(crate) fn client(&self) -> Option<Result<Client>> {
         self.server.as_deref().map(|url| Client::new(url, settings::api_key()))
     }
 }
@@ -135,9 +136,9 @@ impl Look {
     ///
     /// # Errors
     /// When the service or the store cannot be asked.
-    pub(crate) async fn message(&self, id: MessageId) -> Result<Option<SendResult>> {
+    pub(crate) async fn message(&self, id: MessageId) -> Result<Option<MessageStory>> {
         match self {
-            Self::Archive(records) => Ok(records.record(id).await?.map(|record| record.result())),
+            Self::Archive(records) => Ok(records.record(id).await?.map(|record| MessageStory::of(&record, &[]))),
             Self::Remote(client) => client.find(&format!("/v1/messages/{id}")).await,
         }
     }
@@ -156,7 +157,7 @@ impl Look {
                     next_cursor: page.next_cursor,
                 })
             }
-            Self::Remote(client) => client.get(&format!("/v1/messages?{}", query(filter, cursor, limit))).await,
+            Self::Remote(client) => client.get(&format!("/v1/messages?{}", query(pairs(filter, cursor, limit)))).await,
         }
     }
 }
@@ -274,48 +275,16 @@ impl Client {
     }
 }
 
-fn query(filter: &MessageFilter, cursor: Option<MessageId>, limit: usize) -> String {
-    let mut pairs = vec![("limit", limit.to_string())];
-    let mut add = |name, value: Option<String>| pairs.extend(value.map(|value| (name, value)));
-    add("to", filter.to.clone());
-    add("status", filter.status.map(|word| word.to_string()));
-    add("channel", filter.channel.map(|word| word.to_string()));
-    add("provider", filter.provider.map(|word| word.to_string()));
-    add("purpose", filter.purpose.map(|word| word.to_string()));
-    add("since", filter.since.map(|at| at.to_string()));
-    add("until", filter.until.map(|at| at.to_string()));
-    add("cursor", cursor.map(|id| id.to_string()));
-    pairs
-        .iter()
-        .map(|(name, value)| format!("{name}={}", encoded(value)))
-        .collect::<Vec<_>>()
-        .join("&")
-}
-
-/// Percent-encodes everything that is not plain.
-fn encoded(text: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~');
-    text.bytes()
-        .map(|byte| {
-            if plain(byte) {
-                char::from(byte).to_string()
-            } else {
-                format!("%{byte:02X}")
-            }
-        })
-        .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_query_survives_plus_and_ampersand() {
-        let filter = MessageFilter {
-            to: Some("a+b&c@example.com".to_owned()),
-            ..MessageFilter::default()
-        };
-        assert_eq!(query(&filter, None, 5), "limit=5&to=a%2Bb%26c%40example.com");
-    }
+fn pairs(filter: &MessageFilter, cursor: Option<MessageId>, limit: usize) -> [(&'static str, Option<String>); 9] {
+    [
+        ("limit", Some(limit.to_string())),
+        ("to", filter.to.clone()),
+        ("status", filter.status.map(|word| word.to_string())),
+        ("channel", filter.channel.map(|word| word.to_string())),
+        ("provider", filter.provider.map(|word| word.to_string())),
+        ("purpose", filter.purpose.map(|word| word.to_string())),
+        ("since", filter.since.map(|at| at.to_string())),
+        ("until", filter.until.map(|at| at.to_string())),
+        ("cursor", cursor.map(|id| id.to_string())),
+    ]
 }

@@ -116,9 +116,11 @@ pub use ums_core::{
     RecipientResult, Region, Secret, SendEmail, SendResult, SendSms, Status, Store, StoreError, Suppression, SuppressionCursor,
     SuppressionFilter, SuppressionOrigin, SuppressionPage, SuppressionReason, Timestamp, request,
 };
-pub use ums_delivery::{FeedbackTally, Mark, Messaging, Observer, ReplayRequest, ReplaySlice};
+pub use ums_delivery::{
+    EndpointChange, EndpointError, EndpointSecrets, FeedbackTally, Mark, Messaging, NewSuppression, Observer, ReplayRequest, ReplaySlice,
+};
 pub use ums_providers::send::{IdentityStatus, IdentityVerification};
-pub use wire::store_url;
+pub use wire::{ProviderHooks, store_url};
 
 /// The guide's name of [`Status`].
 pub type DeliveryStatus = Status;

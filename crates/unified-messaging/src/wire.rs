@@ -1,5 +1,7 @@
 //! Where ports meet implementations: from settings to an engine. Nowhere else.
 
+mod aftermath;
+
 use std::io::Write;
 use std::sync::Arc;
 
@@ -15,6 +17,8 @@ use ums_providers::{AwsCredentials, BadProxy, Chains, ProviderSettings, Proxy, T
 use ums_store::PostgresOptions;
 
 use crate::Error;
+
+pub use aftermath::ProviderHooks;
 
 /// What the outside world is: everything that is not a setting.
 pub(crate) struct Outside {
@@ -51,7 +55,7 @@ pub(crate) fn parts(settings: &Settings, store: Arc<dyn Store>, outside: Outside
             .chain(configured.sms)
             .map(|provider| link(settings, provider))
             .collect(),
-        aftermath: ums_delivery::Aftermath::default(),
+        aftermath: aftermath::parts(settings, &clock)?,
         not_configured: settings.not_configured.clone(),
         rules: rules(settings),
         clock,

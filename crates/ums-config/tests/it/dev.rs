@@ -12,6 +12,9 @@ fn simulator() -> SimulatorUrls {
         sendgrid: "http://127.0.0.1:8084".to_owned(),
         twilio: "http://127.0.0.1:8085".to_owned(),
         smtp: ([127, 0, 0, 1], 2525).into(),
+        logs: "http://127.0.0.1:8083".to_owned(),
+        topic_arn: "arn:aws:sns:us-east-1:000000000000:ums-simulator".to_owned(),
+        sendgrid_public_key: "MFkw".to_owned(),
     }
 }
 

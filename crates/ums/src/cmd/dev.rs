@@ -2,10 +2,14 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
+use async_trait::async_trait;
 use tempfile::TempDir;
 use ums_config::{Layered, SimulatorUrls};
+use ums_core::HookFault;
+use ums_providers::feedback::aws::CertificateSource;
 use ums_simulator::Simulator;
 
 use super::serve::Running;
@@ -45,12 +49,17 @@ pub(crate) async fn run(args: Args) -> Result<Exit> {
     let mut stop = Stop::listen()?;
     let layers = Layered::process();
     let data = Data::open(args.data)?;
-    let simulator = start(args.ports.config(IpAddr::V4(Ipv4Addr::LOCALHOST))).await?;
+    let simulator = start(args.ports.config(IpAddr::V4(Ipv4Addr::LOCALHOST), None)).await?;
     let listen = with_port(args.listen)?;
     let dev = ums_config::dev_settings(&layers, &urls(&simulator), data.path(), listen);
     let settings = dev.map_err(|error| settings::wrong(&error))?;
     settings::start_log(&settings)?;
-    let running = Box::pin(Running::start(settings)).await?;
+    let certificates = Arc::new(SimulatorsCertificate::of(&simulator));
+    let running = Box::pin(Running::start(settings, Some(certificates))).await?;
+    let to = format!("http://{}", running.address());
+    simulator
+        .set_feedback(args.ports.feedback.settings(Some(to)))
+        .context("telling the simulator where to report")?;
     if let Some(file) = &args.ports.addresses_file {
         let mut addresses = addresses(&simulator);
         addresses.insert("service".to_owned(), running.address().to_string().into());
@@ -60,6 +69,33 @@ pub(crate) async fn run(args: Args) -> Result<Exit> {
     running.until(&mut stop).await;
     simulator.shutdown().await;
     Ok(Exit::Done)
+}
+
+/// The certificate of the simulator's own reports, which nothing but this process believes.
+#[derive(Debug)]
+struct SimulatorsCertificate {
+    url: &'static str,
+    pem: &'static str,
+}
+
+impl SimulatorsCertificate {
+    fn of(simulator: &Simulator) -> Self {
+        Self {
+            url: simulator.certificate_url(),
+            pem: simulator.certificate_pem(),
+        }
+    }
+}
+
+#[async_trait]
+impl CertificateSource for SimulatorsCertificate {
+    async fn certificate(&self, url: &str) -> Result<Vec<u8>, HookFault> {
+        if url == self.url {
+            Ok(self.pem.as_bytes().to_vec())
+        } else {
+            Err(HookFault::Refused("not_the_simulators"))
+        }
+    }
 }
 
 /// Where the messages of a run are kept.
@@ -113,6 +149,9 @@ fn urls(simulator: &Simulator) -> SimulatorUrls {
         sendgrid: simulator.sendgrid_url(),
         twilio: simulator.twilio_url(),
         smtp: simulator.smtp_addr(),
+        logs: simulator.logs_url(),
+        topic_arn: simulator.topic_arn().to_owned(),
+        sendgrid_public_key: simulator.sendgrid_public_key(),
     }
 }
 

@@ -7,9 +7,10 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use tokio_util::sync::CancellationToken;
 use ums_config::{Environment, Settings};
-use ums_core::{Clock, StoreError, SystemClock};
-use ums_server::{Metrics, Server, ServerSettings};
-use unified_messaging::{Error, UnifiedMessagingService};
+use ums_core::{AccountId, Clock, StoreError, SystemClock};
+use ums_providers::feedback::aws::CertificateSource;
+use ums_server::{HookName, Hooks, Metrics, Server, ServerSettings};
+use unified_messaging::{Error, ProviderHooks, UnifiedMessagingService};
 
 use crate::exit::{Exit, Usage};
 use crate::settings;
@@ -48,7 +49,7 @@ pub(crate) async fn run(args: Args) -> Result<Exit> {
     ums_config::check_serve(&settings).map_err(|error| settings::wrong(&error))?;
     let running = tokio::select! {
         biased;
-        started = Box::pin(Running::start(settings)) => started?,
+        started = Box::pin(Running::start(settings, None)) => started?,
         () = stop.requested() => return Ok(Exit::Done),
     };
     running.until(&mut stop).await;
@@ -66,15 +67,16 @@ pub(super) struct Running {
 }
 
 impl Running {
-    /// Opens the store, starts the engine and serves.
+    /// Opens the store, starts the engine and serves. Certificates of Amazon's come from Amazon unless another source is given.
     ///
     /// # Errors
     /// When the store or the address cannot be used.
-    pub(super) async fn start(settings: Settings) -> Result<Self> {
+    pub(super) async fn start(settings: Settings, certificates: Option<Arc<dyn CertificateSource>>) -> Result<Self> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let metrics = Arc::new(Metrics::new());
         let shutdown_time = settings.limits.shutdown;
-        let server_settings = server_settings(&settings, Arc::clone(&clock));
+        let mut server_settings = server_settings(&settings, Arc::clone(&clock));
+        server_settings.hooks = hooks(ProviderHooks::build(&settings, &clock, certificates).map_err(settings::explained)?);
         let service = build(&settings, &clock, &metrics).await.map_err(settings::explained)?;
         let server = Server::bind(server_settings, service.engine().clone(), metrics).await;
         let server = server
@@ -156,6 +158,18 @@ fn server_settings(settings: &Settings, clock: Arc<dyn Clock>) -> ServerSettings
     limits.send_wait = wanted.wait;
     limits.drain_time = wanted.shutdown.saturating_sub(ENGINE_TIME);
     server
+}
+
+/// Where providers may report.
+fn hooks(readers: ProviderHooks) -> Hooks {
+    let mut hooks = Hooks::default();
+    let ProviderHooks { aws, sendgrid, twilio } = readers;
+    for (name, reader) in [(HookName::Aws, aws), (HookName::SendGrid, sendgrid), (HookName::Twilio, twilio)] {
+        if let Some(reader) = reader {
+            hooks.add(name, AccountId::default(), reader);
+        }
+    }
+    hooks
 }
 
 fn count(number: u32) -> usize {

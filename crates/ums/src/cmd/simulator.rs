@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
-use ums_simulator::{Provider, Simulator, SimulatorConfig};
+use ums_simulator::{FeedbackSettings, Provider, Simulator, SimulatorConfig};
 
 use crate::exit::{Exit, usage};
 use crate::output;
@@ -19,6 +19,7 @@ Examples:
   ums simulator --journal arrivals.jsonl
   ums simulator --http-port 0 --ses-port 0 --sns-port 0 --sendgrid-port 0 --twilio-port 0 --smtp-port 0 --ports-file ports.json
   curl -X PUT http://127.0.0.1:8081/_sim/ses/fault -d '{\"mode\": \"error\", \"status\": 503}'
+  ums simulator --feedback-to http://127.0.0.1:8080 --feedback-delay 0,2000 --feedback-copies 1,5 --feedback-shuffle
   curl http://127.0.0.1:8081/_sim/messages")]
 pub(crate) struct Args {
     /// Address of all ports
@@ -26,6 +27,9 @@ pub(crate) struct Args {
     host: IpAddr,
     #[command(flatten)]
     ports: Ports,
+    /// Report what became of messages to the service at this URL, signed as the providers do; only `ums dev` trusts Amazon's
+    #[arg(long, value_name = "URL")]
+    feedback_to: Option<String>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -59,11 +63,49 @@ pub(crate) struct Ports {
     /// Append each message that comes to this file, as a line of JSON, before it is answered
     #[arg(long, value_name = "FILE")]
     journal: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) feedback: Feedback,
+}
+
+/// How the simulator reports what became of messages.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Feedback {
+    /// Shortest and longest time from a message to a report of it, in milliseconds
+    #[arg(long, value_name = "LEAST,MOST", value_delimiter = ',', num_args = 1..=2)]
+    feedback_delay: Vec<u64>,
+    /// Least and most copies of each report
+    #[arg(long, value_name = "LEAST,MOST", value_delimiter = ',', num_args = 1..=2)]
+    feedback_copies: Vec<u32>,
+    /// Report in any order
+    #[arg(long)]
+    feedback_shuffle: bool,
+    /// Report before the message is answered
+    #[arg(long)]
+    feedback_early: bool,
+}
+
+impl Feedback {
+    /// What the simulator is told; reports go below that URL.
+    pub(crate) fn settings(&self, to: Option<String>) -> FeedbackSettings {
+        let usual = FeedbackSettings::default();
+        FeedbackSettings {
+            to,
+            delay_ms: pair(&self.feedback_delay).unwrap_or(usual.delay_ms),
+            duplicates: pair(&self.feedback_copies).unwrap_or(usual.duplicates),
+            shuffle: self.feedback_shuffle,
+            before_reply: self.feedback_early,
+        }
+    }
+}
+
+/// One number stands for both.
+fn pair<T: Copy>(numbers: &[T]) -> Option<[T; 2]> {
+    Some([*numbers.first()?, *numbers.last()?])
 }
 
 impl Ports {
     /// What the simulator is started with.
-    pub(crate) fn config(&self, host: IpAddr) -> SimulatorConfig {
+    pub(crate) fn config(&self, host: IpAddr, feedback_to: Option<String>) -> SimulatorConfig {
         SimulatorConfig {
             host,
             http_port: self.http_port,
@@ -73,7 +115,7 @@ impl Ports {
             twilio_port: self.twilio_port,
             smtp_port: self.smtp_port,
             journal: self.journal.clone(),
-            ..SimulatorConfig::default()
+            feedback: self.feedback.settings(feedback_to),
         }
     }
 }
@@ -86,7 +128,7 @@ pub(crate) async fn run(args: Args) -> Result<Exit> {
         ));
     }
     let mut stop = Stop::listen()?;
-    let simulator = start(args.ports.config(args.host)).await?;
+    let simulator = start(args.ports.config(args.host, args.feedback_to.clone())).await?;
     let addresses = addresses(&simulator);
     if let Some(file) = &args.ports.addresses_file {
         write_addresses(file, &addresses)?;

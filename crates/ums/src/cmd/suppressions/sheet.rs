@@ -1,0 +1,284 @@
+//! The suppression list as CSV: what is read from a file, and what is written for a spreadsheet.
+
+use std::io;
+
+use anyhow::{Context as _, Result};
+use ums_core::{Channel, EmailAddress, PhoneNumber, Region, SuppressionOrigin, SuppressionReason, Timestamp};
+use ums_server::SuppressionEntry;
+
+use crate::aftermath::NewEntry;
+use crate::exit::usage;
+
+/// The columns of a file that is written; a file that is read needs `address` only.
+const COLUMNS: [&str; 8] = [
+    "channel",
+    "address",
+    "reason",
+    "origin",
+    "provider",
+    "since",
+    "expires_at",
+    "detail",
+];
+/// Faults of a file that are told one by one.
+const FAULTS_TOLD: usize = 20;
+
+/// What a file holds.
+#[derive(Debug, Default)]
+pub(super) struct Sheet {
+    /// Entries in the order of the file.
+    pub(super) entries: Vec<NewEntry>,
+    /// What is wrong with the other lines; never holds an address.
+    pub(super) faults: Vec<String>,
+}
+
+impl Sheet {
+    /// The faults for people, the first ones each.
+    pub(super) fn told(&self) -> String {
+        let mut lines: Vec<String> = self.faults.iter().take(FAULTS_TOLD).map(|fault| format!("  {fault}")).collect();
+        if self.faults.len() > FAULTS_TOLD {
+            lines.push(format!("  and {} more", self.faults.len() - FAULTS_TOLD));
+        }
+        lines.join("\n")
+    }
+}
+
+/// Reads a file with a line of headings. Numbers without a country code are of the region; lines without a reason have the given one.
+///
+/// # Errors
+/// When it is no CSV file with a column `address`.
+pub(super) fn read(file: impl io::Read, rules: (Option<Region>, SuppressionReason)) -> Result<Sheet> {
+    let mut reader = csv::ReaderBuilder::new().flexible(true).trim(csv::Trim::All).from_reader(file);
+    let headings: Vec<String> = reader
+        .headers()
+        .context("reading the line of headings")?
+        .iter()
+        .map(|heading| heading.trim_start_matches('\u{feff}').to_ascii_lowercase())
+        .collect();
+    let column = |name: &str| headings.iter().position(|heading| heading == name);
+    let Some(address) = column("address") else {
+        return Err(usage(
+            "the file has no column named address; its first line must name the columns, such as address,reason,expires_at",
+        ));
+    };
+    let columns = Columns {
+        address,
+        channel: column("channel"),
+        reason: column("reason"),
+        since: column("since"),
+        expires_at: column("expires_at"),
+        detail: column("detail"),
+    };
+    let mut sheet = Sheet::default();
+    for record in reader.records() {
+        match record {
+            Ok(record) => {
+                let line = record.position().map_or(0, csv::Position::line);
+                match columns.entry(&record, rules) {
+                    Ok(entry) => sheet.entries.push(entry),
+                    Err(fault) => sheet.faults.push(format!("line {line}: {fault}")),
+                }
+            }
+            Err(error) => {
+                let line = error.position().map_or(0, csv::Position::line);
+                sheet.faults.push(format!("line {line}: is not UTF-8 text"));
+                if error.is_io_error() {
+                    return Err(error).context("reading the file");
+                }
+            }
+        }
+    }
+    Ok(sheet)
+}
+
+struct Columns {
+    address: usize,
+    channel: Option<usize>,
+    reason: Option<usize>,
+    since: Option<usize>,
+    expires_at: Option<usize>,
+    detail: Option<usize>,
+}
+
+impl Columns {
+    fn entry(&self, record: &csv::StringRecord, (region, reason): (Option<Region>, SuppressionReason)) -> Result<NewEntry, String> {
+        let cell = |at: Option<usize>| at.and_then(|at| record.get(at)).map(unguarded).filter(|text| !text.is_empty());
+        let time = |at, name| match cell(at) {
+            None => Ok(None),
+            Some(text) => Timestamp::parse_rfc3339(text)
+                .map(Some)
+                .ok_or_else(|| format!("{name} must be a time such as 2026-11-22T10:00:00Z")),
+        };
+        let address = cell(Some(self.address)).ok_or("address is empty")?;
+        let channel = match cell(self.channel) {
+            None => channel_of(address),
+            Some(word) => word.parse().map_err(|error| format!("channel {error}"))?,
+        };
+        Ok(NewEntry {
+            channel,
+            origin: SuppressionOrigin::Import,
+            address: parsed(channel, address, region)?,
+            reason: match cell(self.reason) {
+                None => reason,
+                Some(word) => word.parse().map_err(|error| format!("reason {error}"))?,
+            },
+            detail: cell(self.detail).map(str::to_owned),
+            since: time(self.since, "since")?,
+            expires_at: time(self.expires_at, "expires_at")?,
+        })
+    }
+}
+
+/// The channel of an address that names none.
+pub(super) fn channel_of(address: &str) -> Channel {
+    if address.contains('@') { Channel::Email } else { Channel::Sms }
+}
+
+/// An address in the form in which messages name it.
+pub(super) fn parsed(channel: Channel, address: &str, region: Option<Region>) -> Result<String, String> {
+    match channel {
+        Channel::Email => EmailAddress::parse(address)
+            .map(|address| address.expose().to_owned())
+            .map_err(|fault| format!("address {fault}")),
+        Channel::Sms => PhoneNumber::parse(address, region)
+            .map(|number| number.expose().to_owned())
+            .map_err(|fault| format!("address {fault}")),
+    }
+}
+
+/// Writes entries so that no spreadsheet takes a cell for a formula.
+#[derive(Debug)]
+pub(super) struct SheetWriter<W: io::Write>(csv::Writer<W>);
+
+impl<W: io::Write> SheetWriter<W> {
+    /// Begins a file with its headings.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub(super) fn new(file: W) -> Result<Self> {
+        let mut writer = csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(file);
+        writer.write_record(COLUMNS).context("writing the file")?;
+        Ok(Self(writer))
+    }
+
+    /// Adds an entry.
+    ///
+    /// # Errors
+    /// As [`SheetWriter::new`].
+    pub(super) fn add(&mut self, entry: &SuppressionEntry) -> Result<()> {
+        let time = |at: Option<Timestamp>| at.map(|at| at.to_string()).unwrap_or_default();
+        let cells = [
+            entry.channel.to_string(),
+            entry.address.clone(),
+            entry.reason.to_string(),
+            entry.origin.to_string(),
+            entry.provider.map(|provider| provider.to_string()).unwrap_or_default(),
+            entry.since.to_string(),
+            time(entry.expires_at),
+            entry.detail.clone().unwrap_or_default(),
+        ];
+        self.0.write_record(cells.map(|cell| guarded(&cell))).context("writing the file")
+    }
+
+    /// Ends the file.
+    ///
+    /// # Errors
+    /// As [`SheetWriter::new`].
+    pub(super) fn finish(mut self) -> Result<()> {
+        self.0.flush().context("writing the file")
+    }
+}
+
+/// A cell that begins as formulas do gets an apostrophe before it, which spreadsheets hide; numbers in E.164 are among them.
+fn guarded(cell: &str) -> String {
+    if cell.starts_with(['=', '+', '-', '@', '\t', '\r', '\'']) {
+        format!("'{cell}")
+    } else {
+        cell.to_owned()
+    }
+}
+
+/// Takes that apostrophe away again.
+fn unguarded(cell: &str) -> &str {
+    cell.strip_prefix('\'').unwrap_or(cell)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RULES: (Option<Region>, SuppressionReason) = (None, SuppressionReason::Manual);
+
+    fn entry(address: &str, detail: &str) -> SuppressionEntry {
+        SuppressionEntry {
+            channel: channel_of(address),
+            address: address.to_owned(),
+            reason: SuppressionReason::Stop,
+            origin: SuppressionOrigin::Operator,
+            provider: None,
+            message_id: None,
+            detail: Some(detail.to_owned()),
+            since: Timestamp::from_micros(1_795_341_600_000_000),
+            expires_at: None,
+            lifted_at: None,
+            in_force: true,
+        }
+    }
+
+    #[test]
+    fn what_is_written_can_be_read_and_holds_no_formula() {
+        let written = [
+            entry("+14165550123", "=HYPERLINK(\"https://example.com\")"),
+            entry("customer@example.com", "a, \"b\"\nc"),
+            entry("quoted'@example.com", "@SUM(A1)"),
+        ];
+        let mut bytes = Vec::new();
+        let mut writer = SheetWriter::new(&mut bytes).unwrap();
+        for entry in &written {
+            writer.add(entry).unwrap();
+        }
+        writer.finish().unwrap();
+        let text = String::from_utf8(bytes.clone()).unwrap();
+        for line in text.lines() {
+            for cell in line.split(',') {
+                assert!(!cell.trim_start_matches('"').starts_with(['=', '+', '-', '@']), "{line}");
+            }
+        }
+        let sheet = read(&*bytes, RULES).unwrap();
+        assert_eq!(sheet.faults, [""; 0]);
+        let read: Vec<(String, Option<String>)> = sheet.entries.into_iter().map(|entry| (entry.address, entry.detail)).collect();
+        let expected = written.map(|entry| (entry.address, entry.detail));
+        assert_eq!(read, expected);
+    }
+
+    #[test]
+    fn each_bad_line_is_named_without_its_address() {
+        let text = "\u{feff}Address,Reason,expires_at\r\n\
+                    customer@example.com,,\r\n\
+                    secret-person,,\r\n\
+                    other@example.com,because,\r\n\
+                    third@example.com,stop,tomorrow\r\n\
+                    ,manual,\r\n\
+                    fourth@example.com\r\n";
+        let sheet = read(text.as_bytes(), RULES).unwrap();
+        assert_eq!(sheet.entries.len(), 2);
+        assert_eq!(sheet.entries[0].reason, SuppressionReason::Manual);
+        assert_eq!(sheet.faults.len(), 4);
+        let told = sheet.told();
+        for part in [
+            "line 3: address",
+            "line 4: reason must be one of",
+            "line 5: expires_at",
+            "line 6: address is empty",
+        ] {
+            assert!(told.contains(part), "{part} in {told}");
+        }
+        assert!(!told.contains("secret") && !told.contains("other@"), "{told}");
+    }
+
+    #[test]
+    fn a_file_without_addresses_is_refused() {
+        assert!(read("email,reason\na@example.com,stop\n".as_bytes(), RULES).is_err());
+        assert!(read("".as_bytes(), RULES).is_err());
+    }
+}
