@@ -108,7 +108,7 @@ pub(super) fn verify(request: &HookRequest, url: &str, tokens: &[Secret]) -> Res
         return Err(refused("too_large"));
     }
     let given = request.header(SIGNATURE).ok_or(refused("signature_missing"))?;
-    let fields = Fields::read(request).ok_or(refused("body_unreadable"))?;
+    let fields = Fields::read(request, url).ok_or(refused("body_unreadable"))?;
     let url = url.split('#').next().unwrap_or_default();
     signature::verify(given, url, &fields, &request.body, tokens).map_err(refused)?;
     Ok(fields)
@@ -116,5 +116,5 @@ pub(super) fn verify(request: &HookRequest, url: &str, tokens: &[Secret]) -> Res
 
 /// The events of a request, whoever made it.
 pub(super) fn read_unverified(request: &HookRequest, url: &str) -> Option<Vec<Event>> {
-    events::read(&Fields::read(request)?, url)
+    events::read(&Fields::read(request, url)?, url)
 }

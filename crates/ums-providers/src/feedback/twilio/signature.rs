@@ -23,11 +23,11 @@ pub(in crate::feedback) struct Fields {
 }
 
 impl Fields {
-    /// Reads a form or a JSON object; none when it is neither.
-    pub(super) fn read(request: &HookRequest) -> Option<Self> {
+    /// Reads a form or a JSON object; none when it is neither. Where no type is told, the address does.
+    pub(super) fn read(request: &HookRequest, url: &str) -> Option<Self> {
         let kind = request.header("content-type").unwrap_or_default();
         let kind = kind.split(';').next().unwrap_or_default().trim();
-        if kind.eq_ignore_ascii_case("application/json") {
+        if kind.eq_ignore_ascii_case("application/json") || (kind.is_empty() && query(url, BODY_HASH).is_some()) {
             return Self::from_json(&request.body);
         }
         let mut values: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
