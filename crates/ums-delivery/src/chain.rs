@@ -10,11 +10,12 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use ums_core::{AccountId, Clock, Monotonic, Probe, Provider, ProviderKind, Purpose, Skip, Store};
+use ums_core::{AccountId, Clock, Content, Monotonic, Probe, Provider, ProviderKind, Purpose, Skip, Store};
 
 use crate::breaker::{Breaker, BreakerSettings, Cause, Now, Permit, Refusal, Verdict};
 use crate::flow::Flow;
 use crate::pacing::{Blocks, OverPace, PaceSettings, Pacer, Take};
+use crate::rates::{HeldFor, Verdicts};
 use crate::rejection::Rejections;
 use crate::retry::{Budget, RetryBudget, Token};
 use crate::sharing::{MayProbe, Plug, ProbeOut, Share};
@@ -23,6 +24,10 @@ use crate::sharing::{MayProbe, Plug, ProbeOut, Share};
 /// could be tried: a message waits only where one round trip to the store saves it from being passed on.
 const LONGEST_PACE_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_LEAVE_WAIT: Duration = Duration::from_millis(250);
+/// Until mail to many that is held for its sender's bounces or complaints is looked at again.
+const RATE_WAIT: Duration = Duration::from_mins(5);
+/// The word for a provider that is tried after the others.
+const DEGRADED: &str = "degraded";
 
 /// Price of a message, in millionths of a US dollar.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -214,10 +219,23 @@ impl Pending {
     }
 }
 
+/// What one provider said to a message that would go to it.
+#[derive(Debug)]
+enum Asked<M> {
+    /// It may be called.
+    Leave(Slot<M>),
+    /// It is passed over.
+    PassOver,
+    /// The walk goes no further: something is waited for.
+    Stop,
+}
+
 /// One message's way along the chain, in one round.
 #[derive(Debug)]
 pub(crate) struct Walk {
     purpose: Purpose,
+    /// The sender that the caller chose, where rates matter: for mail to many.
+    sender: Option<String>,
     via: Option<ProviderKind>,
     recipients: u32,
     tried: u64,
@@ -241,6 +259,7 @@ impl Walk {
     pub(crate) fn new(purpose: Purpose, via: Option<ProviderKind>, recipients: u32) -> Self {
         Self {
             purpose,
+            sender: None,
             via,
             recipients,
             tried: 0,
@@ -256,6 +275,14 @@ impl Walk {
         }
     }
 
+    /// Has the sender's rates watched, if this is mail to many.
+    pub(crate) fn of_sender(mut self, content: &Content) -> Self {
+        if self.purpose == Purpose::Bulk {
+            self.sender = crate::rates::sender(content);
+        }
+        self
+    }
+
     /// A call of this round failed: the token of a retry round is gone.
     pub(crate) fn call_failed(&mut self) {
         if let Some(token) = self.token.take() {
@@ -269,12 +296,32 @@ impl Walk {
         self.paced = true;
     }
 
+    fn rate_is_held<M>(&self, link: &Link<M>, verdicts: &Verdicts) -> Option<HeldFor> {
+        (self.purpose == Purpose::Bulk).then(|| verdicts.held_for(link.kind, &link.account, self.sender.as_deref()))?
+    }
+
+    /// The sender's mail bounces, or is complained of: another provider would be harmed as well, so mail to many waits.
+    fn skip_rate<M>(&mut self, link: &Link<M>, now: Now, held_for: HeldFor) {
+        self.skip(link, now, held_for.word(), held_for.describe().to_owned(), RATE_WAIT);
+        self.paced = true;
+    }
+
+    /// It is tried after the others. Nothing waits for it, so it says nothing of when to look again.
+    fn skip_late<M>(&mut self, link: &Link<M>, now: Now) {
+        let detail = "it takes messages and few receipts come: tried after the others; see its health".to_owned();
+        self.note(link, now, DEGRADED, detail);
+    }
+
     fn skip_probing<M>(&mut self, link: &Link<M>, now: Now) {
         self.skip(link, now, Cause::Probing.word(), Cause::Probing.describe(), Duration::ZERO);
     }
 
     fn skip<M>(&mut self, link: &Link<M>, now: Now, reason: &str, detail: String, wait: Duration) {
         self.soonest = Some(self.soonest.map_or(wait, |soonest| soonest.min(wait)));
+        self.note(link, now, reason, detail);
+    }
+
+    fn note<M>(&mut self, link: &Link<M>, now: Now, reason: &str, detail: String) {
         let known = self
             .skips
             .iter()
@@ -317,62 +364,98 @@ impl<M: 'static> Chain<M> {
     /// because the store must answer first.
     pub(crate) fn pick(&self, walk: &mut Walk, flow: &Flow) -> Option<Slot<M>> {
         let now = Now::read(&*flow.clock);
-        for (place, link) in self.links.iter().enumerate() {
-            let bit = 1_u64 << (place % 64);
+        let verdicts = flow.rates.verdicts();
+        let late = self.late(walk.via, &verdicts);
+        let places = || self.links.iter().enumerate().map(|(place, link)| (1_u64 << (place % 64), link));
+        let (on_time, after_them) = (|(bit, _): &(u64, _)| late & bit == 0, |(bit, _): &(u64, _)| late & bit != 0);
+        let passed_over = late & !walk.tried;
+        for (_, link) in places().filter(|(bit, _)| passed_over & bit != 0) {
+            walk.skip_late(link, now);
+        }
+        for (bit, link) in places().filter(on_time).chain(places().filter(after_them)) {
             if walk.tried & bit != 0 || walk.via.is_some_and(|via| via != link.kind) {
                 continue;
             }
-            let permit = match Breaker::admit(link.breaker.clone(), now) {
-                Ok(permit) => permit,
-                Err(refusal) => {
-                    let Refusal { cause, reopens_in } = *refusal;
-                    walk.skip(link, now, cause.word(), cause.describe(), reopens_in);
-                    continue;
-                }
-            };
-            if permit.ask_first() && link.provider.can_be_asked() {
-                walk.asks.push(flow.tasks.spawn(link.clone().ask(permit, Asks::of(flow))));
-                walk.skip_probing(link, now);
-                continue;
-            }
-            let mut probe = None;
-            if permit.is_probe() {
-                match link.share.may_probe(now.mono) {
-                    MayProbe::Yes(out) => probe = out,
-                    MayProbe::Ask if walk.waited & bit == 0 => {
-                        walk.waited |= bit;
-                        walk.pending = Some(Pending::Leave(flow.tasks.spawn(link.clone().ask_for_leave(permit, Asks::of(flow)))));
-                        return None;
-                    }
-                    MayProbe::Ask | MayProbe::No => {
-                        walk.skip_probing(link, now);
-                        continue;
-                    }
-                }
-            }
-            let over = match link.reserve(walk.recipients, flow, now.mono) {
-                Take::Taken => {
-                    self.count_first(walk, now.mono);
-                    walk.tried |= bit;
-                    return Some(Slot {
-                        link: link.clone(),
-                        permit: Leave { permit, probe },
-                    });
-                }
-                Take::Asked(answers) if walk.waited_for_pace & bit == 0 => {
-                    walk.waited_for_pace |= bit;
-                    walk.pending = Some(Pending::Pace(answers));
-                    return None;
-                }
-                Take::Asked(_) => Blocks::late(),
-                Take::Over(over) => over,
-            };
-            walk.skip_paced(link, now, over);
-            if walk.purpose == Purpose::Bulk {
+            if let Some(held_for) = walk.rate_is_held(link, &verdicts) {
+                walk.skip_rate(link, now, held_for);
                 return None;
+            }
+            match self.take_leave(link, bit, walk, (flow, now)) {
+                Asked::Leave(leave) => return Some(leave),
+                Asked::Stop => return None,
+                Asked::PassOver => {}
             }
         }
         None
+    }
+
+    /// The links that are tried after the others, as bits: those that take messages and do not deliver them. If that is all of them, or
+    /// one was asked for by name, the order stays.
+    fn late(&self, via: Option<ProviderKind>, verdicts: &Verdicts) -> u64 {
+        if via.is_some() || !verdicts.has_late() {
+            return 0;
+        }
+        let bits = |is: &dyn Fn(&Link<M>) -> bool| {
+            let places = self.links.iter().enumerate().filter(|(_, link)| is(link));
+            places.fold(0, |bits, (place, _)| bits | 1_u64 << (place % 64))
+        };
+        let late = bits(&|link| verdicts.is_late(link.kind, &link.account));
+        if late == bits(&|_| true) { 0 } else { late }
+    }
+
+    /// Asks one provider's breaker and pace.
+    fn take_leave(&self, link: &Arc<Link<M>>, bit: u64, walk: &mut Walk, (flow, now): (&Flow, Now)) -> Asked<M> {
+        let permit = match Breaker::admit(link.breaker.clone(), now) {
+            Ok(permit) => permit,
+            Err(refusal) => {
+                let Refusal { cause, reopens_in } = *refusal;
+                walk.skip(link, now, cause.word(), cause.describe(), reopens_in);
+                return Asked::PassOver;
+            }
+        };
+        if permit.ask_first() && link.provider.can_be_asked() {
+            walk.asks.push(flow.tasks.spawn(link.clone().ask(permit, Asks::of(flow))));
+            walk.skip_probing(link, now);
+            return Asked::PassOver;
+        }
+        let mut probe = None;
+        if permit.is_probe() {
+            match link.share.may_probe(now.mono) {
+                MayProbe::Yes(out) => probe = out,
+                MayProbe::Ask if walk.waited & bit == 0 => {
+                    walk.waited |= bit;
+                    walk.pending = Some(Pending::Leave(flow.tasks.spawn(link.clone().ask_for_leave(permit, Asks::of(flow)))));
+                    return Asked::Stop;
+                }
+                MayProbe::Ask | MayProbe::No => {
+                    walk.skip_probing(link, now);
+                    return Asked::PassOver;
+                }
+            }
+        }
+        let over = match link.reserve(walk.recipients, flow, now.mono) {
+            Take::Taken => {
+                self.count_first(walk, now.mono);
+                walk.tried |= bit;
+                return Asked::Leave(Slot {
+                    link: link.clone(),
+                    permit: Leave { permit, probe },
+                });
+            }
+            Take::Asked(answers) if walk.waited_for_pace & bit == 0 => {
+                walk.waited_for_pace |= bit;
+                walk.pending = Some(Pending::Pace(answers));
+                return Asked::Stop;
+            }
+            Take::Asked(_) => Blocks::late(),
+            Take::Over(over) => over,
+        };
+        walk.skip_paced(link, now, over);
+        if walk.purpose == Purpose::Bulk {
+            Asked::Stop
+        } else {
+            Asked::PassOver
+        }
     }
 
     fn count_first(&self, walk: &Walk, now: Monotonic) {

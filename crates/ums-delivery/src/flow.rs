@@ -168,6 +168,7 @@ impl Messaging {
         flow.tasks.spawn(crate::housekeeping::run(flow.clone()));
         flow.tasks.spawn(crate::worker::run(flow.clone()));
         flow.tasks.spawn(crate::outbox::run(flow.clone()));
+        flow.tasks.spawn(crate::rates::run(flow.clone()));
         flow.tasks.spawn(crate::feedback::parking::run(flow.clone()));
         for source in &flow.aftermath.sources {
             flow.tasks.spawn(crate::feedback::polling::run(flow.clone(), source.clone()));
@@ -265,6 +266,7 @@ impl Flow {
         // The last calls may have taught something after the keeper went.
         // A store that does not answer keeps nobody here.
         tokio::time::timeout(LAST_WRITES, crate::sharing::keep(self)).await.ok();
+        tokio::time::timeout(LAST_WRITES, crate::rates::keep(self)).await.ok();
         let left = until.saturating_duration_since(tokio::time::Instant::now());
         self.store.close(left.max(LAST_WRITES)).await;
     }

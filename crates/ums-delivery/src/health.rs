@@ -5,21 +5,25 @@ use ums_core::{BreakerStateWord, HealthReport, HealthStatus, Priority, ProviderH
 use crate::breaker::{Cause, Now, Snapshot};
 use crate::chain::Chain;
 use crate::flow::Flow;
+use crate::rates::Verdicts;
 
 /// Makes the report.
 pub(crate) fn report(flow: &Flow) -> HealthReport {
     let now = Now::read(&*flow.clock);
+    let verdicts = flow.rates.verdicts();
     HealthReport {
-        email_providers: providers(&flow.email, now),
-        sms_providers: providers(&flow.sms, now),
+        email_providers: providers(&flow.email, now, &verdicts),
+        sms_providers: providers(&flow.sms, now, &verdicts),
         not_configured: flow.not_configured.clone(),
     }
 }
 
-fn providers<M: 'static>(chain: &Chain<M>, now: Now) -> Vec<ProviderHealth> {
+fn providers<M: 'static>(chain: &Chain<M>, now: Now, verdicts: &Verdicts) -> Vec<ProviderHealth> {
     let rows = chain.links.iter().enumerate().map(|(place, link)| {
         let seen = link.breaker.snapshot(now);
-        let status = status(&seen);
+        let by_calls = status(&seen);
+        let by_reports = verdicts.reason(link.kind, &link.account);
+        let (status, reason) = joined(by_calls, reason(&seen, by_calls), by_reports);
         ProviderHealth {
             name: link.kind.guide_name().to_owned(),
             provider: link.kind,
@@ -29,7 +33,7 @@ fn providers<M: 'static>(chain: &Chain<M>, now: Now) -> Vec<ProviderHealth> {
                 && !matches!(status, HealthStatus::Down | HealthStatus::Misconfigured | HealthStatus::Exhausted),
             failure_count: seen.failure_count,
             status,
-            reason: reason(&seen, status),
+            reason,
             reopens_at: seen.reopens_at,
             last_success_at: seen.last_success_at,
             last_failure: seen.last_failure,
@@ -56,5 +60,17 @@ fn reason(seen: &Snapshot, status: HealthStatus) -> Option<String> {
         (None, HealthStatus::Degraded) => Some(format!("{} failures since the last success", seen.failure_count)),
         (None, HealthStatus::Unknown) => Some("nothing was sent by it yet".to_owned()),
         (None, _) => None,
+    }
+}
+
+/// What the calls to a provider say, and what came back from its recipients. That may be a warning, but never says that it is down.
+fn joined(by_calls: HealthStatus, reason: Option<String>, by_reports: Option<String>) -> (HealthStatus, Option<String>) {
+    match (by_calls, by_reports) {
+        (by_calls, None) => (by_calls, reason),
+        (HealthStatus::Healthy | HealthStatus::Unknown, Some(by_reports)) => (HealthStatus::Degraded, Some(by_reports)),
+        (by_calls, Some(by_reports)) => {
+            let reasons: Vec<String> = reason.into_iter().chain([by_reports]).collect();
+            (by_calls, Some(reasons.join("; ")))
+        }
     }
 }

@@ -4,12 +4,16 @@
 //! does, not what became of a message.
 
 mod counts;
+mod judgement;
+mod keeping;
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use ums_core::{AttemptRecord, Content, EventRecord, Message, MessageRecord, ProviderKind, RateRow, Timestamp};
 
 use self::counts::{Counts, Key};
+pub(crate) use self::judgement::{HeldFor, Verdicts};
+pub(crate) use self::keeping::{keep, run};
 use crate::rules::RateRules;
 
 /// Length of a bucket, in microseconds.
@@ -17,11 +21,22 @@ const BUCKET: i64 = 5 * 60 * 1_000_000;
 /// The sender of messages that went out from the provider's own.
 const DEFAULT_SENDER: &str = "default";
 
-/// The counts of this process that the store does not have yet, and what all counts together say.
+/// The counts of this process that the store does not have yet, those that it has, and what all together say.
 #[derive(Debug)]
 pub(crate) struct Rates {
     rules: RateRules,
     pending: Mutex<Counts>,
+    known: Mutex<Known>,
+    verdicts: RwLock<Arc<Verdicts>>,
+}
+
+/// Counts that the store has.
+#[derive(Debug, Default)]
+struct Known {
+    /// As they were read last.
+    read: Vec<RateRow>,
+    /// Those of this process that it was given since.
+    since: Counts,
 }
 
 impl Rates {
@@ -29,7 +44,53 @@ impl Rates {
         Self {
             rules,
             pending: Mutex::default(),
+            known: Mutex::default(),
+            verdicts: RwLock::default(),
         }
+    }
+
+    /// What the counts said when they were judged last, seconds ago.
+    pub(crate) fn verdicts(&self) -> Arc<Verdicts> {
+        self.verdicts.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set_verdicts(&self, verdicts: Verdicts) {
+        *self.verdicts.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(verdicts);
+    }
+
+    /// What was counted since the last time.
+    fn take(&self) -> Vec<RateRow> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// The store did not take them.
+    fn put_back(&self, rows: Vec<RateRow>) {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner).add_rows(rows);
+    }
+
+    /// The store took them.
+    fn kept(&self, rows: Vec<RateRow>) {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).since.add_rows(rows);
+    }
+
+    /// The store was read.
+    fn read(&self, rows: Vec<RateRow>) {
+        let known = Known {
+            read: rows,
+            since: Counts::default(),
+        };
+        *self.known.lock().unwrap_or_else(PoisonError::into_inner) = known;
+    }
+
+    /// All counts since a bucket; a place may stand there more than once.
+    fn all(&self, since: Timestamp) -> Vec<RateRow> {
+        let mut all = {
+            let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+            known.read.iter().chain(known.since.rows()).cloned().collect::<Vec<_>>()
+        };
+        all.extend(self.pending.lock().unwrap_or_else(PoisonError::into_inner).rows().cloned());
+        all.retain(|row| row.bucket >= since);
+        all
     }
 
     /// A provider took a message for that many recipients. To be called once for each attempt that ends so, or that feedback says did.
@@ -89,7 +150,7 @@ fn key(message: &Message, attempt: &AttemptRecord) -> Option<Key> {
 }
 
 /// The sender that the caller chose: a domain, or a number or name.
-fn sender(content: &Content) -> Option<String> {
+pub(crate) fn sender(content: &Content) -> Option<String> {
     match content {
         Content::Email(email) => email.from.as_ref().map(|from| from.address.domain().to_lowercase()),
         Content::Sms(sms) => sms.from.as_ref().map(|from| from.expose().to_owned()),

@@ -35,6 +35,29 @@ impl Counts {
         }));
     }
 
+    /// Adds counts that were taken before.
+    pub(super) fn add_rows(&mut self, rows: Vec<RateRow>) {
+        for row in rows {
+            let key = Key {
+                provider: row.provider,
+                account: row.account,
+                sender: row.sender,
+                bucket: row.bucket,
+            };
+            self.add(key, |counts| {
+                counts.accepted += row.accepted;
+                counts.receipts += row.receipts;
+                counts.hard_bounces += row.hard_bounces;
+                counts.complaints += row.complaints;
+            });
+        }
+    }
+
+    /// What is counted.
+    pub(super) fn rows(&self) -> impl Iterator<Item = &RateRow> {
+        self.0.values()
+    }
+
     /// All that was counted since the last time.
     pub(super) fn take(&mut self) -> Vec<RateRow> {
         self.0.drain().map(|(_, row)| row).collect()

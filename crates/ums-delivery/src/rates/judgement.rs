@@ -1,0 +1,302 @@
+//! What the counts say: which senders of a provider bounce or are complained of too often, and which providers take messages and
+//! do not deliver them. A pure function of counts, time and rules: a mark goes by itself when what led to it is past.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use ums_core::{AccountId, ProviderKind, RateRow, Timestamp};
+
+use super::{BUCKET, DEFAULT_SENDER, bucket};
+use crate::rules::RateRules;
+
+/// A provider account.
+pub(super) type Account = (ProviderKind, AccountId);
+
+/// Why mail to many is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum HeldFor {
+    Bounces,
+    Complaints,
+}
+
+impl HeldFor {
+    /// The word for the story.
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::Bounces => "bounce_rate",
+            Self::Complaints => "complaint_rate",
+        }
+    }
+
+    /// For people. Without figures: they change, and the story would grow with each change.
+    pub(crate) const fn describe(self) -> &'static str {
+        match self {
+            Self::Bounces => "mail to many is held: too much of this sender's mail bounces; see the provider's health",
+            Self::Complaints => "mail to many is held: too many complain of this sender's mail; see the provider's health",
+        }
+    }
+}
+
+/// What all counts together say.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Verdicts {
+    /// Senders whose mail to many is held.
+    pub(super) held: HashMap<(Account, String), HeldFor>,
+    /// Senders that a provider sent as.
+    pub(super) senders: BTreeSet<(Account, String)>,
+    /// Providers that take messages and do not deliver them, and why that is thought.
+    pub(super) late: HashMap<Account, String>,
+    /// Why a provider is not as healthy as its calls look.
+    pub(super) reasons: BTreeMap<Account, Vec<String>>,
+}
+
+impl Verdicts {
+    /// Whether any provider is tried after the others.
+    pub(crate) fn has_late(&self) -> bool {
+        !self.late.is_empty()
+    }
+
+    /// Whether a provider takes messages and does not deliver them, while others do.
+    pub(crate) fn is_late(&self, provider: ProviderKind, account: &AccountId) -> bool {
+        self.late.contains_key(&(provider, account.clone()))
+    }
+
+    /// Why mail to many by this provider is held for a sender; none for the provider's own.
+    pub(crate) fn held_for(&self, provider: ProviderKind, account: &AccountId, sender: Option<&str>) -> Option<HeldFor> {
+        if self.held.is_empty() {
+            return None;
+        }
+        let place = |sender: &str| ((provider, account.clone()), sender.to_owned());
+        let sender = sender.map(place).filter(|place| self.senders.contains(place));
+        // A provider that never sent as this sender puts its own in its stead.
+        self.held.get(&sender.unwrap_or_else(|| place(DEFAULT_SENDER))).copied()
+    }
+
+    /// Why a provider is not as healthy as its calls look.
+    pub(crate) fn reason(&self, provider: ProviderKind, account: &AccountId) -> Option<String> {
+        self.reasons.get(&(provider, account.clone())).map(|reasons| reasons.join("; "))
+    }
+}
+
+/// From when on counts matter.
+pub(super) fn looks_back(rules: &RateRules, now: Timestamp) -> Timestamp {
+    bucket(now - rules.window.max(rules.receipt_window + rules.receipt_within))
+}
+
+/// Judges what was counted.
+pub(super) fn judge(rows: &[RateRow], rules: &RateRules, now: Timestamp) -> Verdicts {
+    let mut verdicts = Verdicts::default();
+    let mut senders: BTreeMap<(Account, &str), Sums> = BTreeMap::new();
+    let since = bucket(now - rules.window);
+    for row in rows.iter().filter(|row| row.bucket >= since) {
+        senders.entry((account(row), &row.sender)).or_default().add(row);
+    }
+    for ((account, sender), sums) in senders {
+        verdicts.senders.insert((account.clone(), sender.to_owned()));
+        if sums.accepted < rules.min_sample.max(1) {
+            continue;
+        }
+        let bounces = Rate::of(
+            sums.hard_bounces,
+            sums.accepted,
+            (rules.bounce_warn, rules.bounce_hold),
+            (50_000, 100_000),
+        );
+        let complaints = Rate::of(
+            sums.complaints,
+            sums.accepted,
+            (rules.complaint_warn, rules.complaint_hold),
+            (1_000, 5_000),
+        );
+        for (rate, held_for, name) in [
+            (bounces, HeldFor::Bounces, "bounce rate"),
+            (complaints, HeldFor::Complaints, "complaint rate"),
+        ] {
+            let Some(text) = rate.describe(name, sums.accepted, sender) else {
+                continue;
+            };
+            verdicts.reasons.entry(account.clone()).or_default().push(text);
+            if rate.is_held() {
+                verdicts.held.entry((account.clone(), sender.to_owned())).or_insert(held_for);
+            }
+        }
+    }
+    for (account, reason) in late(rows, rules, now) {
+        verdicts.reasons.entry(account.clone()).or_default().push(reason.clone());
+        verdicts.late.insert(account, reason);
+    }
+    verdicts
+}
+
+#[derive(Clone, Copy, Default)]
+struct Sums {
+    accepted: u64,
+    receipts: u64,
+    hard_bounces: u64,
+    complaints: u64,
+}
+
+impl Sums {
+    fn add(&mut self, row: &RateRow) {
+        self.accepted += row.accepted;
+        self.receipts += row.receipts;
+        self.hard_bounces += row.hard_bounces;
+        self.complaints += row.complaints;
+    }
+}
+
+fn account(row: &RateRow) -> Account {
+    (row.provider, row.account.clone())
+}
+
+/// A share in millionths with the limits that it stands against.
+#[derive(Clone, Copy)]
+struct Rate {
+    share: u64,
+    warn: u32,
+    hold: u32,
+    /// The limits of Amazon SES, where a reader knows them from.
+    known: (u32, u32),
+}
+
+impl Rate {
+    fn of(part: u64, whole: u64, (warn, hold): (u32, u32), known: (u32, u32)) -> Self {
+        Self {
+            share: millionths(part, whole),
+            warn,
+            hold,
+            known,
+        }
+    }
+
+    const fn is_held(self) -> bool {
+        self.share >= self.hold as u64
+    }
+
+    fn describe(self, name: &str, accepted: u64, sender: &str) -> Option<String> {
+        let (limit, what, known) = if self.is_held() {
+            (self.hold, "pauses", self.known.1)
+        } else if self.share >= u64::from(self.warn) {
+            (self.warn, "reviews", self.known.0)
+        } else {
+            return None;
+        };
+        let mut text = format!(
+            "{name} {} of {} (sender {sender}) is over the {}",
+            percent(self.share),
+            grouped(accepted),
+            percent(limit.into())
+        );
+        // Writing to a text does not fail.
+        if limit == known {
+            write!(text, " at which SES {what} accounts").ok();
+        } else {
+            text.push_str(" that is set");
+        }
+        if self.is_held() {
+            text.push_str("; mail to many from it is held");
+        }
+        Some(text)
+    }
+}
+
+/// The providers of which too many receipts are missing while others do better, with the figures.
+fn late(rows: &[RateRow], rules: &RateRules, now: Timestamp) -> Vec<(Account, String)> {
+    let latest = now - rules.receipt_within;
+    let earliest = bucket(latest - rules.receipt_window);
+    // Only whole buckets: a receipt of the last call in it had its time.
+    let is_judged = |row: &&RateRow| row.bucket >= earliest && row.bucket + Duration::from_micros(BUCKET.unsigned_abs()) <= latest;
+    let mut judged: BTreeMap<Account, Sums> = BTreeMap::new();
+    for row in rows.iter().filter(is_judged) {
+        judged.entry(account(row)).or_default().add(row);
+    }
+    let enough = rules.receipt_min_sample.max(1);
+    let missing = |sums: &Sums| millionths(sums.accepted.saturating_sub(sums.receipts), sums.accepted);
+    let is_bad = |sums: &Sums| missing(sums) >= u64::from(rules.receipt_missing);
+    let told: Vec<(&Account, &Sums)> = judged
+        .iter()
+        .filter(|(account, sums)| sums.accepted >= enough && gives_receipts(rows, account, rules))
+        .collect();
+    let is_late = |of: &Account, sums: &Sums| {
+        let mut others = told
+            .iter()
+            .filter(|(other, _)| *other != of && other.0.channel() == of.0.channel())
+            .peekable();
+        is_bad(sums) && (others.peek().is_none() || others.any(|(_, sums)| !is_bad(sums)))
+    };
+    let late = told.iter().filter(|(account, sums)| is_late(account, sums));
+    late.map(|(account, sums)| {
+        let missed = sums.accepted.saturating_sub(sums.receipts);
+        let reason = format!(
+            "no receipt within {} for {} of {} that it took ({}); it is tried after the others",
+            span(rules.receipt_within),
+            grouped(missed),
+            grouped(sums.accepted),
+            percent(missing(sums))
+        );
+        ((*account).clone(), reason)
+    })
+    .collect()
+}
+
+/// Whether a provider is known to report deliveries: in some five minutes it did so for as many as is asked of it. Else its feedback is
+/// not set up, or for failures only, or for a sample, and what is missing says nothing.
+fn gives_receipts(rows: &[RateRow], of: &Account, rules: &RateRules) -> bool {
+    let mut buckets: BTreeMap<Timestamp, Sums> = BTreeMap::new();
+    for row in rows.iter().filter(|row| row.provider == of.0 && row.account == of.1) {
+        buckets.entry(row.bucket).or_default().add(row);
+    }
+    let wanted = 1_000_000_u64.saturating_sub(rules.receipt_missing.into());
+    let told = buckets.values().filter(|sums| {
+        let delivered = sums.receipts.saturating_sub(sums.hard_bounces);
+        delivered > 0 && millionths(delivered, sums.accepted) >= wanted
+    });
+    told.map(|sums| sums.accepted).sum::<u64>() >= rules.receipt_min_sample.max(1)
+}
+
+/// A share in millionths; one when counts are still on their way from other processes.
+fn millionths(part: u64, whole: u64) -> u64 {
+    if whole == 0 {
+        return 0;
+    }
+    let share = u128::from(part) * 1_000_000 / u128::from(whole);
+    u64::try_from(share).unwrap_or(1_000_000).min(1_000_000)
+}
+
+/// Millionths as a percentage: `6.1 %`, `0.12 %`.
+fn percent(share: u64) -> String {
+    let digits = if share >= 10_000 {
+        format!("{}.{}", share / 10_000, share % 10_000 / 1_000)
+    } else {
+        format!("0.{:02}", share / 100)
+    };
+    format!("{} %", digits.trim_end_matches('0').trim_end_matches('.'))
+}
+
+/// A number with its thousands set apart: `1,234`.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// A length of time in its largest whole unit.
+fn span(time: Duration) -> String {
+    let seconds = time.as_secs();
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        _ if seconds.is_multiple_of(3_600) => format!("{} h", seconds / 3_600),
+        _ => format!("{} min", seconds / 60),
+    }
+}
+
+#[cfg(test)]
+#[path = "judgement/tests.rs"]
+mod tests;

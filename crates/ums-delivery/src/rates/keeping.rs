@@ -1,0 +1,77 @@
+//! The task that keeps the counts: adds them to the store, reads what other processes counted, judges.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ums_core::{Monotonic, StoreError};
+
+use super::judgement::{judge, looks_back};
+use crate::flow::Flow;
+
+/// How often counts are added to the store and judged.
+const KEEP: Duration = Duration::from_secs(5);
+/// How often the store's counts are read, where other processes send from the same store, and else.
+const READ_SHARED: Duration = Duration::from_secs(10);
+const READ_ALONE: Duration = Duration::from_mins(1);
+
+/// Keeps the counts until the engine closes.
+pub(crate) async fn run(flow: Arc<Flow>) {
+    let mut read_at = None;
+    loop {
+        if let Err(error) = turn(&flow, &mut read_at).await {
+            tracing::warn!(%error, "the counts of bounces, complaints and receipts were not kept; trying again later");
+        }
+        tokio::select! {
+            biased;
+            () = flow.closing.cancelled() => return,
+            () = tokio::time::sleep(KEEP) => {}
+        }
+    }
+}
+
+async fn turn(flow: &Flow, read_at: &mut Option<Monotonic>) -> Result<(), StoreError> {
+    let kept = keep(flow).await;
+    let now = flow.clock.monotonic();
+    let every = if flow.store.is_shared() { READ_SHARED } else { READ_ALONE };
+    if kept.is_ok() && read_at.is_none_or(|at| now.since(at) >= every) {
+        let rows = flow.store.rates(looks_back(&flow.rates.rules, flow.clock.now())).await?;
+        flow.rates.read(rows);
+        *read_at = Some(now);
+    }
+    flow.rates.judge(flow.clock.now());
+    kept
+}
+
+/// Adds what was counted to the store.
+pub(crate) async fn keep(flow: &Flow) -> Result<(), StoreError> {
+    let rows = flow.rates.take();
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let result = flow.store.add_rates(rows.clone()).await;
+    match &result {
+        // Whether the store has them or not: twice is worse than not at all.
+        Ok(()) | Err(StoreError::CommitUnknown(_)) => flow.rates.kept(rows),
+        Err(_) => flow.rates.put_back(rows),
+    }
+    result
+}
+
+impl super::Rates {
+    /// Judges all that is known.
+    fn judge(&self, now: ums_core::Timestamp) {
+        let verdicts = judge(&self.all(looks_back(&self.rules, now)), &self.rules, now);
+        let before = self.verdicts();
+        for ((provider, account), reason) in &verdicts.late {
+            if !before.is_late(*provider, account) {
+                tracing::warn!(%provider, %account, %reason, "a provider takes messages and does not deliver them");
+            }
+        }
+        for (((provider, account), sender), held_for) in &verdicts.held {
+            if before.held.get(&((*provider, account.clone()), sender.clone())) != Some(held_for) {
+                tracing::error!(%provider, %account, %sender, reason = held_for.word(), "mail to many is held");
+            }
+        }
+        self.set_verdicts(verdicts);
+    }
+}
