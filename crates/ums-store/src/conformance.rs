@@ -7,14 +7,21 @@
 #![expect(clippy::missing_errors_doc, reason = "an error of the store fails the case")]
 
 mod accepting;
+mod aftermath;
 mod batching;
 mod beside;
+mod feedback;
 mod fencing;
+mod gates;
 mod keeping;
+mod outbox;
+mod parking;
 mod queueing;
+mod rates;
 mod reading;
 mod recording;
 mod sample;
+mod suppressing;
 
 use std::sync::Arc;
 
@@ -24,12 +31,18 @@ use ums_core::{Store, StoreError};
 pub use accepting::*;
 pub use batching::*;
 pub use beside::*;
+pub use feedback::*;
 pub use fencing::*;
+pub use gates::*;
 pub use keeping::*;
+pub use outbox::*;
+pub use parking::*;
 pub use queueing::*;
+pub use rates::*;
 pub use reading::*;
 pub use recording::*;
 pub use sample::Sample;
+pub use suppressing::*;
 
 /// Why a case could not go on.
 pub type Outcome = Result<(), Box<dyn std::error::Error>>;
@@ -102,6 +115,43 @@ macro_rules! store_suite {
             two_processes_never_claim_the_same_message,
             a_living_process_beside_is_left_alone,
             of_two_processes_that_act_at_once_one_is_refused,
+            an_event_comes_to_its_message,
+            a_recorded_step_keeps_its_events,
+            events_find_their_messages,
+            an_event_finds_its_attempt,
+            a_refused_step_leaves_nothing,
+            a_refused_record_leaves_no_aftermath,
+            an_event_told_again_is_kept_once,
+            a_repeated_step_is_told_from_another,
+            a_parked_event_comes_up_at_its_time,
+            what_a_parked_event_says_is_done_once,
+            unknown_attempts_are_found_by_address_and_time,
+            feedback_cursors_are_kept,
+            feedback_outlives_the_process,
+            a_listed_address_is_found_in_any_case,
+            the_later_report_counts,
+            reports_in_any_order_end_the_same,
+            a_lift_alone_is_no_entry,
+            entries_end_with_their_time,
+            the_list_is_read_in_pages,
+            refusals_of_a_faulty_provider_are_undone,
+            a_message_to_a_listed_address_is_not_stored,
+            no_intent_is_recorded_for_a_listed_address,
+            a_step_s_own_entries_count,
+            a_repeated_intent_is_known_after_an_opt_out,
+            no_message_is_stored_after_the_opt_out,
+            endpoints_are_kept_and_changed,
+            a_claimed_notice_comes_again_after_its_time,
+            the_end_of_a_post_is_kept,
+            the_next_notice_is_of_an_endpoint_that_takes_some,
+            notices_are_listed_by_what_they_are,
+            notices_are_posted_again_on_demand,
+            a_forgotten_endpoint_is_told_nothing,
+            notices_come_with_what_they_tell_of,
+            two_processes_never_claim_the_same_notice,
+            counts_add_up,
+            old_aftermath_is_forgotten,
+            a_forgotten_message_takes_its_aftermath,
         );
     };
     (@cases $module:ident, $ground:expr, $($case:ident),+ $(,)?) => {
