@@ -87,6 +87,7 @@ async fn fill(store: &dyn Store, clock: &SystemClock, backlog: u64) -> Result<()
                 intent: None,
                 skips: Vec::new(),
                 idempotency: None,
+                notices: Vec::new(),
             }
         });
         let stored = store.accept_all(batch.collect()).await?;
@@ -131,6 +132,7 @@ async fn run(url: &str, backlog: u64, messages: u64) -> Result<()> {
         sms: Vec::new(),
         not_configured: Vec::new(),
         rules: Rules::default(),
+        aftermath: ums_delivery::Aftermath::default(),
     })
     .await?;
     let warm = *taken.wait_for(|taken| *taken >= messages / 10).await?;

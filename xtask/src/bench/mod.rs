@@ -5,6 +5,7 @@
 
 mod breaker;
 mod durable;
+mod feedback;
 mod figures;
 mod goals;
 mod lines;
@@ -36,6 +37,7 @@ Options:
   --breaker           the breaker only
   --startup           start and idle memory of `ums dev` only
   --durable           durable accepts and drains on SQLite and PostgreSQL only
+  --feedback          events of providers on SQLite only
   --backlog N         messages behind in the big drains of --durable (1000000; 0 to leave them out)
 ";
 
@@ -47,6 +49,7 @@ pub(crate) fn main(workspace: &Workspace, mut arguments: Arguments) -> Result<()
     }
     let (breaker_only, startup_only) = (arguments.flag("--breaker"), arguments.flag("--startup"));
     let (durable_only, backlog) = (arguments.flag("--durable"), arguments.number("--backlog", 1_000_000)?);
+    let feedback_only = arguments.flag("--feedback");
     let plan = plan(&mut arguments)?;
     arguments.finish()?;
     if startup_only {
@@ -58,6 +61,10 @@ pub(crate) fn main(workspace: &Workspace, mut arguments: Arguments) -> Result<()
         "needs two cores and taskset (util-linux): one for the sender, one for the sink"
     );
     build(workspace)?;
+    if feedback_only {
+        let figures = feedback::measure(workspace, plan.rounds)?;
+        return report::keep(workspace, "feedback", figures);
+    }
     if durable_only {
         let figures = durable::measure(workspace, plan.rounds, backlog)?;
         return report::keep(workspace, "durable", figures);

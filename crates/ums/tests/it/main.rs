@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod acts;
+mod aftermath;
 mod bad_input;
 mod canary;
 mod classify;
