@@ -136,8 +136,12 @@ fn sample(operation: &Operation<'_>, example: &Value) -> String {
         "  -H \"Authorization: Bearer $UMS_API_KEY\" \\\n"
     };
     let json = serde_json::to_string_pretty(example).unwrap_or_default();
+    let method = match operation.method {
+        "post" => String::new(),
+        other => format!("-X {} ", other.to_ascii_uppercase()),
+    };
     format!(
-        "curl http://localhost:8080{} \\\n{key}  -H 'Content-Type: application/json' \\\n  -d '{json}'",
+        "curl {method}http://localhost:8080{} \\\n{key}  -H 'Content-Type: application/json' \\\n  -d '{json}'",
         operation.path
     )
 }

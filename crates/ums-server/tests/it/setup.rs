@@ -7,8 +7,8 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use ums_core::{Email, NotConfigured, OnExhausted, ProviderKind, Secret, Sms, Store};
-use ums_delivery::{BreakerSettings, LinkParts, Messaging, PaceSettings, Parts, Price, Rules};
-use ums_server::{Limits, Metrics, Server, ServerSettings};
+use ums_delivery::{Aftermath, BreakerSettings, LinkParts, Messaging, PaceSettings, Parts, Price, Rules};
+use ums_server::{Hooks, Limits, Metrics, Server, ServerSettings};
 use ums_store::MemoryStore;
 use ums_testkit::{FakeProvider, SeededRandom, TestClock};
 
@@ -24,6 +24,8 @@ pub(crate) struct Setup {
     pub(crate) store: Option<Arc<dyn Store>>,
     pub(crate) without_sms: bool,
     pub(crate) rules: Rules,
+    pub(crate) hooks: Hooks,
+    pub(crate) aftermath: Aftermath,
 }
 
 impl Default for Setup {
@@ -38,6 +40,8 @@ impl Default for Setup {
             store: None,
             without_sms: false,
             rules,
+            hooks: Hooks::default(),
+            aftermath: Aftermath::default(),
         }
     }
 }
@@ -51,6 +55,7 @@ pub(crate) struct Bench {
     pub(crate) messaging: Messaging,
     pub(crate) shutdown: CancellationToken,
     pub(crate) running: JoinHandle<()>,
+    pub(crate) clock: Arc<TestClock>,
     key: bool,
 }
 
@@ -103,7 +108,7 @@ impl Setup {
             } else {
                 vec![link(&twilio, Price::Segment([(1, 8_300)].into()))]
             },
-            aftermath: ums_delivery::Aftermath::default(),
+            aftermath: self.aftermath,
             not_configured: vec![NotConfigured {
                 provider: ProviderKind::AwsSns,
                 missing: vec!["AWS_REGION".into()],
@@ -117,7 +122,8 @@ impl Setup {
             development: true,
             default_region: Some("US".parse().expect("a region")),
             limits: self.limits,
-            clock,
+            hooks: self.hooks,
+            clock: clock.clone(),
             random,
             ..ServerSettings::new(SocketAddr::from(([127, 0, 0, 1], 0)))
         };
@@ -132,6 +138,7 @@ impl Setup {
             messaging,
             shutdown,
             running,
+            clock,
             key: self.key,
         }
     }
