@@ -1,7 +1,8 @@
 """Runs the providers' official SDKs, unchanged, against a running simulator.
 
 The SDKs are told another address in the way their documents give, and nothing else. They judge
-the simulator: what they parse, and the type and code of the errors that they raise.
+the simulator: what they parse, and the type and code of the errors that they raise. Their validators
+judge what the simulator signs and what we sign, and sign what we must accept.
 """
 
 import argparse
@@ -30,6 +31,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--ports-file", type=Path, required=True)
     parser.add_argument("--smtp-source", type=Path, required=True)
+    parser.add_argument("--ums", type=Path, required=True, help="the program under test")
     parser.add_argument("-k", dest="patterns", action="append", help="only tests of this name")
     arguments = parser.parse_args()
     forget_the_developers_settings()
@@ -39,7 +41,7 @@ def main():
     import simulator
 
     ports = json.loads(arguments.ports_file.read_text())
-    simulator.RUNNING = simulator.Simulator(ports, arguments.smtp_source)
+    simulator.RUNNING = simulator.Simulator(ports, arguments.smtp_source, arguments.ums)
 
     loader = unittest.TestLoader()
     if arguments.patterns:

@@ -19,9 +19,10 @@ ATTACHMENT = bytes(range(256)) * 5
 
 
 class Simulator:
-    def __init__(self, ports, smtp_source):
+    def __init__(self, ports, smtp_source, ums):
         self.ports = ports
         self.smtp_source = smtp_source
+        self.ums = ums
 
     def url(self, provider):
         return f"http://{self.ports[provider]}"

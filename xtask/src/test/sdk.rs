@@ -45,7 +45,9 @@ pub(crate) fn step(workspace: &Workspace, tally: &mut Tally) -> Result<()> {
         .arg("--ports-file")
         .arg(&ports_file)
         .arg("--smtp-source")
-        .arg(source.describe());
+        .arg(source.describe())
+        .arg("--ums")
+        .arg(&binary);
     suite.envs(source.command().get_envs().filter_map(|(name, value)| Some((name, value?))));
     run_seen(&suite, LIMIT, |line| tally.see_python(line)).with_context(|| simulator.tail())
 }

@@ -21,6 +21,9 @@ const MAX_PAGE_SIZE: usize = 1_000;
 /// Parameters that choose messages; pages carry them on.
 const CHOICES: [&str; 5] = ["To", "From", "DateSent", "DateSent<", "DateSent>"];
 
+/// Seconds of a day.
+const DAY: i64 = 86_400;
+
 /// Which page is asked for.
 struct Page<'a> {
     number: usize,
@@ -124,6 +127,12 @@ fn span(call: &Call) -> Result<Span, Reply> {
         let Some((at, length)) = moment(text) else {
             return Err(error(400, 20001, &format!("{name} is not a date")));
         };
+        // The libraries write a day as its midnight.
+        let length = if at.as_second() % DAY == 0 {
+            SignedDuration::from_secs(DAY)
+        } else {
+            length
+        };
         let after = at.checked_add(length).unwrap_or(at);
         match name {
             "DateSent" => {
@@ -145,5 +154,5 @@ fn moment(text: &str) -> Option<(Timestamp, SignedDuration)> {
     }
     let day: civil::Date = text.parse().ok()?;
     let at = day.to_zoned(TimeZone::UTC).ok()?.timestamp();
-    Some((at, SignedDuration::from_hours(24)))
+    Some((at, SignedDuration::from_secs(DAY)))
 }
