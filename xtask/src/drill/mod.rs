@@ -12,6 +12,7 @@ mod checker;
 mod crash;
 mod disk_full;
 mod faults;
+mod feedback;
 mod fleet;
 mod fsync;
 mod idempotency;
@@ -117,6 +118,12 @@ const DRILLS: &[Drill] = &[
         what: "a provider that one replica found dead is skipped by all and probed by one",
         stores: &[Store::Postgres],
         rounds: 1,
+    },
+    Drill {
+        name: "feedback",
+        what: "reports late, in copies, out of order and before our commit; rounds are messages",
+        stores: &[Store::Sqlite],
+        rounds: 2_000,
     },
     Drill {
         name: "sigterm",
@@ -248,6 +255,7 @@ async fn run(play: &Play<'_>, drill: &str, store: Store) -> Result<Report> {
         "fsync" => fsync::run(play, store).await,
         "pace" => pace::run(play).await,
         "breaker" => breaker::run(play).await,
+        "feedback" => feedback::run(play).await,
         "sigterm" => sigterm::run(play, store).await,
         other => bail!("{other} is listed and not played"),
     }

@@ -27,6 +27,12 @@ per_second = 0
 per_day = 0
 ";
 
+/// Notices that are refused come again soon.
+pub(super) const QUICK_WEBHOOKS: &str = "
+[webhooks]
+retry = [\"1s\", \"1s\", \"2s\"]
+";
+
 /// Every pace as it is by default; short waits otherwise.
 pub(super) const PACED: &str = "\
 [retry]

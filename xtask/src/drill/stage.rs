@@ -201,7 +201,7 @@ impl Stage {
 }
 
 /// The program in its own folder without anybody's environment.
-fn isolated(binary: &Path, folder: &Path) -> Command {
+pub(super) fn isolated(binary: &Path, folder: &Path) -> Command {
     let mut command = Command::new(binary);
     command
         .env_clear()
@@ -244,6 +244,16 @@ pub(super) struct Server {
 }
 
 impl Server {
+    /// A server whose process was just started elsewhere; it is not ready yet.
+    pub(super) fn of(process: Background, at: SocketAddr, web: &Web) -> Self {
+        Self {
+            process,
+            at,
+            started: Instant::now(),
+            web: web.clone(),
+        }
+    }
+
     /// Waits until `/readyz` says yes; tells how long it took from the start of the process.
     pub(super) async fn ready(&mut self) -> Result<Duration> {
         let mut ask = Ask::get("/readyz");
