@@ -9,7 +9,7 @@
 //! inside of other mail. What holds no report is [`NotABounce::Unparsed`], to be looked at by somebody; it is never taken for one.
 //!
 //! Mail is not signed: anybody can write a bounce. What ties one to us is the attempt's id, which travelled as `ENVID`, in the return path or in the
-//! Message-ID, and which nobody else knows.
+//! Message-ID. **Invariant:** a report without it puts nobody on the suppression list, or anybody could put anybody there.
 
 mod block;
 mod origin;
@@ -17,7 +17,9 @@ mod status;
 #[cfg(test)]
 mod tests;
 
-use mail_parser::{Message, MessageParser, MimeHeaders as _, PartType};
+use std::time::Duration;
+
+use mail_parser::{HeaderName, Message, MessageParser, MimeHeaders as _, PartType};
 use ums_core::{BounceKind, Event, EventKind, ProviderKind, SuppressionReason, Timestamp, redact};
 
 use self::block::{Block, blocks};
@@ -29,10 +31,13 @@ const KIND: ProviderKind = ProviderKind::Smtp;
 pub const MAX_MESSAGE_BYTES: usize = 10 * 1024 * 1024;
 /// How deep a report may lie in forwarded mail.
 const MAX_DEPTH: usize = 3;
-/// Most messages within messages; more is an attack on whoever reads it.
-const MAX_NESTED: usize = 50;
+/// Most parts of a message; more is an attack on whoever reads it.
+const MAX_PARTS: usize = 500;
 /// Most recipients of one report.
 const MAX_RECIPIENTS: usize = 1_000;
+
+/// A clock that is further ahead than this says nothing.
+const MAX_AHEAD: Duration = Duration::from_hours(24);
 
 /// Why a message gave no event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -76,13 +81,10 @@ pub fn read(message: &[u8], now: Timestamp) -> Result<Vec<Event>, NotABounce> {
             .unwrap_or_default(),
         None => message,
     };
-    if nested(message) > MAX_NESTED {
+    if parts(message) > MAX_PARTS {
         return Err(NotABounce::Unparsed);
     }
-    let mail = MessageParser::new()
-        .parse(message)
-        .filter(|mail| !mail.headers().is_empty())
-        .ok_or(NotABounce::NotMail)?;
+    let mail = MessageParser::new().parse(message).filter(is_mail).ok_or(NotABounce::NotMail)?;
     let events = events(&mail, &Origin::of_envelope(&mail), 0);
     let events = if events.is_empty() {
         automatic_reply(&mail).into_iter().collect()
@@ -92,26 +94,24 @@ pub fn read(message: &[u8], now: Timestamp) -> Result<Vec<Event>, NotABounce> {
     if events.is_empty() {
         return Err(NotABounce::Unparsed);
     }
-    let latest = now + std::time::Duration::from_hours(24);
-    Ok(events
-        .into_iter()
-        .map(|event| Event {
-            // A clock that is far ahead says nothing.
-            at: event.at.filter(|at| *at <= latest),
-            ..event
-        })
-        .collect())
+    let latest = now + MAX_AHEAD;
+    let believed = events.into_iter().map(|event| Event {
+        at: event.at.filter(|at| *at <= latest),
+        suppress: event.suppress.filter(|_| event.about.attempt_id.is_some()),
+        ..event
+    });
+    Ok(believed.collect())
 }
 
-/// How many messages within messages there may be: the parser's result is nested as deep as they are.
-fn nested(message: &[u8]) -> usize {
-    let names: [&[u8]; 3] = [b"message/rfc822", b"message/global", b"multipart/digest"];
-    let starts = |at: &&[u8]| {
-        names
-            .iter()
-            .any(|name| at.get(..name.len()).is_some_and(|text| text.eq_ignore_ascii_case(name)))
-    };
-    message.windows(16).filter(starts).count()
+/// Whether it has a header that mail has.
+fn is_mail(mail: &Message<'_>) -> bool {
+    mail.headers().iter().any(|header| !matches!(header.name, HeaderName::Other(_)))
+}
+
+/// How many parts say what they are. Each message within a message must, and the parser's result is nested as deep as they are.
+fn parts(message: &[u8]) -> usize {
+    const NAME: &[u8] = b"content-type";
+    message.windows(NAME.len()).filter(|text| text.eq_ignore_ascii_case(NAME)).count()
 }
 
 /// The events of the first report in a message, or in a message that it carries.
