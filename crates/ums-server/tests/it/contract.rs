@@ -3,15 +3,18 @@
 use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
+use ums_core::Clock as _;
 use ums_core::request::Disposition;
 use ums_core::{
-    AttemptOutcome, BreakerStateWord, Channel, Duplicates, FailureClass, HealthStatus, OnExhausted, Priority, ProviderKind, Purpose,
-    RecipientKind, Status,
+    AttemptOutcome, BounceKind, BreakerStateWord, Channel, Duplicates, Event, EventKind, FailureClass, HealthStatus, NoticeKind,
+    NoticeState, OnExhausted, Priority, ProviderKind, Purpose, RecipientKind, Status, SuppressionOrigin, SuppressionReason,
 };
 use ums_server::{ErrorCode, openapi_document};
 use ums_testkit::Reply;
 
+use crate::client::Answer;
 use crate::setup::{EMAIL, SMS, start};
+use crate::webhooks::with_application;
 
 /// Checks a value against a schema of the kinds that the document uses.
 fn check(document: &Value, schema: &Value, value: &Value, path: &str) {
@@ -151,6 +154,28 @@ fn every_set_of_words_is_the_one_of_the_code() {
     }
     check("SendResult", "channel", Channel::WORDS);
     check("RecipientResult", "kind", RecipientKind::WORDS);
+    check("ReportedEvent", "kind", EventKind::WORDS);
+    check("ReportedEvent", "bounce", BounceKind::WORDS);
+    check("ReportedEvent", "class", FailureClass::WORDS);
+    check("ReportedEvent", "provider", ProviderKind::WORDS);
+    check("StoryStep", "event", EventKind::WORDS);
+    check("MessageStory", "status", Status::WORDS);
+    check("MessageStory", "channel", Channel::WORDS);
+    check("AttemptResult", "reported", Status::WORDS);
+    for schema in ["SuppressionEntry", "NewSuppression", "AddSuppressions", "SuppressionAdded"] {
+        check(schema, "channel", Channel::WORDS);
+        check(schema, "reason", SuppressionReason::WORDS);
+    }
+    check("SuppressionEntry", "origin", SuppressionOrigin::WORDS);
+    check("SuppressionEntry", "provider", ProviderKind::WORDS);
+    for schema in ["WebhookDelivery", "ReplayWebhooks"] {
+        check(schema, "state", NoticeState::WORDS);
+    }
+    check("WebhookDelivery", "type", NoticeKind::WORDS);
+    for schema in ["WebhookEndpoint", "NewWebhook", "ChangeWebhook"] {
+        let words = &document["components"]["schemas"][schema]["properties"]["events"]["items"]["enum"];
+        assert_eq!(*words, json!(NoticeKind::WORDS), "{schema}.events");
+    }
     for attempt in ["AttemptResult", "StoryStep"] {
         check(attempt, "provider", ProviderKind::WORDS);
         check(attempt, "outcome", AttemptOutcome::WORDS);
@@ -182,6 +207,118 @@ fn the_fields_of_requests_are_the_ones_of_the_code() {
     let fields = |value: Value| -> BTreeSet<String> { value.as_object().unwrap().keys().cloned().collect() };
     assert_eq!(fields(serde_json::to_value(email).unwrap()), documented("SendEmail"));
     assert_eq!(fields(serde_json::to_value(sms).unwrap()), documented("SendSms"));
+}
+
+/// Checks an answer against what the document says of its call.
+fn fits(document: &Value, method: &str, path: &str, answer: &Answer) {
+    let response = &document["paths"][path][method]["responses"][answer.status.to_string()];
+    assert!(response.is_object(), "{method} {path} {} is not in the document", answer.status);
+    let Some(media) = response["content"].as_object() else {
+        assert_eq!(answer.body, "", "{method} {path}");
+        return;
+    };
+    let schema = &media.values().next().unwrap()["schema"];
+    check(document, schema, &answer.json(), &format!("{method} {path}"));
+}
+
+#[tokio::test]
+async fn real_answers_of_suppressions_and_reports_are_what_the_document_says() {
+    let bench = start().await;
+    let document = bench.get("/openapi.json").await.json();
+    let list = "/v1/suppressions";
+    let entry = r#"{"address": "other@example.com", "detail": "asked", "expires_at": "2099-01-01T00:00:00Z"}"#;
+    for (method, answer) in [
+        ("post", bench.post(list, &[], entry).await),
+        ("post", bench.post(list, &[], "{}").await),
+        ("post", bench.post(list, &[], "{").await),
+        ("get", bench.get("/v1/suppressions?limit=1").await),
+        ("get", bench.get("/v1/suppressions?limit=0").await),
+        ("delete", bench.call("DELETE /v1/suppressions", &[], "").await),
+        (
+            "delete",
+            bench.call("DELETE /v1/suppressions?address=other%40example.com", &[], "").await,
+        ),
+    ] {
+        fits(&document, method, list, &answer);
+    }
+    fits(&document, "post", "/hooks/{hook}", &bench.call("POST /hooks/aws", &[], "x").await);
+    fits(
+        &document,
+        "post",
+        "/hooks/{hook}/{account}",
+        &bench.call("POST /hooks/aws/x", &[], "x").await,
+    );
+
+    let sent = bench.post("/v1/emails", &[], EMAIL).await;
+    let id = sent.json()["message_id"].as_str().unwrap().to_owned();
+    let mut event = Event::new(ProviderKind::AwsSes, "1", EventKind::Bounced, "Bounce/Permanent/General");
+    event.about.message_id = Some(id.parse().unwrap());
+    event.bounce = Some(BounceKind::Hard);
+    event.suppress = Some(SuppressionReason::HardBounce);
+    event.recipient = Some("customer@example.com".to_owned());
+    event.at = Some(bench.clock.now());
+    bench.messaging.take_feedback(vec![event]).await.unwrap();
+    let shown = bench.get(&format!("/v1/messages/{id}")).await;
+    assert_eq!(shown.json()["events"].as_array().unwrap().len(), 1, "{}", shown.body);
+    fits(&document, "get", "/v1/messages/{id}", &shown);
+    fits(
+        &document,
+        "get",
+        "/v1/messages/{id}/explain",
+        &bench.get(&format!("/v1/messages/{id}/explain")).await,
+    );
+    fits(&document, "get", "/v1/messages", &bench.get("/v1/messages").await);
+}
+
+#[tokio::test]
+async fn real_answers_of_webhooks_are_what_the_document_says() {
+    let (bench, _application) = with_application().await;
+    let document = bench.get("/openapi.json").await.json();
+    let made = bench.post("/v1/webhooks", &[], r#"{"url": "https://app.example.com/ums"}"#).await;
+    let path = format!("/v1/webhooks/{}", made.json()["id"].as_str().unwrap());
+    let json = [("content-type", "application/json")];
+    bench.post("/v1/emails", &[], EMAIL).await;
+    for (method, documented, answer) in [
+        ("post", "/v1/webhooks", made),
+        ("post", "/v1/webhooks", bench.post("/v1/webhooks", &[], "{}").await),
+        ("get", "/v1/webhooks", bench.get("/v1/webhooks").await),
+        ("get", "/v1/webhooks/{id}", bench.get(&path).await),
+        ("get", "/v1/webhooks/{id}", bench.get(&format!("{path}?secrets=true")).await),
+        ("get", "/v1/webhooks/{id}", bench.get(&format!("{path}?secrets=x")).await),
+        ("get", "/v1/webhooks/{id}", bench.get("/v1/webhooks/x").await),
+        (
+            "patch",
+            "/v1/webhooks/{id}",
+            bench.call(&format!("PATCH {path}"), &json, r#"{"enabled": false}"#).await,
+        ),
+        (
+            "patch",
+            "/v1/webhooks/{id}",
+            bench.call(&format!("PATCH {path}"), &json, r#"{"enabled": 1}"#).await,
+        ),
+        (
+            "post",
+            "/v1/webhooks/{id}/rotate",
+            bench.call(&format!("POST {path}/rotate"), &[], "").await,
+        ),
+        (
+            "post",
+            "/v1/webhooks/{id}/test",
+            bench.call(&format!("POST {path}/test"), &[], "").await,
+        ),
+        ("get", "/v1/webhooks/deliveries", bench.get("/v1/webhooks/deliveries").await),
+        ("get", "/v1/webhooks/deliveries", bench.get("/v1/webhooks/deliveries?limit=0").await),
+        ("post", "/v1/webhooks/replay", bench.post("/v1/webhooks/replay", &[], "{}").await),
+        (
+            "post",
+            "/v1/webhooks/replay",
+            bench.post("/v1/webhooks/replay", &[], r#"{"state": 1}"#).await,
+        ),
+        ("delete", "/v1/webhooks/{id}", bench.call(&format!("DELETE {path}"), &[], "").await),
+        ("delete", "/v1/webhooks/{id}", bench.call(&format!("DELETE {path}"), &[], "").await),
+    ] {
+        fits(&document, method, documented, &answer);
+    }
 }
 
 #[tokio::test]

@@ -57,6 +57,11 @@ async fn no_output_but_the_callers_own_results_holds_what_was_handed_in() {
     assert_eq!(sms.status, 200);
     bench.get("/v1/messages?to=canary-customer%40example.com").await;
     bench.get("/v1/messages?to=%2B14165559876").await;
+    bench
+        .post("/v1/suppressions", &[], r#"{"address": "+14165559876", "detail": "canary-text"}"#)
+        .await;
+    bench.get("/v1/suppressions?address=%2B14165559876").await;
+    bench.call("DELETE /v1/suppressions?address=%2B14165559876", &[], "").await;
 
     // What is not.
     let mut problems = vec![
@@ -69,6 +74,9 @@ async fn no_output_but_the_callers_own_results_holds_what_was_handed_in() {
         bench.post("/v1/emails", &[], &EMAIL.replace("Y2FuYXJ5", "Y2FuYXJ5*")).await,
         bench.post("/v1/sms", &[], &SMS.replace("otp", "canary-text")).await,
         bench.post("/v1/sms", &[], &SMS.replace("+1", "canary-customer")).await,
+        bench.call("DELETE /v1/suppressions?address=canary-query%40", &[], "").await,
+        bench.post("/v1/suppressions", &[], r#"{"address": "canary-customer"}"#).await,
+        bench.post("/v1/webhooks", &[], r#"{"url": "https://canary-query.example"}"#).await,
         bench
             .get("/v1/messages?to=canary-query&nosuch=canary-query&status=canary-query")
             .await,

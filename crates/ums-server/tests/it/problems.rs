@@ -183,6 +183,18 @@ async fn a_key_is_needed_where_there_is_one() {
         "GET /v1/messages/x",
         "GET /v1/messages/x/explain",
         "GET /v1/providers/health",
+        "GET /v1/suppressions",
+        "POST /v1/suppressions",
+        "DELETE /v1/suppressions?address=a%40example.com",
+        "GET /v1/webhooks",
+        "POST /v1/webhooks",
+        "GET /v1/webhooks/deliveries",
+        "POST /v1/webhooks/replay",
+        "GET /v1/webhooks/x",
+        "PATCH /v1/webhooks/x",
+        "DELETE /v1/webhooks/x",
+        "POST /v1/webhooks/x/rotate",
+        "POST /v1/webhooks/x/test",
     ];
     let prefix = &KEY[..KEY.len() - 1];
     let upper = KEY.to_ascii_uppercase();

@@ -11,7 +11,7 @@ use crate::setup::{Bench, EMAIL, Setup, start};
 
 /// An application that answers as it is told.
 #[derive(Debug)]
-struct Application {
+pub(crate) struct Application {
     calls: Mutex<Vec<WebhookCall>>,
     status: Mutex<u16>,
 }
@@ -28,7 +28,8 @@ impl WebhookPost for Application {
     }
 }
 
-async fn with_application() -> (Bench, Arc<Application>) {
+/// A service that may post to an application.
+pub(crate) async fn with_application() -> (Bench, Arc<Application>) {
     let application = Arc::new(Application {
         calls: Mutex::default(),
         status: Mutex::new(200),
@@ -91,7 +92,7 @@ async fn an_endpoint_is_made_shown_changed_and_deleted() {
     assert_eq!(rotated["secrets"].as_array().unwrap().len(), 2, "{rotated}");
     assert_eq!(rotated["secrets"][1], made["secrets"][0]);
     let rotated = bench.post(&format!("{path}/rotate"), &[], r#"{"overlap_seconds": 0}"#).await.json();
-    assert_eq!(rotated["secrets"].as_array().unwrap()[0] == made["secrets"][0], false, "{rotated}");
+    assert_ne!(rotated["secrets"][0], made["secrets"][0], "{rotated}");
 
     assert_eq!(bench.call(&format!("DELETE {path}"), &[], "").await.status, 204);
     for answer in [
