@@ -228,3 +228,6 @@ fn bounce(request: &CheckRequest) -> Findings {
         Err(not_a_bounce) => (SignatureVerdict::None, Some(not_a_bounce.as_str()), Vec::new()),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,6 +11,8 @@
 mod events;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+pub(super) mod vectors;
 
 use std::time::Duration;
 

@@ -1,5 +1,3 @@
-mod vectors;
-
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -9,7 +7,7 @@ use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _};
 use ums_core::{AccountId, BounceKind, Event, EventKind, FailureClass, Hook as _, HookFault, HookRequest, SuppressionReason, Timestamp};
 
-use self::vectors::{BATCH, ONE};
+use super::vectors::{BATCH, ONE};
 use super::{SIGNATURE, SPKI_PREFIX, SendGridHook, SendGridHookSettings, TIMESTAMP, read_events, seconds};
 
 fn request(signature: &str, timestamp: &str, body: &[u8], received_at: Timestamp) -> HookRequest {

@@ -1,15 +1,15 @@
 //! What `SendGrid`'s own helper is tested with.
 
 /// One of `SendGrid`'s published vectors: key, signature, time, body.
-pub(super) struct Vector {
-    pub(super) key: &'static str,
-    pub(super) signature: &'static str,
-    pub(super) timestamp: &'static str,
-    pub(super) body: &'static str,
+pub(in crate::feedback) struct Vector {
+    pub(in crate::feedback) key: &'static str,
+    pub(in crate::feedback) signature: &'static str,
+    pub(in crate::feedback) timestamp: &'static str,
+    pub(in crate::feedback) body: &'static str,
 }
 
 /// sendgrid-nodejs, `packages/eventwebhook/src/eventwebhook.spec.js`, read 2026-11-22.
-pub(super) const ONE: Vector = Vector {
+pub(in crate::feedback) const ONE: Vector = Vector {
     key: "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE83T4O/n84iotIvIW4mdBgQ/7dAfSmpqIM8kF9mN1flpVKS3GRqe62gw+2fNNRaINXvVpiglSI8eNEc6wEA3F+g==",
     signature: "MEUCIGHQVtGj+Y3LkG9fLcxf3qfI10QysgDWmMOVmxG0u6ZUAiEAyBiXDWzM+uOe5W0JuG+luQAbPIqHh89M15TluLtEZtM=",
     timestamp: "1600112502",
@@ -23,7 +23,7 @@ pub(super) const ONE: Vector = Vector {
 };
 
 /// As [`ONE`]: a batch.
-pub(super) const BATCH: Vector = Vector {
+pub(in crate::feedback) const BATCH: Vector = Vector {
     key: "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEQ4LIFtWztlsF7skFqOncjD1lun4H5w8XOhyOArHW9RcIx/FfEzx6cikC/yPfUvwaX/JScE7Fc9CJD2afQ9Ok3Q==",
     signature: "MEYCIQC/I4o6vCgqRYrTljjoVWB/GRWNtxeePlLMHr3x9ETeRQIhAIpV+03nREPTTHWSW0wIOA0EoMPdcNgXa70yCaqDJlu5",
     timestamp: "1619651159",
