@@ -222,7 +222,10 @@ impl AwsService {
         let signature = sign::sign(credentials, &scope, method, (&target.url, &own), &body)
             .ok_or_else(|| broken("the AWS request could not be signed"))?;
         let mut headers: Vec<(HeaderName, HeaderValue)> = Vec::with_capacity(5);
-        headers.extend(own.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))));
+        headers.extend(
+            own.iter()
+                .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))),
+        );
         headers.extend(signature);
         let request = Outgoing {
             method: method.clone(),

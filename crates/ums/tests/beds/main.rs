@@ -10,6 +10,7 @@ mod moto;
 #[path = "../it/program.rs"]
 #[expect(dead_code, reason = "shared with the other test binary, which uses all of it")]
 mod program;
+mod sms_logs;
 mod smtp;
 
 /// Where a bed is.

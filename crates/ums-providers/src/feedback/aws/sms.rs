@@ -89,7 +89,7 @@ pub(super) fn read(log: &Value, account: &AccountId) -> Option<Vec<Event>> {
             provider_message_id: Some(clip(message_id, 255)),
             ..EventSubject::default()
         },
-        detail: Some(redact(&format!("{response}{price}"))),
+        detail: Some(format!("{}{price}", redact(&clip(response, 400)))),
         class,
         raw: (!is_known).then(|| clip(&log.to_string(), 4096)),
         ..Event::new(ProviderKind::AwsSns, event_id(&[message_id, status]), kind, word(status, response))

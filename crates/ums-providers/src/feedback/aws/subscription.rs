@@ -27,25 +27,21 @@ pub(super) async fn confirm(envelope: &Envelope, allowed: bool, transport: &Tran
         .confirmation_path(&envelope.subscribe_url, &envelope.token)
         .ok_or(HookFault::Refused("subscribe_url"))?;
     let (status, _) = get(transport, &envelope.topic.endpoint(), &path).await?;
-    match status {
-        200 => {
-            tracing::info!(
-                event = "feedback.aws.subscription",
-                topic,
-                "the subscription of a topic was confirmed"
-            );
-            Ok(())
-        }
-        _ => {
-            tracing::warn!(
-                event = "feedback.aws.subscription",
-                topic,
-                status,
-                "SNS did not confirm the subscription: ask for it again in the SNS console"
-            );
-            Err(HookFault::Unavailable("subscription"))
-        }
+    if status != 200 {
+        tracing::warn!(
+            event = "feedback.aws.subscription",
+            topic,
+            status,
+            "SNS did not confirm the subscription: ask for it again in the SNS console"
+        );
+        return Err(HookFault::Unavailable("subscription"));
     }
+    tracing::info!(
+        event = "feedback.aws.subscription",
+        topic,
+        "the subscription of a topic was confirmed"
+    );
+    Ok(())
 }
 
 /// Tells the operator that a topic does not post any more.

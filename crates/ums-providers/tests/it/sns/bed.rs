@@ -23,7 +23,7 @@ pub(super) const NOW: &str = "2026-11-22T10:00:02Z";
 
 macro_rules! fixture {
     ($name:literal) => {
-        include_str!(concat!("../../fixtures/aws/", $name))
+        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/aws/", $name))
     };
 }
 pub(super) use fixture;
@@ -36,7 +36,7 @@ pub(super) struct Draft(pub(super) Map<String, Value>);
 
 impl Draft {
     pub(super) fn notification(message: &Value) -> Self {
-        Self::of(json!({
+        Self::of(&json!({
             "Type": "Notification",
             "MessageId": "22b80b92-fdea-4c2c-8f9d-bdfb0c7bf324",
             "TopicArn": TOPIC,
@@ -59,7 +59,7 @@ impl Draft {
     }
 
     pub(super) fn subscription() -> Self {
-        Self::of(json!({
+        Self::of(&json!({
             "Type": "SubscriptionConfirmation",
             "MessageId": "165545c9-2a5c-472c-8df2-7ff2be2b3b1b",
             "Token": "2336412f37fb687f5d51e6e241d09c805a5a57b30d712f794cc5f6a988666d92",
@@ -73,11 +73,8 @@ impl Draft {
         .signed()
     }
 
-    fn of(members: Value) -> Self {
-        match members {
-            Value::Object(members) => Self(members),
-            _ => unreachable!("only objects are given"),
-        }
+    fn of(members: &Value) -> Self {
+        Self(members.as_object().unwrap().clone())
     }
 
     pub(super) fn set(mut self, name: &str, value: impl Into<Value>) -> Self {
