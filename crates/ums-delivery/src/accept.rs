@@ -8,11 +8,11 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 use ums_core::{
     AttemptId, AttemptRecord, Content, IdempotencyKey, InvalidRequest, Message, MessageId, MessageRecord, NewMessage, ProviderKind,
-    Purpose, Status, StoreError, Stored, Timestamp, failpoint, request::FieldFault,
+    Purpose, Status, StoreError, Stored, Suppression, Timestamp, failpoint, request::FieldFault,
 };
 
 use crate::breaker::Now;
-use crate::carried::Carried;
+use crate::carried::{Carried, is_open};
 use crate::chain::{Chain, Slot, Walk};
 use crate::deliver::{Work, deliver};
 use crate::engine::{Submission, SubmitError, Ticket};
@@ -20,6 +20,7 @@ use crate::flow::Flow;
 use crate::gates;
 use crate::lanes::Place;
 use crate::lost::Accepting;
+use crate::outbox::notices_for;
 use crate::pressure::refuse_when_full;
 use crate::story::resent_at;
 use crate::unsubscribe;
@@ -60,10 +61,12 @@ pub(crate) async fn accept<M: Carried>(flow: &Arc<Flow>, chain: &Chain<M>, submi
 
     let accepting = Accepting::begin(flow, &message);
     failpoint::pass("accept.before_commit");
-    let stored = flow.store.accept(to_store(&record, idempotency)).await;
-    if !matches!(stored, Ok(Stored::New)) {
-        give_back(slot.as_ref(), &message.content, now);
+    let stored = store(flow, &mut record, idempotency, slot.as_ref()).await;
+    if !matches!(stored, Ok(Stored::New)) || record.status.is_final() {
+        let left = if record.status.is_final() { 0 } else { open_recipients(&record) };
+        give_back(slot.as_ref(), left, now);
     }
+    let slot = slot.filter(|_| !record.status.is_final());
     let held = match &stored {
         // Whoever looks it up puts it back.
         Err(StoreError::CommitUnknown(_)) => None,
@@ -119,17 +122,63 @@ fn go<M: Carried>(flow: &Arc<Flow>, work: Work<M>, place: Option<Place>) -> ones
     settled
 }
 
-/// The message is not sent after all: its room in the day's pace goes back.
-fn give_back<M: Carried>(slot: Option<&Slot<M>>, content: &Content, now: Now) {
-    if let (Some(slot), Some(content)) = (slot, M::of(content)) {
-        slot.link.pacer.refund(content.recipients(), now.mono);
+/// Stores a message without those who must not be contacted. Their room in the pace goes back at once.
+async fn store<M: Carried>(
+    flow: &Flow,
+    record: &mut MessageRecord,
+    idempotency: Option<IdempotencyKey>,
+    slot: Option<&Slot<M>>,
+) -> Result<Stored, StoreError> {
+    loop {
+        let stored = flow.store.accept(to_store(flow, record, idempotency.clone())).await;
+        let Err(StoreError::MustNotContact(found)) = &stored else {
+            return stored;
+        };
+        let before = open_recipients(record);
+        // Somebody is left out each time, so this ends.
+        if !found.iter().any(|found| leave_out(record, &found.entries)) {
+            return stored;
+        }
+        give_back(slot, before - open_recipients(record), Now::read(&*flow.clock));
+    }
+}
+
+/// Leaves out recipients of a message that is not stored yet; whether there were any.
+pub(crate) fn leave_out(record: &mut MessageRecord, entries: &[Suppression]) -> bool {
+    let Some(why) = gates::leave_out(record, entries) else {
+        return false;
+    };
+    if open_recipients(record) == 0 {
+        record.status = record.recipients.first().map_or(Status::Suppressed, |first| first.status);
+        record.error = Some(why);
+        record.due_at = None;
+        record.attempts.clear();
+        if record.message.handling.purpose == Purpose::Otp {
+            // It has ended: the code must not be kept.
+            let mut message = (*record.message).clone();
+            message.content = message.content.without_body();
+            record.message = Arc::new(message);
+        }
+    }
+    true
+}
+
+fn open_recipients(record: &MessageRecord) -> u32 {
+    let open = record.recipients.iter().filter(|recipient| is_open(recipient.status)).count();
+    u32::try_from(open).unwrap_or(u32::MAX)
+}
+
+/// Some are not sent to after all: their room in the day's pace goes back.
+fn give_back<M: Carried>(slot: Option<&Slot<M>>, recipients: u32, now: Now) {
+    if let Some(slot) = slot.filter(|_| recipients > 0) {
+        slot.link.pacer.refund(recipients, now.mono);
     }
 }
 
 /// Starts the walk of one round along the chain.
 pub(crate) fn walk_of<M: Carried>(message: &Message) -> Walk {
     let recipients = M::of(&message.content).map_or(1, M::recipients);
-    Walk::new(message.handling.purpose, message.handling.via, recipients)
+    Walk::new(message.handling.purpose, message.handling.via, recipients).of_sender(&message.content)
 }
 
 /// Adds the intent to call a provider. It is never earlier than the act that had the message sent again.
@@ -206,7 +255,7 @@ pub(crate) fn compose(flow: &Flow, submission: Submission, now: Now) -> (Arc<Mes
 }
 
 /// What the store is to keep of a message that was just accepted.
-pub(crate) fn to_store(record: &MessageRecord, idempotency: Option<IdempotencyKey>) -> NewMessage {
+pub(crate) fn to_store(flow: &Flow, record: &MessageRecord, idempotency: Option<IdempotencyKey>) -> NewMessage {
     NewMessage {
         message: record.message.clone(),
         status: record.status,
@@ -216,6 +265,6 @@ pub(crate) fn to_store(record: &MessageRecord, idempotency: Option<IdempotencyKe
         intent: record.attempts.first().cloned(),
         skips: record.skips.clone(),
         idempotency,
-        notices: Vec::new(),
+        notices: notices_for(flow, record, None, &[]),
     }
 }

@@ -82,7 +82,7 @@ impl Messaging {
 /// Reads, decides, records; and again when somebody was faster.
 async fn act<D>(flow: &Flow, tenant: &TenantId, id: MessageId, decide: D) -> Result<MessageRecord, ActError>
 where
-    D: Fn(&Flow, MessageRecord) -> Result<Step, ActError>,
+    D: Fn(&Flow, MessageRecord) -> Result<Decided, ActError>,
 {
     for _ in 1..TRIES {
         match act_once(flow, tenant, id, &decide).await {
@@ -95,15 +95,34 @@ where
 
 async fn act_once<D>(flow: &Flow, tenant: &TenantId, id: MessageId, decide: &D) -> Result<MessageRecord, ActError>
 where
-    D: Fn(&Flow, MessageRecord) -> Result<Step, ActError>,
+    D: Fn(&Flow, MessageRecord) -> Result<Decided, ActError>,
 {
     let record = flow.store.message(tenant, id).await?.ok_or(ActError::NotFound)?;
-    let step = decide(flow, record)?;
+    let step = decide(flow, record)?.step(flow).await;
     match flow.store.record(step).await {
         Err(StoreError::NotFound) => return Err(ActError::NotFound),
         done => done?,
     }
     flow.store.message(tenant, id).await?.ok_or(ActError::NotFound)
+}
+
+/// What an act makes of a message, before it is recorded.
+pub(crate) struct Decided {
+    journal: Journal,
+    act: ActRecord,
+    settled: Vec<AttemptRecord>,
+    expires_at: Option<Timestamp>,
+}
+
+impl Decided {
+    pub(crate) async fn step(self, flow: &Flow) -> Step {
+        let step = self.journal.step_of(flow, self.act).await;
+        Step {
+            attempts: self.settled,
+            expires_at: self.expires_at,
+            ..step
+        }
+    }
 }
 
 fn not_possible(record: &MessageRecord, act: &'static str, why: &'static str) -> ActError {
@@ -119,7 +138,7 @@ fn is_under_way(record: &MessageRecord) -> bool {
     !record.status.is_final() && record.due_at.is_none()
 }
 
-fn cancelled(flow: &Flow, record: MessageRecord) -> Result<Step, ActError> {
+fn cancelled(flow: &Flow, record: MessageRecord) -> Result<Decided, ActError> {
     if record.status.is_final() {
         return Err(not_possible(&record, "cancelled", "it has ended"));
     }
@@ -138,10 +157,15 @@ fn cancelled(flow: &Flow, record: MessageRecord) -> Result<Step, ActError> {
     };
     let mut journal = Journal::new(record);
     journal.stand(status, Some(error.to_owned()), None);
-    Ok(journal.step_of(act))
+    Ok(Decided {
+        journal,
+        act,
+        settled: Vec::new(),
+        expires_at: None,
+    })
 }
 
-fn resent(flow: &Flow, record: MessageRecord) -> Result<Step, ActError> {
+fn resent(flow: &Flow, record: MessageRecord) -> Result<Decided, ActError> {
     let act = "sent again";
     match record.status {
         Status::Failed | Status::Expired | Status::Unknown => {}
@@ -163,7 +187,7 @@ fn resent(flow: &Flow, record: MessageRecord) -> Result<Step, ActError> {
 }
 
 /// The step that queues an ended message once more: those recipients who have it or must not get it are left out.
-pub(crate) fn again(flow: &Flow, record: MessageRecord, kind: ActKind, (due_at, expires_at): (Timestamp, Option<Timestamp>)) -> Step {
+pub(crate) fn again(flow: &Flow, record: MessageRecord, kind: ActKind, (due_at, expires_at): (Timestamp, Option<Timestamp>)) -> Decided {
     let act = act_of(
         flow,
         &record,
@@ -173,13 +197,15 @@ pub(crate) fn again(flow: &Flow, record: MessageRecord, kind: ActKind, (due_at, 
     let mut journal = Journal::new(record);
     journal.reopen(|status| matches!(status, Status::Failed | Status::Expired | Status::Unknown));
     journal.stand(Status::Queued, Some(format!("{kind} by an operator")), Some(due_at));
-    Step {
+    Decided {
+        journal,
+        act,
+        settled: Vec::new(),
         expires_at,
-        ..journal.step_of(act)
     }
 }
 
-fn marked(flow: &Flow, record: MessageRecord, mark: Mark) -> Result<Step, ActError> {
+fn marked(flow: &Flow, record: MessageRecord, mark: Mark) -> Result<Decided, ActError> {
     let (status, outcome, act) = match mark {
         Mark::Sent => (Status::Sent, AttemptOutcome::Accepted, "marked as sent"),
         Mark::Delivered => (Status::Delivered, AttemptOutcome::Accepted, MARKED_DELIVERED),
@@ -218,9 +244,11 @@ fn marked(flow: &Flow, record: MessageRecord, mark: Mark) -> Result<Step, ActErr
     // Those whom a provider refused by name stay refused.
     journal.reopen(|recipient| recipient == Status::Unknown);
     journal.stand(status, (mark == Mark::Failed).then(|| act.to_owned()), None);
-    Ok(Step {
-        attempts: settled,
-        ..journal.step_of(told)
+    Ok(Decided {
+        journal,
+        act: told,
+        settled,
+        expires_at: None,
     })
 }
 

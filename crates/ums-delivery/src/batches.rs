@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use ums_core::{Content, InvalidRequest, NewMessage, Purpose, Status, StoreError, Stored, failpoint};
+use ums_core::{Content, IdempotencyKey, InvalidRequest, MessageRecord, Purpose, Status, StoreError, Stored, failpoint};
 
-use crate::accept::{compose, refuse_what_nobody_could_carry, to_store, wait_until};
+use crate::accept::{compose, leave_out, refuse_what_nobody_could_carry, to_store, wait_until};
 use crate::breaker::Now;
 use crate::engine::{Accepted, Submission, SubmitError};
 use crate::flow::Flow;
@@ -19,13 +19,13 @@ pub(crate) async fn accept_all(flow: &Arc<Flow>, submissions: Vec<Submission>) -
     refuse_faults(flow, &submissions)?;
     refuse_pressure(flow, &submissions)?;
     let now = Now::read(&*flow.clock);
-    let news: Vec<NewMessage> = submissions.into_iter().map(|submission| queued(flow, submission, now)).collect();
-    let ids: Vec<_> = news.iter().map(|new| new.message.id).collect();
-    let waiting = news.iter().filter(|new| !new.status.is_final()).count();
+    let mut items: Vec<Item> = submissions.into_iter().map(|submission| queued(flow, submission, now)).collect();
+    let ids: Vec<_> = items.iter().map(|(record, _)| record.message.id).collect();
     if ids.is_empty() {
         return Ok(Vec::new());
     }
-    let stored = flow.store.accept_all(news).await?;
+    let stored = store(flow, &mut items).await?;
+    let waiting = items.iter().filter(|(record, _)| !record.status.is_final()).count();
     failpoint::pass("batch.committed");
     let accepted = answers(&ids, &stored)?;
     if accepted.iter().any(|item| !item.replayed) {
@@ -36,14 +36,39 @@ pub(crate) async fn accept_all(flow: &Arc<Flow>, submissions: Vec<Submission>) -
     Ok(accepted)
 }
 
+/// A message of a batch, and its key.
+type Item = (MessageRecord, Option<IdempotencyKey>);
+
+/// Stores the messages without those who must not be contacted.
+async fn store(flow: &Flow, items: &mut [Item]) -> Result<Vec<Stored>, StoreError> {
+    loop {
+        let news = items.iter().map(|(record, key)| to_store(flow, record, key.clone())).collect();
+        let stored = flow.store.accept_all(news).await;
+        let Err(StoreError::MustNotContact(found)) = &stored else {
+            return stored;
+        };
+        let mut left_out = false;
+        for (record, _) in items.iter_mut() {
+            let id = record.message.id;
+            for found in found.iter().filter(|found| found.message_id == id) {
+                left_out |= leave_out(record, &found.entries);
+            }
+        }
+        // Somebody is left out each time, so this ends.
+        if !left_out {
+            return stored;
+        }
+    }
+}
+
 /// A message of a batch as it is stored: due now or at its time, or ended by a gate.
-fn queued(flow: &Flow, submission: Submission, now: Now) -> NewMessage {
+fn queued(flow: &Flow, submission: Submission, now: Now) -> Item {
     let idempotency = submission.idempotency.clone();
     let (_, mut record) = compose(flow, submission, now);
     if record.status == Status::Pending {
         wait_until(&mut record, Status::Queued, now.wall);
     }
-    to_store(&record, idempotency)
+    (record, idempotency)
 }
 
 /// Reports what nobody could carry, of all items together; each field is named with its item.

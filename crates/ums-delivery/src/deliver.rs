@@ -6,20 +6,21 @@
 use std::time::Duration;
 
 use ums_core::{
-    AttemptOutcome, Channel, Duplicates, FailureClass, MessageRecord, NextProvider, OnExhausted, RetryLater, Status, StoreError, Timestamp,
-    failpoint,
+    AttemptOutcome, Channel, Duplicates, FailureClass, MessageRecord, MustNotContact, NextProvider, OnExhausted, RetryLater, Status,
+    StoreError, SuppressionOrigin, Timestamp, failpoint,
 };
 
 use crate::accept::begin_attempt;
 use crate::call::call;
 use crate::carried::Carried;
-use crate::chain::{Slot, Walk};
+use crate::chain::{Link, Slot, Walk};
 use crate::drain::Progress;
 use crate::flow::Flow;
 use crate::in_hand::Held;
 use crate::journal::{Ended, Journal};
 use crate::lease::Term;
 use crate::mutants::{self, Mutant};
+use crate::rejection;
 use crate::story::{self, end_without_acceptance};
 
 /// Most attempts of one message whose outcome is unknown, unless an operator has it sent again.
@@ -81,6 +82,7 @@ pub(crate) async fn deliver<M: Carried>(flow: &Flow, work: Work<M>) -> Delivered
             break;
         }
         let (price, units) = (slot.link.price.of_unit(content.country_code()), content.billed_units());
+        let (link, recipients) = (slot.link.clone(), content.recipients());
         failpoint::pass("intent.committed");
         let ended = call(flow, &journal.record, &*content, slot).await;
         failpoint::pass("call.answered");
@@ -88,6 +90,7 @@ pub(crate) async fn deliver<M: Carried>(flow: &Flow, work: Work<M>) -> Delivered
             walk.call_failed();
         }
         journal.end_attempt(&ended, price, units);
+        count_accepted(flow, &journal.record, &ended, recipients);
         let slot = match what_follows(&journal, &ended) {
             Next::End(status, error) => journal.end(status, error),
             Next::Feedback => wait_for_feedback(flow, &mut journal),
@@ -95,8 +98,10 @@ pub(crate) async fn deliver<M: Carried>(flow: &Flow, work: Work<M>) -> Delivered
         };
         kept = keep(flow, &mut journal, slot).await;
         failpoint::pass("outcome.committed");
+        undo_what_was_the_providers_fault(flow, &link, &ended);
     }
     drop(work.held);
+    flow.parking.release(journal.record.message.id);
     if kept.is_ok() {
         story::tell_result(flow, &journal.record);
     }
@@ -104,6 +109,25 @@ pub(crate) async fn deliver<M: Carried>(flow: &Flow, work: Work<M>) -> Delivered
         kept: kept.is_ok(),
         progress: journal.progress,
         record: journal.record,
+    }
+}
+
+/// Counts for whom the provider took the message, if it did.
+fn count_accepted(flow: &Flow, record: &MessageRecord, ended: &Ended, recipients: u32) {
+    if let (Ok(accepted), Some(attempt)) = (&ended.result, record.attempts.last()) {
+        let refused = accepted.refused.len() as u64;
+        flow.rates
+            .accepted(&record.message, attempt, u64::from(recipients).saturating_sub(refused));
+    }
+}
+
+/// A refusal may have been the provider's own fault, as was judged from this one or while it was being kept: then what it brought onto the
+/// suppression list is undone, now that it is written.
+fn undo_what_was_the_providers_fault<M>(flow: &Flow, link: &Link<M>, ended: &Ended) {
+    if ended.result.is_err()
+        && let Some(since) = link.rejections.judged_since(ended.at)
+    {
+        rejection::undo(flow, (link.kind, SuppressionOrigin::Refusal), since);
     }
 }
 
@@ -158,21 +182,37 @@ async fn keep<M: Carried>(flow: &Flow, journal: &mut Journal, slot: Option<Slot<
     if slot.is_some() && mutants::is(Mutant::CallBeforeIntent) {
         return Ok(slot);
     }
-    let patience = slot.is_some().then_some(INTENT_PATIENCE);
-    let failed = match journal.commit(flow, patience).await {
-        Ok(()) => return Ok(slot),
-        Err(error) => error,
+    let failed = loop {
+        let is_intent = slot.is_some() && journal.record.status == Status::Sending;
+        match (journal.commit(flow, is_intent.then_some(INTENT_PATIENCE)).await, &slot) {
+            (Ok(()), _) => return Ok(slot.filter(|_| is_intent)),
+            (Err(StoreError::MustNotContact(_)), Some(_)) if mutants::is(Mutant::OptOutIgnored) => return Ok(slot),
+            (Err(StoreError::MustNotContact(found)), Some(slot)) if leave_out(flow, journal, &found, slot) => {}
+            (Err(error), _) => break error,
+        }
     };
-    let Some(slot) = slot else { return Err(failed) };
-    if let Some(content) = M::of(&journal.record.message.content) {
-        give_slot_back(flow, slot, content);
-    }
+    let Some(slot) = slot.filter(|_| journal.record.status == Status::Sending) else {
+        return Err(failed);
+    };
+    let recipients = for_open_recipients::<M>(&journal.record).map_or(0, |content| content.recipients());
+    slot.link.pacer.refund(recipients, flow.clock.monotonic());
+    drop(slot);
     if crate::journal::is_final(&failed) {
         return Err(failed);
     }
     journal.put_back("not_called", flow.clock.now());
     journal.commit(flow, None).await?;
     Ok(None)
+}
+
+/// Leaves out who must not be contacted; whether anybody was. The slot's room in the pace goes back for them.
+fn leave_out<M: Carried>(flow: &Flow, journal: &mut Journal, found: &[MustNotContact], slot: &Slot<M>) -> bool {
+    let carried = |journal: &Journal| for_open_recipients::<M>(&journal.record).map_or(0, |content| content.recipients());
+    let before = carried(journal);
+    let left_out = found.iter().any(|found| journal.leave_out(&found.entries));
+    let now = if journal.has_open_recipients() { carried(journal) } else { 0 };
+    slot.link.pacer.refund(before.saturating_sub(now), flow.clock.monotonic());
+    left_out
 }
 
 /// Pays for another round of a message that was called for before. When too many are being tried again it is put back.

@@ -10,6 +10,7 @@ mod take;
 use ums_core::{Event, StoreError};
 
 pub(crate) use self::lift::happened_at;
+pub(crate) use self::says::Says;
 
 use crate::engine::Messaging;
 

@@ -1,6 +1,8 @@
 //! What must hold before anybody is contacted; asked at the door and again before each round.
 
-use ums_core::{Content, MessageRecord, PhoneNumber, Status};
+use ums_core::{Channel, Content, MessageRecord, PhoneNumber, Status, Suppression, suppression_address};
+
+use crate::carried::is_open;
 
 use crate::flow::Flow;
 
@@ -28,6 +30,47 @@ pub(crate) fn stop(record: &mut MessageRecord, stopped: &Stopped) {
         recipient.status = stopped.status;
         recipient.reason = Some(stopped.reason.to_owned());
     }
+}
+
+/// Why somebody is left out who is not on the list: the message is not for anybody when it is not for its first recipient.
+const FIRST_RECIPIENT: &str = "first_recipient";
+
+/// Leaves out recipients who must not be contacted; everybody, when the first one is among them. Why, for people; none when nobody
+/// was left out.
+pub(crate) fn leave_out(record: &mut MessageRecord, entries: &[Suppression]) -> Option<String> {
+    let channel = record.message.content.channel();
+    let entry_of = |address: &str| {
+        let form = suppression_address(channel, address);
+        let of_it = |entry: &&Suppression| entry.channel == channel && suppression_address(channel, &entry.address) == form;
+        entries.iter().find(of_it)
+    };
+    let mut why = None;
+    let mut first = None;
+    for (place, recipient) in record.recipients.iter_mut().enumerate() {
+        let Some(entry) = entry_of(&recipient.address).filter(|_| is_open(recipient.status)) else {
+            continue;
+        };
+        recipient.status = entry.reason.status();
+        recipient.reason = Some(entry.reason.as_str().to_owned());
+        why.get_or_insert_with(|| tell(channel, entry));
+        first = first.or((place == 0).then_some(recipient.status));
+    }
+    if let Some(status) = first {
+        for recipient in record.recipients.iter_mut().filter(|recipient| is_open(recipient.status)) {
+            recipient.status = status;
+            recipient.reason = Some(FIRST_RECIPIENT.to_owned());
+        }
+    }
+    why
+}
+
+/// What an entry says, without its address.
+fn tell(channel: Channel, entry: &Suppression) -> String {
+    let by = entry.provider.map(|provider| format!(" of {provider}")).unwrap_or_default();
+    format!(
+        "{}: the recipient is on the suppression list for {channel} since {} ({}{by})",
+        entry.reason, entry.since, entry.origin
+    )
 }
 
 /// In development a provider that is not on this machine contacts allowed recipients only.

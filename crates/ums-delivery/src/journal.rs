@@ -4,14 +4,17 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 use ums_core::{
-    Accepted, ActRecord, AttemptOutcome, AttemptRecord, Failure, FailureClass, MessageRecord, Purpose, Refusal, Status, Step, StoreError,
-    Timestamp, millis,
+    Accepted, ActRecord, AttemptOutcome, AttemptRecord, Channel, Failure, FailureClass, FailureSource, MessageRecord, Purpose, Refusal,
+    Status, Step, StoreError, Suppression, SuppressionOrigin, SuppressionReason, Timestamp, millis, suppression_address,
 };
 
 use crate::carried::is_open;
 use crate::drain::Progress;
+use crate::feedback::Says;
 use crate::flow::Flow;
+use crate::gates;
 use crate::mutants::{self, Mutant};
+use crate::outbox::{notices_for, told};
 
 /// The first and the longest wait before a step is written again.
 const FIRST_WAIT: Duration = Duration::from_millis(50);
@@ -25,6 +28,10 @@ pub(crate) struct Journal {
     kept_attempts: usize,
     kept_skips: usize,
     recipients_changed: bool,
+    /// Addresses that providers refused, not on the suppression list yet.
+    refused: Vec<Suppression>,
+    /// What applications were told last.
+    told: Option<Status>,
     /// What the message's fate says of the providers.
     pub(crate) progress: Progress,
 }
@@ -48,21 +55,25 @@ impl Journal {
                 .count(),
             kept_skips: record.skips.len(),
             recipients_changed: false,
+            refused: Vec::new(),
+            told: told(&record),
             progress: Progress::Neutral,
             record,
         }
     }
 
-    /// A message that a gate ended after it had been stored.
-    pub(crate) fn stopped(record: MessageRecord) -> Self {
+    /// A message that a gate ended after it had been stored; `before` is what applications were told of it last.
+    pub(crate) fn stopped(record: MessageRecord, before: Option<Status>) -> Self {
         Self {
             recipients_changed: true,
+            told: before,
             ..Self::new(record)
         }
     }
 
     /// Writes how the attempt in hand ended.
     pub(crate) fn end_attempt(&mut self, ended: &Ended, unit_micros: Option<i64>, billed_units: u32) {
+        self.note_refusals(ended);
         let Some(attempt) = self.record.attempts.last_mut() else { return };
         attempt.duration_ms = Some(millis(ended.took));
         match &ended.result {
@@ -77,6 +88,59 @@ impl Journal {
             }
             Err(failure) => end_as_failed(attempt, failure),
         }
+    }
+
+    /// A provider that refuses a recipient for good says something for the messages to come, too. A refusal of a message to several is
+    /// nobody's in particular.
+    fn note_refusals(&mut self, ended: &Ended) {
+        let mut open = self.record.recipients.iter().filter(|recipient| is_open(recipient.status));
+        let refusals: Vec<(&str, &Failure)> = match (&ended.result, open.next(), open.next()) {
+            (Ok(accepted), _, _) => accepted
+                .refused
+                .iter()
+                .map(|refusal| (refusal.address.expose(), &refusal.failure))
+                .collect(),
+            (Err(failure), Some(only), None) => vec![(only.address.as_str(), failure)],
+            (Err(_), _, _) => Vec::new(),
+        };
+        let entries = refusals
+            .into_iter()
+            .filter_map(|(address, failure)| self.entry_of(address, failure, ended.at));
+        self.refused = entries.collect();
+    }
+
+    fn entry_of(&self, address: &str, failure: &Failure, at: Timestamp) -> Option<Suppression> {
+        let message = &self.record.message;
+        let channel = message.content.channel();
+        let reason = reason_of(failure, channel)?;
+        Some(Suppression {
+            tenant: message.tenant.clone(),
+            channel,
+            address: suppression_address(channel, address),
+            reason,
+            origin: SuppressionOrigin::Refusal,
+            provider: self.record.attempts.last().map(|attempt| attempt.provider),
+            message_id: Some(message.id),
+            detail: Some(failure.to_string()),
+            since: at,
+            expires_at: None,
+            lifted_at: None,
+        })
+    }
+
+    /// Leaves out recipients who came onto the suppression list. When nobody is left the intent in hand is withdrawn, and the message ends.
+    ///
+    /// Whether anybody was left out.
+    pub(crate) fn leave_out(&mut self, entries: &[Suppression]) -> bool {
+        let Some(why) = gates::leave_out(&mut self.record, entries) else {
+            return false;
+        };
+        self.recipients_changed = true;
+        if !self.has_open_recipients() {
+            self.record.attempts.pop_if(|attempt| attempt.outcome == AttemptOutcome::Calling);
+            self.close(Status::Suppressed, Some(why));
+        }
+        true
     }
 
     /// The provider took the message for all recipients in hand but the refused ones.
@@ -151,7 +215,8 @@ impl Journal {
         let give_up_at = patience.map(|patience| Instant::now() + patience);
         let mut wait = FIRST_WAIT;
         let mut told = false;
-        while let Err(error) = flow.store.record(self.step()).await {
+        let step = self.step(flow).await;
+        while let Err(error) = flow.store.record(step.clone()).await {
             if is_final(&error) {
                 return Err(self.tell_final(flow, error));
             }
@@ -185,13 +250,18 @@ impl Journal {
             .count();
         self.kept_skips = self.record.skips.len();
         self.recipients_changed = false;
+        self.refused.clear();
+        self.told = crate::outbox::told(&self.record).or(self.told);
         Ok(())
     }
 
     /// Says why a step will never be kept, and counts it when another process has the message.
     fn tell_final(&self, flow: &Flow, error: StoreError) -> StoreError {
-        if matches!(error, StoreError::Fenced) {
-            flow.observer.fenced();
+        match error {
+            StoreError::Fenced => flow.observer.fenced(),
+            // Whoever asked leaves them out.
+            StoreError::MustNotContact(_) => return error,
+            _ => {}
         }
         tracing::error!(message_id = %self.record.message.id, status = %self.record.status, %error, "the step was refused");
         error
@@ -206,15 +276,23 @@ impl Journal {
     }
 
     /// The step of an act of a caller or an operator.
-    pub(crate) fn step_of(&self, act: ActRecord) -> Step {
+    pub(crate) async fn step_of(&self, flow: &Flow, act: ActRecord) -> Step {
         Step {
             act: Some(act),
-            ..self.step()
+            ..self.step(flow).await
         }
     }
 
-    fn step(&self) -> Step {
+    async fn step(&self, flow: &Flow) -> Step {
         let record = &self.record;
+        let mut notices = notices_for(flow, record, self.told, &[]);
+        let says = Says {
+            suppress: self.refused.clone(),
+            lift: Vec::new(),
+        };
+        if !says.suppress.is_empty() {
+            notices.extend(says.notices(flow, flow.clock.now()).await);
+        }
         Step {
             tenant: record.message.tenant.clone(),
             message_id: record.message.id,
@@ -232,16 +310,41 @@ impl Journal {
             // A code is of no use to anybody afterwards, and could be read by whoever reads the store.
             forget_body: record.status.is_final() && record.message.handling.purpose == Purpose::Otp,
             events: Vec::new(),
-            suppress: Vec::new(),
-            lift: Vec::new(),
-            notices: Vec::new(),
+            suppress: says.suppress,
+            lift: says.lift,
+            notices,
         }
     }
 }
 
 /// Whether writing the same step again is of no use.
 pub(crate) const fn is_final(error: &StoreError) -> bool {
-    matches!(error, StoreError::Fenced | StoreError::NotFound | StoreError::IllegalMove { .. })
+    matches!(
+        error,
+        StoreError::Fenced | StoreError::NotFound | StoreError::IllegalMove { .. } | StoreError::MustNotContact(_)
+    )
+}
+
+/// What a refusal at the hand-over says of the address, if it says anything for good.
+fn reason_of(failure: &Failure, channel: Channel) -> Option<SuppressionReason> {
+    match (failure.source, failure.class, channel) {
+        (FailureSource::Transport | FailureSource::Local, _, _) => None,
+        // On the provider's own list, where hard bounces bring most addresses.
+        (FailureSource::Provider, FailureClass::InvalidRecipient, _)
+        | (FailureSource::Provider, FailureClass::RecipientBlocked, Channel::Email) => Some(SuppressionReason::HardBounce),
+        (FailureSource::Provider, FailureClass::RecipientBlocked, Channel::Sms) => Some(SuppressionReason::Stop),
+        (
+            FailureSource::Provider,
+            FailureClass::InvalidMessage
+            | FailureClass::Unsupported
+            | FailureClass::Misconfigured
+            | FailureClass::QuotaExhausted
+            | FailureClass::Throttled
+            | FailureClass::Unavailable
+            | FailureClass::Unknown,
+            _,
+        ) => None,
+    }
 }
 
 fn end_as_failed(attempt: &mut AttemptRecord, failure: &Failure) {

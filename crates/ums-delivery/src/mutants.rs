@@ -16,16 +16,19 @@ pub enum Mutant {
     NeverIsAllow,
     /// A refused recipient counts against the provider.
     RecipientsBlamed,
+    /// A provider is called although the store said who must not be contacted.
+    OptOutIgnored,
 }
 
 impl Mutant {
     /// All there are.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::CallBeforeIntent,
         Self::OutcomeForgotten,
         Self::LeaseNotChecked,
         Self::NeverIsAllow,
         Self::RecipientsBlamed,
+        Self::OptOutIgnored,
     ];
 }
 

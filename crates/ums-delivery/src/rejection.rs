@@ -63,7 +63,10 @@ impl Window {
         domains.dedup();
         let since = self.seen.iter().map(|refused| refused.wall).min()?;
         (self.seen.len() >= RECIPIENTS && domains.len() >= DOMAINS).then(|| {
-            let since = self.judged.filter(|judged| judged.1 >= since).map_or(since, |judged| judged.0.min(since));
+            let since = self
+                .judged
+                .filter(|judged| judged.1 >= since)
+                .map_or(since, |judged| judged.0.min(since));
             self.judged = Some((since, now));
             since
         })
@@ -72,7 +75,13 @@ impl Window {
 
 impl Rejections {
     /// Looks at the outcome of one call: a refusal that makes it too many becomes the provider's failure.
-    pub(crate) fn judge(&self, result: Result<Accepted, Failure>, provider: ProviderKind, whom: (&str, &str), now: Now) -> Result<Accepted, Failure> {
+    pub(crate) fn judge(
+        &self,
+        result: Result<Accepted, Failure>,
+        provider: ProviderKind,
+        whom: (&str, &str),
+        now: Now,
+    ) -> Result<Accepted, Failure> {
         match result {
             Ok(accepted) => {
                 self.clear();
@@ -239,7 +248,10 @@ mod tests {
         let rejections = Rejections::default();
         let judged = refusals.iter().map(|(recipient, domain, second)| {
             let refused = Err(Failure::provider(FailureClass::InvalidRecipient, "550", ""));
-            rejections.judge(refused, ProviderKind::Smtp, (recipient, domain), at(*second)).unwrap_err().class
+            rejections
+                .judge(refused, ProviderKind::Smtp, (recipient, domain), at(*second))
+                .unwrap_err()
+                .class
         });
         judged.collect()
     }

@@ -93,7 +93,7 @@ async fn consider(
         slice.expired += 1;
     } else if !record.message.content.has_body() {
         slice.without_body += 1;
-    } else if gates::check(flow, &record.message.content).is_some() {
+    } else if gates::check(flow, &record.message.content).is_some() || is_listed(flow, &record).await? {
         slice.suppressed += 1;
     } else if has_later_twin(flow, filter, &record).await? {
         slice.duplicates += 1;
@@ -113,10 +113,19 @@ async fn consider(
     Ok(())
 }
 
+/// Whether the first recipient, on whom all depends, is on the suppression list.
+async fn is_listed(flow: &Flow, record: &MessageRecord) -> Result<bool, StoreError> {
+    let first = record.recipients.first().map(|recipient| recipient.address.clone());
+    let (tenant, channel) = (&record.message.tenant, record.message.content.channel());
+    let listed = flow.store.suppressed(tenant, channel, first.as_slice(), flow.clock.now()).await?;
+    Ok(!listed.is_empty())
+}
+
 /// Queues the message; not when somebody did something to it meanwhile.
 async fn send_again(flow: &Flow, record: MessageRecord) -> Result<bool, StoreError> {
     let due_at = record.message.accepted_at.min(flow.clock.now());
-    match flow.store.record(again(flow, record, ActKind::Replayed, (due_at, None))).await {
+    let step = again(flow, record, ActKind::Replayed, (due_at, None)).step(flow).await;
+    match flow.store.record(step).await {
         Ok(()) => Ok(true),
         Err(StoreError::Fenced | StoreError::NotFound | StoreError::IllegalMove { .. }) => Ok(false),
         Err(error) => Err(error),

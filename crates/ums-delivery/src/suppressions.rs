@@ -1,11 +1,12 @@
 //! The suppression list as callers and operators work with it.
 
 use ums_core::{
-    Channel, StoreError, Suppression, SuppressionCursor, SuppressionFilter, SuppressionOrigin, SuppressionPage, SuppressionReason,
-    TenantId, Timestamp,
+    Channel, Lift, StoreError, Suppression, SuppressionCursor, SuppressionFilter, SuppressionOrigin, SuppressionPage, SuppressionReason,
+    TenantId, Timestamp, suppression_address,
 };
 
 use crate::engine::Messaging;
+use crate::feedback::Says;
 
 /// An entry that a caller puts on the list. The address was parsed at the edge.
 #[derive(Clone)]
@@ -38,8 +39,27 @@ impl Messaging {
     /// # Errors
     /// The store.
     pub async fn suppress(&self, tenant: &TenantId, entries: Vec<NewSuppression>) -> Result<Vec<bool>, StoreError> {
-        let _ = (tenant, entries);
-        Err(StoreError::Unusable("not built".to_owned()))
+        let now = self.flow.clock.now();
+        let listed = entries.into_iter().map(|entry| Suppression {
+            tenant: tenant.clone(),
+            channel: entry.channel,
+            address: suppression_address(entry.channel, &entry.address),
+            reason: entry.reason,
+            origin: entry.origin,
+            provider: None,
+            message_id: None,
+            detail: entry.detail,
+            // What is in force from tomorrow on could not be told from what was lifted today.
+            since: entry.since.map_or(now, |since| since.min(now)),
+            expires_at: entry.expires_at,
+            lifted_at: None,
+        });
+        let says = Says {
+            suppress: listed.collect(),
+            lift: Vec::new(),
+        };
+        let notices = says.notices(&self.flow, now).await;
+        self.flow.store.suppress(says.suppress, notices).await
     }
 
     /// Takes an address off the list, for one reason or for all. Says how many entries were in force.
@@ -53,8 +73,29 @@ impl Messaging {
         address: &str,
         reason: Option<SuppressionReason>,
     ) -> Result<u64, StoreError> {
-        let _ = (tenant, channel, address, reason);
-        Err(StoreError::Unusable("not built".to_owned()))
+        let now = self.flow.clock.now();
+        let in_force = self.suppressions_of(tenant, channel, address).await?;
+        let meant = in_force
+            .into_iter()
+            .filter(|entry| reason.is_none_or(|reason| reason == entry.reason));
+        let lifts = meant.map(|entry| Lift {
+            tenant: tenant.clone(),
+            channel,
+            address: entry.address,
+            reason: entry.reason,
+            // A provider's clock may be ahead of ours.
+            at: now.max(entry.since),
+        });
+        let says = Says {
+            suppress: Vec::new(),
+            lift: lifts.collect(),
+        };
+        if says.lift.is_empty() {
+            return Ok(0);
+        }
+        let notices = says.notices(&self.flow, now).await;
+        let lifted = self.flow.store.lift(says.lift, notices).await?;
+        Ok(lifted.into_iter().filter(|was_in_force| *was_in_force).count() as u64)
     }
 
     /// Entries in the order of channel, address and reason.

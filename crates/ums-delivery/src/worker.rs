@@ -169,10 +169,12 @@ impl Drop for Out<'_> {
 
 async fn work_on<M: Carried>(flow: &Flow, mut record: MessageRecord, term: Term, held: Held) -> Progress {
     if let Some(stopped) = gates::check(flow, &record.message.content) {
+        let (id, before) = (record.message.id, crate::outbox::told(&record));
         gates::stop(&mut record, &stopped);
         // The journal tells when the step is refused; then another process has the message.
-        crate::journal::Journal::stopped(record).commit(flow, None).await.ok();
+        crate::journal::Journal::stopped(record, before).commit(flow, None).await.ok();
         drop(held);
+        flow.parking.release(id);
         return Progress::Neutral;
     }
     let work = Work::<M> {

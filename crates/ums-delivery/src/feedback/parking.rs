@@ -57,7 +57,11 @@ impl Parking {
     /// An event was parked.
     pub(super) fn note(&self, parked: &Parked) {
         let Some(due_at) = parked.due_at else { return };
-        let look = due_at.as_micros().div_euclid(GRID_MICROS).saturating_add(1).saturating_mul(GRID_MICROS);
+        let look = due_at
+            .as_micros()
+            .div_euclid(GRID_MICROS)
+            .saturating_add(1)
+            .saturating_mul(GRID_MICROS);
         let look = Timestamp::from_micros(look);
         let mut waiting = self.waiting();
         let is_first = waiting.looks.first().is_none_or(|first| look < *first);

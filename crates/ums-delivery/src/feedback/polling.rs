@@ -65,7 +65,13 @@ async fn ask(flow: &Flow, source: &dyn FeedbackSource) -> Result<(), Fault> {
         let polled = source.poll(cursor.as_deref(), flow.clock.now()).await.map_err(Fault::Source)?;
         if !polled.events.is_empty() {
             let tally = super::take::take(flow, polled.events).await?;
-            tracing::debug!(source = name, applied = tally.applied, known = tally.known, parked = tally.parked, "feedback was read");
+            tracing::debug!(
+                source = name,
+                applied = tally.applied,
+                known = tally.known,
+                parked = tally.parked,
+                "feedback was read"
+            );
         }
         if let Some(cursor) = polled.cursor.filter(|next| Some(next) != cursor.as_ref()) {
             flow.store.save_feedback_cursor(name, &cursor).await?;

@@ -14,9 +14,9 @@ const WISHES: [SuppressionReason; 2] = [SuppressionReason::Stop, SuppressionReas
 
 /// What some events say of the suppression list.
 #[derive(Debug, Default)]
-pub(super) struct Says {
-    pub(super) suppress: Vec<Suppression>,
-    pub(super) lift: Vec<Lift>,
+pub(crate) struct Says {
+    pub(crate) suppress: Vec<Suppression>,
+    pub(crate) lift: Vec<Lift>,
 }
 
 impl Says {
@@ -62,7 +62,7 @@ impl Says {
     }
 
     /// What applications are told: of entries that are not in force yet, and of lifts of such that are.
-    pub(super) async fn notices(&self, flow: &Flow, now: Timestamp) -> Vec<Notice> {
+    pub(crate) async fn notices(&self, flow: &Flow, now: Timestamp) -> Vec<Notice> {
         let mut notices = Vec::new();
         for entry in &self.suppress {
             let told = notices_of_suppression(flow, entry);

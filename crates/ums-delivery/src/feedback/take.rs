@@ -4,9 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ums_core::{
-    Event, EventRecord, FeedbackStep, FeedbackTaken, MessageRecord, Purpose, Status, Step, StoreError, Target,
-};
+use ums_core::{Event, EventRecord, FeedbackStep, FeedbackTaken, MessageRecord, Purpose, Status, Step, StoreError, Target};
 
 use super::FeedbackTally;
 use super::lift::lift;
