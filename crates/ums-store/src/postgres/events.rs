@@ -221,9 +221,8 @@ pub(crate) async fn targets(session: &Session, events: &[Event]) -> Result<Targe
             .or_else(|| by_reference.get(&reference(event)?).cloned())
     };
     let found: Vec<Option<Key>> = events.iter().map(|event| find(event).filter(|_| !is_known(event))).collect();
-    let mut keys: Vec<Key> = found.iter().flatten().cloned().collect();
-    keys.sort_unstable();
-    keys.dedup();
+    let mut seen = HashSet::new();
+    let keys: Vec<Key> = found.iter().flatten().filter(|key| seen.insert(*key)).cloned().collect();
     let mut targets = Targets::default();
     let mut places: HashMap<Key, usize> = HashMap::new();
     let records = messages::records(session, &keys, Whole::WithEvents).await?;
