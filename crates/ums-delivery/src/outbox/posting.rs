@@ -169,9 +169,7 @@ async fn deliver(place: Posting, poster: Arc<dyn WebhookPost>, endpoint: Endpoin
         tracing::warn!(endpoint = %endpoint.id, notice = %notice.id, kind = %notice.kind, tries = notice.tries, state = %outcome.state, "a webhook endpoint did not take a notice");
     }
     keep(&flow, outcome).await;
-    if let Some(reason) = reason_to_disable(&posted, &endpoint, &flow.rules.webhooks, now)
-        && let Err(error) = disable(&flow, &endpoint, reason).await
-    {
+    if let Err(error) = disable_if_due(&flow, &posted, &endpoint).await {
         tracing::warn!(endpoint = %endpoint.id, %error, "a webhook endpoint could not be disabled; trying again after its next failure");
     }
     drop(place);
@@ -286,20 +284,22 @@ fn reason_to_disable(posted: &Posted, endpoint: &Endpoint, rules: &WebhookRules,
         .then(|| format!("every post to it has failed since {since}; the last one: {}", posted.describe()))
 }
 
-async fn disable(flow: &Flow, endpoint: &Endpoint, reason: String) -> Result<(), StoreError> {
-    let same = |other: &Endpoint| other.id == endpoint.id && other.disabled.is_none() && other.url == endpoint.url;
-    // As it is now: its owner may have changed it meanwhile, and it may have taken something.
-    let Some(mut now_is) = flow.store.endpoints().await?.into_iter().find(same) else {
-        return Ok(());
-    };
-    if now_is.failing_since.is_none() {
+async fn disable_if_due(flow: &Flow, posted: &Posted, endpoint: &Endpoint) -> Result<(), StoreError> {
+    let reason = |endpoint: &Endpoint| reason_to_disable(posted, endpoint, &flow.rules.webhooks, flow.clock.now());
+    if reason(endpoint).is_none() {
         return Ok(());
     }
+    // As it is now: its owner may have changed it meanwhile, and it may have taken something.
+    let same = |other: &Endpoint| other.id == endpoint.id && other.url == endpoint.url && other.disabled.is_none();
+    let Some(mut endpoint) = flow.store.endpoints().await?.into_iter().find(same) else {
+        return Ok(());
+    };
+    let Some(reason) = reason(&endpoint) else { return Ok(()) };
     tracing::error!(endpoint = %endpoint.id, %reason, "a webhook endpoint is disabled; notices to it are kept, enable it again to have them posted");
-    now_is.disabled = Some(Disabled {
+    endpoint.disabled = Some(Disabled {
         at: flow.clock.now(),
         reason,
     });
-    flow.store.save_endpoint(now_is).await?;
+    flow.store.save_endpoint(endpoint).await?;
     flow.endpoints.refresh(&*flow.store).await
 }

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use ums_core::{
-    Clock, Email, MessageId, MessageRecord, Monotonic, OnExhausted, ProviderKind, SendEmail, SendResult, SendSms, Sms, StoreError,
-    TenantId, Timestamp,
+    Clock, Email, MessageId, MessageRecord, Monotonic, OnExhausted, ProviderKind, Secret, SendEmail, SendResult, SendSms, Sms, StoreError,
+    TenantId, Timestamp, WebhookPost,
 };
 use ums_delivery::{
     AttemptEvent, BreakerEvent, BreakerSettings, LinkParts, Messaging, Observer, PaceSettings, Parts, Price, Rules, SettledEvent,
@@ -43,6 +43,14 @@ pub(crate) struct Setup {
     pub(crate) hand: Option<Hand>,
     /// Whether the store says that it is durable.
     pub(crate) durable: bool,
+    /// Who posts to applications.
+    pub(crate) webhooks: Option<Arc<dyn WebhookPost>>,
+    /// The service's keys.
+    pub(crate) keys: Vec<Secret>,
+    /// What is kept already, and by what clock; none for a new store.
+    pub(crate) over: Option<(Arc<MemoryStore>, Arc<TestClock>)>,
+    /// Where chance begins.
+    pub(crate) seed: u64,
 }
 
 /// What is done to a store's calls.
@@ -135,7 +143,10 @@ impl Setup {
     }
 
     pub(crate) async fn start(self) -> Bench {
-        let clock = Arc::new(TestClock::new());
+        let clock = self
+            .over
+            .as_ref()
+            .map_or_else(|| Arc::new(TestClock::new()), |(_, clock)| clock.clone());
         let made = |kind| {
             if self.remote {
                 FakeProvider::new(kind).remote()
@@ -164,7 +175,9 @@ impl Setup {
             pace: PaceSettings::default(),
             price: Price::Segment([(1, 8_300)].into()),
         };
-        let memory = Arc::new(MemoryStore::new(clock.clone()));
+        let memory = self
+            .over
+            .map_or_else(|| Arc::new(MemoryStore::new(clock.clone())), |(memory, _)| memory);
         let observer = Arc::new(Counts::default());
         let hand = self.hand.unwrap_or_else(|| Arc::new(|_| Box::pin(async { Ok(()) })));
         let store = StoreInHand::new(memory.clone(), move |moment| hand(moment)).durable();
@@ -179,7 +192,7 @@ impl Setup {
             } else {
                 clock.clone()
             },
-            random: Arc::new(SeededRandom::new(42)),
+            random: Arc::new(SeededRandom::new(42 + self.seed)),
             store: if self.durable || claims_are_held {
                 store.clone()
             } else {
@@ -192,7 +205,11 @@ impl Setup {
                 link(&smtp, PaceSettings::default()),
             ],
             sms: vec![text(&sns), text(&twilio)],
-            aftermath: ums_delivery::Aftermath::default(),
+            aftermath: ums_delivery::Aftermath {
+                webhooks: self.webhooks,
+                keys: self.keys,
+                ..ums_delivery::Aftermath::default()
+            },
             not_configured: Vec::new(),
             rules: self.rules,
         })

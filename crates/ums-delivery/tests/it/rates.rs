@@ -1,0 +1,1 @@
+//! Bounces, complaints and missing receipts, as the chain and the health report see them.
