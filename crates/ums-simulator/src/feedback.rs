@@ -26,6 +26,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use hyper::Uri;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -40,7 +41,7 @@ use crate::fault_board::lock;
 use crate::recorder::Draft;
 use crate::{Error, Mode, Provider};
 
-/// Longest time that a reply waits under `before_reply`.
+/// After so long no further report is posted before a reply.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
 /// A report to be posted, before it is signed.
@@ -176,16 +177,23 @@ impl Feedback {
         }
     }
 
-    /// Posts at once, each report once; what is not taken is repeated later.
-    pub(crate) async fn post_now(self: Arc<Self>, reports: Vec<Report>) {
+    /// Posts at once, each report once; what is not taken is repeated later, and so is what takes too long.
+    pub(crate) async fn post_now(self: Arc<Self>, reports: Vec<Report>, stop: CancellationToken) {
+        let begun = Instant::now();
         let posts = async {
             for report in reports {
+                if begun.elapsed() > LONGEST_WAIT {
+                    self.queue.put(Due::at_once(report));
+                    continue;
+                }
                 self.queue.put_aside(&report);
                 self.attempt(Due::at_once(report)).await;
             }
         };
-        if tokio::time::timeout(LONGEST_WAIT, posts).await.is_err() {
-            tracing::warn!("feedback that was to come before the reply took too long");
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => {}
+            () = posts => {}
         }
     }
 

@@ -116,7 +116,7 @@ async fn serve(
     let (answer, urgent) = take(world, provider, &call, strike.as_ref());
     if !urgent.is_empty() {
         // A task of its own: the reports go out even if the caller leaves.
-        let posts = world.tasks.spawn(Arc::clone(&world.feedback).post_now(urgent));
+        let posts = world.tasks.spawn(Arc::clone(&world.feedback).post_now(urgent, world.stop.clone()));
         if let Err(fault) = posts.await {
             tracing::warn!(%fault, "feedback before the reply failed");
         }
