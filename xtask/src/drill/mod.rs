@@ -200,7 +200,10 @@ pub(crate) fn main(workspace: &Workspace, mut arguments: Arguments) -> Result<()
 /// Kills of the short form.
 const SHORT_KILLS: [(Store, u64); 2] = [(Store::Sqlite, 14), (Store::Postgres, 6)];
 
-/// What every test run plays: the judge's own test, and a short form of the crash drill on both stores.
+/// Messages of the short form.
+const SHORT_FEEDBACK: u64 = 200;
+
+/// What every test run plays: the judge's own test, and short forms of the crash drill on both stores and of the feedback drill.
 pub(crate) fn short(workspace: &Workspace) -> Result<()> {
     let seed = Chance::any_seed();
     eprintln!("   seed {seed}");
@@ -214,8 +217,14 @@ pub(crate) fn short(workspace: &Workspace) -> Result<()> {
         let judge = judging::run(&play).await?;
         // Side by side: most of the time on PostgreSQL is a wait for a dead process's lease.
         let [sqlite, postgres] = SHORT_KILLS.map(|(store, kills)| crash::run(&play, store, crash::Plan::short(kills)));
-        let (sqlite, postgres) = tokio::try_join!(sqlite, postgres)?;
-        Ok([judge, sqlite, postgres])
+        let reports = Play {
+            workspace,
+            binary: play.binary.clone(),
+            seed,
+            rounds: SHORT_FEEDBACK,
+        };
+        let (sqlite, postgres, feedback) = tokio::try_join!(sqlite, postgres, feedback::run(&reports))?;
+        Ok([judge, sqlite, postgres, feedback])
     })?;
     conclude(&reports, false)
 }

@@ -92,7 +92,7 @@ impl Application {
         let mut kept = self.kept();
         kept.posts += 1;
         kept.last = Instant::now();
-        let is_refused = kept.posts % 10 == 0 && kept.refused.insert(id.clone());
+        let is_refused = kept.posts.is_multiple_of(10) && kept.refused.insert(id.clone());
         if is_refused {
             *response.status_mut() = hyper::StatusCode::SERVICE_UNAVAILABLE;
         } else {

@@ -83,7 +83,7 @@ impl Stand {
 
     async fn ask(&self, at: SocketAddr, ask: &Ask<'_>) -> Result<Value> {
         let mut ask = ask.clone();
-        ask.limit = Duration::from_secs(60);
+        ask.limit = Duration::from_mins(1);
         let answer = self.web.ask(at, &ask).await;
         let answer = answer.map_err(|lost| anyhow::anyhow!("{} {}: {lost:?}", ask.method, ask.path))?;
         let text = String::from_utf8_lossy(&answer.text);
