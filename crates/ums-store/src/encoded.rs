@@ -1,6 +1,8 @@
 //! What is stored as JSON, made on the caller's thread: a writer has better things to do.
 
-use ums_core::{NewMessage, StoreError};
+use ums_core::{FeedbackStep, NewMessage, Parked, Step, StoreError};
+
+use crate::fence;
 
 /// A message to be stored, with the texts of its columns.
 #[derive(Debug)]
@@ -26,6 +28,51 @@ impl Encoded {
     /// Bytes that it will take, about.
     pub(crate) fn bytes(&self) -> usize {
         self.content.len() + self.handling.len() + self.metadata.len()
+    }
+}
+
+/// A step to be recorded, with its mark and the texts of its events.
+#[derive(Debug)]
+pub(crate) struct EncodedStep {
+    pub(crate) step: Step,
+    pub(crate) mark: i64,
+    /// For each of its events, in order.
+    pub(crate) events: Vec<String>,
+}
+
+impl EncodedStep {
+    /// The step of a process.
+    pub(crate) fn new(step: Step, owner: i64) -> Result<Self, StoreError> {
+        let events = step.events.iter().map(to_json).collect::<Result<_, _>>()?;
+        let mark = fence::mark(owner, &step);
+        Ok(Self { step, mark, events })
+    }
+}
+
+/// Events to be kept, with the texts of their columns.
+#[derive(Debug)]
+pub(crate) enum EncodedFeedback {
+    Apply(Box<EncodedStep>),
+    Park(Box<Parked>, String),
+}
+
+impl EncodedFeedback {
+    pub(crate) fn new(step: FeedbackStep, owner: i64) -> Result<Self, StoreError> {
+        Ok(match step {
+            FeedbackStep::Apply(step) => Self::Apply(Box::new(EncodedStep::new(*step, owner)?)),
+            FeedbackStep::Park(parked) => {
+                let json = to_json(&parked.record)?;
+                Self::Park(parked, json)
+            }
+        })
+    }
+
+    /// Bytes that it will take, about.
+    pub(crate) fn bytes(&self) -> usize {
+        match self {
+            Self::Apply(step) => step.events.iter().map(String::len).sum(),
+            Self::Park(_, json) => json.len(),
+        }
     }
 }
 

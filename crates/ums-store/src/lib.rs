@@ -21,7 +21,6 @@ mod migrations;
 mod postgres;
 mod sqlite;
 mod turns;
-mod unbuilt;
 
 #[cfg(feature = "conformance")]
 pub mod conformance;

@@ -5,21 +5,29 @@
 //! the function that runs it, in the file named after its table or its use.
 
 mod acts;
+mod aftermath;
 mod attempts;
 mod breakers;
 mod connection;
 mod contents;
+mod cursors;
+mod endpoints;
+mod events;
+mod feedback;
 mod idempotency;
 mod listing;
 mod messages;
 pub(crate) mod migrate;
+mod notices;
 mod owners;
 mod queue;
+mod rates;
 mod readers;
 mod recipients;
 mod retention;
 mod row;
 mod skips;
+mod suppressions;
 mod writer;
 
 use std::fmt;
@@ -35,7 +43,7 @@ use ums_core::{
     Recovered, Retention, Room, Step, Store, StoreError, Stored, TenantId, Timestamp,
 };
 
-use crate::encoded::Encoded;
+use crate::encoded::{Encoded, EncodedStep};
 use crate::fence::{self, Process};
 use crate::location::Location;
 use connection::{Opening, create_private, store_error};
@@ -212,16 +220,18 @@ impl Store for SqliteStore {
     }
 
     async fn record(&self, step: Step) -> Result<(), StoreError> {
-        let process = self.process();
-        let mark = fence::mark(process.owner, &step);
+        let (process, now) = (self.process(), self.clock.now());
+        let step = EncodedStep::new(step, process.owner)?;
         self.writer
-            .submit(0, move |connection| messages::record(connection, process, &step, mark))
+            .submit(0, move |connection| {
+                messages::record(connection, (process, fence::judge), &step, now)
+            })
             .await
     }
 
     async fn message(&self, tenant: &TenantId, id: MessageId) -> Result<Option<MessageRecord>, StoreError> {
         let tenant = tenant.clone();
-        self.read(move |connection| messages::message(connection, &tenant, id)).await
+        self.read(move |connection| messages::whole(connection, &tenant, id)).await
     }
 
     async fn messages(
@@ -355,5 +365,3 @@ impl Store for SqliteStore {
         }
     }
 }
-
-crate::unbuilt::unbuilt!(SqliteStore);

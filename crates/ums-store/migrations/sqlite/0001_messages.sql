@@ -1,8 +1,8 @@
 -- Messages and all that is known of them.
 --
 -- Times are microseconds UTC, money millionths of a currency, ids the 16 bytes of a UUIDv7. The keys
--- of a tenant's tables begin with the tenant. Global tables: owners, breakers,
--- prune_walks, prune_passed.
+-- of a tenant's tables begin with the tenant. Global tables: owners, breakers, events (known by
+-- the provider's id), rates, feedback_cursors, prune_walks, prune_passed.
 
 -- Processes that open this database; a message under way names the one that works on it.
 CREATE TABLE owners (
@@ -38,6 +38,8 @@ CREATE TABLE messages (
 CREATE INDEX messages_due ON messages (lane, tenant, due_at, id) WHERE due_at IS NOT NULL;
 CREATE INDEX messages_next ON messages (lane, due_at) WHERE due_at IS NOT NULL;
 CREATE INDEX messages_owned ON messages (owner) WHERE owner IS NOT NULL;
+-- Providers know no tenants.
+CREATE INDEX messages_id ON messages (id);
 
 -- What was accepted; written once, emptied when it need not be kept. The numbers are the order of acceptance, in which
 -- retention walks.
@@ -85,11 +87,16 @@ CREATE TABLE attempts (
   simulated INTEGER NOT NULL,
   from_substituted INTEGER NOT NULL,
   cost_micros INTEGER,
+  reported TEXT CHECK (reported IN ('sent', 'failed', 'delivered', 'bounced')),
   PRIMARY KEY (tenant, message_id, id),
   FOREIGN KEY (tenant, message_id) REFERENCES messages (tenant, id) ON DELETE CASCADE
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX attempts_sent ON attempts (provider, account, called_at) WHERE outcome IN ('accepted', 'unknown');
+CREATE INDEX attempts_unknown ON attempts (provider, account, called_at) WHERE outcome = 'unknown';
+-- What feedback names.
+CREATE INDEX attempts_id ON attempts (id);
+CREATE INDEX attempts_reference ON attempts (provider, provider_message_id) WHERE provider_message_id IS NOT NULL;
 
 -- Providers that were considered and passed over.
 CREATE TABLE skips (
@@ -117,6 +124,79 @@ CREATE TABLE acts (
   FOREIGN KEY (tenant, message_id) REFERENCES messages (tenant, id) ON DELETE CASCADE
 ) STRICT, WITHOUT ROWID;
 
+-- What providers reported. Without a message while it is parked (it has a time to be looked at again then), or for good.
+CREATE TABLE events (
+  number INTEGER PRIMARY KEY,           -- order in which they came
+  provider TEXT NOT NULL,
+  account TEXT NOT NULL,
+  id TEXT NOT NULL,                     -- the provider's
+  tenant TEXT,
+  message_id BLOB,
+  received_at INTEGER NOT NULL,
+  due_at INTEGER,
+  looks INTEGER NOT NULL,
+  event TEXT NOT NULL,                  -- JSON, with the attempt and the time of receipt
+  UNIQUE (provider, account, id),
+  FOREIGN KEY (tenant, message_id) REFERENCES messages (tenant, id) ON DELETE CASCADE,
+  CHECK ((tenant IS NULL) = (message_id IS NULL)),
+  CHECK (message_id IS NULL OR due_at IS NULL)
+) STRICT;
+
+CREATE INDEX events_message ON events (tenant, message_id) WHERE message_id IS NOT NULL;
+CREATE INDEX events_due ON events (due_at, number) WHERE due_at IS NOT NULL;
+CREATE INDEX events_age ON events (received_at) WHERE message_id IS NULL;
+
+-- Addresses that must not be contacted. An entry is lifted, never removed: it is in force while it is younger than its lift.
+CREATE TABLE suppressions (
+  tenant TEXT NOT NULL,
+  channel TEXT NOT NULL CHECK (channel IN ('email', 'sms')),
+  address TEXT NOT NULL,                -- an e-mail address in lower case, a number in E.164
+  reason TEXT NOT NULL CHECK (reason IN ('hard_bounce', 'complaint', 'stop', 'unsubscribe', 'manual')),
+  since INTEGER,                        -- null while only a lift came: what it takes back may be reported later
+  lifted_at INTEGER,
+  expires_at INTEGER,
+  origin TEXT CHECK (origin IN ('feedback', 'refusal', 'link', 'operator', 'import')),
+  provider TEXT,
+  message_id BLOB,
+  detail TEXT,
+  PRIMARY KEY (tenant, channel, address, reason)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX suppressions_provider ON suppressions (provider, reason, origin, since) WHERE provider IS NOT NULL;
+
+-- URLs of users' applications.
+CREATE TABLE endpoints (
+  tenant TEXT NOT NULL,
+  id BLOB NOT NULL CHECK (length(id) = 16),
+  endpoint TEXT NOT NULL,               -- JSON, without what follows
+  disabled INTEGER NOT NULL,
+  failing_since INTEGER,
+  last_success_at INTEGER,
+  last_error TEXT,
+  PRIMARY KEY (tenant, id)
+) STRICT, WITHOUT ROWID;
+
+-- What they are told.
+CREATE TABLE notices (
+  tenant TEXT NOT NULL,
+  id BLOB NOT NULL CHECK (length(id) = 16),
+  endpoint BLOB NOT NULL,
+  kind TEXT NOT NULL,
+  message_id BLOB,
+  at INTEGER NOT NULL,
+  body TEXT NOT NULL,                   -- JSON
+  state TEXT NOT NULL CHECK (state IN ('pending', 'delivered', 'failed')),
+  tries INTEGER NOT NULL,
+  due_at INTEGER NOT NULL,
+  last_result TEXT,
+  PRIMARY KEY (tenant, id)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX notices_due ON notices (tenant, endpoint, due_at, id) WHERE state = 'pending';
+CREATE INDEX notices_endpoint ON notices (tenant, endpoint, id);
+CREATE INDEX notices_message ON notices (tenant, message_id, id) WHERE message_id IS NOT NULL;
+CREATE INDEX notices_age ON notices (at) WHERE state <> 'pending';
+
 -- Callers' keys; a key may outlive its message.
 CREATE TABLE idempotency (
   tenant TEXT NOT NULL,
@@ -137,6 +217,25 @@ CREATE TABLE breakers (
   version INTEGER NOT NULL,             -- grows with each write
   writer INTEGER NOT NULL,              -- the owner that wrote it
   PRIMARY KEY (provider, account)
+) STRICT, WITHOUT ROWID;
+
+-- How far sources of feedback were read.
+CREATE TABLE feedback_cursors (
+  source TEXT PRIMARY KEY,
+  cursor TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- What senders handed to provider accounts within five minutes, and what became of it.
+CREATE TABLE rates (
+  bucket INTEGER NOT NULL,
+  provider TEXT NOT NULL,
+  account TEXT NOT NULL,
+  sender TEXT NOT NULL,
+  accepted INTEGER NOT NULL,
+  receipts INTEGER NOT NULL,
+  hard_bounces INTEGER NOT NULL,
+  complaints INTEGER NOT NULL,
+  PRIMARY KEY (bucket, provider, account, sender)
 ) STRICT, WITHOUT ROWID;
 
 -- How far retention has walked along contents.seq: once for bodies, once for whole messages.

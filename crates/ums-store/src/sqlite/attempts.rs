@@ -1,7 +1,12 @@
 //! Attempts: the intent before the call, the outcome after it, one row.
 
+use std::collections::BTreeSet;
+
 use rusqlite::{Connection, params};
-use ums_core::{AccountId, AttemptId, AttemptRecord, FailureClass, MessageId, ProviderKind, StoreError, TenantId, Timestamp};
+use ums_core::{
+    AccountId, AttemptId, AttemptRecord, FailureClass, MessageId, ProviderKind, Status, StoreError, TenantId, Timestamp,
+    suppression_address,
+};
 
 use super::connection::store_error;
 use super::row::Columns;
@@ -12,12 +17,12 @@ pub(crate) fn upsert(connection: &Connection, tenant: &TenantId, id: MessageId, 
         let mut statement = connection
             .prepare_cached(
                 "INSERT INTO attempts (tenant, message_id, id, number, provider, account, called_at, outcome, class, code, detail,
-                   duration_ms, provider_message_id, simulated, from_substituted, cost_micros)
-                 SELECT ?1, ?2, ?3, coalesce(max(number), 0) + 1, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15
+                   duration_ms, provider_message_id, simulated, from_substituted, cost_micros, reported)
+                 SELECT ?1, ?2, ?3, coalesce(max(number), 0) + 1, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16
                  FROM attempts WHERE tenant = ?1 AND message_id = ?2
                  ON CONFLICT (tenant, message_id, id) DO UPDATE SET provider = ?4, account = ?5, called_at = ?6, outcome = ?7, class = ?8,
                    code = ?9, detail = ?10, duration_ms = ?11, provider_message_id = ?12, simulated = ?13, from_substituted = ?14,
-                   cost_micros = ?15",
+                   cost_micros = ?15, reported = ?16",
             )
             .map_err(store_error)?;
         let stored = statement.execute(params![
@@ -36,6 +41,7 @@ pub(crate) fn upsert(connection: &Connection, tenant: &TenantId, id: MessageId, 
             attempt.simulated,
             attempt.from_substituted,
             attempt.cost_micros,
+            attempt.reported.map(Status::as_str),
         ]);
         stored.map_err(store_error)?;
     }
@@ -47,7 +53,7 @@ pub(crate) fn of(connection: &Connection, tenant: &TenantId, id: MessageId) -> R
     let mut statement = connection
         .prepare_cached(
             "SELECT id, provider, account, called_at, outcome, class, code, detail, duration_ms, provider_message_id, simulated,
-               from_substituted, cost_micros
+               from_substituted, cost_micros, reported
              FROM attempts WHERE tenant = ?1 AND message_id = ?2 ORDER BY number",
         )
         .map_err(store_error)?;
@@ -82,7 +88,7 @@ fn attempt(columns: &Columns<'_>) -> Result<AttemptRecord, StoreError> {
         simulated: columns.value("simulated")?,
         from_substituted: columns.value("from_substituted")?,
         cost_micros: columns.value("cost_micros")?,
-        reported: None,
+        reported: columns.optional_word("reported")?,
     })
 }
 
@@ -119,4 +125,37 @@ pub(crate) fn recipients_sent_since(
         row.get::<_, i64>(0)
     });
     Ok(count.map_err(store_error)?.unsigned_abs())
+}
+
+/// Messages with an attempt of this account whose outcome is unknown, that was called in the window, and with this recipient.
+pub(crate) fn unknown_to(
+    connection: &Connection,
+    (provider, account): (ProviderKind, &AccountId),
+    address: &str,
+    (since, until): (Timestamp, Timestamp),
+) -> Result<BTreeSet<(MessageId, TenantId)>, StoreError> {
+    let mut statement = connection
+        .prepare_cached(
+            "SELECT a.tenant, a.message_id, r.address FROM attempts a
+             CROSS JOIN recipients r ON r.tenant = a.tenant AND r.message_id = a.message_id
+             WHERE a.provider = ?1 AND a.account = ?2 AND a.outcome = 'unknown' AND a.called_at BETWEEN ?3 AND ?4",
+        )
+        .map_err(store_error)?;
+    let address = suppression_address(provider.channel(), address);
+    let mut rows = statement
+        .query(params![provider.as_str(), account.as_str(), since.as_micros(), until.as_micros()])
+        .map_err(store_error)?;
+    let mut found = BTreeSet::new();
+    while let Some(row) = rows.next().map_err(store_error)? {
+        let columns = Columns {
+            row,
+            table: "attempts",
+            id: &"an attempt",
+        };
+        if suppression_address(provider.channel(), &columns.value::<String>("address")?) == address {
+            let tenant = TenantId::new(columns.value::<String>("tenant")?);
+            found.insert((MessageId::from_uuid(columns.uuid("message_id")?), tenant));
+        }
+    }
+    Ok(found)
 }

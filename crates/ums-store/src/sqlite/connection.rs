@@ -10,7 +10,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 use ums_core::StoreError;
 
 /// Prepared statements kept by a connection; there are fewer.
-const STATEMENTS: usize = 64;
+const STATEMENTS: usize = 128;
 /// Pages of 4 KiB in the log before they are moved to the file: fewer, longer pauses than SQLite's 1,000.
 const CHECKPOINT_PAGES: u32 = 4_000;
 /// To what the log's file is cut after it has grown in a burst.

@@ -3,22 +3,40 @@
 use std::sync::Arc;
 
 use rusqlite::{Connection, params};
-use ums_core::{FIRST_TOKEN, Message, MessageId, MessageRecord, NewMessage, Step, StoreError, Stored, TenantId, Timestamp};
+use ums_core::{FIRST_TOKEN, Message, MessageId, MessageRecord, MustNotContact, NewMessage, Step, StoreError, Stored, TenantId, Timestamp};
 
 use super::connection::store_error;
 use super::row::Columns;
-use super::{acts, attempts, contents, idempotency, recipients, skips};
+use super::{acts, attempts, contents, events, idempotency, notices, recipients, skips, suppressions};
 use crate::batch::{self, Twins};
-use crate::encoded::Encoded;
-use crate::fence::{self, Leave, Process, Standing};
+use crate::encoded::{Encoded, EncodedStep};
+use crate::fence::{self, Judge, Leave, Process, Standing};
+use crate::listed;
 
 /// Stores a message and all that belongs to it.
 pub(crate) fn accept(connection: &Connection, process: Process, row: &Encoded, now: Timestamp) -> Result<Stored, StoreError> {
     let Encoded { new, .. } = row;
-    let (tenant, id) = (&new.message.tenant, new.message.id);
     if !process.may_send && new.intent.is_some() {
         return Err(StoreError::Fenced);
     }
+    // Looked at before anything is written, and what was stored before is answered as that.
+    if let Some(listed) = forbids_new(connection, new, now)?
+        && earlier(connection, new, now)?.is_none()
+    {
+        return Err(StoreError::MustNotContact(vec![listed]));
+    }
+    insert(connection, process, row, now)
+}
+
+fn forbids_new(connection: &Connection, new: &NewMessage, now: Timestamp) -> Result<Option<MustNotContact>, StoreError> {
+    let (message, addresses) = (&new.message, listed::contacts_of(new));
+    let listing = suppressions::of(connection, &message.tenant, message.content.channel(), &addresses)?;
+    Ok(listed::must_not_contact(message.id, &listing, now))
+}
+
+fn insert(connection: &Connection, process: Process, row: &Encoded, now: Timestamp) -> Result<Stored, StoreError> {
+    let Encoded { new, .. } = row;
+    let (tenant, id) = (&new.message.tenant, new.message.id);
     if let Some(key) = &new.idempotency
         && let Some(earlier) = idempotency::take(connection, tenant, key, id, now)?
     {
@@ -31,6 +49,7 @@ pub(crate) fn accept(connection: &Connection, process: Process, row: &Encoded, n
     recipients::insert(connection, tenant, id, &new.recipients)?;
     attempts::upsert(connection, tenant, id, new.intent.as_slice())?;
     skips::append(connection, tenant, id, &new.skips)?;
+    notices::add(connection, &new.notices)?;
     Ok(Stored::New)
 }
 
@@ -43,8 +62,15 @@ pub(crate) fn accept_all(connection: &Connection, process: Process, rows: &[Enco
     }
     // Nobody else writes in between: the transaction holds the write lock from its begin.
     if batch::is_new(&answers) {
+        let mut listed = Vec::new();
+        for Encoded { new, .. } in rows {
+            listed.extend(forbids_new(connection, new, now)?);
+        }
+        if !listed.is_empty() {
+            return Err(StoreError::MustNotContact(listed));
+        }
         for row in rows {
-            accept(connection, process, row, now)?;
+            insert(connection, process, row, now)?;
         }
     }
     Ok(answers)
@@ -100,11 +126,20 @@ fn insert_message(connection: &Connection, process: Process, new: &NewMessage, n
 }
 
 /// Moves a message by a step, unless the fence refuses it.
-pub(crate) fn record(connection: &Connection, process: Process, step: &Step, mark: i64) -> Result<(), StoreError> {
-    let standing = standing(connection, &step.tenant, step.message_id)?;
-    let Leave::Write { owner, token } = fence::judge(&standing, process, step, mark)? else {
+pub(crate) fn record(
+    connection: &Connection,
+    (process, judge): (Process, Judge),
+    encoded: &EncodedStep,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let EncodedStep { step, mark, events } = encoded;
+    let (standing, mark) = (standing(connection, &step.tenant, step.message_id)?, *mark);
+    let Leave::Write { owner, token } = judge(&standing, process, step, mark)? else {
         return Ok(());
     };
+    if let Some(listed) = forbids_call(connection, step, now)? {
+        return Err(StoreError::MustNotContact(vec![listed]));
+    }
     update_message(connection, step, owner, token, mark)?;
     attempts::upsert(connection, &step.tenant, step.message_id, &step.attempts)?;
     skips::append(connection, &step.tenant, step.message_id, &step.skips)?;
@@ -117,7 +152,21 @@ pub(crate) fn record(connection: &Connection, process: Process, step: &Step, mar
     if step.forget_body {
         contents::forget_body(connection, &step.tenant, step.message_id)?;
     }
-    Ok(())
+    for (event, json) in step.events.iter().zip(events) {
+        events::keep(connection, &step.tenant, step.message_id, event, json)?;
+    }
+    suppressions::change(connection, &step.suppress, &step.lift, now)?;
+    notices::add(connection, &step.notices)
+}
+
+fn forbids_call(connection: &Connection, step: &Step, now: Timestamp) -> Result<Option<MustNotContact>, StoreError> {
+    let Some(channel) = listed::call_after(step) else { return Ok(None) };
+    let addresses = match &step.recipients {
+        Some(recipients) => listed::to_contact(channel, recipients),
+        None => listed::to_contact(channel, &recipients::of(connection, &step.tenant, step.message_id)?),
+    };
+    let listing = suppressions::of(connection, &step.tenant, channel, &addresses)?;
+    Ok(listed::forbids(step, channel, &addresses, listing, now))
 }
 
 fn standing(connection: &Connection, tenant: &TenantId, id: MessageId) -> Result<Standing, StoreError> {
@@ -145,7 +194,7 @@ fn update_message(connection: &Connection, step: &Step, owner: Option<i64>, toke
     let mut statement = connection
         .prepare_cached(
             "UPDATE messages SET status = ?3, error = ?4, due_at = ?5, sent_at = coalesce(?6, sent_at), owner = ?7, token = ?8, mark = ?9,
-               expires_at = coalesce(?10, expires_at)
+               expires_at = coalesce(?10, expires_at), delivered_at = coalesce(?11, delivered_at)
              WHERE tenant = ?1 AND id = ?2",
         )
         .map_err(store_error)?;
@@ -160,11 +209,21 @@ fn update_message(connection: &Connection, step: &Step, owner: Option<i64>, toke
         token,
         mark,
         step.expires_at.map(Timestamp::as_micros),
+        step.delivered_at.map(Timestamp::as_micros),
     ]);
     updated.map(drop).map_err(store_error)
 }
 
-/// All that is known of a message.
+/// All that is known of a message, its events included.
+pub(crate) fn whole(connection: &Connection, tenant: &TenantId, id: MessageId) -> Result<Option<MessageRecord>, StoreError> {
+    let Some(record) = message(connection, tenant, id)? else {
+        return Ok(None);
+    };
+    let events = events::of(connection, tenant, id)?;
+    Ok(Some(MessageRecord { events, ..record }))
+}
+
+/// All that is known of a message but its events.
 pub(crate) fn message(connection: &Connection, tenant: &TenantId, id: MessageId) -> Result<Option<MessageRecord>, StoreError> {
     let mut statement = connection
         .prepare_cached(
@@ -221,6 +280,7 @@ pub(crate) fn forget(connection: &Connection, tenant: &TenantId, id: MessageId) 
     let mut statement = connection
         .prepare_cached("DELETE FROM messages WHERE tenant = ?1 AND id = ?2")
         .map_err(store_error)?;
+    notices::forget_message(connection, tenant, id)?;
     let removed = statement.execute(params![tenant.as_str(), id.as_uuid().into_bytes()]);
     Ok(removed.map_err(store_error)? == 1)
 }

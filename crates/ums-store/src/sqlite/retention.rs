@@ -10,7 +10,7 @@ use ums_core::{MessageId, Pruned, Retention, Status, StoreError, TenantId, Times
 
 use super::connection::store_error;
 use super::row::Columns;
-use super::{contents, idempotency, messages};
+use super::{contents, events, idempotency, messages, notices, rates};
 
 /// What is removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,7 +65,14 @@ pub(crate) fn prune(connection: &Connection, retention: Retention, now: Timestam
     let (messages, more_messages) = step(connection, Kind::Messages, retention.messages_before, now, limit)?;
     let keys = idempotency::forget_expired(connection, now, limit)?;
     let more_keys = usize::try_from(keys).is_ok_and(|keys| keys >= limit);
-    let more = limit > 0 && (more_bodies || more_messages || more_keys);
+    let before = retention.aftermath_before;
+    let aftermath = [
+        events::forget(connection, before, limit)?,
+        notices::forget(connection, before, limit)?,
+        rates::forget(connection, before, limit)?,
+    ];
+    let is_full = |rows: &u64| usize::try_from(*rows).is_ok_and(|rows| rows >= limit);
+    let more = limit > 0 && (more_bodies || more_messages || more_keys || aftermath.iter().any(is_full));
     if !more {
         end_run(connection)?;
     }
@@ -73,7 +80,7 @@ pub(crate) fn prune(connection: &Connection, retention: Retention, now: Timestam
         bodies,
         messages,
         keys,
-        aftermath: 0,
+        aftermath: aftermath.iter().sum(),
         more,
     })
 }

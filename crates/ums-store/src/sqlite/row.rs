@@ -55,7 +55,26 @@ impl Columns<'_> {
         serde_json::from_str(&text).map_err(|_| self.corrupt(column))
     }
 
+    /// A count.
+    pub(crate) fn number(&self, column: &'static str) -> Result<u64, StoreError> {
+        self.value::<i64>(column)?.try_into().map_err(|_| self.corrupt(column))
+    }
+
+    pub(crate) fn optional_uuid(&self, column: &'static str) -> Result<Option<Uuid>, StoreError> {
+        Ok(self.value::<Option<[u8; 16]>>(column)?.map(Uuid::from_bytes))
+    }
+
     pub(crate) fn uuid(&self, column: &'static str) -> Result<Uuid, StoreError> {
         self.value::<[u8; 16]>(column).map(Uuid::from_bytes)
     }
+}
+
+/// A number of rows as SQLite takes it.
+pub(crate) fn count(rows: usize) -> i64 {
+    i64::try_from(rows).unwrap_or(i64::MAX)
+}
+
+/// A count as SQLite takes it.
+pub(crate) fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
 }

@@ -1,0 +1,202 @@
+//! What comes after a message was sent: feedback, suppressions, notices, rates.
+
+use async_trait::async_trait;
+use ums_core::{
+    AccountId, Channel, Endpoint, EndpointId, Event, FeedbackStep, FeedbackStore, FeedbackTaken, Lift, MessageRecord, Notice, NoticeFilter,
+    NoticeId, NoticeOutcome, NoticePage, OutboxStore, Parked, ProviderKind, RateRow, RateStore, StoreError, Suppression, SuppressionCursor,
+    SuppressionFilter, SuppressionPage, SuppressionStore, Targets, TenantId, Timestamp, Undo, suppression_address,
+};
+
+use super::{SqliteStore, attempts, cursors, endpoints, events, feedback, messages, notices, rates, suppressions};
+use crate::encoded::EncodedFeedback;
+
+#[async_trait]
+impl FeedbackStore for SqliteStore {
+    async fn feedback_targets(&self, events: &[Event]) -> Result<Targets, StoreError> {
+        let events = events.to_vec();
+        self.read(move |connection| events::targets(connection, &events)).await
+    }
+
+    async fn take_feedback(&self, steps: Vec<FeedbackStep>) -> Result<Vec<FeedbackTaken>, StoreError> {
+        let (process, now) = (self.process(), self.clock.now());
+        let encode = |step| EncodedFeedback::new(step, process.owner);
+        let steps = steps.into_iter().map(encode).collect::<Result<Vec<_>, _>>()?;
+        let bytes = steps.iter().map(EncodedFeedback::bytes).sum();
+        self.writer
+            .submit(bytes, move |connection| feedback::take(connection, process, &steps, now))
+            .await
+    }
+
+    async fn parked_events(&self, now: Timestamp, limit: usize) -> Result<Vec<Parked>, StoreError> {
+        self.read(move |connection| events::parked(connection, now, limit)).await
+    }
+
+    async fn unknown_attempts_to(
+        &self,
+        provider: ProviderKind,
+        account: &AccountId,
+        address: &str,
+        window: (Timestamp, Timestamp),
+        limit: usize,
+    ) -> Result<Vec<MessageRecord>, StoreError> {
+        let (account, address) = (account.clone(), address.to_owned());
+        self.read(move |connection| {
+            let keys = attempts::unknown_to(connection, (provider, &account), &address, window)?;
+            let found = keys.iter().take(limit);
+            found
+                .filter_map(|(id, tenant)| messages::message(connection, tenant, *id).transpose())
+                .collect()
+        })
+        .await
+    }
+
+    async fn feedback_cursor(&self, source: &str) -> Result<Option<String>, StoreError> {
+        let source = source.to_owned();
+        self.read(move |connection| cursors::read(connection, &source)).await
+    }
+
+    async fn save_feedback_cursor(&self, source: &str, cursor: &str) -> Result<(), StoreError> {
+        let (source, cursor) = (source.to_owned(), cursor.to_owned());
+        self.writer
+            .submit(0, move |connection| cursors::save(connection, &source, &cursor))
+            .await
+    }
+}
+
+#[async_trait]
+impl SuppressionStore for SqliteStore {
+    async fn suppressed(
+        &self,
+        tenant: &TenantId,
+        channel: Channel,
+        addresses: &[String],
+        now: Timestamp,
+    ) -> Result<Vec<Suppression>, StoreError> {
+        let tenant = tenant.clone();
+        let addresses = addresses.iter().map(|address| suppression_address(channel, address)).collect();
+        self.read(move |connection| suppressions::in_force(connection, (&tenant, channel), &addresses, now))
+            .await
+    }
+
+    async fn suppress(&self, entries: Vec<Suppression>, notices: Vec<Notice>) -> Result<Vec<bool>, StoreError> {
+        let now = self.clock.now();
+        self.writer
+            .submit(0, move |connection| {
+                notices::add(connection, &notices)?;
+                let put = |entry: &Suppression| suppressions::put(connection, entry.clone(), now);
+                entries.iter().map(put).collect()
+            })
+            .await
+    }
+
+    async fn lift(&self, lifts: Vec<Lift>, notices: Vec<Notice>) -> Result<Vec<bool>, StoreError> {
+        let now = self.clock.now();
+        self.writer
+            .submit(0, move |connection| {
+                notices::add(connection, &notices)?;
+                let lift = |lift: &Lift| suppressions::lift(connection, lift.clone(), now);
+                lifts.iter().map(lift).collect()
+            })
+            .await
+    }
+
+    async fn suppressions(
+        &self,
+        tenant: &TenantId,
+        filter: &SuppressionFilter,
+        cursor: Option<&SuppressionCursor>,
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<SuppressionPage, StoreError> {
+        let (tenant, filter, cursor) = (tenant.clone(), filter.clone(), cursor.cloned());
+        self.read(move |connection| suppressions::page(connection, &tenant, &filter, cursor.as_ref(), (now, limit)))
+            .await
+    }
+
+    async fn undo_suppressions(&self, undo: Undo) -> Result<u64, StoreError> {
+        self.writer.submit(0, move |connection| suppressions::undo(connection, undo)).await
+    }
+}
+
+#[async_trait]
+impl OutboxStore for SqliteStore {
+    async fn save_endpoint(&self, endpoint: Endpoint) -> Result<(), StoreError> {
+        self.writer
+            .submit(0, move |connection| endpoints::save(connection, &endpoint))
+            .await
+    }
+
+    async fn forget_endpoint(&self, tenant: &TenantId, id: EndpointId) -> Result<bool, StoreError> {
+        let tenant = tenant.clone();
+        self.writer
+            .submit(0, move |connection| endpoints::forget(connection, &tenant, id))
+            .await
+    }
+
+    async fn endpoints(&self) -> Result<Vec<Endpoint>, StoreError> {
+        self.read(endpoints::all).await
+    }
+
+    async fn add_notices(&self, notices: Vec<Notice>) -> Result<(), StoreError> {
+        let bytes = notices.iter().map(|notice| notice.body.len()).sum();
+        self.writer
+            .submit(bytes, move |connection| notices::add(connection, &notices))
+            .await
+    }
+
+    async fn claim_notices(
+        &self,
+        tenant: &TenantId,
+        endpoint: EndpointId,
+        window: (Timestamp, Timestamp),
+        limit: usize,
+    ) -> Result<Vec<Notice>, StoreError> {
+        let tenant = tenant.clone();
+        self.writer
+            .submit(0, move |connection| notices::claim(connection, &tenant, endpoint, window, limit))
+            .await
+    }
+
+    async fn settle_notice(&self, outcome: NoticeOutcome) -> Result<(), StoreError> {
+        self.writer
+            .submit(0, move |connection| {
+                notices::settle(connection, &outcome)?;
+                endpoints::note(connection, &outcome)
+            })
+            .await
+    }
+
+    async fn next_notice_due(&self) -> Result<Option<Timestamp>, StoreError> {
+        self.read(notices::next_due).await
+    }
+
+    async fn notices(
+        &self,
+        tenant: &TenantId,
+        filter: &NoticeFilter,
+        cursor: Option<NoticeId>,
+        limit: usize,
+    ) -> Result<NoticePage, StoreError> {
+        let (tenant, filter) = (tenant.clone(), filter.clone());
+        self.read(move |connection| notices::page(connection, &tenant, &filter, cursor, limit))
+            .await
+    }
+
+    async fn requeue_notices(&self, tenant: &TenantId, filter: &NoticeFilter, now: Timestamp, limit: usize) -> Result<u64, StoreError> {
+        let (tenant, filter) = (tenant.clone(), filter.clone());
+        self.writer
+            .submit(0, move |connection| notices::requeue(connection, &tenant, &filter, now, limit))
+            .await
+    }
+}
+
+#[async_trait]
+impl RateStore for SqliteStore {
+    async fn add_rates(&self, rows: Vec<RateRow>) -> Result<(), StoreError> {
+        self.writer.submit(0, move |connection| rates::add(connection, &rows)).await
+    }
+
+    async fn rates(&self, since: Timestamp) -> Result<Vec<RateRow>, StoreError> {
+        self.read(move |connection| rates::since(connection, since)).await
+    }
+}

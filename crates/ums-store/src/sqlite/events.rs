@@ -1,0 +1,228 @@
+//! What providers reported: with its message, or parked until there is one.
+
+use std::collections::BTreeMap;
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use ums_core::{AttemptId, Event, EventRecord, MessageId, Parked, StoreError, Target, Targets, TenantId, Timestamp};
+
+use super::connection::store_error;
+use super::messages;
+use super::row::{Columns, count};
+use crate::matching;
+
+/// How an event is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kept {
+    /// Until somebody looks at it again.
+    Parked,
+    /// With its message, or for good without one.
+    Known,
+}
+
+/// How an event is kept; none when it is not.
+pub(crate) fn kept(connection: &Connection, event: &Event) -> Result<Option<Kept>, StoreError> {
+    let mut statement = connection
+        .prepare_cached("SELECT due_at IS NULL FROM events WHERE provider = ?1 AND account = ?2 AND id = ?3")
+        .map_err(store_error)?;
+    let is_known: Option<bool> = statement
+        .query_row(params![event.provider.as_str(), event.account.as_str(), event.id], |row| row.get(0))
+        .optional()
+        .map_err(store_error)?;
+    Ok(is_known.map(|is_known| if is_known { Kept::Known } else { Kept::Parked }))
+}
+
+/// Gives an event to a message, unless it is known. One that was parked keeps its place in the order.
+pub(crate) fn keep(connection: &Connection, tenant: &TenantId, id: MessageId, record: &EventRecord, json: &str) -> Result<(), StoreError> {
+    let mut statement = connection
+        .prepare_cached(
+            "INSERT INTO events (provider, account, id, tenant, message_id, received_at, due_at, looks, event)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, NULL, 0, ?7)
+             ON CONFLICT (provider, account, id) DO UPDATE SET tenant = ?4, message_id = ?5, received_at = ?6, due_at = NULL, event = ?7
+             WHERE due_at IS NOT NULL",
+        )
+        .map_err(store_error)?;
+    let row = params![
+        record.event.provider.as_str(),
+        record.event.account.as_str(),
+        record.event.id,
+        tenant.as_str(),
+        id.as_uuid().into_bytes(),
+        record.received_at.as_micros(),
+        json
+    ];
+    statement.execute(row).map(drop).map_err(store_error)
+}
+
+/// Parks an event that is not known. What is parked again stays as it came first, but for its time.
+pub(crate) fn park(connection: &Connection, parked: &Parked, json: &str) -> Result<(), StoreError> {
+    let mut statement = connection
+        .prepare_cached(
+            "INSERT INTO events (provider, account, id, received_at, due_at, looks, event) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+             ON CONFLICT (provider, account, id) DO UPDATE SET due_at = ?5, looks = max(looks, ?6) WHERE due_at IS NOT NULL",
+        )
+        .map_err(store_error)?;
+    let EventRecord { event, received_at, .. } = &parked.record;
+    let row = params![
+        event.provider.as_str(),
+        event.account.as_str(),
+        event.id,
+        received_at.as_micros(),
+        parked.due_at.map(Timestamp::as_micros),
+        parked.looks,
+        json
+    ];
+    statement.execute(row).map(drop).map_err(store_error)
+}
+
+/// The events of a message in the order in which they came.
+pub(crate) fn of(connection: &Connection, tenant: &TenantId, id: MessageId) -> Result<Vec<EventRecord>, StoreError> {
+    let mut statement = connection
+        .prepare_cached("SELECT event FROM events WHERE tenant = ?1 AND message_id = ?2 ORDER BY number")
+        .map_err(store_error)?;
+    let mut rows = statement
+        .query(params![tenant.as_str(), id.as_uuid().into_bytes()])
+        .map_err(store_error)?;
+    let mut events = Vec::new();
+    while let Some(row) = rows.next().map_err(store_error)? {
+        let columns = Columns {
+            row,
+            table: "events",
+            id: &id,
+        };
+        events.push(columns.json("event")?);
+    }
+    Ok(events)
+}
+
+/// Parked events whose time has come.
+pub(crate) fn parked(connection: &Connection, now: Timestamp, limit: usize) -> Result<Vec<Parked>, StoreError> {
+    let mut statement = connection
+        .prepare_cached("SELECT event, due_at, looks FROM events WHERE due_at <= ?1 ORDER BY due_at, number LIMIT ?2")
+        .map_err(store_error)?;
+    let mut rows = statement.query(params![now.as_micros(), count(limit)]).map_err(store_error)?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next().map_err(store_error)? {
+        let columns = columns(row);
+        found.push(Parked {
+            record: columns.json("event")?,
+            due_at: columns.optional_time("due_at")?,
+            looks: columns.value("looks")?,
+            suppress: Vec::new(),
+            lift: Vec::new(),
+            notices: Vec::new(),
+        });
+    }
+    Ok(found)
+}
+
+/// Forgets at most `limit` events of no message that came before a time. Says how many.
+pub(crate) fn forget(connection: &Connection, before: Timestamp, limit: usize) -> Result<u64, StoreError> {
+    let mut statement = connection
+        .prepare_cached(
+            "DELETE FROM events WHERE number IN (SELECT number FROM events WHERE message_id IS NULL AND received_at < ?1 LIMIT ?2)",
+        )
+        .map_err(store_error)?;
+    let forgotten = statement.execute(params![before.as_micros(), count(limit)]);
+    forgotten.map(|rows| u64::try_from(rows).unwrap_or(u64::MAX)).map_err(store_error)
+}
+
+fn columns<'a>(row: &'a Row<'a>) -> Columns<'a> {
+    Columns {
+        row,
+        table: "events",
+        id: &"an event",
+    }
+}
+
+/// What events are about.
+pub(crate) fn targets(connection: &Connection, events: &[Event]) -> Result<Targets, StoreError> {
+    let mut targets = Targets::default();
+    let mut places: BTreeMap<Key, Option<usize>> = BTreeMap::new();
+    for event in events {
+        let found = if kept(connection, event)? == Some(Kept::Known) {
+            Target::Known
+        } else if let Some((key, named)) = message_of(connection, event)? {
+            let place = match places.get(&key) {
+                Some(place) => *place,
+                None => *places.entry(key.clone()).or_insert(read(connection, &key, &mut targets)?),
+            };
+            match place.and_then(|place| Some((place, targets.messages.get(place)?))) {
+                Some((place, record)) => Target::Message(place, named.or_else(|| matching::attempt_of(event, &record.attempts))),
+                None => Target::Nobody,
+            }
+        } else {
+            Target::Nobody
+        };
+        targets.of.push(found);
+    }
+    Ok(targets)
+}
+
+/// Reads a message that an event is about. Its place among the others.
+fn read(connection: &Connection, (tenant, id): &Key, targets: &mut Targets) -> Result<Option<usize>, StoreError> {
+    match messages::whole(connection, tenant, *id) {
+        Ok(Some(record)) => {
+            targets.messages.push(record);
+            Ok(Some(targets.messages.len() - 1))
+        }
+        Ok(None) => Ok(None),
+        // What is reported of an unreadable message waits; the others' must not.
+        Err(fault @ StoreError::Corrupt { .. }) => {
+            tracing::error!(message_id = %id, error = %fault, "feedback finds a message that cannot be read");
+            Ok(None)
+        }
+        Err(fault) => Err(fault),
+    }
+}
+
+/// A message's key.
+type Key = (TenantId, MessageId);
+
+/// The message that an event is about, and the attempt if it names one that is there.
+fn message_of(connection: &Connection, event: &Event) -> Result<Option<(Key, Option<AttemptId>)>, StoreError> {
+    let about = &event.about;
+    if let Some(attempt_id) = about.attempt_id {
+        let mut statement = connection
+            .prepare_cached("SELECT tenant, message_id FROM attempts WHERE id = ?1")
+            .map_err(store_error)?;
+        let mut rows = statement.query([attempt_id.as_uuid().into_bytes()]).map_err(store_error)?;
+        if let Some(row) = rows.next().map_err(store_error)? {
+            return Ok(Some((key(row)?, Some(attempt_id))));
+        }
+    }
+    if let Some(message_id) = about.message_id {
+        let mut statement = connection
+            .prepare_cached("SELECT tenant, id AS message_id FROM messages WHERE id = ?1")
+            .map_err(store_error)?;
+        let mut rows = statement.query([message_id.as_uuid().into_bytes()]).map_err(store_error)?;
+        if let Some(row) = rows.next().map_err(store_error)? {
+            return Ok(Some((key(row)?, None)));
+        }
+    }
+    let Some(reference) = &about.provider_message_id else {
+        return Ok(None);
+    };
+    let mut statement = connection
+        .prepare_cached(
+            "SELECT tenant, message_id FROM attempts WHERE provider = ?1 AND provider_message_id = ?2 AND account = ?3
+             ORDER BY called_at DESC LIMIT 1",
+        )
+        .map_err(store_error)?;
+    let mut rows = statement
+        .query(params![event.provider.as_str(), reference, event.account.as_str()])
+        .map_err(store_error)?;
+    let row = rows.next().map_err(store_error)?;
+    row.map(|row| Ok((key(row)?, None))).transpose()
+}
+
+fn key(row: &Row<'_>) -> Result<Key, StoreError> {
+    let columns = Columns {
+        row,
+        table: "attempts",
+        id: &"an event's message",
+    };
+    Ok((
+        TenantId::new(columns.value::<String>("tenant")?),
+        MessageId::from_uuid(columns.uuid("message_id")?),
+    ))
+}

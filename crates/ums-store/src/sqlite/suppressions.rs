@@ -1,0 +1,238 @@
+//! The suppression list. A look at it is one look-up by the key for each address, however long it is.
+
+use std::collections::BTreeSet;
+
+use rusqlite::{Connection, Row, named_params, params};
+use ums_core::{
+    Channel, Lift, MessageId, ProviderKind, StoreError, Suppression, SuppressionCursor, SuppressionFilter, SuppressionPage,
+    SuppressionReason, TenantId, Timestamp, Undo, suppression_address,
+};
+
+use super::connection::store_error;
+use super::row::{Columns, count};
+use crate::listed::{self, Listed, Listing};
+
+/// Puts an entry on the list. Whether it is in force now and was not before.
+pub(crate) fn put(connection: &Connection, entry: Suppression, now: Timestamp) -> Result<bool, StoreError> {
+    let entry = listed::put_in_form(entry);
+    let key = (entry.tenant.clone(), entry.channel, entry.address.clone(), entry.reason);
+    let mut listed = at(connection, &key)?.unwrap_or_default();
+    let was_in_force = listed.is_in_force(now);
+    listed.put(entry);
+    keep(connection, &key, &listed)?;
+    Ok(!was_in_force && listed.is_in_force(now))
+}
+
+/// Takes an entry off the list. Whether it was in force before and is not any more.
+pub(crate) fn lift(connection: &Connection, lift: Lift, now: Timestamp) -> Result<bool, StoreError> {
+    let lift = listed::lift_in_form(lift);
+    let key = (lift.tenant, lift.channel, lift.address, lift.reason);
+    let known = at(connection, &key)?;
+    if known.is_none() && !listed::is_kept_alone(lift.reason) {
+        return Ok(false);
+    }
+    let mut listed = known.unwrap_or_default();
+    let was_in_force = listed.is_in_force(now);
+    listed.lift(lift.at);
+    keep(connection, &key, &listed)?;
+    Ok(was_in_force && !listed.is_in_force(now))
+}
+
+/// Puts and lifts one after the other.
+pub(crate) fn change(connection: &Connection, suppress: &[Suppression], lifts: &[Lift], now: Timestamp) -> Result<(), StoreError> {
+    for entry in suppress {
+        put(connection, entry.clone(), now)?;
+    }
+    for one in lifts {
+        lift(connection, one.clone(), now)?;
+    }
+    Ok(())
+}
+
+type Key = (TenantId, Channel, String, SuppressionReason);
+
+fn at(connection: &Connection, (tenant, channel, address, reason): &Key) -> Result<Option<Listed>, StoreError> {
+    let mut statement = connection
+        .prepare_cached(
+            "SELECT tenant, channel, address, reason, since, lifted_at, expires_at, origin, provider, message_id, detail
+             FROM suppressions WHERE tenant = ?1 AND channel = ?2 AND address = ?3 AND reason = ?4",
+        )
+        .map_err(store_error)?;
+    let mut rows = statement
+        .query(params![tenant.as_str(), channel.as_str(), address, reason.as_str()])
+        .map_err(store_error)?;
+    rows.next().map_err(store_error)?.map(listed).transpose()
+}
+
+fn keep(connection: &Connection, (tenant, channel, address, reason): &Key, listed: &Listed) -> Result<(), StoreError> {
+    let mut statement = connection
+        .prepare_cached(
+            "INSERT INTO suppressions (tenant, channel, address, reason, since, lifted_at, expires_at, origin, provider, message_id, detail)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
+             ON CONFLICT (tenant, channel, address, reason) DO UPDATE SET since = ?5, lifted_at = ?6, expires_at = ?7, origin = ?8,
+               provider = ?9, message_id = ?10, detail = ?11",
+        )
+        .map_err(store_error)?;
+    let (entry, lifted_at) = listed.parts();
+    let row = params![
+        tenant.as_str(),
+        channel.as_str(),
+        address,
+        reason.as_str(),
+        entry.map(|entry| entry.since.as_micros()),
+        lifted_at.map(Timestamp::as_micros),
+        entry.and_then(|entry| entry.expires_at).map(Timestamp::as_micros),
+        entry.map(|entry| entry.origin.as_str()),
+        entry.and_then(|entry| entry.provider).map(ProviderKind::as_str),
+        entry.and_then(|entry| entry.message_id).map(|id| id.as_uuid().into_bytes()),
+        entry.and_then(|entry| entry.detail.as_deref()),
+    ];
+    statement.execute(row).map(drop).map_err(store_error)
+}
+
+/// What is known of these addresses.
+pub(crate) fn of(
+    connection: &Connection,
+    tenant: &TenantId,
+    channel: Channel,
+    addresses: &BTreeSet<String>,
+) -> Result<Listing, StoreError> {
+    let mut listing = Listing::new();
+    if addresses.is_empty() {
+        return Ok(listing);
+    }
+    let mut statement = connection
+        .prepare_cached(
+            "SELECT tenant, channel, address, reason, since, lifted_at, expires_at, origin, provider, message_id, detail
+             FROM suppressions WHERE tenant = ?1 AND channel = ?2 AND address = ?3",
+        )
+        .map_err(store_error)?;
+    for address in addresses {
+        let mut rows = statement
+            .query(params![tenant.as_str(), channel.as_str(), address])
+            .map_err(store_error)?;
+        while let Some(row) = rows.next().map_err(store_error)? {
+            let reason: SuppressionReason = columns(row).word("reason")?;
+            listing.insert((address.clone(), reason.as_str()), listed(row)?);
+        }
+    }
+    Ok(listing)
+}
+
+/// Entries in force for any of these addresses.
+pub(crate) fn in_force(
+    connection: &Connection,
+    (tenant, channel): (&TenantId, Channel),
+    addresses: &BTreeSet<String>,
+    now: Timestamp,
+) -> Result<Vec<Suppression>, StoreError> {
+    let listing = of(connection, tenant, channel, addresses)?;
+    let in_force = listing.values().filter(|listed| listed.is_in_force(now));
+    Ok(in_force.filter_map(Listed::entry).collect())
+}
+
+/// Entries that match, in the order of the list.
+pub(crate) fn page(
+    connection: &Connection,
+    tenant: &TenantId,
+    filter: &SuppressionFilter,
+    cursor: Option<&SuppressionCursor>,
+    (now, limit): (Timestamp, usize),
+) -> Result<SuppressionPage, StoreError> {
+    let all = "SELECT tenant, channel, address, reason, since, lifted_at, expires_at, origin, provider, message_id, detail
+         FROM suppressions
+         WHERE tenant = :tenant AND (channel, address, reason) > (:after_channel, :after_address, :after_reason) AND since IS NOT NULL
+           AND :mail IS NULL AND :number IS NULL
+           AND (:channel IS NULL OR channel = :channel) AND (:reason IS NULL OR reason = :reason)
+           AND (:with_lifted OR ((lifted_at IS NULL OR since > lifted_at) AND (expires_at IS NULL OR expires_at > :now)))
+         ORDER BY channel, address, reason LIMIT :limit";
+    let of_address = "SELECT tenant, channel, address, reason, since, lifted_at, expires_at, origin, provider, message_id, detail
+         FROM suppressions
+         WHERE tenant = :tenant AND ((channel = 'email' AND address = :mail) OR (channel = 'sms' AND address = :number))
+           AND (channel, address, reason) > (:after_channel, :after_address, :after_reason) AND since IS NOT NULL
+           AND (:channel IS NULL OR channel = :channel) AND (:reason IS NULL OR reason = :reason)
+           AND (:with_lifted OR ((lifted_at IS NULL OR since > lifted_at) AND (expires_at IS NULL OR expires_at > :now)))
+         ORDER BY channel, address, reason LIMIT :limit";
+    let sql = if filter.address.is_some() { of_address } else { all };
+    let mut statement = connection.prepare_cached(sql).map_err(store_error)?;
+    let in_form = |channel| filter.address.as_ref().map(|address| suppression_address(channel, address));
+    let values = named_params! {
+        ":tenant": tenant.as_str(),
+        ":after_channel": cursor.map_or("", |cursor| cursor.channel.as_str()),
+        ":after_address": cursor.map_or("", |cursor| cursor.address.as_str()),
+        ":after_reason": cursor.map_or("", |cursor| cursor.reason.as_str()),
+        ":mail": in_form(Channel::Email),
+        ":number": in_form(Channel::Sms),
+        ":channel": filter.channel.map(Channel::as_str),
+        ":reason": filter.reason.map(SuppressionReason::as_str),
+        ":with_lifted": filter.with_lifted,
+        ":now": now.as_micros(),
+        ":limit": count(limit.saturating_add(1)),
+    };
+    let mut rows = statement.query(values).map_err(store_error)?;
+    let mut entries = Vec::new();
+    while let Some(row) = rows.next().map_err(store_error)? {
+        entries.extend(listed(row)?.entry());
+    }
+    let more = entries.len() > limit;
+    entries.truncate(limit);
+    let next_cursor = entries.last().filter(|_| more).map(|entry| SuppressionCursor {
+        channel: entry.channel,
+        address: entry.address.clone(),
+        reason: entry.reason,
+    });
+    Ok(SuppressionPage { entries, next_cursor })
+}
+
+/// Takes off the list what a provider's fault brought onto it. Says how many.
+pub(crate) fn undo(connection: &Connection, undo: Undo) -> Result<u64, StoreError> {
+    // A provider's clock may run ahead of ours.
+    let mut statement = connection
+        .prepare_cached(
+            "UPDATE suppressions SET lifted_at = max(?5, since)
+             WHERE provider = ?1 AND reason = ?2 AND origin = ?3 AND since >= ?4
+               AND (lifted_at IS NULL OR since > lifted_at) AND (expires_at IS NULL OR expires_at > ?5)",
+        )
+        .map_err(store_error)?;
+    let lifted = statement.execute(params![
+        undo.provider.as_str(),
+        undo.reason.as_str(),
+        undo.origin.as_str(),
+        undo.since.as_micros(),
+        undo.at.as_micros(),
+    ]);
+    lifted.map(|rows| u64::try_from(rows).unwrap_or(u64::MAX)).map_err(store_error)
+}
+
+fn columns<'a>(row: &'a Row<'a>) -> Columns<'a> {
+    Columns {
+        row,
+        table: "suppressions",
+        id: &"an entry",
+    }
+}
+
+fn listed(row: &Row<'_>) -> Result<Listed, StoreError> {
+    let columns = columns(row);
+    let mut listed = Listed::default();
+    if let Some(lifted_at) = columns.optional_time("lifted_at")? {
+        listed.lift(lifted_at);
+    }
+    let Some(since) = columns.optional_time("since")? else {
+        return Ok(listed);
+    };
+    listed.put(Suppression {
+        tenant: TenantId::new(columns.value::<String>("tenant")?),
+        channel: columns.word("channel")?,
+        address: columns.value("address")?,
+        reason: columns.word("reason")?,
+        origin: columns.word("origin")?,
+        provider: columns.optional_word("provider")?,
+        message_id: columns.optional_uuid("message_id")?.map(MessageId::from_uuid),
+        detail: columns.value("detail")?,
+        since,
+        expires_at: columns.optional_time("expires_at")?,
+        lifted_at: None,
+    });
+    Ok(listed)
+}
