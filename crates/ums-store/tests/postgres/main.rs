@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends where it fails")]
 
+mod aftermath;
 mod faults;
 mod ground;
 mod group_commit;
