@@ -51,7 +51,7 @@ pub use chain::{LinkParts, Price};
 pub use engine::{Accepted, Messaging, Submission, SubmitError, Ticket};
 pub use feedback::FeedbackTally;
 pub use flow::{Aftermath, Parts};
-pub use observer::{AttemptEvent, BreakerEvent, NoObserver, NoticeEvent, Observer, SettledEvent};
+pub use observer::{AttemptEvent, BreakerEvent, FeedbackEnd, FeedbackSeen, NoObserver, NoticeEvent, Observer, SettledEvent};
 pub use outbox::{EndpointChange, EndpointError, EndpointSecrets};
 pub use pacing::PaceSettings;
 pub use pressure::Standing;

@@ -13,7 +13,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 use ums_core::{BreakerStateWord, HealthReport, ProviderKind};
-use ums_delivery::{AttemptEvent, BreakerEvent, NoticeEvent, Observer, SettledEvent, Standing};
+use ums_delivery::{AttemptEvent, BreakerEvent, FeedbackSeen, NoticeEvent, Observer, SettledEvent, Standing};
 
 /// Upper bounds of the latency histograms, in seconds: fine around a provider's usual 20–500 ms.
 const SECONDS: [f64; 14] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
@@ -69,6 +69,13 @@ struct RouteLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct FeedbackLabels {
+    provider: &'static str,
+    kind: &'static str,
+    end: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct NoticeLabels {
     kind: &'static str,
     state: &'static str,
@@ -102,6 +109,7 @@ pub struct Metrics {
     http_durations: Histograms<RouteLabels>,
     http_connections: Gauge,
     hook_requests: Family<HookLabels, Counter>,
+    feedback: Family<FeedbackLabels, Counter>,
     notices: Family<NoticeLabels, Counter>,
     notice_durations: Histogram,
 }
@@ -130,6 +138,7 @@ impl Metrics {
             http_durations: Family::new_with_constructor(constructor),
             http_connections: Gauge::default(),
             hook_requests: Family::default(),
+            feedback: Family::default(),
             notices: Family::default(),
             notice_durations: histogram(),
         };
@@ -179,6 +188,11 @@ impl Metrics {
             "hook_requests",
             "Reports that providers posted, by what became of them: ok, or why not",
             self.hook_requests.clone(),
+        );
+        registry.register(
+            "feedback_events",
+            "What providers reported, by what became of it: applied, parked (waits for its message, or belongs to none), known already",
+            self.feedback.clone(),
         );
         registry.register(
             "notices",
@@ -280,6 +294,15 @@ impl Observer for Metrics {
 
     fn fenced(&self) {
         self.fenced_writes.inc();
+    }
+
+    fn feedback(&self, event: &FeedbackSeen) {
+        let labels = FeedbackLabels {
+            provider: event.provider.as_str(),
+            kind: event.kind.as_str(),
+            end: event.end.as_str(),
+        };
+        self.feedback.get_or_create(&labels).inc();
     }
 
     fn notice(&self, event: &NoticeEvent) {

@@ -224,10 +224,10 @@ fn entries_of(mut object: Map<String, Value>, region: Option<Region>) -> Result<
     if !object.is_empty() {
         return fault("entries", "must stand alone: give one entry's fields, or a list of entries");
     }
-    let items = match items {
-        Value::Array(items) if (1..=MAX_ENTRIES).contains(&items.len()) => items,
-        _ => return fault("entries", &format!("must hold 1 to {MAX_ENTRIES} entries")),
-    };
+    let items = items.as_array().map(Vec::as_slice).unwrap_or_default();
+    if !(1..=MAX_ENTRIES).contains(&items.len()) {
+        return fault("entries", &format!("must hold 1 to {MAX_ENTRIES} entries"));
+    }
     let (mut entries, mut faults) = (Vec::with_capacity(items.len()), Vec::new());
     for (place, item) in items.iter().enumerate() {
         let prefix = format!("entries[{place}].");
@@ -350,11 +350,8 @@ impl Wanted {
             "reason" => self.filter.reason = Some(query::word(value)?),
             // A bare `+` of a number arrives as a space.
             "address" => {
-                *address = Some(
-                    value
-                        .strip_prefix(' ')
-                        .map_or_else(|| value.to_owned(), |digits| format!("+{digits}")),
-                )
+                let number = value.strip_prefix(' ').map(|digits| format!("+{digits}"));
+                *address = Some(number.unwrap_or_else(|| value.to_owned()));
             }
             _ => return Err(query::UNKNOWN.to_owned()),
         }
@@ -379,10 +376,6 @@ fn write_cursor(cursor: &SuppressionCursor) -> Option<String> {
 mod tests {
     use super::*;
 
-    fn region() -> Option<Region> {
-        Some("US".parse().unwrap())
-    }
-
     #[test]
     fn a_cursor_comes_back_as_it_went() {
         let cursor = SuppressionCursor {
@@ -398,7 +391,8 @@ mod tests {
 
     #[test]
     fn queries_are_read_and_their_faults_told_without_values() {
-        let read = |query: &str| Wanted::read(&format!("/v1/suppressions?{query}").parse().unwrap(), region());
+        let region: Region = "US".parse().unwrap();
+        let read = |query: &str| Wanted::read(&format!("/v1/suppressions?{query}").parse().unwrap(), Some(region));
         let wanted = read("address=4165550123&reason=stop&limit=7&with_lifted=true").unwrap();
         assert_eq!(
             (wanted.filter.channel, wanted.filter.address.as_deref()),

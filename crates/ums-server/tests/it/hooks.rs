@@ -85,6 +85,8 @@ async fn a_genuine_report_is_in_the_messages_story() {
     assert_eq!(answer.status, 204);
     let counts = bench.get("/metrics").await.body;
     for line in [
+        r#"ums_feedback_events_total{provider="aws_ses",kind="delivered",end="applied"} 1"#,
+        r#"ums_feedback_events_total{provider="aws_ses",kind="delivered",end="known"} 2"#,
         r#"ums_hook_requests_total{hook="aws",result="ok"} 3"#,
         r#"ums_hook_requests_total{hook="twilio",result="ok"} 1"#,
     ] {
@@ -161,7 +163,7 @@ async fn our_own_outage_asks_the_provider_to_try_again() {
     let store = StoreInHand::new(Arc::new(inner), move |moment| {
         let fault = match moment {
             Moment::Before(Operation::Aftermath) if look.load(Ordering::SeqCst) => Err(ums_core::StoreError::Unavailable("canary".into())),
-            _ => Ok(()),
+            Moment::Before(_) | Moment::After(_) => Ok(()),
         };
         Box::pin(async move { fault })
     });

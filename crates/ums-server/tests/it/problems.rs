@@ -163,6 +163,33 @@ async fn a_channel_without_a_provider_is_told() {
     check(&bench.post("/v1/sms", &[], SMS).await, 503, "UMS3001");
 }
 
+/// Every call that needs the key.
+const KEYED: &[&str] = &[
+    "POST /v1/emails",
+    "POST /v1/sms",
+    "POST /v1/batches",
+    "POST /v1/messages/x/cancel",
+    "POST /v1/messages/x/resend",
+    "POST /v1/messages/x/mark",
+    "POST /v1/messages/replay",
+    "GET /v1/messages",
+    "GET /v1/messages/x",
+    "GET /v1/messages/x/explain",
+    "GET /v1/providers/health",
+    "GET /v1/suppressions",
+    "POST /v1/suppressions",
+    "DELETE /v1/suppressions?address=a%40example.com",
+    "GET /v1/webhooks",
+    "POST /v1/webhooks",
+    "GET /v1/webhooks/deliveries",
+    "POST /v1/webhooks/replay",
+    "GET /v1/webhooks/x",
+    "PATCH /v1/webhooks/x",
+    "DELETE /v1/webhooks/x",
+    "POST /v1/webhooks/x/rotate",
+    "POST /v1/webhooks/x/test",
+];
+
 #[tokio::test]
 async fn a_key_is_needed_where_there_is_one() {
     let bench = Setup {
@@ -171,34 +198,9 @@ async fn a_key_is_needed_where_there_is_one() {
     }
     .start()
     .await;
-    let keyed = [
-        "POST /v1/emails",
-        "POST /v1/sms",
-        "POST /v1/batches",
-        "POST /v1/messages/x/cancel",
-        "POST /v1/messages/x/resend",
-        "POST /v1/messages/x/mark",
-        "POST /v1/messages/replay",
-        "GET /v1/messages",
-        "GET /v1/messages/x",
-        "GET /v1/messages/x/explain",
-        "GET /v1/providers/health",
-        "GET /v1/suppressions",
-        "POST /v1/suppressions",
-        "DELETE /v1/suppressions?address=a%40example.com",
-        "GET /v1/webhooks",
-        "POST /v1/webhooks",
-        "GET /v1/webhooks/deliveries",
-        "POST /v1/webhooks/replay",
-        "GET /v1/webhooks/x",
-        "PATCH /v1/webhooks/x",
-        "DELETE /v1/webhooks/x",
-        "POST /v1/webhooks/x/rotate",
-        "POST /v1/webhooks/x/test",
-    ];
     let prefix = &KEY[..KEY.len() - 1];
     let upper = KEY.to_ascii_uppercase();
-    for line in keyed {
+    for line in KEYED {
         for header in [
             "",
             "Bearer canary",

@@ -38,7 +38,7 @@ async fn a_message_tells_its_whole_story_in_order_with_both_times() {
     // Told in the wrong order; the deferral has a provider's time before our call: its clock is behind.
     let mut opened = report(id, EventKind::Opened, "open", Some(accepted_at + Duration::from_secs(5)));
     opened.by_machine = true;
-    let deferred = report(id, EventKind::Deferred, "deferred", Some(accepted_at - Duration::from_secs(60)));
+    let deferred = report(id, EventKind::Deferred, "deferred", Some(accepted_at - Duration::from_mins(1)));
     let events = vec![opened, report(id, EventKind::Delivered, "delivered", Some(delivered)), deferred];
     bench.messaging.take_feedback(events).await.unwrap();
 

@@ -131,9 +131,9 @@ async fn looking_changes_nothing_and_a_click_unsubscribes_for_good() {
 
     let id = entry["message_id"].as_str().unwrap();
     let story = bench.get(&format!("/v1/messages/{id}")).await.json()["story"].clone();
-    let last = story.as_array().unwrap().last().unwrap();
+    let step = story.as_array().unwrap().last().unwrap();
     assert_eq!(
-        (last["step"].as_str(), last["code"].as_str()),
+        (step["step"].as_str(), step["code"].as_str()),
         (Some("suppressed"), Some("unsubscribe")),
         "{story}"
     );
