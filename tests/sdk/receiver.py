@@ -53,12 +53,14 @@ class Receiver:
             receiver.server.server_close()
             thread.join()
 
-    def wait_for(self, count):
-        """All posts, once there are so many."""
+    def wait_for(self, count, about=""):
+        """All posts whose body holds the text, once there are so many."""
         end = time.monotonic() + PATIENCE
-        while len(self.posts) < count:
+        while True:
+            posts = [post for post in self.posts if about.encode() in post.body]
+            if len(posts) >= count:
+                return posts
             if time.monotonic() > end:
-                raise AssertionError(f"{len(self.posts)} of {count} posts came")
+                raise AssertionError(f"{len(posts)} of {count} posts came")
             # Sleeps because another process posts.
             time.sleep(0.02)
-        return list(self.posts)

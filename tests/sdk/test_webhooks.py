@@ -84,7 +84,7 @@ class Webhooks(unittest.TestCase):
         (secret,) = endpoint["secrets"]
         message_id = self.send()
         # sent, then delivered: the simulator reports to the service that it is part of.
-        posts = self.receiver.wait_for(2)
+        posts = self.receiver.wait_for(2, message_id)
         kinds = []
         for post in posts:
             notice = Webhook(secret).verify(post.body, post.headers)
@@ -107,8 +107,7 @@ class Webhooks(unittest.TestCase):
         rotated = self.service.call("POST", f"/v1/webhooks/{endpoint['id']}/rotate", {})
         new = rotated["secrets"][0]
         self.assertNotEqual(old, new)
-        self.send()
-        (post,) = self.receiver.wait_for(1)
+        (post,) = self.receiver.wait_for(1, self.send())
         Webhook(old).verify(post.body, post.headers)
         Webhook(new).verify(post.body, post.headers)
 
@@ -116,5 +115,5 @@ class Webhooks(unittest.TestCase):
         endpoint = self.endpoint()
         (secret,) = endpoint["secrets"]
         self.service.call("POST", f"/v1/webhooks/{endpoint['id']}/test")
-        (post,) = self.receiver.wait_for(1)
+        (post,) = self.receiver.wait_for(1, "test.ping")
         Webhook(secret).verify(post.body, post.headers)
