@@ -210,12 +210,12 @@ impl Messaging {
     pub async fn test_endpoint(&self, tenant: &TenantId, id: EndpointId) -> Result<Notice, EndpointError> {
         let flow = &self.flow;
         let endpoint = find(flow, tenant, id).await?;
-        let poster = poster(flow)?;
+        let webhooks = poster(flow)?;
         if signing::secrets(&flow.aftermath.keys, &endpoint, flow.clock.now()).is_none() {
             return Err(EndpointError::KeyGone);
         }
         let notice = notices::test_notice(flow, &endpoint);
-        let posted = posting::post(flow, poster, &endpoint, &notice).await;
+        let posted = posting::post(flow, webhooks, &endpoint, &notice).await;
         Ok(Notice {
             state: if posted.is_success() {
                 NoticeState::Delivered

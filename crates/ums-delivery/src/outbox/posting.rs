@@ -36,6 +36,9 @@ const KEEP: [Duration; 4] = [
 /// The shortest wait before a notice is posted again.
 const SHORTEST_RETRY: Duration = Duration::from_secs(1);
 
+/// How long posts that are under way may take at a shutdown.
+const LAST_POSTS: Duration = Duration::from_secs(2);
+
 /// What is said of an endpoint whose secret cannot be derived.
 pub(super) const NO_KEY: &str =
     "its signing secret is derived from a key that is not in UMS_SECRET_KEY any more: put the key back or rotate the secret";
@@ -113,7 +116,7 @@ async fn look(flow: &Arc<Flow>, under_way: &Arc<UnderWay>, known_at: &mut ums_co
         flow.endpoints.refresh(&*flow.store).await?;
         *known_at = mono;
     }
-    let (Some(endpoints), Some(poster)) = (flow.endpoints.all(), flow.aftermath.webhooks.as_ref()) else {
+    let (Some(endpoints), Some(webhooks)) = (flow.endpoints.all(), flow.aftermath.webhooks.as_ref()) else {
         return Ok(REFRESH);
     };
     if !flow.store.is_owner() {
@@ -135,7 +138,7 @@ async fn look(flow: &Arc<Flow>, under_way: &Arc<UnderWay>, known_at: &mut ums_co
         full |= taken.len() == places;
         for notice in taken {
             let place = under_way.begin(flow, endpoint.id);
-            flow.tasks.spawn(deliver(place, poster.clone(), endpoint.clone(), notice));
+            flow.tasks.spawn(deliver(place, webhooks.clone(), endpoint.clone(), notice));
         }
     }
     let next = flow.store.next_notice_due().await?;
@@ -148,14 +151,14 @@ async fn look(flow: &Arc<Flow>, under_way: &Arc<UnderWay>, known_at: &mut ums_co
 }
 
 /// Posts a notice that was taken, and records how that ended.
-async fn deliver(place: Posting, poster: Arc<dyn WebhookPost>, endpoint: Endpoint, notice: Notice) {
+async fn deliver(place: Posting, webhooks: Arc<dyn WebhookPost>, endpoint: Endpoint, notice: Notice) {
     let flow = place.flow.clone();
     let began = flow.clock.monotonic();
     let posted = tokio::select! {
         biased;
         // Nothing is recorded: it is due again when it was left alone for long enough.
-        () = flow.ended.cancelled() => return,
-        posted = post(&flow, &*poster, &endpoint, &notice) => posted,
+        () = shutdown(&flow) => return,
+        posted = post(&flow, &*webhooks, &endpoint, &notice) => posted,
     };
     let now = flow.clock.now();
     let outcome = outcome_of(&posted, &notice, &flow.rules.webhooks, &*flow.random, now);
@@ -173,6 +176,12 @@ async fn deliver(place: Posting, poster: Arc<dyn WebhookPost>, endpoint: Endpoin
         tracing::warn!(endpoint = %endpoint.id, %error, "a webhook endpoint could not be disabled; trying again after its next failure");
     }
     drop(place);
+}
+
+/// Until a receiver has had its time at a shutdown, which is not to wait for one that hangs.
+async fn shutdown(flow: &Flow) {
+    flow.closing.cancelled().await;
+    tokio::time::timeout(LAST_POSTS, flow.ended.cancelled()).await.ok();
 }
 
 /// How a post ended.
@@ -201,13 +210,13 @@ impl Posted {
 }
 
 /// Signs a notice and posts it once.
-pub(super) async fn post(flow: &Flow, poster: &dyn WebhookPost, endpoint: &Endpoint, notice: &Notice) -> Posted {
+pub(super) async fn post(flow: &Flow, webhooks: &dyn WebhookPost, endpoint: &Endpoint, notice: &Notice) -> Posted {
     let now = flow.clock.now();
     let Some(secrets) = signing::secrets(&flow.aftermath.keys, endpoint, now) else {
         return Posted::Fault(NO_KEY.to_owned());
     };
     let call = signing::signed(endpoint, notice, &secrets, now);
-    match tokio::time::timeout(LONGEST_POST, poster.post(call)).await {
+    match tokio::time::timeout(LONGEST_POST, webhooks.post(call)).await {
         Ok(Ok(status)) => Posted::Status(status),
         Ok(Err(WebhookFault::NotAllowed(fault) | WebhookFault::NoAnswer(fault))) => Posted::Fault(fault),
         Err(_) => Posted::Fault("timeout".to_owned()),
