@@ -26,6 +26,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 use serde_json::Value;
 use ums_core::{AccountId, Event, Hook, HookFault, HookRequest, ProviderKind, Timestamp};
 
@@ -109,7 +111,8 @@ impl Hook for AwsHook {
         }
         check_unsigned(&envelope, request.received_at, self.replay_window)?;
         let certificate = self.certificates.certificate(&envelope.certificate_url).await?;
-        check_signature(&envelope, &certificate, request.received_at)?;
+        let der = certificate::der(&certificate).ok_or(HookFault::Refused("certificate"))?;
+        check_signature(&envelope, &der, request.received_at)?;
         match envelope.kind {
             EnvelopeKind::Notification => Ok(notification(&envelope.message, &self.account)),
             EnvelopeKind::SubscriptionConfirmation => {
@@ -173,25 +176,23 @@ fn read_message(message: &str, account: &AccountId) -> Option<Vec<Event>> {
 
 /// Reads a payload with a certificate and a clock given by hand; nothing is fetched, and the topic may be any.
 ///
-/// The word is `valid` when the hook would believe the envelope from an allowed topic at that time: form, certificate's URL, age, certificate,
-/// signature. It is `none` when there is nothing to check: the body is no envelope (a bare event of SES, of the delivery log or of a log
-/// subscription), or no certificate was given. Else `invalid`. Events are shown whatever the word.
-pub fn check(body: &[u8], certificate: Option<&[u8]>, at: Timestamp) -> (&'static str, Vec<Event>) {
+/// First whether the hook would believe the envelope from an allowed topic at that time: form, certificate's URL, age, certificate, signature.
+/// Nothing when there is nothing to check: the body is no envelope (a bare event of SES, of the delivery log or of a log subscription), or no
+/// certificate was given. Then the events, whatever is said of the envelope. The certificate may be PEM, with other text around it, or DER.
+pub fn check(body: &[u8], certificate: Option<&[u8]>, at: Timestamp) -> (Option<Result<(), HookFault>>, Vec<Event>) {
     let account = AccountId::default();
-    let text = String::from_utf8_lossy(body);
     let parsed: Option<Value> = serde_json::from_slice(body).ok();
     let looks_like_envelope = |value: &&Value| value.get("Type").is_some() || value.get("Signature").is_some();
     let Some(fields) = parsed.as_ref().filter(looks_like_envelope) else {
-        return ("none", read_message(&text, &account).unwrap_or_default());
+        return (None, read_message(&String::from_utf8_lossy(body), &account).unwrap_or_default());
     };
     let message = fields.get("Message").and_then(Value::as_str).unwrap_or_default();
     let events = read_message(message, &account).unwrap_or_default();
-    let Some(certificate) = certificate else {
-        return ("none", events);
-    };
-    let verdict = Envelope::read(body).and_then(|envelope| {
+    let verdict = certificate.map(|certificate| {
+        let envelope = Envelope::read(body)?;
         check_unsigned(&envelope, at, REPLAY_WINDOW)?;
-        check_signature(&envelope, certificate, at)
+        let der = CertificateDer::from_pem_slice(certificate).map_or_else(|_| certificate.to_vec(), |der| der.to_vec());
+        check_signature(&envelope, &der, at)
     });
-    (if verdict.is_ok() { "valid" } else { "invalid" }, events)
+    (verdict, events)
 }

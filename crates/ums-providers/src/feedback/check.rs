@@ -150,13 +150,9 @@ pub fn check(request: CheckRequest) -> Checked {
 type Findings = (SignatureVerdict, Option<&'static str>, Vec<Event>);
 
 fn amazon(request: &CheckRequest) -> Findings {
-    let (word, events) = aws::check(&request.body, request.certificate.as_deref(), request.at);
-    let verdict = match word {
-        "valid" => SignatureVerdict::Valid,
-        "invalid" => SignatureVerdict::Invalid,
-        _ => SignatureVerdict::None,
-    };
-    (verdict, None, events)
+    let (verified, events) = aws::check(&request.body, request.certificate.as_deref(), request.at);
+    let (verdict, reason) = verified.as_ref().map_or((SignatureVerdict::None, None), verdict);
+    (verdict, reason, events)
 }
 
 fn sendgrid(request: CheckRequest) -> Findings {
@@ -171,7 +167,7 @@ fn sendgrid(request: CheckRequest) -> Findings {
                 ..SendGridHookSettings::default()
             };
             match SendGridHook::new(settings) {
-                Ok(hook) => verdict(hook.verify(&posted)),
+                Ok(hook) => verdict(&hook.verify(&posted)),
                 Err(_) => (SignatureVerdict::Invalid, Some("key_unreadable")),
             }
         }
@@ -183,7 +179,7 @@ fn sendgrid(request: CheckRequest) -> Findings {
     (verdict, reason, events)
 }
 
-fn verdict(verified: Result<(), HookFault>) -> (SignatureVerdict, Option<&'static str>) {
+fn verdict(verified: &Result<(), HookFault>) -> (SignatureVerdict, Option<&'static str>) {
     match verified {
         Ok(()) => (SignatureVerdict::Valid, None),
         Err(HookFault::Refused(reason) | HookFault::Unavailable(reason)) => (SignatureVerdict::Invalid, Some(reason)),
@@ -212,7 +208,7 @@ fn twilio(request: CheckRequest) -> Findings {
         (None, _) => (SignatureVerdict::None, Some("key_missing")),
         // The address is signed; without it nothing can be said.
         (Some(_), None) => (SignatureVerdict::None, Some("url_missing")),
-        (Some(token), Some(url)) => verdict(twilio::verify(&posted, url, &[token]).map(drop)),
+        (Some(token), Some(url)) => verdict(&twilio::verify(&posted, url, &[token]).map(drop)),
     };
     let events = twilio::read_unverified(&posted, url.as_deref().unwrap_or_default()).unwrap_or_else(|| {
         reason = reason.or(Some("body_unreadable"));

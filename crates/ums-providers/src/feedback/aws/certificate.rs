@@ -159,15 +159,14 @@ pub(super) enum SignatureHash {
 /// Who issued it is not asked: SNS serves it without its chain, over TLS from the host that the topic's region names, and that is what is
 /// trusted, as AWS's own validators do.
 pub(super) fn verify(
-    pem: &[u8],
+    der: &[u8],
     names: &[String],
     now: Timestamp,
     hash: SignatureHash,
     (text, signature): (&[u8], &[u8]),
 ) -> Result<(), HookFault> {
     let refused = || HookFault::Refused("certificate");
-    let der = der(pem).ok_or_else(refused)?;
-    let (rest, certificate) = X509Certificate::from_der(&der).map_err(|_| refused())?;
+    let (rest, certificate) = X509Certificate::from_der(der).map_err(|_| refused())?;
     let seconds = ASN1Time::from_timestamp(now.as_micros().div_euclid(1_000_000)).map_err(|_| refused())?;
     let key = certificate.public_key();
     let is_rsa = key.algorithm.algorithm == OID_PKCS1_RSAENCRYPTION;
@@ -196,7 +195,7 @@ fn is_named(certificate: &X509Certificate<'_>, names: &[String]) -> bool {
 }
 
 /// The one certificate of a PEM file that holds nothing else.
-fn der(pem: &[u8]) -> Option<Vec<u8>> {
+pub(super) fn der(pem: &[u8]) -> Option<Vec<u8>> {
     if pem.len() > MAX_CERTIFICATE {
         return None;
     }

@@ -8,6 +8,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -74,6 +75,8 @@ pub struct SmsLogs {
     every: Duration,
     aws: AwsService,
     groups: Mutex<Vec<String>>,
+    /// Whether it was said that there are none.
+    told: AtomicBool,
 }
 
 impl SmsLogs {
@@ -95,6 +98,7 @@ impl SmsLogs {
             every,
             aws: AwsService::new(API, KIND, (credentials, region, base_url), Arc::clone(transport))?,
             groups: Mutex::default(),
+            told: AtomicBool::new(false),
         })
     }
 
@@ -103,6 +107,12 @@ impl SmsLogs {
         let mut groups = self.groups.lock().await;
         if groups.len() < GROUPS.len() {
             *groups = self.describe().await?;
+            if groups.is_empty() && !self.told.swap(true, Ordering::Relaxed) {
+                tracing::warn!(
+                    event = "feedback.aws.no_delivery_logs",
+                    "SNS keeps no delivery logs of text messages here, so what becomes of them is not known: turn on delivery status logging in the SNS console (Mobile, Text messaging)"
+                );
+            }
         }
         Ok(groups.clone())
     }

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use proptest::prelude::*;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 use ums_core::{EventKind, Hook as _, HookFault, SystemClock};
 use ums_providers::feedback::aws::{AwsHook, AwsHookSettings, check};
 use ums_providers::{Transport, TransportSettings};
@@ -27,7 +29,10 @@ async fn envelopes_that_amazon_signed_are_believed() {
     let hook = AwsHook::new(settings, Counting::new(fixture!("amazon.pem")), transport).unwrap();
     for (body, time) in REAL {
         assert_eq!(hook.read(&request(body.into(), time)).await, Ok(vec![]), "{body}");
-        assert_eq!(check(body.as_bytes(), Some(fixture!("amazon.pem").as_bytes()), at(time)).0, "valid");
+        assert_eq!(
+            check(body.as_bytes(), Some(fixture!("amazon.pem").as_bytes()), at(time)).0,
+            Some(Ok(()))
+        );
         let changed = body
             .replace("dongie-standard-topic.", "dongie-standard-topik.")
             .replace("signature version", "signature Version");
@@ -122,22 +127,28 @@ fn a_hand_check_needs_no_envelope_and_shows_events_of_a_false_one() {
     let bare = envelope.text("Message").to_owned();
     let pem = Some(PEM.as_bytes());
     let false_one = envelope.clone().set("MessageId", "another");
-    for (body, pem, word) in [
-        (envelope.body(), pem, "valid"),
-        (envelope.body(), None, "none"),
-        (false_one.body(), pem, "invalid"),
-        (bare.into_bytes(), pem, "none"),
+    let refused = |word| Some(Err(HookFault::Refused(word)));
+    for (body, pem, verdict) in [
+        (envelope.body(), pem, Some(Ok(()))),
+        (envelope.body(), None, None),
+        (false_one.body(), pem, refused("signature")),
+        (bare.into_bytes(), pem, None),
     ] {
         let (said, events) = check(&body, pem, at(NOW));
-        assert_eq!(said, word);
+        assert_eq!(said, verdict);
         assert_eq!(events.len(), 1);
     }
-    assert_eq!(check(&envelope.body(), pem, at("2026-11-23T10:00:00Z")).0, "invalid", "too old");
     assert_eq!(
-        check(&envelope.body(), Some(fixture!("expired.pem").as_bytes()), at(NOW)).0,
-        "invalid"
+        check(&envelope.body(), pem, at("2026-11-23T10:00:00Z")).0,
+        refused("timestamp"),
+        "too old"
     );
-    assert_eq!(check(b"\xff", pem, at(NOW)), ("none", vec![]));
+    let by = |certificate: &[u8]| check(&envelope.body(), Some(certificate), at(NOW)).0;
+    assert_eq!(by(fixture!("expired.pem").as_bytes()), refused("certificate"));
+    assert_eq!(by(b"no certificate"), refused("certificate"));
+    assert_eq!(by(format!("subject=CN = sns.amazonaws.com\n{PEM}").as_bytes()), Some(Ok(())));
+    assert_eq!(by(&CertificateDer::from_pem_slice(PEM.as_bytes()).unwrap()), Some(Ok(())));
+    assert_eq!(check(b"\xff", pem, at(NOW)), (None, vec![]));
 }
 
 #[test]

@@ -168,6 +168,18 @@ async fn a_subscription_of_an_allowed_topic_is_confirmed_when_that_is_allowed() 
     }
 }
 
+/// As functions that pass envelopes on spell it; what is signed is the same.
+#[tokio::test]
+async fn the_other_spelling_of_the_url_is_the_same() {
+    let amazon = Amazon::start(vec![answer("200 OK", &[], "")]).await;
+    let hook = AwsHook::new(settings(), Counting::new(PEM), Arc::clone(&amazon.transport)).unwrap();
+    let draft = Draft::subscription();
+    let url = draft.text("SubscribeURL").to_owned();
+    let draft = draft.without("SubscribeURL").set("SubscribeUrl", url);
+    assert_eq!(hook.read(&request(draft.body(), NOW)).await, Ok(vec![]));
+    assert_eq!(amazon.seen().len(), 2);
+}
+
 #[tokio::test]
 async fn the_end_of_a_subscription_asks_for_nothing() {
     let amazon = Amazon::start(vec![]).await;
