@@ -283,6 +283,11 @@ impl Walk {
         self
     }
 
+    /// The provider at that place is left out of this round.
+    pub(crate) fn leave_out(&mut self, place: usize) {
+        self.tried |= 1 << (place % 64);
+    }
+
     /// A call of this round failed: the token of a retry round is gone.
     pub(crate) fn call_failed(&mut self) {
         if let Some(token) = self.token.take() {

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use ums_core::{Content, Email, MessageRecord, Purpose, Room, Sms, StoreError, failpoint};
+use ums_core::{AttemptOutcome, AttemptRecord, Content, Email, MessageRecord, Purpose, Room, Sms, Status, StoreError, failpoint};
 
 use crate::accept::walk_of;
 use crate::carried::Carried;
+use crate::chain::Walk;
 use crate::deliver::{Work, deliver};
 use crate::drain::Progress;
 use crate::flow::Flow;
@@ -167,6 +168,21 @@ impl Drop for Out<'_> {
     }
 }
 
+/// A provider that took the message last and then said that it did not send it is not the first to be asked again, if there are others.
+fn leave_out_who_gave_it_up<M: Carried>(flow: &Flow, record: &MessageRecord, walk: &mut Walk) {
+    let gave_up = |attempt: &&AttemptRecord| (attempt.outcome, attempt.reported) == (AttemptOutcome::Failed, Some(Status::Failed));
+    let Some(last) = record.attempts.last().filter(gave_up) else {
+        return;
+    };
+    let links = &M::chain(flow).links;
+    let via = record.message.handling.via;
+    if links.iter().filter(|link| via.is_none_or(|via| via == link.kind)).count() > 1 {
+        let places = links.iter().enumerate();
+        let its = places.filter(|(_, link)| (link.kind, &link.account) == (last.provider, &last.account));
+        its.for_each(|(place, _)| walk.leave_out(place));
+    }
+}
+
 async fn work_on<M: Carried>(flow: &Flow, mut record: MessageRecord, term: Term, held: Held) -> Progress {
     if let Some(stopped) = gates::check(flow, &record.message.content) {
         let (id, before) = (record.message.id, crate::outbox::told(&record));
@@ -177,8 +193,10 @@ async fn work_on<M: Carried>(flow: &Flow, mut record: MessageRecord, term: Term,
         flow.parking.release(id);
         return Progress::Neutral;
     }
+    let mut walk = walk_of::<M>(&record.message);
+    leave_out_who_gave_it_up::<M>(flow, &record, &mut walk);
     let work = Work::<M> {
-        walk: walk_of::<M>(&record.message),
+        walk,
         record,
         slot: None,
         term,

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use ums_core::{
-    Clock, Email, MessageId, MessageRecord, Monotonic, OnExhausted, ProviderKind, Secret, SendEmail, SendResult, SendSms, Sms, StoreError,
-    TenantId, Timestamp, WebhookPost,
+    Clock, Email, FeedbackSource, MessageId, MessageRecord, Monotonic, OnExhausted, ProviderKind, Secret, SendEmail, SendResult, SendSms,
+    Sms, StoreError, TenantId, Timestamp, WebhookPost,
 };
 use ums_delivery::{
     AttemptEvent, BreakerEvent, BreakerSettings, LinkParts, Messaging, Observer, PaceSettings, Parts, Price, Rules, SettledEvent,
@@ -45,6 +45,8 @@ pub(crate) struct Setup {
     pub(crate) durable: bool,
     /// Who posts to applications.
     pub(crate) webhooks: Option<Arc<dyn WebhookPost>>,
+    /// Feedback that has to be asked for.
+    pub(crate) sources: Vec<Arc<dyn FeedbackSource>>,
     /// The service's keys.
     pub(crate) keys: Vec<Secret>,
     /// What is kept already, and by what clock; none for a new store.
@@ -206,6 +208,7 @@ impl Setup {
             ],
             sms: vec![text(&sns), text(&twilio)],
             aftermath: ums_delivery::Aftermath {
+                sources: self.sources,
                 webhooks: self.webhooks,
                 keys: self.keys,
                 ..ums_delivery::Aftermath::default()
