@@ -5,7 +5,10 @@ use base64::engine::general_purpose::STANDARD;
 use proptest::prelude::*;
 use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _};
-use ums_core::{AccountId, BounceKind, Event, EventKind, FailureClass, Hook as _, HookFault, HookRequest, SuppressionReason, Timestamp};
+use ums_core::{
+    AccountId, BounceKind, Event, EventKind, EventKind as K, FailureClass, Hook as _, HookFault, HookRequest, SuppressionReason,
+    SuppressionReason as S, Timestamp,
+};
 
 use super::vectors::{BATCH, ONE};
 use super::{SIGNATURE, SPKI_PREFIX, SendGridHook, SendGridHookSettings, TIMESTAMP, read_events, seconds};
@@ -249,134 +252,136 @@ fn settings_without_a_usable_key_are_refused() {
     }
 }
 
+const HARD: Option<BounceKind> = Some(BounceKind::Hard);
+const SOFT: Option<BounceKind> = Some(BounceKind::Soft);
+
+/// Fields of an event, and what they mean.
+const WORDS: &[(&str, K, Option<BounceKind>, Option<S>)] = &[
+    (r#""event":"processed""#, K::Sent, None, None),
+    (
+        r#""event":"deferred","response":"451 4.3.0 later","attempt":"3""#,
+        K::Deferred,
+        None,
+        None,
+    ),
+    (r#""event":"delivered","response":"250 OK""#, K::Delivered, None, None),
+    (
+        r#""event":"bounce","type":"bounce","status":"5.1.1""#,
+        K::Bounced,
+        HARD,
+        Some(S::HardBounce),
+    ),
+    (r#""event":"bounce""#, K::Bounced, HARD, Some(S::HardBounce)),
+    (
+        r#""event":"bounce","type":"bounce","bounce_classification":"Invalid Address""#,
+        K::Bounced,
+        HARD,
+        Some(S::HardBounce),
+    ),
+    (
+        r#""event":"bounce","type":"bounce","bounce_classification":"Unclassified""#,
+        K::Bounced,
+        HARD,
+        Some(S::HardBounce),
+    ),
+    (
+        r#""event":"bounce","type":"bounce","bounce_classification":"Reputation""#,
+        K::Bounced,
+        SOFT,
+        None,
+    ),
+    (
+        r#""event":"bounce","type":"bounce","bounce_classification":"Technical""#,
+        K::Bounced,
+        SOFT,
+        None,
+    ),
+    (
+        r#""event":"bounce","type":"bounce","bounce_classification":"Technical Failure""#,
+        K::Bounced,
+        SOFT,
+        None,
+    ),
+    (
+        r#""event":"bounce","type":"bounce","bounce_classification":"Content""#,
+        K::Bounced,
+        SOFT,
+        None,
+    ),
+    (
+        r#""event":"bounce","type":"bounce","bounce_classification":"Frequency or Volume Too High""#,
+        K::Bounced,
+        SOFT,
+        None,
+    ),
+    (
+        r#""event":"bounce","type":"bounce","bounce_classification":"Mailbox Unavailable""#,
+        K::Bounced,
+        SOFT,
+        None,
+    ),
+    (r#""event":"bounce","type":"blocked""#, K::Bounced, SOFT, None),
+    (
+        r#""event":"bounce","type":"blocked","bounce_classification":"Invalid Address""#,
+        K::Bounced,
+        SOFT,
+        None,
+    ),
+    (r#""event":"bounce","type":"new kind""#, K::Bounced, SOFT, None),
+    (
+        r#""event":"dropped","reason":"Bounced Address""#,
+        K::Rejected,
+        None,
+        Some(S::HardBounce),
+    ),
+    (
+        r#""event":"dropped","reason":"Spam Reporting Address""#,
+        K::Rejected,
+        None,
+        Some(S::Complaint),
+    ),
+    (r#""event":"dropped","reason":"Invalid""#, K::Rejected, None, Some(S::HardBounce)),
+    (r#""event":"dropped","reason":"Invalid SMTPAPI header""#, K::Rejected, None, None),
+    (
+        r#""event":"dropped","reason":"Spam Content (if spam checker app enabled)""#,
+        K::Rejected,
+        None,
+        None,
+    ),
+    (
+        r#""event":"dropped","reason":"Recipient List over Package Quota""#,
+        K::Failed,
+        None,
+        None,
+    ),
+    (r#""event":"dropped","reason":"another""#, K::Rejected, None, None),
+    (r#""event":"open""#, K::Opened, None, None),
+    (r#""event":"click","url":"https://shop.example""#, K::Clicked, None, None),
+    (r#""event":"spamreport""#, K::Complained, None, Some(S::Complaint)),
+    (r#""event":"unsubscribe""#, K::Unsubscribed, None, Some(S::Unsubscribe)),
+    (
+        r#""event":"group_unsubscribe","asm_group_id":7"#,
+        K::Unsubscribed,
+        None,
+        Some(S::Unsubscribe),
+    ),
+    (r#""event":"group_resubscribe","asm_group_id":7"#, K::Subscribed, None, None),
+    (
+        r#""event":"account_status_change","type":"compliance_suspend""#,
+        K::Unknown,
+        None,
+        None,
+    ),
+    (r#""event":"teleported""#, K::Unknown, None, None),
+    (r#""event":7"#, K::Unknown, None, None),
+];
+
 #[test]
 fn every_word_has_its_meaning() {
-    use EventKind as K;
-    use SuppressionReason as S;
-    let hard = Some(BounceKind::Hard);
-    let soft = Some(BounceKind::Soft);
-    for (fields, kind, bounce, suppress) in [
-        (r#""event":"processed""#, K::Sent, None, None),
-        (
-            r#""event":"deferred","response":"451 4.3.0 later","attempt":"3""#,
-            K::Deferred,
-            None,
-            None,
-        ),
-        (r#""event":"delivered","response":"250 OK""#, K::Delivered, None, None),
-        (
-            r#""event":"bounce","type":"bounce","status":"5.1.1""#,
-            K::Bounced,
-            hard,
-            Some(S::HardBounce),
-        ),
-        (r#""event":"bounce""#, K::Bounced, hard, Some(S::HardBounce)),
-        (
-            r#""event":"bounce","type":"bounce","bounce_classification":"Invalid Address""#,
-            K::Bounced,
-            hard,
-            Some(S::HardBounce),
-        ),
-        (
-            r#""event":"bounce","type":"bounce","bounce_classification":"Unclassified""#,
-            K::Bounced,
-            hard,
-            Some(S::HardBounce),
-        ),
-        (
-            r#""event":"bounce","type":"bounce","bounce_classification":"Reputation""#,
-            K::Bounced,
-            soft,
-            None,
-        ),
-        (
-            r#""event":"bounce","type":"bounce","bounce_classification":"Technical""#,
-            K::Bounced,
-            soft,
-            None,
-        ),
-        (
-            r#""event":"bounce","type":"bounce","bounce_classification":"Technical Failure""#,
-            K::Bounced,
-            soft,
-            None,
-        ),
-        (
-            r#""event":"bounce","type":"bounce","bounce_classification":"Content""#,
-            K::Bounced,
-            soft,
-            None,
-        ),
-        (
-            r#""event":"bounce","type":"bounce","bounce_classification":"Frequency or Volume Too High""#,
-            K::Bounced,
-            soft,
-            None,
-        ),
-        (
-            r#""event":"bounce","type":"bounce","bounce_classification":"Mailbox Unavailable""#,
-            K::Bounced,
-            soft,
-            None,
-        ),
-        (r#""event":"bounce","type":"blocked""#, K::Bounced, soft, None),
-        (
-            r#""event":"bounce","type":"blocked","bounce_classification":"Invalid Address""#,
-            K::Bounced,
-            soft,
-            None,
-        ),
-        (r#""event":"bounce","type":"new kind""#, K::Bounced, soft, None),
-        (
-            r#""event":"dropped","reason":"Bounced Address""#,
-            K::Rejected,
-            None,
-            Some(S::HardBounce),
-        ),
-        (
-            r#""event":"dropped","reason":"Spam Reporting Address""#,
-            K::Rejected,
-            None,
-            Some(S::Complaint),
-        ),
-        (r#""event":"dropped","reason":"Invalid""#, K::Rejected, None, Some(S::HardBounce)),
-        (r#""event":"dropped","reason":"Invalid SMTPAPI header""#, K::Rejected, None, None),
-        (
-            r#""event":"dropped","reason":"Spam Content (if spam checker app enabled)""#,
-            K::Rejected,
-            None,
-            None,
-        ),
-        (
-            r#""event":"dropped","reason":"Recipient List over Package Quota""#,
-            K::Failed,
-            None,
-            None,
-        ),
-        (r#""event":"dropped","reason":"another""#, K::Rejected, None, None),
-        (r#""event":"open""#, K::Opened, None, None),
-        (r#""event":"click","url":"https://shop.example""#, K::Clicked, None, None),
-        (r#""event":"spamreport""#, K::Complained, None, Some(S::Complaint)),
-        (r#""event":"unsubscribe""#, K::Unsubscribed, None, Some(S::Unsubscribe)),
-        (
-            r#""event":"group_unsubscribe","asm_group_id":7"#,
-            K::Unsubscribed,
-            None,
-            Some(S::Unsubscribe),
-        ),
-        (r#""event":"group_resubscribe","asm_group_id":7"#, K::Subscribed, None, None),
-        (
-            r#""event":"account_status_change","type":"compliance_suspend""#,
-            K::Unknown,
-            None,
-            None,
-        ),
-        (r#""event":"teleported""#, K::Unknown, None, None),
-        (r#""event":7"#, K::Unknown, None, None),
-    ] {
+    for (fields, kind, bounce, suppress) in WORDS {
         let event = one(&format!(r#"[{{{fields},"category":["a","b"],"sg_event_id":"x"}}]"#));
-        assert_eq!((event.kind, event.bounce, event.suppress), (kind, bounce, suppress), "{fields}");
-        assert_eq!(event.raw.is_some(), kind == K::Unknown, "{fields}");
+        assert_eq!((&event.kind, &event.bounce, &event.suppress), (kind, bounce, suppress), "{fields}");
+        assert_eq!(event.raw.is_some(), *kind == K::Unknown, "{fields}");
         let has_class = matches!(kind, K::Bounced | K::Rejected | K::Failed) || fields.contains("account_status_change");
         assert_eq!(event.class.is_some(), has_class, "{fields}");
     }

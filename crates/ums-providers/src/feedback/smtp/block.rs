@@ -41,7 +41,8 @@ impl Block {
 
     /// The fields as text.
     pub(super) fn to_text(&self) -> String {
-        self.0.iter().map(|(name, value)| format!("{name}: {value}\n")).collect()
+        let fields = self.0.iter();
+        fields.fold(String::new(), |text, (name, value)| text + name + ": " + value + "\n")
     }
 
     fn names_recipient(&self) -> bool {
@@ -148,15 +149,12 @@ fn decoded(text: &str) -> String {
                 digits.map_or(1, |digits| digits.len() + 4),
             )
         };
-        match code.and_then(char::from_u32) {
-            Some(decoded) => {
-                plain.push(decoded);
-                rest = coded.get(len..).unwrap_or_default();
-            }
-            None => {
-                plain.push_str(coded.get(..1).unwrap_or_default());
-                rest = coded.get(1..).unwrap_or_default();
-            }
+        if let Some(decoded) = code.and_then(char::from_u32) {
+            plain.push(decoded);
+            rest = coded.get(len..).unwrap_or_default();
+        } else {
+            plain.push_str(coded.get(..1).unwrap_or_default());
+            rest = coded.get(1..).unwrap_or_default();
         }
     }
     plain.push_str(rest);

@@ -61,9 +61,10 @@ pub(super) fn read(action: &str, status: &str, diagnostic: &str) -> Found {
         ("expanded", _) => ("expanded", EventKind::Sent),
         _ => ("unknown", EventKind::Unknown),
     };
-    let (bounce, class) = match kind {
-        EventKind::Bounced => judge(class, enhanced, reply, diagnostic),
-        _ => (None, None),
+    let (bounce, class) = if kind == EventKind::Bounced {
+        judge(class, enhanced, reply, diagnostic)
+    } else {
+        (None, None)
     };
     Found {
         action,

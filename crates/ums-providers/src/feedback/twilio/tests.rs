@@ -159,15 +159,24 @@ async fn json_is_read_when_the_address_binds_it() {
     assert_eq!(hook(&[TOKEN]).read(&form).await, Err(HookFault::Refused("signature_wrong")));
 }
 
-#[tokio::test]
-async fn forged_requests_are_refused() {
+async fn refused(forged: impl IntoIterator<Item = (&'static str, HookRequest)>) {
+    for (name, request) in forged {
+        assert!(matches!(hook(&[TOKEN]).read(&request).await, Err(HookFault::Refused(_))), "{name}");
+    }
+}
+
+/// A genuine request, its address and its signature.
+fn genuine() -> (HookRequest, String, String) {
     let (path, fields) = (path(), status("delivered", None));
     let url = format!("{PUBLIC_URL}{path}");
-    let body = encode(&fields);
     let signature = sign(TOKEN, &url, &fields);
-    let hook = hook(&[TOKEN]);
-    let good = request(&path, FORM, &signature, &body);
-    assert!(hook.read(&good).await.is_ok());
+    (request(&path, FORM, &signature, &encode(&fields)), url, signature)
+}
+
+#[tokio::test]
+async fn forged_signatures_are_refused() {
+    let (good, url, signature) = genuine();
+    assert!(hook(&[TOKEN]).read(&good).await.is_ok());
     let headers = |headers: &[(&str, &str)]| HookRequest {
         headers: headers
             .iter()
@@ -175,15 +184,83 @@ async fn forged_requests_are_refused() {
             .collect(),
         ..good.clone()
     };
-    let signed =
-        |path: &str, fields: &[(&str, &str)]| request(path, FORM, &sign(TOKEN, &format!("{PUBLIC_URL}{path}"), fields), &encode(fields));
-    let mut others = fields.clone();
-    others[0].1 = "AC00000000000000000000000000000002";
+    let signed = |signature: &str| headers(&[("content-type", FORM), (SIGNATURE, signature)]);
+    let fields = status("delivered", None);
     let raw = STANDARD.decode(&signature).unwrap();
-    let json = r#"{"AccountSid":"AC00000000000000000000000000000001","MessageSid":"SM1","MessageStatus":"delivered"}"#;
+    let evil = url.replace("messages.example.com", "evil.example");
+    let by_host = sign("attacker", &evil, &fields);
+    refused([
+        ("no headers", headers(&[])),
+        ("no signature", headers(&[("content-type", FORM)])),
+        (
+            "two signatures",
+            headers(&[("content-type", FORM), (SIGNATURE, &signature), (SIGNATURE, &signature)]),
+        ),
+        ("empty signature", signed("")),
+        ("no base64", signed("***")),
+        ("cut signature", signed(&STANDARD.encode(&raw[..19]))),
+        ("longer signature", signed(&STANDARD.encode([&raw[..], b"x"].concat()))),
+        ("other token", signed(&sign("54321", &url, &fields))),
+        ("empty token", signed(&sign("", &url, &fields))),
+        (
+            "other host",
+            headers(&[
+                ("host", "evil.example"),
+                ("x-forwarded-host", "evil.example"),
+                (SIGNATURE, &by_host),
+            ]),
+        ),
+        ("other host, right token", signed(&sign(TOKEN, &evil, &fields))),
+        ("other scheme", signed(&sign(TOKEN, &url.replace("https", "http"), &fields))),
+        ("as JSON", headers(&[("content-type", "application/json"), (SIGNATURE, &signature)])),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn requests_that_say_something_else_are_refused() {
+    let (good, url, signature) = genuine();
+    let (path, fields, body) = (path(), status("delivered", None), good.body.clone());
+    let signed = |fields: &[(&str, &str)]| request(&path, FORM, &sign(TOKEN, &url, fields), &encode(fields));
+    let changed = |body: &[u8]| request(&path, FORM, &signature, body);
+    let more = |field: (&'static str, &'static str)| changed(&encode(&[&fields[..], &[field]].concat()));
+    let other_account = [&[("AccountSid", "AC00000000000000000000000000000002")], &fields[1..]].concat();
+    let two_accounts = [&[("AccountSid", ACCOUNT), ("AccountSid", "AC2")], &fields[1..]].concat();
+    refused([
+        ("other path", request("/hooks/aws", FORM, &signature, &body)),
+        ("other message", request(&path.replace("0001&", "0009&"), FORM, &signature, &body)),
+        ("longer query", request(&format!("{path}&x=1"), FORM, &signature, &body)),
+        ("other account", signed(&other_account)),
+        ("no account", signed(&fields[1..])),
+        ("two accounts", signed(&two_accounts)),
+        ("another status", changed(&encode(&status("undelivered", None)))),
+        ("another field", more(("ErrorCode", "21610"))),
+        ("an empty field", more(("Zip", ""))),
+        ("a field less", changed(&encode(&fields[..3]))),
+        ("empty body", changed(b"")),
+        ("empty body, signed", signed(&[])),
+        ("not UTF-8", changed(&[&body[..], b"\xff"].concat())),
+        ("huge", changed(&vec![b'a'; 300_000])),
+        ("no message", signed(&[("AccountSid", ACCOUNT), ("CallSid", "CA1")])),
+        (
+            "two messages",
+            signed(&[
+                ("AccountSid", ACCOUNT),
+                ("MessageSid", "SM1"),
+                ("MessageSid", "SM2"),
+                ("MessageStatus", "sent"),
+            ]),
+        ),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn json_that_the_address_does_not_bind_is_refused() {
+    let json = format!(r#"{{"AccountSid":"{ACCOUNT}","MessageSid":"SM1","MessageStatus":"delivered"}}"#);
     let hash = hex(digest(&SHA256, json.as_bytes()).as_ref());
-    let json_at = |query: &str| {
-        let path = format!("{path}{query}");
+    let at = |query: &str| {
+        let path = format!("{}{query}", path());
         request(
             &path,
             "application/json",
@@ -191,85 +268,18 @@ async fn forged_requests_are_refused() {
             json.as_bytes(),
         )
     };
-    let mut changed_json = json_at(&format!("&bodySHA256={hash}"));
-    assert!(hook.read(&changed_json).await.is_ok());
-    changed_json.body.push(b' ');
-    let mut host = good.clone();
-    host.headers.push(("x-forwarded-host".to_owned(), "evil.example".to_owned()));
-    host.headers.retain(|(name, _)| name != SIGNATURE);
-    let evil = format!("https://evil.example{path}");
-    host.headers.push((SIGNATURE.to_owned(), sign("attacker", &evil, &fields)));
-    let forged = [
-        ("no headers", headers(&[])),
-        ("no signature", headers(&[("content-type", FORM)])),
-        (
-            "two signatures",
-            headers(&[("content-type", FORM), (SIGNATURE, &signature), (SIGNATURE, &signature)]),
-        ),
-        ("empty signature", headers(&[("content-type", FORM), (SIGNATURE, "")])),
-        ("no base64", headers(&[("content-type", FORM), (SIGNATURE, "***")])),
-        ("cut signature", request(&path, FORM, &STANDARD.encode(&raw[..19]), &body)),
-        (
-            "longer signature",
-            request(&path, FORM, &STANDARD.encode([&raw[..], b"x"].concat()), &body),
-        ),
-        ("other token", request(&path, FORM, &sign("54321", &url, &fields), &body)),
-        ("empty token", request(&path, FORM, &sign("", &url, &fields), &body)),
-        ("other host", host),
-        ("other host, right token", request(&path, FORM, &sign(TOKEN, &evil, &fields), &body)),
-        (
-            "other scheme",
-            request(&path, FORM, &sign(TOKEN, &url.replace("https", "http"), &fields), &body),
-        ),
-        ("other path", request("/hooks/aws", FORM, &signature, &body)),
-        ("other message", request(&path.replace("0001&", "0009&"), FORM, &signature, &body)),
-        ("longer query", request(&format!("{path}&x=1"), FORM, &signature, &body)),
-        ("other account", signed(&path, &others)),
-        ("no account", signed(&path, &fields[1..])),
-        (
-            "two accounts",
-            signed(&path, &[&[("AccountSid", ACCOUNT), ("AccountSid", "AC2")], &fields[1..]].concat()),
-        ),
-        (
-            "another status",
-            request(&path, FORM, &signature, &encode(&status("undelivered", None))),
-        ),
-        (
-            "another field",
-            request(&path, FORM, &signature, &encode(&[&fields[..], &[("ErrorCode", "21610")]].concat())),
-        ),
-        (
-            "an empty field",
-            request(&path, FORM, &signature, &encode(&[&fields[..], &[("Zip", "")]].concat())),
-        ),
-        ("a field less", request(&path, FORM, &signature, &encode(&fields[..3]))),
-        ("empty body", request(&path, FORM, &signature, b"")),
-        ("empty body, signed", request(&path, FORM, &sign(TOKEN, &url, &[]), b"")),
-        ("not UTF-8", request(&path, FORM, &signature, &[&body[..], b"\xff"].concat())),
-        ("huge", request(&path, FORM, &signature, &vec![b'a'; 300_000])),
-        ("JSON without its hash", json_at("")),
-        ("JSON with two hashes", json_at(&format!("&bodySHA256={hash}&bodySHA256={hash}"))),
-        ("JSON with another hash", json_at(&format!("&bodySHA256={}", "0".repeat(64)))),
-        ("JSON with an empty hash", json_at("&bodySHA256=")),
-        ("JSON changed", changed_json),
-        ("a form as JSON", request(&path, "application/json", &signature, &body)),
-        ("no message", signed(&path, &[("AccountSid", ACCOUNT), ("CallSid", "CA1")])),
-        (
-            "two messages",
-            signed(
-                &path,
-                &[
-                    ("AccountSid", ACCOUNT),
-                    ("MessageSid", "SM1"),
-                    ("MessageSid", "SM2"),
-                    ("MessageStatus", "sent"),
-                ],
-            ),
-        ),
-    ];
-    for (name, request) in forged {
-        assert!(matches!(hook.read(&request).await, Err(HookFault::Refused(_))), "{name}");
-    }
+    let good = at(&format!("&bodySHA256={hash}"));
+    assert!(hook(&[TOKEN]).read(&good).await.is_ok());
+    let mut changed = good.clone();
+    changed.body.push(b' ');
+    refused([
+        ("no hash", at("")),
+        ("two hashes", at(&format!("&bodySHA256={hash}&bodySHA256={hash}"))),
+        ("another hash", at(&format!("&bodySHA256={}", "0".repeat(64)))),
+        ("an empty hash", at("&bodySHA256=")),
+        ("changed", changed),
+    ])
+    .await;
 }
 
 #[test]
