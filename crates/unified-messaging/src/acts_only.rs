@@ -101,6 +101,10 @@ impl Store for ActsOnly {
         Ok(false)
     }
 
+    async fn take_turn(&self, _: &str, _: Duration) -> Result<bool, StoreError> {
+        Ok(false)
+    }
+
     async fn recipients_sent_since(&self, _: ProviderKind, _: &AccountId, _: Timestamp) -> Result<u64, StoreError> {
         Ok(0)
     }
