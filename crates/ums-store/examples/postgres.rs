@@ -1,4 +1,4 @@
-//! Accepts, claims and completions on PostgreSQL beside what bare statements can do at best, in one run.
+//! Accepts, claims, completions and feedback on PostgreSQL beside what bare statements can do at best, in one run.
 //!
 //! `cargo run --release -p ums-store --features conformance --example postgres -- URL [rounds] [rows behind, …]`
 //!
@@ -20,8 +20,8 @@ use std::time::Duration;
 
 use tokio_postgres::{Client, NoTls};
 use ums_core::{
-    AttemptOutcome, Clock, Content, Email, EmailAddress, Mailbox, Message, MessageRecord, NewMessage, Room, Status, Step, Store,
-    SystemClock, Timestamp,
+    AttemptId, AttemptOutcome, Clock, Content, Email, EmailAddress, Event, EventKind, EventRecord, FeedbackStep, FeedbackStore,
+    FeedbackTaken, Mailbox, Message, MessageRecord, NewMessage, ProviderKind, Room, Status, Step, Store, SystemClock, Target, Timestamp,
 };
 use ums_store::PostgresStore;
 use ums_store::conformance::Sample;
@@ -306,6 +306,107 @@ async fn claim_and_complete(client: &Client) {
     client.execute(complete, &[&ids]).await.unwrap();
 }
 
+/// What feedback makes of a message that was delivered.
+fn delivered(record: &MessageRecord, event: &Event, attempt_id: AttemptId) -> FeedbackStep {
+    let mut attempts = record.attempts.clone();
+    attempts.iter_mut().for_each(|attempt| attempt.reported = Some(Status::Delivered));
+    let mut recipients = record.recipients.clone();
+    recipients.iter_mut().for_each(|recipient| recipient.status = Status::Delivered);
+    let kept = EventRecord {
+        event: event.clone(),
+        received_at: Timestamp::from_micros(3),
+        attempt_id: Some(attempt_id),
+    };
+    FeedbackStep::Apply(Box::new(Step {
+        message_id: record.message.id,
+        token: record.token,
+        attempts,
+        recipients: Some(recipients),
+        delivered_at: Some(Timestamp::from_micros(2)),
+        events: vec![kept],
+        ..Sample::email(1).step(Status::Delivered)
+    }))
+}
+
+/// Receipts for messages that were sent, in batches: each is looked up, judged and taken. Several callers.
+async fn feedback(clock: &dyn Clock, store: &Arc<PostgresStore>, first: u32) -> Duration {
+    let batches: Vec<Vec<Event>> = events(first).chunks(BATCH).map(<[Event]>::to_vec).collect();
+    let start = clock.monotonic();
+    let callers: Vec<_> = (0..CLIENTS)
+        .map(|place| {
+            let (store, mine) = (
+                Arc::clone(store),
+                batches.iter().skip(place).step_by(CLIENTS).cloned().collect::<Vec<_>>(),
+            );
+            tokio::spawn(async move {
+                for events in mine {
+                    let targets = store.feedback_targets(&events).await.unwrap();
+                    let found = targets.of.iter().zip(&events).map(|(target, event)| match target {
+                        Target::Message(place, Some(attempt)) => delivered(&targets.messages[*place], event, *attempt),
+                        Target::Message(_, None) | Target::Known | Target::Nobody => unreachable!("every event has its attempt"),
+                    });
+                    let taken = store.take_feedback(found.collect()).await.unwrap();
+                    assert!(taken.iter().all(|taken| *taken == FeedbackTaken::Kept));
+                }
+            })
+        })
+        .collect();
+    for caller in callers {
+        caller.await.unwrap();
+    }
+    clock.monotonic().since(start)
+}
+
+fn events(first: u32) -> Vec<Event> {
+    (first..first + TOGETHER)
+        .map(|number| {
+            let mut event = Event::new(
+                ProviderKind::AwsSes,
+                format!("{number:032}:delivery"),
+                EventKind::Delivered,
+                "Delivery",
+            );
+            event.recipient = Some(format!("customer{number}@example.com"));
+            event.about.attempt_id = Some(Sample::email(number).intent(1).id);
+            event
+        })
+        .collect()
+}
+
+/// The same events inserted and no more, 100 rows each time.
+async fn bare_events(clock: &dyn Clock, clients: &[Arc<Client>], first: u32) -> Duration {
+    let rows: Vec<(String, String)> = events(first)
+        .iter()
+        .map(|event| (format!("bare {}", event.id), serde_json::to_string(event).unwrap()))
+        .collect();
+    let start = clock.monotonic();
+    let tasks: Vec<_> = clients
+        .iter()
+        .enumerate()
+        .map(|(place, client)| {
+            let client = Arc::clone(client);
+            let mine: Vec<(Vec<String>, Vec<String>)> = rows
+                .chunks(BATCH)
+                .skip(place)
+                .step_by(CLIENTS)
+                .map(|rows| rows.iter().cloned().unzip())
+                .collect();
+            tokio::spawn(async move {
+                let sql = "INSERT INTO events (provider, account, id, tenant, message_id, number, received_at, looks, event)
+                     SELECT 'aws_ses', 'default', id, 'default', gen_random_uuid(), 1, 1, 0, event
+                     FROM unnest($1::text[], $2::text[]) AS s(id, event)";
+                for (ids, events) in mine {
+                    client.execute(sql, &[&ids, &events]).await.unwrap();
+                }
+            })
+        })
+        .collect();
+    for task in tasks {
+        task.await.unwrap();
+    }
+    clock.monotonic().since(start)
+}
+
 /// Median and worst of 300 claims of 10 messages, each completed in between.
 async fn claim_latency(clock: &dyn Clock, store: &PostgresStore) -> (f64, f64) {
     let mut took = Vec::new();
@@ -329,7 +430,7 @@ async fn rounds(clock: &Arc<dyn Clock>, url: &str, rounds: u32) {
     fill(&control, i64::from(TOGETHER) * i64::from(rounds + 1) * 2).await;
     control.batch_execute("VACUUM (ANALYZE)").await.unwrap();
     let numbers = Arc::new(AtomicU32::new(2_000_000_000));
-    let (mut first, mut accept_ratios, mut drain_ratios) = (10, Vec::new(), Vec::new());
+    let (mut first, mut accept_ratios, mut drain_ratios, mut feedback_ratios) = (10, Vec::new(), Vec::new(), Vec::new());
     for round in 0..=rounds {
         store.renew().await.unwrap();
         let flushed = flushes(&control).await;
@@ -338,6 +439,7 @@ async fn rounds(clock: &Arc<dyn Clock>, url: &str, rounds: u32) {
         let (commits, flushed) = (store.commits() - commits, flushes(&control).await - flushed);
         let bare = bare_accepts(&**clock, &clients, first + TOGETHER).await;
         first += 2 * TOGETHER;
+        let sent = numbers.load(Ordering::Relaxed);
         let drained = drain(&**clock, &store, &numbers).await;
         let bare_drained = bare_drain(&**clock, &clients).await;
         let ratio = rate(TOGETHER, accepted) / rate(TOGETHER, bare);
@@ -350,13 +452,23 @@ async fn rounds(clock: &Arc<dyn Clock>, url: &str, rounds: u32) {
             rate(TOGETHER, drained),
             rate(TOGETHER, bare_drained),
         );
+        let fed = feedback(&**clock, &store, sent).await;
+        let bare_fed = bare_events(&**clock, &clients, sent).await;
+        let feedback_ratio = rate(TOGETHER, fed) / rate(TOGETHER, bare_fed);
+        println!(
+            "round {round}: feedback {:.0} events/s, bare {:.0}/s, ratio {feedback_ratio:.2}",
+            rate(TOGETHER, fed),
+            rate(TOGETHER, bare_fed),
+        );
         if round > 0 {
+            feedback_ratios.push(feedback_ratio);
             accept_ratios.push(ratio);
             drain_ratios.push(drain_ratio);
         }
     }
     println!("accepts: {:.2} of bare (wanted 0.50)", median(accept_ratios));
     println!("claim and complete: {:.2} of bare (wanted 0.70)", median(drain_ratios));
+    println!("feedback: {:.2} of bare inserts", median(feedback_ratios));
     store.close(Duration::from_secs(10)).await;
 }
 

@@ -27,7 +27,7 @@ const TRIES: usize = 8;
 /// Takes a batch. What each step came to, in order.
 pub(crate) async fn take(session: &Session, owner: i64, now: Timestamp, steps: &[FeedbackStep]) -> Result<Vec<FeedbackTaken>, Fault> {
     for _ in 0..TRIES {
-        match Box::pin(try_take(session, owner, now, steps)).await {
+        match try_take(session, owner, now, steps).await {
             Ok(Some(answers)) => return Ok(answers),
             Ok(None) | Err(Fault::Busy(_)) => session.run("ROLLBACK").await?,
             Err(fault) => return Err(fault),
@@ -38,7 +38,7 @@ pub(crate) async fn take(session: &Session, owner: i64, now: Timestamp, steps: &
 
 /// None when others were in the way.
 async fn try_take(session: &Session, owner: i64, now: Timestamp, steps: &[FeedbackStep]) -> Result<Option<Vec<FeedbackTaken>>, Fault> {
-    let begin = if steps.iter().any(changes_list) {
+    let first = if steps.iter().any(changes_list) {
         suppressions::BEGIN_CHANGE
     } else {
         "BEGIN"
@@ -46,7 +46,7 @@ async fn try_take(session: &Session, owner: i64, now: Timestamp, steps: &[Feedba
     let keys = messages_of(steps);
     let (begun, standings, kept) = tokio::join!(
         biased;
-        session.run(begin),
+        session.run(first),
         messages::lock(session, &keys),
         events::kept(session, steps.iter().flat_map(events_of)),
     );
@@ -62,7 +62,7 @@ async fn try_take(session: &Session, owner: i64, now: Timestamp, steps: &[Feedba
     for mut pass in batch.done.into_iter().chain([batch.last]) {
         let emptied = pass.tables.emptied(session).await?;
         let contacts = Contacts::default();
-        let written = pass.tables.write(session, (owner, now), None, &emptied, &contacts).await?;
+        let written = Box::pin(pass.tables.write(session, (owner, now), None, &emptied, &contacts)).await?;
         let expected = events::Kept {
             written: pass.tables.events(),
             fresh: pass.fresh,

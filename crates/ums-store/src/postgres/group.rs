@@ -60,8 +60,7 @@ pub(crate) async fn write(
     requests: &mut Vec<Request>,
     committing: &mut bool,
 ) -> Result<Written, Fault> {
-    // Boxed: a dozen statements on their way at once take much room, which every caller would carry.
-    if requests.iter().any(has_twins) || !Box::pin(try_write(session, owner, now, requests, committing)).await? {
+    if requests.iter().any(has_twins) || !try_write(session, owner, now, requests, committing).await? {
         sort_out(session, owner, now, requests).await?;
         return Ok(Written::Sorted);
     }
@@ -75,7 +74,8 @@ async fn try_write(session: &Session, owner: i64, now: Timestamp, requests: &[Re
     let known = Known::read(session, requests).await?;
     let contacts = known.contacts(requests);
     let begin = tables.begin(&contacts);
-    let written = tables.write(session, (owner, now), Some(begin), &emptied, &contacts).await?;
+    // Boxed: a dozen statements on their way at once take much room, which every caller would carry.
+    let written = Box::pin(tables.write(session, (owner, now), Some(begin), &emptied, &contacts)).await?;
     let is_good = written.is_some_and(|written| written.is_whole && known.allows(requests, &written.listings, now));
     if !is_good {
         session.run("ROLLBACK").await?;

@@ -246,7 +246,7 @@ pub(crate) async fn records(session: &Session, keys: &[(TenantId, MessageId)], w
         acts::of(session, keys),
         async {
             match whole {
-                Whole::WithEvents => events::of(session, keys).await,
+                Whole::WithEvents => Box::pin(events::of(session, keys)).await,
                 Whole::ButEvents => Ok(keys.iter().map(|_| Ok(Vec::new())).collect()),
             }
         },

@@ -130,12 +130,12 @@ pub(crate) async fn page(
               AND ($7::bigint IS NULL OR n.at >= $7) AND ($8::bigint IS NULL OR n.at < $8)
             ORDER BY n.id DESC LIMIT $9)
            UNION ALL
-           (SELECT n.* FROM notices n WHERE $4::uuid IS NULL AND n.tenant = $1 AND n.endpoint = $3 AND n.id <= $2
+           (SELECT n.* FROM notices n WHERE $3::uuid IS NOT NULL AND $4::uuid IS NULL AND n.tenant = $1 AND n.endpoint = $3 AND n.id <= $2
               AND ($5::uuid IS NULL OR n.id < $5) AND ($6::text IS NULL OR n.state = $6)
               AND ($7::bigint IS NULL OR n.at >= $7) AND ($8::bigint IS NULL OR n.at < $8)
             ORDER BY n.id DESC LIMIT $9)
            UNION ALL
-           (SELECT n.* FROM notices n WHERE n.tenant = $1 AND n.message_id = $4 AND n.id <= $2
+           (SELECT n.* FROM notices n WHERE $4::uuid IS NOT NULL AND n.tenant = $1 AND n.message_id = $4 AND n.id <= $2
               AND ($3::uuid IS NULL OR n.endpoint = $3)
               AND ($5::uuid IS NULL OR n.id < $5) AND ($6::text IS NULL OR n.state = $6)
               AND ($7::bigint IS NULL OR n.at >= $7) AND ($8::bigint IS NULL OR n.at < $8)
@@ -179,11 +179,11 @@ pub(crate) async fn requeue(
               AND ($5::text IS NULL OR n.state = $5) AND ($6::bigint IS NULL OR n.at >= $6) AND ($7::bigint IS NULL OR n.at < $7)
             ORDER BY n.id LIMIT $8)
            UNION ALL
-           (SELECT n.id FROM notices n WHERE $4::uuid IS NULL AND n.tenant = $1 AND n.endpoint = $3
+           (SELECT n.id FROM notices n WHERE $3::uuid IS NOT NULL AND $4::uuid IS NULL AND n.tenant = $1 AND n.endpoint = $3
               AND ($5::text IS NULL OR n.state = $5) AND ($6::bigint IS NULL OR n.at >= $6) AND ($7::bigint IS NULL OR n.at < $7)
             ORDER BY n.id LIMIT $8)
            UNION ALL
-           (SELECT n.id FROM notices n WHERE n.tenant = $1 AND n.message_id = $4 AND ($3::uuid IS NULL OR n.endpoint = $3)
+           (SELECT n.id FROM notices n WHERE $4::uuid IS NOT NULL AND n.tenant = $1 AND n.message_id = $4 AND ($3::uuid IS NULL OR n.endpoint = $3)
               AND ($5::text IS NULL OR n.state = $5) AND ($6::bigint IS NULL OR n.at >= $6) AND ($7::bigint IS NULL OR n.at < $7)
             ORDER BY n.id LIMIT $8))
          UPDATE notices n SET state = 'pending', tries = 0, due_at = $2 FROM found

@@ -123,17 +123,17 @@ impl Change<'_> {
         (tenant.clone(), channel, address, reason.as_str())
     }
 
-    fn apply(&self, list: &mut BTreeMap<Place, Listed>, now: Timestamp) -> bool {
+    fn apply(&self, known: &mut BTreeMap<Place, Listed>, now: Timestamp) -> bool {
         let place = self.place();
         match self {
             Self::Put(entry) => {
-                let listed = list.entry(place).or_default();
+                let listed = known.entry(place).or_default();
                 let was_in_force = listed.is_in_force(now);
                 listed.put(listed::put_in_form((*entry).clone()));
                 !was_in_force && listed.is_in_force(now)
             }
-            Self::Lift(lift) if list.contains_key(&place) || listed::is_kept_alone(lift.reason) => {
-                let listed = list.entry(place).or_default();
+            Self::Lift(lift) if known.contains_key(&place) || listed::is_kept_alone(lift.reason) => {
+                let listed = known.entry(place).or_default();
                 let was_in_force = listed.is_in_force(now);
                 listed.lift(lift.at);
                 was_in_force && !listed.is_in_force(now)
@@ -201,7 +201,9 @@ async fn write(session: &Session, list: &BTreeMap<Place, Listed>) -> Result<(), 
     let addresses: Vec<&str> = list.keys().map(|place| place.2.as_str()).collect();
     let reasons: Vec<&str> = list.keys().map(|place| place.3).collect();
     let mut rows = Rows::default();
-    list.values().for_each(|listed| rows.add(listed));
+    for listed in list.values() {
+        rows.add(listed);
+    }
     let values: [Value<'_>; 11] = [
         &tenants,
         &channels,
@@ -246,14 +248,23 @@ pub(crate) async fn page(
     (cursor, now): (Option<&SuppressionCursor>, Timestamp),
     limit: usize,
 ) -> Result<SuppressionPage, Fault> {
-    let sql =
+    let all =
         "SELECT s.tenant, s.channel, s.address, s.reason, s.since, s.lifted_at, s.expires_at, s.origin, s.provider, s.message_id, s.detail
          FROM suppressions s
          WHERE s.tenant = $1 AND (s.channel, s.address, s.reason) > ($2, $3, $4) AND s.since IS NOT NULL
-           AND ($5::text IS NULL OR s.channel = $5) AND ($6::text IS NULL OR s.reason = $6)
-           AND ($7::text IS NULL OR s.address = CASE s.channel WHEN 'email' THEN $7 ELSE $8 END)
+           AND ($5::text IS NULL OR s.channel = $5) AND ($6::text IS NULL OR s.reason = $6) AND $7::text IS NULL AND $8::text IS NULL
            AND ($9 OR ((s.lifted_at IS NULL OR s.since > s.lifted_at) AND (s.expires_at IS NULL OR s.expires_at > $10)))
          ORDER BY s.channel, s.address, s.reason LIMIT $11";
+    // The address as each channel writes it.
+    let by_address =
+        "SELECT s.tenant, s.channel, s.address, s.reason, s.since, s.lifted_at, s.expires_at, s.origin, s.provider, s.message_id, s.detail
+         FROM (VALUES ('email', $7::text), ('sms', $8::text)) AS w(channel, address)
+         JOIN suppressions s ON s.tenant = $1 AND s.channel = w.channel AND s.address = w.address
+         WHERE (s.channel, s.address, s.reason) > ($2, $3, $4) AND s.since IS NOT NULL
+           AND ($5::text IS NULL OR s.channel = $5) AND ($6::text IS NULL OR s.reason = $6)
+           AND ($9 OR ((s.lifted_at IS NULL OR s.since > s.lifted_at) AND (s.expires_at IS NULL OR s.expires_at > $10)))
+         ORDER BY s.channel, s.address, s.reason LIMIT $11";
+    let sql = if filter.address.is_some() { by_address } else { all };
     let (channel, address, reason) = cursor.map_or(("", Cow::Borrowed(""), ""), |cursor| {
         (cursor.channel.as_str(), text(&cursor.address), cursor.reason.as_str())
     });

@@ -116,13 +116,13 @@ impl<'a> Tables<'a> {
         contents::without_bodies(session, &self.forgotten).await
     }
 
-    /// Writes it; `begin` is the first statement, if the transaction is not begun yet. None when a message was stored before: then
+    /// Writes it; `first` is the first statement, if the transaction is not begun yet. None when a message was stored before: then
     /// the transaction has failed.
     pub(crate) async fn write(
         &mut self,
         session: &Session,
         (owner, now): (i64, Timestamp),
-        begin: Option<&'static str>,
+        first: Option<&'static str>,
         emptied: &Emptied,
         contacts: &Contacts<'_>,
     ) -> Result<Option<Outcome>, Fault> {
@@ -131,8 +131,8 @@ impl<'a> Tables<'a> {
         let (begun, (taken, stored), contents, new_recipients, new_attempts, moved, recipients, rest, attempts, skips, others) = tokio::join!(
             biased;
             async {
-                match begin {
-                    Some(begin) => session.run(begin).await,
+                match first {
+                    Some(first) => session.run(first).await,
                     None => Ok(()),
                 }
             },
