@@ -102,6 +102,12 @@ pub(super) async fn run(play: &Play<'_>) -> Result<Report> {
     report.tell("reports posted, copies included", reported);
     report.tell("bounces of SMTP handed in, each twice", bounces);
     report.tell("all settled after", settled.map_or_else(|| "never".to_owned(), seconds));
+    for (end, name) in [("parked", "that came before our commit"), ("known", "that were copies")] {
+        let label = format!("end=\"{end}\"");
+        let count = stand.server.metric("ums_feedback_events_total", &label).await.unwrap_or_default();
+        // Without any the drill shows nothing.
+        report.hold(&format!("reports {name}"), count, "> 0", count > 0.0);
+    }
     judge(&stand, &all, &application, &mut report).await?;
     stand.lives()?;
     Ok(report)

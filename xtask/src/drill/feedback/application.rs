@@ -83,11 +83,8 @@ impl Application {
         let notice: Value = serde_json::from_slice(&body).unwrap_or_default();
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let data = &notice["data"];
-        let about = if data["message_id"].is_string() && !text(&notice["type"]).starts_with("suppression.") {
-            text(&data["message_id"])
-        } else {
-            text(&data["address"])
-        };
+        let is_about_address = text(&notice["type"]).starts_with("suppression.");
+        let about = text(&data[if is_about_address { "recipient_id" } else { "message_id" }]);
         let mut response = Response::new(Full::default());
         let mut kept = self.kept();
         kept.posts += 1;

@@ -167,11 +167,9 @@ fn notices(all: &All, application: &Application, report: &mut Report) {
     let mut off = Vec::new();
     for (to, sent) in all {
         let of = |kind: &String| taken.get(&(sent.id.clone(), kind.clone())).map_or(0, BTreeSet::len);
-        let told: BTreeSet<String> = taken
-            .keys()
-            .filter(|(about, _)| *about == sent.id)
-            .map(|(_, kind)| kind.clone())
-            .collect();
+        let own = taken.range((sent.id.clone(), String::new())..);
+        let own = own.take_while(|((about, _), _)| *about == sent.id);
+        let told: BTreeSet<String> = own.map(|((_, kind), _)| kind.clone()).collect();
         let due = sent.notices();
         if told != due || due.iter().any(|kind| of(kind) != 1) {
             let told: Vec<String> = told.iter().map(|kind| format!("{kind} {}×", of(kind))).collect();
