@@ -1,6 +1,7 @@
 //! SES's events in our words: event publishing (`eventType`) and notifications of an identity (`notificationType`).
 //!
 //! - Our ids come as message tags, which SES sends only with a configuration set; else by the `Message-ID` that we gave the mail.
+//! - A complaint may name everybody at a domain that the mail went to, where the domain does not tell who complained. All of them are spared.
 //! - **Sources**: Amazon SES developer guide, "Contents of event data that Amazon SES publishes to Amazon SNS", "Amazon SNS notification
 //!   contents for Amazon SES"; the last four bounce subtypes as public programs meet them; read 2026-11-22.
 

@@ -291,6 +291,7 @@ struct Page {
 struct Line {
     #[serde(default)]
     timestamp: i64,
+    #[serde(default)]
     message: String,
 }
 

@@ -12,6 +12,7 @@ use tokio_rustls::TlsAcceptor;
 use ums_core::{Hook as _, HookFault, SystemClock};
 use ums_providers::feedback::aws::{AwsHook, AwsHookSettings, HttpCertificates};
 use ums_providers::{Proxy, Transport, TransportSettings, TrustedRoots};
+use ums_testkit::LogCapture;
 
 use super::bed::{Counting, Draft, NOW, PEM, TOPIC, fixture, request, settings};
 use crate::fault_server::answer;
@@ -187,4 +188,42 @@ async fn the_end_of_a_subscription_asks_for_nothing() {
     let end = Draft::subscription().set("Type", "UnsubscribeConfirmation").signed();
     assert_eq!(hook.read(&request(end.body(), NOW)).await, Ok(vec![]));
     assert_eq!(amazon.seen(), [""; 0]);
+}
+
+#[tokio::test]
+async fn the_log_says_which_topic_and_never_token_message_or_signature() {
+    let (log, _guard) = LogCapture::start();
+    let amazon = Amazon::start(vec![answer("200 OK", &[], ""), answer("500 Internal Server Error", &[], "")]).await;
+    let end = Draft::subscription().set("Type", "UnsubscribeConfirmation").signed();
+    let other = Draft::notification(&serde_json::json!({"note": "for customer@example.com"}));
+    for confirm_subscriptions in [true, false] {
+        let settings = AwsHookSettings {
+            confirm_subscriptions,
+            ..settings()
+        };
+        let hook = AwsHook::new(settings, Counting::new(PEM), Arc::clone(&amazon.transport)).unwrap();
+        for draft in [&Draft::subscription(), &Draft::subscription(), &end, &other, &Draft::delivery()] {
+            // What becomes of them is told elsewhere.
+            _ = hook.read(&request(draft.body(), NOW)).await.is_ok();
+        }
+    }
+    let text = log.text();
+    for said in [
+        "the subscription of a topic was confirmed",
+        "SNS did not confirm",
+        "a topic asks to post feedback here",
+        "was ended",
+        "no feedback",
+    ] {
+        assert!(text.contains(said), "{said} in {text}");
+    }
+    assert!(text.contains(TOPIC));
+    for canary in [
+        Draft::subscription().text("Token"),
+        "Action=",
+        "customer@example.com",
+        Draft::delivery().text("Signature"),
+    ] {
+        assert!(!text.contains(canary), "{canary} in {text}");
+    }
 }
