@@ -257,11 +257,12 @@ impl Journal {
 
     /// Says why a step will never be kept, and counts it when another process has the message.
     fn tell_final(&self, flow: &Flow, error: StoreError) -> StoreError {
-        match error {
-            StoreError::Fenced => flow.observer.fenced(),
+        if matches!(error, StoreError::MustNotContact(_)) {
             // Whoever asked leaves them out.
-            StoreError::MustNotContact(_) => return error,
-            _ => {}
+            return error;
+        }
+        if matches!(error, StoreError::Fenced) {
+            flow.observer.fenced();
         }
         tracing::error!(message_id = %self.record.message.id, status = %self.record.status, %error, "the step was refused");
         error
@@ -327,14 +328,14 @@ pub(crate) const fn is_final(error: &StoreError) -> bool {
 
 /// What a refusal at the hand-over says of the address, if it says anything for good.
 fn reason_of(failure: &Failure, channel: Channel) -> Option<SuppressionReason> {
-    match (failure.source, failure.class, channel) {
-        (FailureSource::Transport | FailureSource::Local, _, _) => None,
-        // On the provider's own list, where hard bounces bring most addresses.
-        (FailureSource::Provider, FailureClass::InvalidRecipient, _)
-        | (FailureSource::Provider, FailureClass::RecipientBlocked, Channel::Email) => Some(SuppressionReason::HardBounce),
-        (FailureSource::Provider, FailureClass::RecipientBlocked, Channel::Sms) => Some(SuppressionReason::Stop),
+    if failure.source != FailureSource::Provider {
+        return None;
+    }
+    match (failure.class, channel) {
+        // Blocked is an e-mail address that is on the provider's own list, where hard bounces bring most.
+        (FailureClass::InvalidRecipient, _) | (FailureClass::RecipientBlocked, Channel::Email) => Some(SuppressionReason::HardBounce),
+        (FailureClass::RecipientBlocked, Channel::Sms) => Some(SuppressionReason::Stop),
         (
-            FailureSource::Provider,
             FailureClass::InvalidMessage
             | FailureClass::Unsupported
             | FailureClass::Misconfigured

@@ -376,15 +376,14 @@ pub(crate) fn reason(event: &EventRecord) -> String {
 /// What an event says, for people.
 fn tell(event: &EventRecord) -> String {
     let event = &event.event;
-    let mut told = format!("{} reported: {} ({})", event.provider, event.kind, event.word);
-    if let Some(code) = event.code.as_ref().filter(|code| **code != event.word) {
-        told.push_str(&format!(", {code}"));
-    }
-    if let Some(detail) = &event.detail {
-        told.push_str(": ");
-        told.push_str(&redact(detail));
-    }
-    told
+    let code = event.code.as_ref().filter(|code| **code != event.word);
+    let code = code.map(|code| format!(", {code}")).unwrap_or_default();
+    let detail = event
+        .detail
+        .as_ref()
+        .map(|detail| format!(": {}", redact(detail)))
+        .unwrap_or_default();
+    format!("{} reported: {} ({}){code}{detail}", event.provider, event.kind, event.word)
 }
 
 #[cfg(test)]

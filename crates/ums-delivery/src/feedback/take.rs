@@ -110,7 +110,9 @@ async fn take_once(flow: &Flow, items: Vec<Item>, last: bool, tally: &mut Feedba
         flow.store
             .take_feedback(parked.iter().map(|plan| plan.step.clone()).collect())
             .await?;
-        parked.into_iter().for_each(|plan| plan.kept(flow, tally));
+        for plan in parked {
+            plan.kept(flow, tally);
+        }
     }
     Ok(again)
 }
@@ -137,20 +139,19 @@ async fn sort(flow: &Flow, items: Vec<Item>, tally: &mut FeedbackTally) -> Resul
                     group.push(item);
                 }
             }
-            Target::Nobody => match matching::by_recipient_and_time(flow, &item).await? {
-                Some((message, attempt)) => {
+            Target::Nobody => {
+                if let Some((message, attempt)) = matching::by_recipient_and_time(flow, &item).await? {
                     item.record.attempt_id = Some(attempt);
                     let place = *places.entry(message.message.id).or_insert_with(|| {
                         groups.push((message, Vec::new()));
                         groups.len() - 1
                     });
                     groups[place].1.push(item);
-                }
-                None => {
+                } else {
                     parking::give_up_on_recipient(flow, &item).await?;
                     plans.push(Plan::park(flow, item, None).await);
                 }
-            },
+            }
         }
     }
     groups.retain(|(_, items)| !items.is_empty());

@@ -321,7 +321,7 @@ impl FeedbackSource for Pages {
     }
 
     fn every(&self) -> Duration {
-        Duration::from_secs(60)
+        Duration::from_mins(1)
     }
 
     async fn poll(&self, cursor: Option<&str>, _: Timestamp) -> Result<Polled, Failure> {

@@ -165,18 +165,6 @@ impl Setup {
             Arc::new(FakeProvider::new(ProviderKind::AwsSns)),
             Arc::new(FakeProvider::new(ProviderKind::Twilio)),
         );
-        let link = |provider: &Arc<FakeProvider<Email>>, pace| LinkParts {
-            provider: provider.clone(),
-            breaker: BreakerSettings::default(),
-            pace,
-            price: Price::Recipient(Some(160)),
-        };
-        let text = |provider: &Arc<FakeProvider<Sms>>| LinkParts {
-            provider: provider.clone(),
-            breaker: BreakerSettings::default(),
-            pace: PaceSettings::default(),
-            price: Price::Segment([(1, 8_300)].into()),
-        };
         let memory = self
             .over
             .map_or_else(|| Arc::new(MemoryStore::new(clock.clone())), |(memory, _)| memory);
@@ -230,6 +218,24 @@ impl Setup {
             memory,
             observer,
         }
+    }
+}
+
+fn link(provider: &Arc<FakeProvider<Email>>, pace: PaceSettings) -> LinkParts<Email> {
+    LinkParts {
+        provider: provider.clone(),
+        breaker: BreakerSettings::default(),
+        pace,
+        price: Price::Recipient(Some(160)),
+    }
+}
+
+fn text(provider: &Arc<FakeProvider<Sms>>) -> LinkParts<Sms> {
+    LinkParts {
+        provider: provider.clone(),
+        breaker: BreakerSettings::default(),
+        pace: PaceSettings::default(),
+        price: Price::Segment([(1, 8_300)].into()),
     }
 }
 

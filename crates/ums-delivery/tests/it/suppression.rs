@@ -110,7 +110,7 @@ async fn of_a_batch_only_those_who_may_be_contacted_are_sent_to() {
 async fn an_opt_out_holds_for_what_was_accepted_before() {
     let bench = Setup::holding().start().await;
     let mut scheduled = to_two();
-    scheduled.handling.send_at = Some(ums_core::Clock::now(&*bench.clock) + Duration::from_secs(600));
+    scheduled.handling.send_at = Some(ums_core::Clock::now(&*bench.clock) + Duration::from_mins(10));
     let scheduled = bench.send(scheduled).await.message_id;
     for provider in bench.providers() {
         provider.answer(Reply::FailAs(FailureClass::Unavailable));

@@ -94,10 +94,13 @@ fn after(outcomes: &[AttemptOutcome], status: Status, kinds: &[(usize, EventKind
     with(record(1, outcomes, status), &events)
 }
 
+/// Outcomes, where it stood, what was reported of which attempt, where it stands.
+type Row = (&'static [AttemptOutcome], Status, &'static [(usize, EventKind)], Status);
+
 #[test]
 fn the_rules_row_by_row() {
     use {AttemptOutcome as O, EventKind as K, Status as S};
-    let rows: &[(&[O], S, &[(usize, K)], S)] = &[
+    let rows: &[Row] = &[
         (&[O::Accepted], S::Sent, &[(0, K::Delivered)], S::Delivered),
         (&[O::Accepted], S::Sent, &[(0, K::Bounced)], S::Bounced),
         (&[O::Accepted], S::Sent, &[(0, K::Delivered), (0, K::Bounced)], S::Bounced),
