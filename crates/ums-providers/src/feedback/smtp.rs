@@ -125,8 +125,10 @@ fn events(mail: &Message<'_>, envelope: &Origin, depth: usize) -> Vec<Event> {
                 ("message", "delivery-status" | "global-delivery-status") => delivery_status,
                 ("message", "feedback-report") => complaint,
                 ("message", "disposition-notification" | "global-disposition-notification") => disposition,
-                // Some systems call their report plain text.
-                ("text", _) if depth == 0 && is_report(mail) && looks_like_status(&text(&part.body)) => delivery_status,
+                // Some systems call their report plain text, and some lose the lines between the parts.
+                ("text", _) | ("multipart", "report") if depth == 0 && is_report(mail) && looks_like_status(&text(&part.body)) => {
+                    delivery_status
+                }
                 _ => continue,
             };
         let events = read(mail, &blocks(&text(&part.body)), &origin);

@@ -87,6 +87,10 @@ fn judge(class: Option<u16>, status: Option<Enhanced>, reply: Option<u16>, diagn
         (2, 2) | (3 | 7, _) | (4, 7) => return soft(FailureClass::Unavailable),
         _ => {}
     }
+    // A system that gave up wrote `5.0.0`, and the last reply that it got says why: not now.
+    if subject == 0 && reply.is_some_and(|code| code < 500) {
+        return soft(FailureClass::Unavailable);
+    }
     let words = diagnostic.to_lowercase();
     let says_otherwise = NOT_THE_ADDRESS.iter().any(|word| words.contains(word)) || reply == Some(552);
     if matches!(subject, 0 | 4) && says_otherwise {
@@ -197,6 +201,7 @@ mod tests {
             ),
             ("failed", "", "smtp; 552 over", K::Bounced, Some(Soft), "552"),
             ("failed", "", "smtp; 550 no such user 192.0.2.1", K::Bounced, Some(Hard), "550"),
+            ("failed", "5.0.0", "smtp; 421 4.4.0 try later", K::Bounced, Some(Soft), "5.0.0"),
             ("failed", "", "", K::Bounced, Some(Soft), ""),
             ("", "5.1.1", "", K::Bounced, Some(Hard), "5.1.1"),
             ("delayed", "4.4.1", "", K::Deferred, None, "4.4.1"),

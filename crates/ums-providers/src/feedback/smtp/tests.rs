@@ -111,6 +111,21 @@ fn samples_of_many_mail_systems_are_read() {
 }
 
 #[test]
+fn a_report_that_lost_its_boundaries_is_read_from_its_text() {
+    let text = "Return-Path: <>\nFrom: MAILER-DAEMON@old.example\nDate: Sun, 22 Nov 2026 10:00:05 +0000\nMessage-Id: <1@old.example>\n\
+        Content-Type: multipart/report; report-type=delivery-status;\n    boundary=\"lost\"\n\n\
+        ----- The following addresses had permanent fatal errors -----\n<ann@example.com>\n    (expanded from: <list@example.com>)\n\n\
+        554 <ann@example.com>... Service unavailable\n\nReporting-MTA: dns; old.example\n\n\
+        Final-Recipient: RFC822; ann@example.com\nAction: failed\nStatus: 5.1.1\n\nMessage-Id: <x@shop.example>\nTo: ann@example.com\n";
+    let events = read(text.as_bytes(), now()).unwrap();
+    assert_eq!(events.len(), 1);
+    assert_eq!(
+        (events[0].recipient.as_deref(), events[0].code.as_deref()),
+        (Some("ann@example.com"), Some("5.1.1"))
+    );
+}
+
+#[test]
 fn what_only_people_can_read_is_left_to_them() {
     for name in ["qmail_unparsed", "exim_old_unparsed", "exchange_old_unparsed", "ordinary_mail"] {
         assert_eq!(events(name), Err(NotABounce::Unparsed), "{name}");
