@@ -309,9 +309,13 @@ async fn claim_and_complete(client: &Client) {
 /// What feedback makes of a message that was delivered.
 fn delivered(record: &MessageRecord, event: &Event, attempt_id: AttemptId) -> FeedbackStep {
     let mut attempts = record.attempts.clone();
-    attempts.iter_mut().for_each(|attempt| attempt.reported = Some(Status::Delivered));
+    for attempt in &mut attempts {
+        attempt.reported = Some(Status::Delivered);
+    }
     let mut recipients = record.recipients.clone();
-    recipients.iter_mut().for_each(|recipient| recipient.status = Status::Delivered);
+    for recipient in &mut recipients {
+        recipient.status = Status::Delivered;
+    }
     let kept = EventRecord {
         event: event.clone(),
         received_at: Timestamp::from_micros(3),

@@ -21,36 +21,22 @@ use super::tables::Tables;
 use crate::fence::{self, Leave, Process, Standing};
 use crate::listed;
 
-/// How often a batch is written again when others were in its way.
-const TRIES: usize = 8;
-
-/// Takes a batch. What each step came to, in order.
+/// Takes a batch. What each step came to, in order. [`Fault::Busy`] when others were in the way; then it is to be rolled back and taken again.
 pub(crate) async fn take(session: &Session, owner: i64, now: Timestamp, steps: &[FeedbackStep]) -> Result<Vec<FeedbackTaken>, Fault> {
-    for _ in 0..TRIES {
-        match try_take(session, owner, now, steps).await {
-            Ok(Some(answers)) => return Ok(answers),
-            Ok(None) | Err(Fault::Busy(_)) => session.run("ROLLBACK").await?,
-            Err(fault) => return Err(fault),
-        }
-    }
-    Err(Fault::contended())
-}
-
-/// None when others were in the way.
-async fn try_take(session: &Session, owner: i64, now: Timestamp, steps: &[FeedbackStep]) -> Result<Option<Vec<FeedbackTaken>>, Fault> {
     let first = if steps.iter().any(changes_list) {
         suppressions::BEGIN_CHANGE
     } else {
         "BEGIN"
     };
     let keys = messages_of(steps);
-    let (begun, standings, kept) = tokio::join!(
+    let (begun, standings) = tokio::join!(
         biased;
         session.run(first),
         messages::lock(session, &keys),
-        events::kept(session, steps.iter().flat_map(events_of)),
     );
     begun?;
+    // Not sent before the locks are had: what others kept of these messages must be seen.
+    let kept = events::kept(session, steps.iter().flat_map(events_of)).await;
     let mut batch = Batch {
         owner,
         standings: standings?,
@@ -68,11 +54,11 @@ async fn try_take(session: &Session, owner: i64, now: Timestamp, steps: &[Feedba
             fresh: pass.fresh,
         };
         if written.is_none_or(|written| !written.is_whole || written.kept != expected) {
-            return Ok(None);
+            return Err(Fault::contended());
         }
     }
     session.run("COMMIT").await?;
-    Ok(Some(answers))
+    Ok(answers)
 }
 
 fn changes_list(step: &FeedbackStep) -> bool {
