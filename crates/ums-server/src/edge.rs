@@ -78,16 +78,21 @@ pub(crate) async fn edge(State(app): State<Arc<App>>, request: Request, next: Ne
 
 /// Runs the rest; a panic becomes a problem, and the connection lives on.
 async fn run(next: Next, request: Request) -> Response {
-    let mut running = Box::pin(next.run(request));
-    let caught = std::future::poll_fn(move |cx| match catch_unwind(AssertUnwindSafe(|| running.as_mut().poll(cx))) {
-        Ok(Poll::Pending) => Poll::Pending,
-        Ok(Poll::Ready(response)) => Poll::Ready(Some(response)),
-        Err(_) => Poll::Ready(None),
-    });
-    caught.await.unwrap_or_else(|| {
+    caught(next.run(request)).await.unwrap_or_else(|| {
         tracing::error!("a request's handler panicked");
         Problem::new(ErrorCode::Internal, "the request could not be worked on; its id is in x-request-id").into_response()
     })
+}
+
+/// What some work gives; none when it panicked.
+pub(crate) async fn caught<T>(work: impl Future<Output = T>) -> Option<T> {
+    let mut running = Box::pin(work);
+    let caught = std::future::poll_fn(move |cx| match catch_unwind(AssertUnwindSafe(|| running.as_mut().poll(cx))) {
+        Ok(Poll::Pending) => Poll::Pending,
+        Ok(Poll::Ready(done)) => Poll::Ready(Some(done)),
+        Err(_) => Poll::Ready(None),
+    });
+    caught.await
 }
 
 /// The client's id for the request when it is one, else a new one.

@@ -18,6 +18,7 @@ use ums_core::{AccountId, HookFault, HookRequest};
 
 use crate::api::App;
 use crate::body::{self, BodyMemory};
+use crate::edge::caught;
 use crate::hooks::{HookName, Hooks};
 use crate::problem::{ErrorCode, Problem};
 use crate::settings::Limits;
@@ -130,8 +131,10 @@ async fn take(
         body: whole.bytes.to_vec(),
         received_at: app.clock.now(),
     };
-    let read = tokio::time::timeout(app.limits.hook_time, hook.read(&request));
-    let events = read.await.map_err(|_| Untaken::Unavailable("not_checked_in_time"))??;
+    let read = tokio::time::timeout(app.limits.hook_time, caught(hook.read(&request)));
+    let read = read.await.map_err(|_| Untaken::Unavailable("not_checked_in_time"))?;
+    // A payload that breaks the reader is refused as any other: posted again it would do so again.
+    let events = read.ok_or(Untaken::Refused("panicked"))??;
     if events.is_empty() {
         return Ok(());
     }

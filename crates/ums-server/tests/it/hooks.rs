@@ -34,6 +34,7 @@ impl Hook for Believer {
             ["old"] => Err(HookFault::Refused("too_old")),
             ["outage"] => Err(HookFault::Unavailable("no_certificate")),
             ["hang"] => std::future::pending().await,
+            ["break"] => panic!("as the test wants it"),
             _ => Err(HookFault::Refused("forged")),
         }
     }
@@ -110,6 +111,7 @@ async fn every_fault_has_the_same_answer_and_no_effect() {
     for (path, body) in [
         ("/hooks/aws", "forged"),
         ("/hooks/aws", "old"),
+        ("/hooks/aws", "break"),
         ("/hooks/aws", ""),
         ("/hooks/aws", large.as_str()),
         ("/hooks/aws/other", &genuine),
@@ -119,7 +121,13 @@ async fn every_fault_has_the_same_answer_and_no_effect() {
         ("/hooks/nosuch", &genuine),
         ("/hooks/nosuch/second", &genuine),
     ] {
+        let begun = tokio::time::Instant::now();
         answers.push((path, report(&bench, path, body).await));
+        let time = begun.elapsed();
+        assert!(
+            time >= Duration::from_millis(20),
+            "{path} was answered after {time:?}: a check takes longer"
+        );
     }
     // A body that does not end, and one that breaks off.
     let mut slow = bench.connect().await;
