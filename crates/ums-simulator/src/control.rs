@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::call::{Call, Unread};
+use crate::feedback::later::Told;
 use crate::feedback::{CERTIFICATE, CERTIFICATE_URL, TOPIC_ARN, dsn};
 use crate::http::Dropped;
 use crate::panel::Panel;
@@ -43,6 +44,7 @@ pub(crate) async fn answer(panel: &Arc<Panel>, request: Request<Incoming>) -> Re
             Ok(filter) => bounces(panel, &filter),
             Err(reply) => reply,
         },
+        ("POST", ["_sim", "messages", seq, "events"]) => tell(panel, &call, seq),
         (_, ["_sim", "feedback"]) => feedback(panel, &call),
         ("GET", ["_sim", "keys"]) => keys(panel),
         ("GET", ["_sim", "faults"]) => faults(panel),
@@ -138,6 +140,31 @@ fn bounces(panel: &Panel, filter: &Filter) -> Reply {
     };
     let all: Vec<_> = entries.iter().filter_map(report).collect();
     Reply::json(200, &json!({"bounces": all}))
+}
+
+/// Has a provider report what follows later of a message.
+fn tell(panel: &Panel, call: &Call, seq: &str) -> Reply {
+    let told: Told = match serde_json::from_slice(&call.body) {
+        Ok(told) => told,
+        Err(fault) => return problem(400, &format!("not an event: {fault}")),
+    };
+    let Some(before) = seq.parse::<u64>().ok().and_then(|seq| seq.checked_sub(1)) else {
+        return problem(404, "no such message");
+    };
+    let filter = Filter {
+        after: Some(before),
+        limit: Some(1),
+        ..Filter::default()
+    };
+    let found = panel.world.recorder.list(&filter);
+    let Some(entry) = found.first().filter(|entry| entry.envelope().seq == before + 1) else {
+        return problem(404, "no such message");
+    };
+    if !panel.world.feedback.tell(entry.draft(), &told) {
+        let text = "nothing is reported: feedback goes nowhere, the recipient is another, or the provider has no such event";
+        return problem(400, text);
+    }
+    Reply::json(202, &json!({"event": "reported"}))
 }
 
 /// What a receiver must know to check the signatures.

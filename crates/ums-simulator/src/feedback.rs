@@ -11,6 +11,7 @@
 
 mod dsn;
 mod keys;
+pub(crate) mod later;
 pub(crate) mod logs;
 mod post;
 mod queue;
@@ -156,6 +157,17 @@ impl Feedback {
             self.queue.put(Due::after(delay, report));
         }
         Vec::new()
+    }
+
+    /// Tells what follows later of a message, once and at once; false if its provider has no such event.
+    pub(crate) fn tell(&self, draft: &Draft, told: &later::Told) -> bool {
+        let to = lock(&self.settings).to.clone();
+        let report = to.and_then(|to| later::compose(draft, &to, told));
+        let Some(report) = report else {
+            return false;
+        };
+        self.queue.put(Due::at_once(report));
+        true
     }
 
     fn compose(&self, draft: &Draft, settings: &FeedbackSettings) -> Vec<Report> {

@@ -202,6 +202,10 @@ impl Entry {
         self.0
     }
 
+    pub(crate) fn draft(&self) -> &Draft {
+        &self.0
+    }
+
     /// What was known without parsing; `raw` is empty.
     pub(crate) fn envelope(&self) -> &SimMessage {
         &self.0.message

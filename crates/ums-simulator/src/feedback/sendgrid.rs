@@ -42,7 +42,7 @@ pub(super) fn compose(message: &SimMessage) -> Vec<Report> {
     reports
 }
 
-fn event(message: &SimMessage, (place, recipient): (usize, &str), kind: &str, detail: Value) -> Value {
+pub(super) fn event(message: &SimMessage, (place, recipient): (usize, &str), kind: &str, detail: Value) -> Value {
     let id = digest_hex(&format!("{} {place} {recipient} {kind}", message.id));
     // Our own arguments stand beside SendGrid's fields, which win over those of the same name.
     let mut event: Map<String, Value> = message

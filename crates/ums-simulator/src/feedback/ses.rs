@@ -69,11 +69,16 @@ pub(super) fn compose(message: &SimMessage) -> Vec<Report> {
             )),
         }
     }
-    let number = |(number, event): (usize, Value)| Report::Amazon(Arc::new(Notification::new(&message.id, number, &event)));
+    let number = |(number, event): (usize, Value)| report(message, &number.to_string(), &event);
     events.into_iter().enumerate().map(number).collect()
 }
 
-fn event(message: &SimMessage, kind: &str, key: &str, detail: Value) -> Value {
+/// Wraps an event; reports of the same name are copies of one.
+pub(super) fn report(message: &SimMessage, name: &str, event: &Value) -> Report {
+    Report::Amazon(Arc::new(Notification::new(&message.id, name, event)))
+}
+
+pub(super) fn event(message: &SimMessage, kind: &str, key: &str, detail: Value) -> Value {
     let mut event = json!({"eventType": kind, "mail": mail(message)});
     event[key] = detail;
     event
@@ -119,13 +124,13 @@ fn mail(message: &SimMessage) -> Value {
 }
 
 /// Writes a time as Amazon does: `2026-11-22T10:00:00.000Z`.
-fn time(at: Timestamp) -> String {
+pub(super) fn time(at: Timestamp) -> String {
     at.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string()
 }
 
 impl Notification {
-    fn new(message: &str, number: usize, event: &Value) -> Self {
-        let hex = digest_hex(&format!("{message} {number}"));
+    fn new(message: &str, name: &str, event: &Value) -> Self {
+        let hex = digest_hex(&format!("{message} {name}"));
         Self {
             id: format!("{}-{}-5{}-8{}-{}", &hex[..8], &hex[8..12], &hex[13..16], &hex[17..20], &hex[20..32]),
             at: time(clock::now()),

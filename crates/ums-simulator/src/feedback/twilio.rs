@@ -12,10 +12,13 @@ use super::keys::{digest_hex, twilio_signature};
 use super::{End, Report, Request};
 use crate::form;
 use crate::recorder::{Draft, Token};
-use crate::{Error, SimMessage};
+use crate::{Error, SimMessage, clock};
 
 /// Unknown destination handset: how a hard bounce is called here.
 const UNKNOWN_HANDSET: &str = "30005";
+
+/// The number that a messaging service sends from here: one of Twilio's test numbers.
+const SERVICE_NUMBER: &str = "+15005550006";
 
 /// One call back.
 #[derive(Debug)]
@@ -51,12 +54,46 @@ pub(super) fn compose(draft: &Draft, to: &str) -> Vec<Report> {
     statuses.into_iter().map(callback).collect()
 }
 
+/// The recipient's answer, as it comes to the service's own hook.
+pub(super) fn inbound(draft: &Draft, to: &str, text: &str) -> Option<Report> {
+    let message = &draft.message;
+    let param = |name: &str| message.params.get(name).filter(|value| !value.is_empty()).cloned();
+    let word = text.trim().to_ascii_uppercase();
+    let id = format!("SM{}", &digest_hex(&format!("{} {word} {}", message.id, clock::now()))[..32]);
+    let mut pairs = vec![
+        ("AccountSid", param("AccountSid").unwrap_or_default()),
+        ("ApiVersion", "2010-04-01".to_owned()),
+        ("Body", text.to_owned()),
+        ("From", message.to.first().cloned().unwrap_or_default()),
+        ("MessageSid", id.clone()),
+        ("NumMedia", "0".to_owned()),
+        ("NumSegments", "1".to_owned()),
+        ("SmsMessageSid", id.clone()),
+        ("SmsSid", id),
+        ("SmsStatus", "received".to_owned()),
+        ("To", param("From").unwrap_or_else(|| SERVICE_NUMBER.to_owned())),
+    ];
+    if let Some(service) = param("MessagingServiceSid") {
+        pairs.push(("MessagingServiceSid", service));
+    }
+    // Advanced Opt-Out says what it understood.
+    if ["STOP", "START", "HELP"].contains(&word.as_str()) {
+        pairs.push(("OptOutType", word));
+    }
+    pairs.sort_unstable_by_key(|(name, _)| *name);
+    Some(Report::Twilio(Arc::new(Callback {
+        url: format!("{}/hooks/twilio", to.trim_end_matches('/')),
+        token: draft.token.clone()?,
+        pairs,
+    })))
+}
+
 fn pairs(message: &SimMessage, status: &str, code: Option<&str>) -> Vec<(&'static str, String)> {
     let param = |name: &str| message.params.get(name).filter(|value| !value.is_empty()).cloned();
     let mut pairs = vec![
         ("AccountSid", param("AccountSid").unwrap_or_default()),
         ("ApiVersion", "2010-04-01".to_owned()),
-        ("From", param("From").unwrap_or_else(|| "+15005550006".to_owned())),
+        ("From", param("From").unwrap_or_else(|| SERVICE_NUMBER.to_owned())),
         ("MessageSid", message.id.clone()),
         ("MessageStatus", status.to_owned()),
         ("SmsSid", message.id.clone()),

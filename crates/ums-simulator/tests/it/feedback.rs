@@ -279,6 +279,59 @@ async fn feedback_is_controlled_over_the_wire_within_this_machine() {
 }
 
 #[tokio::test]
+async fn what_follows_later_is_told_by_hand() {
+    let hook = Hook::start().await;
+    let simulator = start(&hook).await;
+    let all = [
+        (Provider::Ses, email(), 3),
+        (Provider::SendGrid, mail(), 2),
+        (Provider::Twilio, text(&format!("{}/hooks/twilio", hook.url)), 2),
+    ];
+    let mut events = 0;
+    for (provider, request, reports) in &all {
+        send(&simulator, *provider, request).await;
+        events += reports;
+        taken(&simulator, events).await;
+    }
+    let tell = async |seq: u64, body: Value| {
+        let request = Request::new("POST", format!("/_sim/messages/{seq}/events")).body(body.to_string());
+        request.send(simulator.http_addr()).await.expect("an answer").status
+    };
+    for (seq, event, says) in [
+        (1, "complaint", "complainedRecipients"),
+        (1, "delay", "DeliveryDelay"),
+        (1, "soft_bounce", "Transient"),
+        (1, "open", "Open"),
+        (1, "click", "linkTags"),
+        (2, "complaint", "spamreport"),
+        (2, "unsubscribe", "\"unsubscribe\""),
+        (2, "soft_bounce", "blocked"),
+        (2, "delay", "deferred"),
+        (3, "reply", "OptOutType=STOP"),
+    ] {
+        assert_eq!(tell(seq, json!({"event": event})).await, 202, "{seq} {event}");
+        events += 1;
+        taken(&simulator, events).await;
+        let last = hook.posts().pop().expect("a post");
+        assert!(last.body.contains(says), "{seq} {event}: {}", last.body);
+    }
+    let reply = hook.posts().pop().expect("a post");
+    assert_eq!(reply.path, "/hooks/twilio");
+    assert!(reply.body.contains("From=%2B14165550123&") && reply.body.contains("To=%2B15005550006"));
+    let stranger = json!({"event": "open", "recipient": "bob@example.com"});
+    for (seq, body, status) in [
+        (1, json!({"event": "reply"}), 400),
+        (3, json!({"event": "open"}), 400),
+        (1, stranger, 400),
+        (1, json!({"event": "other"}), 400),
+        (0, json!({"event": "open"}), 404),
+        (9, json!({"event": "open"}), 404),
+    ] {
+        assert_eq!(tell(seq, body.clone()).await, status, "{seq} {body}");
+    }
+}
+
+#[tokio::test]
 async fn a_bounced_mail_has_its_report() {
     let simulator = crate::start().await;
     simulator.set_fault(Provider::Smtp, Mode::Bounce).await.expect("possible");
