@@ -211,7 +211,7 @@ fn twilio(request: CheckRequest) -> Findings {
         (Some(token), Some(url)) => verdict(&twilio::verify(&posted, url, &[token]).map(drop)),
     };
     let events = twilio::read_unverified(&posted, url.as_deref().unwrap_or_default()).unwrap_or_else(|| {
-        reason = reason.or(Some("body_unreadable"));
+        reason = reason.or(Some("no_message"));
         Vec::new()
     });
     (verdict, reason, events)

@@ -2,7 +2,7 @@
 
 use mail_parser::DateTime;
 use ring::digest::{SHA256, digest};
-use ums_core::{EventSubject, Timestamp};
+use ums_core::{EventSubject, Timestamp, redact};
 
 /// Longest id of an event, in bytes.
 pub(super) const MAX_ID_BYTES: usize = 255;
@@ -38,10 +38,10 @@ pub(super) fn cut(text: &str, bytes: usize) -> &str {
     text.get(..text.floor_char_boundary(bytes)).unwrap_or_default()
 }
 
-/// A provider's word or code as it is kept; none when there is none.
+/// A provider's word or code as it is kept; none when there is none. Words are shown and logged, so that one that holds an address is masked.
 pub(super) fn word(text: &str) -> Option<String> {
-    let text = cut(text.trim(), MAX_WORD_BYTES);
-    (!text.is_empty()).then(|| text.chars().filter(|c| !c.is_control()).collect())
+    let text = redact(cut(text.trim(), MAX_WORD_BYTES));
+    (!text.is_empty()).then_some(text)
 }
 
 /// A raw event as it is kept.
@@ -92,7 +92,9 @@ mod tests {
     fn what_is_kept_has_limits_and_is_cut_between_characters() {
         assert_eq!(cut("äöü", 3), "ä");
         assert_eq!(raw(&"ä".repeat(4_000)).len(), 4_096);
-        assert_eq!(word(" a\u{7}b "), Some("ab".to_owned()));
+        assert_eq!(word(" a\u{7}b "), Some("a b".to_owned()));
+        assert!(!word("to/ann@example.com").unwrap().contains("ann@"));
+        assert!(!word("+15555550123").unwrap().contains("5550123"));
         assert_eq!(word(" "), None);
         assert_eq!(recipient("a b@example.com"), None);
         assert_eq!(recipient(&"a".repeat(321)), None);

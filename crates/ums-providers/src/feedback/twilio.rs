@@ -93,7 +93,7 @@ impl Hook for TwilioHook {
         if fields.one("AccountSid") != Some(self.account_sid.as_str()) {
             return Err(HookFault::Refused("other_account"));
         }
-        let mut events = events::read(&fields, &url).ok_or(HookFault::Refused("body_unreadable"))?;
+        let mut events = events::read(&fields, &url).ok_or(HookFault::Refused("no_message"))?;
         for event in &mut events {
             event.account = self.account.clone();
         }

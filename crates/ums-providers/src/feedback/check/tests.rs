@@ -148,3 +148,17 @@ fn nothing_of_a_payload_is_in_debug() {
         assert!(!shown.contains(canary), "{canary} in {shown}");
     }
 }
+
+#[test]
+fn twilios_documented_example_is_valid_and_about_no_message() {
+    let example = CheckRequest {
+        key: Some(Secret::new("12345")),
+        url: Some("https://mycompany.com/myapp.php?foo=1&bar=2".to_owned()),
+        headers: vec![("X-Twilio-Signature".to_owned(), "0/KCTR6DLpKmkAf8muzZqo1nDgQ=".to_owned())],
+        ..request(
+            ProviderKind::Twilio,
+            b"CallSid=CA1234567890ABCDE&Caller=%2B12349013030&Digits=1234&From=%2B12349013030&To=%2B18005551212",
+        )
+    };
+    assert_eq!(verdict(example), expect("valid", Some("no_message"), 0));
+}

@@ -212,6 +212,9 @@ impl FeedbackSource for TwilioList {
         let next = self.next_query(page.next_page_uri.as_deref())?;
         // The first page begins at midnight, Twilio's smallest step; the list is newest first, so that what is older ends it.
         let is_past = page.messages.last().and_then(Listed::sent_at).is_some_and(|at| at < since);
+        if next.is_some() && sweep.pages >= MAX_PAGES {
+            tracing::warn!(event = "feedback.list_cut", source = %self.name, pages = sweep.pages, "Twilio's list is longer than is read; set UMS_PUBLIC_URL");
+        }
         let cursor = match next {
             Some(query) if !is_past && sweep.pages < MAX_PAGES => Cursor {
                 since,
