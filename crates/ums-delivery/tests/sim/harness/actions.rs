@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
-use ums_core::{Clock as _, Duplicates, IdempotencyKey, OnExhausted, Purpose, TenantId};
-use ums_delivery::{Mark, Messaging, Submission};
+use ums_core::{
+    Channel, Clock as _, Duplicates, IdempotencyKey, MessageFilter, OnExhausted, Purpose, SuppressionOrigin, SuppressionReason, TenantId,
+};
+use ums_delivery::{Mark, Messaging, NewSuppression, ReplayRequest, Submission};
 
 use super::cast::{self, ADDRESSEES};
 use super::process::Standing;
@@ -24,6 +26,10 @@ pub(crate) enum Action {
     Batch,
     /// A caller cancels, or an operator sends again or says what became of it.
     Act,
+    /// Somebody opts out, or in again.
+    OptOut,
+    /// An operator replays what failed.
+    Replay,
     /// A provider's mood changes.
     Mood,
     /// The store's weather changes.
@@ -49,6 +55,8 @@ pub(crate) fn menu(stage: &Stage) -> Vec<(u64, Action)> {
         (6, A::Repeat),
         (3, A::Batch),
         (8, A::Act),
+        (8, A::OptOut),
+        (2, A::Replay),
         (10, A::Mood),
         (6, A::Weather),
         (4, A::Crash),
@@ -68,6 +76,8 @@ pub(crate) fn perform(stage: &mut Stage, action: Action) {
         Action::Repeat => repeat(stage),
         Action::Batch => batch(stage),
         Action::Act => act(stage),
+        Action::OptOut => opt_out(stage),
+        Action::Replay => replay(stage),
         Action::Mood => mood(&stage.shared),
         Action::Weather => weather(&stage.shared),
         Action::Crash => {
@@ -273,6 +283,57 @@ async fn do_to(engine: &Messaging, tenant: &TenantId, id: ums_core::MessageId, d
         Deed::Mark(mark) => engine.mark(tenant, id, mark).await,
     };
     done.map(drop).map_err(|error| error.to_string())
+}
+
+/// Opting in again is as likely, so that somebody is left to write to.
+fn opt_out(stage: &mut Stage) {
+    let (address, tenant, out) = {
+        let mut world = stage.shared.lock();
+        let address = cast::address(world.chance.below(6)).to_owned();
+        (address, cast::tenant(world.chance.below(4) / 3), world.chance.happens(500))
+    };
+    let Some((process, engine)) = stage.any_engine() else { return };
+    let shared = stage.shared.clone();
+    stage.processes[process].spawn(async move {
+        let done = if out {
+            let entry = NewSuppression {
+                channel: Channel::Email,
+                address,
+                reason: SuppressionReason::Unsubscribe,
+                origin: SuppressionOrigin::Link,
+                detail: None,
+                since: None,
+                expires_at: None,
+            };
+            engine.suppress(&tenant, vec![entry]).await.map(|_| ())
+        } else {
+            engine.unsuppress(&tenant, Channel::Email, &address, None).await.map(|_| ())
+        };
+        let told = done.is_ok();
+        shared.lock().note([62, u64::from(out), u64::from(told)], || {
+            format!("recipient: opted {} at process {process}: {told}", if out { "out" } else { "in" })
+        });
+    });
+    stage.processes[process].run();
+}
+
+fn replay(stage: &mut Stage) {
+    let tenant = cast::tenant(stage.shared.lock().chance.below(4) / 3);
+    let Some((process, engine)) = stage.any_engine() else { return };
+    let shared = stage.shared.clone();
+    stage.processes[process].spawn(async move {
+        let request = ReplayRequest {
+            filter: MessageFilter::default(),
+            cursor: None,
+            limit: 5,
+            dry_run: false,
+        };
+        let replayed = engine.replay(&tenant, &request).await.map_or(0, |slice| slice.replayed);
+        shared
+            .lock()
+            .note([63, replayed, 0], || format!("operator: {replayed} replayed at process {process}"));
+    });
+    stage.processes[process].run();
 }
 
 fn mood(shared: &Shared) {

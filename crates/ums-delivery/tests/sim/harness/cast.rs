@@ -44,6 +44,11 @@ pub(crate) fn bit_of(address: &str) -> Set {
     1 << place
 }
 
+/// One of the recipients.
+pub(crate) fn address(number: u64) -> &'static str {
+    RECIPIENTS[usize::try_from(number).unwrap() % RECIPIENTS.len()]
+}
+
 /// Whom an e-mail is for.
 pub(crate) fn recipients(email: &Email) -> Set {
     let bits = email.recipients().map(|(_, mailbox)| bit_of(mailbox.address.expose()));

@@ -12,6 +12,7 @@ use ums_core::{
     NewMessage, ProviderKind, Purpose, Recovered, Room, Status, Step, StoreError, Stored, TenantId, Timestamp,
 };
 
+use super::optouts::{OptOuts, forbids};
 use super::world::{SECOND, Told, World, number_of, short};
 
 /// How long a lease lasts.
@@ -32,16 +33,19 @@ pub(crate) enum Flaw {
     LeasesIgnored,
     /// A key is not looked for before a message is stored.
     KeysForgotten,
+    /// The suppression list is not looked at before an intent is committed.
+    ListNotRead,
 }
 
 impl Flaw {
     /// All there are.
-    pub(crate) const ALL: [Self; 5] = [
+    pub(crate) const ALL: [Self; 6] = [
         Self::FenceDropped,
         Self::RecoveryTrusts,
         Self::ClaimTakesOwned,
         Self::LeasesIgnored,
         Self::KeysForgotten,
+        Self::ListNotRead,
     ];
 }
 
@@ -88,6 +92,7 @@ pub(crate) struct Ledger {
     pub(crate) owners: BTreeMap<i64, Owner>,
     pub(crate) breakers: BTreeMap<ProviderKind, BreakerRecord>,
     pub(crate) flaw: Option<Flaw>,
+    pub(crate) optouts: OptOuts,
     probes: BTreeMap<ProviderKind, (i64, u64)>,
     registered: i64,
 }
@@ -269,10 +274,17 @@ fn due(status: Status, due_at: Option<Timestamp>) -> Option<Timestamp> {
 }
 
 /// Stores messages, all or none.
-pub(crate) fn accept_all(world: &mut World, writer: i64, new: Vec<NewMessage>) -> Vec<Stored> {
+pub(crate) fn accept_all(world: &mut World, writer: i64, new: Vec<NewMessage>) -> Result<Vec<Stored>, StoreError> {
     let earlier: Vec<_> = new.iter().map(|new| world.ledger.earlier(new)).collect();
     if earlier.iter().any(Option::is_some) {
-        return earlier.into_iter().map(|earlier| earlier.unwrap_or(Stored::New)).collect();
+        return Ok(earlier.into_iter().map(|earlier| earlier.unwrap_or(Stored::New)).collect());
+    }
+    let alive = new.iter().filter(|new| !new.status.is_final());
+    let listed: Vec<_> = alive
+        .filter_map(|new| forbids(world, new.message.id, (&new.message.tenant, &new.recipients)))
+        .collect();
+    if !listed.is_empty() {
+        return Err(StoreError::MustNotContact(listed));
     }
     let stored = vec![Stored::New; new.len()];
     for new in new {
@@ -287,9 +299,12 @@ pub(crate) fn accept_all(world: &mut World, writer: i64, new: Vec<NewMessage>) -
             )
         });
         world.tally.messages += 1;
+        if let Some(intent) = &new.intent {
+            world.ledger.optouts.intended(intent.id);
+        }
         world.ledger.insert(new, writer);
     }
-    stored
+    Ok(stored)
 }
 
 /// Records a step.
@@ -317,6 +332,18 @@ pub(crate) fn record(world: &mut World, writer: i64, step: Step) -> Result<(), S
             from: before,
             to: step.status,
         });
+    }
+    let intent = step.attempts.iter().find(|attempt| attempt.outcome == AttemptOutcome::Calling);
+    if let Some(intent) = intent.map(|intent| intent.id) {
+        let recipients = step.recipients.as_ref().unwrap_or(&known.record.recipients).clone();
+        if let Some(listed) = forbids(world, id, (&step.tenant, &recipients)) {
+            return Err(StoreError::MustNotContact(vec![listed]));
+        }
+        world.ledger.optouts.intended(intent);
+    }
+    let now = world.wall();
+    for entry in &step.suppress {
+        world.ledger.optouts.put(entry.clone(), now);
     }
     world.note([3, number_of(id), step.status as u64], || {
         let outcomes: Vec<_> = step.attempts.iter().map(|attempt| (attempt.provider, attempt.outcome)).collect();

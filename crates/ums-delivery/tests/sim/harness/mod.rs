@@ -12,10 +12,12 @@
 //! It must never look at the real clock, real chance, the order of a hash map, or anything else that the seed does not decide.
 
 mod actions;
+mod aside;
 mod cast;
 mod chance;
 mod judge;
 mod ledger;
+mod optouts;
 mod process;
 mod provider;
 mod run;

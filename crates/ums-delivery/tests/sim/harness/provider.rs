@@ -167,6 +167,7 @@ impl SimProvider {
                 })
                 .or_else(|| (row.unknown() >= 2).then(|| "was called although two attempts are unknown".to_owned()))
                 .or_else(|| (row.record.message.expires_at < self.clock.now()).then(|| "was called after the message's time".to_owned()))
+                .or_else(|| opted_out(world, row, recipients, call))
                 .or_else(|| second_hand_over(world, row, recipients)),
         };
         if let Some(fault) = fault {
@@ -209,6 +210,20 @@ impl SimProvider {
             made.told = told;
         }
     }
+}
+
+/// Nobody is called for whose opt-out was committed before the intent to call.
+fn opted_out(world: &World, row: &Row, recipients: Set, call: &Call) -> Option<String> {
+    let tenant = &row.record.message.tenant;
+    let mut called = row
+        .record
+        .recipients
+        .iter()
+        .filter(|recipient| cast::bit_of(&recipient.address) & recipients != 0);
+    let optouts = &world.ledger.optouts;
+    called
+        .any(|recipient| optouts.was_committed_before(tenant, &recipient.address, call.attempt_id, world.wall()))
+        .then(|| "was called for somebody who had opted out".to_owned())
 }
 
 /// A second hand-over is legal only after an attempt that surely was not sent, or that is recorded as unknown while the message

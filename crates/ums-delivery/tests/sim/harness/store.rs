@@ -33,8 +33,6 @@ pub(crate) struct SimStore {
     /// The process's registration, as it was last told.
     owner: AtomicI64,
     alone: bool,
-    /// Feedback, suppressions, notices and rates: no part of what is simulated.
-    aside: ums_store::MemoryStore,
 }
 
 impl fmt::Debug for SimStore {
@@ -83,7 +81,6 @@ fn fate(world: &mut World, writes: bool) -> Fate {
 impl SimStore {
     /// Opens the store for a process.
     pub(crate) fn open(shared: &Shared, process: (usize, u64), alone: bool) -> Self {
-        let aside = ums_store::MemoryStore::new(std::sync::Arc::new(ums_core::SystemClock::new()));
         let owner = {
             let mut world = shared.lock();
             let now = world.now();
@@ -94,7 +91,6 @@ impl SimStore {
             process,
             owner: AtomicI64::new(owner),
             alone,
-            aside,
         }
     }
 
@@ -104,7 +100,7 @@ impl SimStore {
     }
 
     /// Does something to the world, as the weather lets it.
-    async fn through<T: Send + 'static>(
+    pub(super) async fn through<T: Send + 'static>(
         &self,
         writes: bool,
         act: impl FnOnce(&mut World) -> Result<T, StoreError> + Send + 'static,
@@ -160,15 +156,6 @@ fn slowly<T: Send + 'static>(
     answered
 }
 
-impl SimStore {
-    #[expect(clippy::unused_self, reason = "the macro calls it as a method")]
-    async fn untouched<T>(&self, call: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
-        call.await
-    }
-}
-
-ums_core::forward_aftermath!(SimStore, aside, untouched);
-
 #[async_trait]
 impl Store for SimStore {
     fn is_durable(&self) -> bool {
@@ -181,13 +168,13 @@ impl Store for SimStore {
 
     async fn accept(&self, new: NewMessage) -> Result<Stored, StoreError> {
         let owner = self.owner();
-        self.through(true, move |world| Ok(ledger::accept_all(world, owner, vec![new])[0]))
+        self.through(true, move |world| Ok(ledger::accept_all(world, owner, vec![new])?[0]))
             .await
     }
 
     async fn accept_all(&self, new: Vec<NewMessage>) -> Result<Vec<Stored>, StoreError> {
         let owner = self.owner();
-        self.through(true, move |world| Ok(ledger::accept_all(world, owner, new))).await
+        self.through(true, move |world| ledger::accept_all(world, owner, new)).await
     }
 
     async fn record(&self, step: Step) -> Result<(), StoreError> {

@@ -107,6 +107,8 @@ pub(crate) struct Tally {
     pub(crate) fenced: u64,
     pub(crate) lost_answers: u64,
     pub(crate) unknown: u64,
+    /// Calls that the suppression list forbade.
+    pub(crate) opted_out: u64,
 }
 
 impl Tally {
@@ -119,6 +121,7 @@ impl Tally {
         self.fenced += other.fenced;
         self.lost_answers += other.lost_answers;
         self.unknown += other.unknown;
+        self.opted_out += other.opted_out;
     }
 }
 

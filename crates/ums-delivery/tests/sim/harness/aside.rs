@@ -1,0 +1,147 @@
+//! The parts of the store port beside the messages: the suppression list is simulated like them; feedback, notices and rates are not.
+
+use async_trait::async_trait;
+use ums_core::{
+    AccountId, Channel, Endpoint, EndpointId, Event, FeedbackStep, FeedbackStore, FeedbackTaken, Lift, MessageRecord, Notice, NoticeFilter,
+    NoticeId, NoticeOutcome, NoticePage, OutboxStore, Parked, ProviderKind, RateRow, RateStore, StoreError, Suppression, SuppressionCursor,
+    SuppressionFilter, SuppressionPage, SuppressionStore, Target, Targets, TenantId, Timestamp, Undo,
+};
+
+use super::store::SimStore;
+
+#[async_trait]
+impl SuppressionStore for SimStore {
+    async fn suppressed(
+        &self,
+        tenant: &TenantId,
+        _: Channel,
+        addresses: &[String],
+        now: Timestamp,
+    ) -> Result<Vec<Suppression>, StoreError> {
+        let (tenant, addresses) = (tenant.clone(), addresses.to_vec());
+        self.through(false, move |world| Ok(world.ledger.optouts.in_force(&tenant, &addresses, now)))
+            .await
+    }
+
+    async fn suppress(&self, entries: Vec<Suppression>, _: Vec<Notice>) -> Result<Vec<bool>, StoreError> {
+        self.through(true, move |world| {
+            let now = world.wall();
+            world.note([8, entries.len() as u64, 0], || format!("store: {} opted out", entries.len()));
+            let optouts = &mut world.ledger.optouts;
+            Ok(entries.into_iter().map(|entry| optouts.put(entry, now)).collect())
+        })
+        .await
+    }
+
+    async fn lift(&self, lifts: Vec<Lift>, _: Vec<Notice>) -> Result<Vec<bool>, StoreError> {
+        self.through(true, move |world| {
+            let now = world.wall();
+            world.note([9, lifts.len() as u64, 0], || format!("store: {} lifted", lifts.len()));
+            let optouts = &mut world.ledger.optouts;
+            Ok(lifts.into_iter().map(|lift| optouts.lift(lift, now)).collect())
+        })
+        .await
+    }
+
+    async fn suppressions(
+        &self,
+        _: &TenantId,
+        _: &SuppressionFilter,
+        _: Option<&SuppressionCursor>,
+        _: Timestamp,
+        _: usize,
+    ) -> Result<SuppressionPage, StoreError> {
+        Ok(SuppressionPage::default())
+    }
+
+    async fn undo_suppressions(&self, undo: Undo) -> Result<u64, StoreError> {
+        self.through(true, move |world| Ok(world.ledger.optouts.undo(&undo))).await
+    }
+}
+
+#[async_trait]
+impl FeedbackStore for SimStore {
+    async fn feedback_targets(&self, events: &[Event]) -> Result<Targets, StoreError> {
+        Ok(Targets {
+            of: vec![Target::Nobody; events.len()],
+            messages: Vec::new(),
+        })
+    }
+
+    async fn take_feedback(&self, steps: Vec<FeedbackStep>) -> Result<Vec<FeedbackTaken>, StoreError> {
+        Ok(vec![FeedbackTaken::Known; steps.len()])
+    }
+
+    async fn parked_events(&self, _: Timestamp, _: usize) -> Result<Vec<Parked>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn unknown_attempts_to(
+        &self,
+        _: ProviderKind,
+        _: &AccountId,
+        _: &str,
+        _: (Timestamp, Timestamp),
+        _: usize,
+    ) -> Result<Vec<MessageRecord>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn feedback_cursor(&self, _: &str) -> Result<Option<String>, StoreError> {
+        Ok(None)
+    }
+
+    async fn save_feedback_cursor(&self, _: &str, _: &str) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl OutboxStore for SimStore {
+    async fn save_endpoint(&self, _: Endpoint) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn forget_endpoint(&self, _: &TenantId, _: EndpointId) -> Result<bool, StoreError> {
+        Ok(false)
+    }
+
+    async fn endpoints(&self) -> Result<Vec<Endpoint>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn add_notices(&self, _: Vec<Notice>) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn claim_notices(&self, _: &TenantId, _: EndpointId, _: (Timestamp, Timestamp), _: usize) -> Result<Vec<Notice>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn settle_notice(&self, _: NoticeOutcome) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn next_notice_due(&self) -> Result<Option<Timestamp>, StoreError> {
+        Ok(None)
+    }
+
+    async fn notices(&self, _: &TenantId, _: &NoticeFilter, _: Option<NoticeId>, _: usize) -> Result<NoticePage, StoreError> {
+        Ok(NoticePage::default())
+    }
+
+    async fn requeue_notices(&self, _: &TenantId, _: &NoticeFilter, _: Timestamp, _: usize) -> Result<u64, StoreError> {
+        Ok(0)
+    }
+}
+
+#[async_trait]
+impl RateStore for SimStore {
+    async fn add_rates(&self, _: Vec<RateRow>) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn rates(&self, _: Timestamp) -> Result<Vec<RateRow>, StoreError> {
+        Ok(Vec::new())
+    }
+}

@@ -1,0 +1,113 @@
+//! Who must not be contacted, by the simulated store: entries and lifts in the order in which they were committed.
+
+use std::collections::BTreeMap;
+
+use ums_core::{AttemptId, Channel, Lift, MustNotContact, RecipientRecord, Suppression, SuppressionReason, TenantId, Timestamp, Undo};
+
+use super::ledger::Flaw;
+use super::world::World;
+
+type Key = (TenantId, String, SuppressionReason);
+
+/// An entry, and which write brought it into force.
+#[derive(Clone, Debug)]
+struct OptOut {
+    entry: Suppression,
+    number: u64,
+}
+
+/// The list, and the writes that matter to it, numbered.
+#[derive(Debug, Default)]
+pub(crate) struct OptOuts {
+    kept: BTreeMap<Key, OptOut>,
+    intents: BTreeMap<AttemptId, u64>,
+    writes: u64,
+}
+
+impl OptOuts {
+    fn number(&mut self) -> u64 {
+        self.writes += 1;
+        self.writes
+    }
+
+    /// Puts an entry on the list; whether it is in force now and was not before.
+    pub(crate) fn put(&mut self, entry: Suppression, now: Timestamp) -> bool {
+        let number = self.number();
+        let key = (entry.tenant.clone(), entry.address.clone(), entry.reason);
+        let Some(known) = self.kept.get_mut(&key) else {
+            let is_new = entry.is_in_force(now);
+            self.kept.insert(key, OptOut { entry, number });
+            return is_new;
+        };
+        let was = known.entry.is_in_force(now);
+        known.entry.since = known.entry.since.max(entry.since);
+        let is_new = !was && known.entry.is_in_force(now);
+        if is_new {
+            known.number = number;
+        }
+        is_new
+    }
+
+    /// Takes an entry off the list; whether it was in force.
+    pub(crate) fn lift(&mut self, lift: Lift, now: Timestamp) -> bool {
+        let key = (lift.tenant, lift.address, lift.reason);
+        self.kept.get_mut(&key).is_some_and(|known| {
+            let was = known.entry.is_in_force(now);
+            known.entry.lifted_at = known.entry.lifted_at.max(Some(lift.at));
+            was && !known.entry.is_in_force(now)
+        })
+    }
+
+    /// Takes off the list what a provider's own fault brought there.
+    pub(crate) fn undo(&mut self, undo: &Undo) -> u64 {
+        let meant = |known: &&mut OptOut| {
+            let entry = &known.entry;
+            (entry.provider, entry.reason, entry.origin) == (Some(undo.provider), undo.reason, undo.origin) && entry.since >= undo.since
+        };
+        let lifted = self.kept.values_mut().filter(meant);
+        lifted
+            .map(|known| known.entry.lifted_at = known.entry.lifted_at.max(Some(undo.at)))
+            .count() as u64
+    }
+
+    /// The entries in force for these addresses.
+    pub(crate) fn in_force(&self, tenant: &TenantId, addresses: &[String], now: Timestamp) -> Vec<Suppression> {
+        let of_them = self.kept.values().map(|known| &known.entry);
+        let in_force = of_them.filter(|entry| entry.tenant == *tenant && addresses.contains(&entry.address) && entry.is_in_force(now));
+        in_force.cloned().collect()
+    }
+
+    /// An intent was committed.
+    pub(crate) fn intended(&mut self, attempt: AttemptId) {
+        let number = self.number();
+        self.intents.insert(attempt, number);
+    }
+
+    /// Whether somebody is called for whose opt-out was committed before the intent was.
+    pub(crate) fn was_committed_before(&self, tenant: &TenantId, address: &str, attempt: AttemptId, now: Timestamp) -> bool {
+        let Some(intent) = self.intents.get(&attempt) else { return false };
+        self.kept.values().any(|known| {
+            let entry = &known.entry;
+            entry.tenant == *tenant && entry.address == address && entry.is_in_force(now) && known.number < *intent
+        })
+    }
+}
+
+/// What forbids contacting the recipients without an outcome.
+pub(crate) fn forbids(
+    world: &mut World,
+    id: ums_core::MessageId,
+    (tenant, recipients): (&TenantId, &[RecipientRecord]),
+) -> Option<MustNotContact> {
+    if world.ledger.flaw == Some(Flaw::ListNotRead) {
+        return None;
+    }
+    let open = recipients.iter().filter(|recipient| !recipient.status.is_final());
+    let addresses: Vec<String> = open
+        .map(|recipient| ums_core::suppression_address(Channel::Email, &recipient.address))
+        .collect();
+    let entries = world.ledger.optouts.in_force(tenant, &addresses, world.wall());
+    let found = (!entries.is_empty()).then_some(MustNotContact { message_id: id, entries });
+    world.tally.opted_out += u64::from(found.is_some());
+    found
+}
