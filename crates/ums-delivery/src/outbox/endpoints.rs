@@ -65,7 +65,7 @@ impl Endpoints {
     }
 
     /// Whether somebody of the tenant wants to be told about any of these.
-    pub(super) fn wanting(&self, tenant: &TenantId, kinds: impl Iterator<Item = NoticeKind> + Clone) -> Option<Arc<[Endpoint]>> {
+    pub(super) fn wanting(&self, tenant: &TenantId, kinds: &(impl Iterator<Item = NoticeKind> + Clone)) -> Option<Arc<[Endpoint]>> {
         let all = self.all()?;
         let wanted = all
             .iter()

@@ -43,7 +43,7 @@ pub(crate) fn notices_for(flow: &Flow, record: &MessageRecord, before: Option<St
     let by_status = status.and_then(NoticeKind::of_status);
     let by_events = events.iter().filter_map(|event| NoticeKind::of_event(event.event.kind));
     let tenant = &record.message.tenant;
-    let Some(endpoints) = flow.endpoints.wanting(tenant, by_status.into_iter().chain(by_events)) else {
+    let Some(endpoints) = flow.endpoints.wanting(tenant, &by_status.into_iter().chain(by_events)) else {
         return Vec::new();
     };
     let subject = |kind, at| Subject {
@@ -72,7 +72,7 @@ pub(crate) fn notices_for(flow: &Flow, record: &MessageRecord, before: Option<St
 /// The notices of an address that comes onto the suppression list.
 pub(crate) fn notices_of_suppression(flow: &Flow, entry: &Suppression) -> Vec<Notice> {
     let kind = NoticeKind::AddressSuppressed;
-    let Some(endpoints) = flow.endpoints.wanting(&entry.tenant, std::iter::once(kind)) else {
+    let Some(endpoints) = flow.endpoints.wanting(&entry.tenant, &std::iter::once(kind)) else {
         return Vec::new();
     };
     let data = AboutAddress {
@@ -97,7 +97,7 @@ pub(crate) fn notices_of_suppression(flow: &Flow, entry: &Suppression) -> Vec<No
 /// The notices of an address that is taken off the suppression list.
 pub(crate) fn notices_of_lift(flow: &Flow, lift: &Lift) -> Vec<Notice> {
     let kind = NoticeKind::AddressLifted;
-    let Some(endpoints) = flow.endpoints.wanting(&lift.tenant, std::iter::once(kind)) else {
+    let Some(endpoints) = flow.endpoints.wanting(&lift.tenant, &std::iter::once(kind)) else {
         return Vec::new();
     };
     let data = AboutAddress {

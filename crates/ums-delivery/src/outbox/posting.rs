@@ -20,12 +20,14 @@ use crate::rules::WebhookRules;
 const REFRESH: Duration = Duration::from_secs(5);
 /// Longest sleep while there are endpoints: another process may have added notices.
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
+/// Shortest sleep after a look.
+const NO_HURRY: Duration = Duration::from_millis(50);
 /// From a step that has notices to the look for them: it must be committed, and others may follow.
 const GATHER: Duration = Duration::from_millis(20);
 /// Longest post, should the one who posts not keep time itself.
 const LONGEST_POST: Duration = Duration::from_secs(30);
 /// How long a notice that was taken is left alone by others: longer than a post may take, with the record of how it ended.
-const TAKEN: Duration = Duration::from_secs(60);
+const TAKEN: Duration = Duration::from_mins(1);
 /// Waits between tries to keep how a post ended; then the notice is posted again.
 const KEEP: [Duration; 4] = [
     Duration::from_millis(100),
@@ -123,6 +125,33 @@ async fn look(flow: &Arc<Flow>, under_way: &Arc<UnderWay>, known_at: &mut ums_co
         // The process that sends from the store tells of it, too.
         return Ok(REFRESH);
     }
+    // A claim writes: there is none before something is due.
+    let mut wait = until_next(flow).await?;
+    if wait.is_zero() {
+        let full = claim(flow, under_way, &endpoints, webhooks).await?;
+        // What is due yet belongs to an endpoint without a free place, and we are woken when it has one; or to one that we do not know yet.
+        wait = if full {
+            LONGEST_WAIT
+        } else {
+            until_next(flow).await?.max(NO_HURRY)
+        };
+    }
+    Ok(wait)
+}
+
+/// How long until a notice is due; no longer than another process may be left unheard.
+async fn until_next(flow: &Flow) -> Result<Duration, StoreError> {
+    let next = flow.store.next_notice_due().await?;
+    Ok(next.map_or(LONGEST_WAIT, |next| next.since(flow.clock.now()).min(LONGEST_WAIT)))
+}
+
+/// Begins to post what is due, endpoint by endpoint; whether one of them has no free place left.
+async fn claim(
+    flow: &Arc<Flow>,
+    under_way: &Arc<UnderWay>,
+    endpoints: &[Endpoint],
+    webhooks: &Arc<dyn WebhookPost>,
+) -> Result<bool, StoreError> {
     let mut full = false;
     for endpoint in endpoints.iter().filter(|endpoint| endpoint.disabled.is_none()) {
         let places = flow.rules.webhooks.at_once.max(1).saturating_sub(under_way.count(endpoint.id));
@@ -131,23 +160,17 @@ async fn look(flow: &Arc<Flow>, under_way: &Arc<UnderWay>, known_at: &mut ums_co
             continue;
         }
         let now = flow.clock.now();
-        let taken = flow
+        let claimed = flow
             .store
             .claim_notices(&endpoint.tenant, endpoint.id, (now, now + TAKEN), places)
             .await?;
-        full |= taken.len() == places;
-        for notice in taken {
+        full |= claimed.len() == places;
+        for notice in claimed {
             let place = under_way.begin(flow, endpoint.id);
             flow.tasks.spawn(deliver(place, webhooks.clone(), endpoint.clone(), notice));
         }
     }
-    let next = flow.store.next_notice_due().await?;
-    let now = flow.clock.now();
-    Ok(match next {
-        // What is due belongs to an endpoint without a free place; one that becomes free wakes us.
-        Some(next) if next > now && !full => next.since(now).min(LONGEST_WAIT),
-        Some(_) | None => LONGEST_WAIT,
-    })
+    Ok(full)
 }
 
 /// Posts a notice that was taken, and records how that ended.

@@ -3,7 +3,7 @@
 //! A secret is derived, never kept: HMAC-SHA256 under one of the service's keys of the endpoint's id and the secret's number.
 
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use ring::hmac;
 use ums_core::{Endpoint, EndpointId, Notice, Secret, SecretGeneration, Timestamp, WebhookCall};
 
@@ -11,12 +11,12 @@ use ums_core::{Endpoint, EndpointId, Notice, Secret, SecretGeneration, Timestamp
 const FOR_SECRETS: &[u8] = b"ums webhook secret";
 const FOR_NAMES: &[u8] = b"ums webhook key name";
 /// Bytes of a key's name. Few, so that the name is of no help to whoever guesses keys.
-const NAME_BYTES: usize = 4;
+const NAME_BYTES: usize = 6;
 
 /// The name of one of the service's keys.
 pub(super) fn fingerprint(key: &Secret) -> String {
     let tag = mac(key.expose().as_bytes(), &[FOR_NAMES]);
-    tag.as_ref()[..NAME_BYTES].iter().map(|byte| format!("{byte:02x}")).collect()
+    URL_SAFE_NO_PAD.encode(&tag.as_ref()[..NAME_BYTES])
 }
 
 /// The secrets of an endpoint that sign now, newest first. None when the newest is derived from a key that is not among these.

@@ -453,3 +453,15 @@ async fn logs_name_an_endpoint_by_its_id_only() {
         assert!(!text.contains(secret), "{secret} in {text}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_step_that_is_written_again_tells_nobody_twice() {
+    let failing = Failing::default();
+    let told = Told::over(Setup::holding().rules, None, Some(&failing), &[KEY]).await;
+    told.endpoint(ONE, &[]).await;
+    failing.fail(Moment::After(Operation::Record), 2, Broken::CommitUnknown);
+    let sent = told.bench.send(email()).await;
+    assert_eq!(sent.status, Status::Sent);
+    told.pass(s(5), Duration::from_millis(100)).await;
+    assert_eq!(told.receivers.kinds(ONE), ["message.sent"]);
+}
