@@ -9,11 +9,14 @@ use ums_core::{
 };
 
 use super::connection::store_error;
-use super::row::Columns;
+use super::row::{Columns, signed};
 
 /// Stores attempts; one that is there already is replaced and keeps its place.
 pub(crate) fn upsert(connection: &Connection, tenant: &TenantId, id: MessageId, attempts: &[AttemptRecord]) -> Result<(), StoreError> {
     for attempt in attempts {
+        if attempt.reported.is_some() && report(connection, tenant, id, attempt)? {
+            continue;
+        }
         let mut statement = connection
             .prepare_cached(
                 "INSERT INTO attempts (tenant, message_id, id, number, provider, account, called_at, outcome, class, code, detail,
@@ -36,7 +39,7 @@ pub(crate) fn upsert(connection: &Connection, tenant: &TenantId, id: MessageId, 
             attempt.class.map(FailureClass::as_str),
             attempt.code,
             attempt.detail,
-            attempt.duration_ms.map(|millis| i64::try_from(millis).unwrap_or(i64::MAX)),
+            attempt.duration_ms.map(signed),
             attempt.provider_message_id,
             attempt.simulated,
             attempt.from_substituted,
@@ -46,6 +49,38 @@ pub(crate) fn upsert(connection: &Connection, tenant: &TenantId, id: MessageId, 
         stored.map_err(store_error)?;
     }
     Ok(())
+}
+
+/// Keeps what was reported of an attempt that stands as it stood otherwise: without touching a column that is in an index, since SQLite
+/// writes each of these anew. False when it stands differently.
+fn report(connection: &Connection, tenant: &TenantId, id: MessageId, attempt: &AttemptRecord) -> Result<bool, StoreError> {
+    let mut statement = connection
+        .prepare_cached(
+            "UPDATE attempts SET reported = ?4, class = ?5, code = ?6, detail = ?7, duration_ms = ?8, simulated = ?9, from_substituted = ?10,
+               cost_micros = ?11
+             WHERE tenant = ?1 AND message_id = ?2 AND id = ?3 AND provider = ?12 AND account = ?13 AND called_at = ?14 AND outcome = ?15
+               AND provider_message_id IS ?16",
+        )
+        .map_err(store_error)?;
+    let updated = statement.execute(params![
+        tenant.as_str(),
+        id.as_uuid().into_bytes(),
+        attempt.id.as_uuid().into_bytes(),
+        attempt.reported.map(Status::as_str),
+        attempt.class.map(FailureClass::as_str),
+        attempt.code,
+        attempt.detail,
+        attempt.duration_ms.map(signed),
+        attempt.simulated,
+        attempt.from_substituted,
+        attempt.cost_micros,
+        attempt.provider.as_str(),
+        attempt.account.as_str(),
+        attempt.called_at.as_micros(),
+        attempt.outcome.as_str(),
+        attempt.provider_message_id,
+    ]);
+    Ok(updated.map_err(store_error)? == 1)
 }
 
 /// The attempts of a message in order.

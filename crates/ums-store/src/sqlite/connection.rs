@@ -11,6 +11,8 @@ use ums_core::StoreError;
 
 /// Prepared statements kept by a connection; there are fewer.
 const STATEMENTS: usize = 128;
+/// What the writer keeps of the file in memory, in KiB: with SQLite's own 2 MiB it reads pages of older messages again for each report about one.
+const CACHE_KIB: i64 = 32 << 10;
 /// Pages of 4 KiB in the log before they are moved to the file: fewer, longer pauses than SQLite's 1,000.
 const CHECKPOINT_PAGES: u32 = 4_000;
 /// To what the log's file is cut after it has grown in a burst.
@@ -46,6 +48,8 @@ impl Opening {
         }
         connection.pragma_update(None, "synchronous", "FULL")?;
         connection.pragma_update(None, "foreign_keys", true)?;
+        // In pages when it is positive.
+        connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
         // Where savepoints keep the pages that they may have to put back; a file by default.
         connection.pragma_update(None, "temp_store", "MEMORY")?;
         connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;

@@ -39,43 +39,48 @@ fn insert_one(connection: &Connection, tenant: &TenantId, id: MessageId, idx: i6
     statement.execute(row).map(drop).map_err(store_error)
 }
 
-/// Replaces the recipients. They are the same ones nearly always, so where they stand is updated first: that
-/// leaves the index of addresses alone.
+/// Replaces the recipients. They are the same ones nearly always, and one or two of them stand elsewhere: only those are written, and the
+/// index of addresses is left alone.
 pub(crate) fn replace(connection: &Connection, tenant: &TenantId, id: MessageId, recipients: &[RecipientRecord]) -> Result<(), StoreError> {
-    let mut update = connection
-        .prepare_cached(
-            "UPDATE recipients SET status = ?6, reason = ?7
-             WHERE tenant = ?1 AND message_id = ?2 AND idx = ?3 AND kind = ?4 AND address = ?5 COLLATE BINARY",
-        )
-        .map_err(store_error)?;
-    let mut count: i64 = 0;
-    for recipient in recipients {
-        let RecipientRecord {
-            address,
-            kind,
-            status,
-            reason,
-        } = recipient;
-        let row = params![
-            tenant.as_str(),
-            id.as_uuid().into_bytes(),
-            count,
-            kind.as_str(),
-            address,
-            status.as_str(),
-            reason
-        ];
-        if update.execute(row).map_err(store_error)? == 0 {
-            insert_one(connection, tenant, id, count, recipient)?;
+    let (kept, is_readable) = match of(connection, tenant, id) {
+        Ok(kept) => (kept, true),
+        // What cannot be read is written over: it must not keep an outcome from being recorded.
+        Err(StoreError::Corrupt { .. }) => (Vec::new(), false),
+        Err(fault) => return Err(fault),
+    };
+    let mut rows = kept.iter();
+    for (recipient, idx) in recipients.iter().zip(0..) {
+        match rows.next() {
+            Some(row) if row == recipient => {}
+            Some(row) if (&row.address, row.kind) == (&recipient.address, recipient.kind) => stand(connection, tenant, id, idx, recipient)?,
+            Some(_) | None => insert_one(connection, tenant, id, idx, recipient)?,
         }
-        count += 1;
     }
+    if is_readable && kept.len() <= recipients.len() {
+        return Ok(());
+    }
+    let count = i64::try_from(recipients.len()).unwrap_or(i64::MAX);
     let mut rest = connection
         .prepare_cached("DELETE FROM recipients WHERE tenant = ?1 AND message_id = ?2 AND idx >= ?3")
         .map_err(store_error)?;
     rest.execute(params![tenant.as_str(), id.as_uuid().into_bytes(), count])
         .map(drop)
         .map_err(store_error)
+}
+
+/// Writes where a recipient stands.
+fn stand(connection: &Connection, tenant: &TenantId, id: MessageId, idx: i64, recipient: &RecipientRecord) -> Result<(), StoreError> {
+    let mut statement = connection
+        .prepare_cached("UPDATE recipients SET status = ?4, reason = ?5 WHERE tenant = ?1 AND message_id = ?2 AND idx = ?3")
+        .map_err(store_error)?;
+    let row = params![
+        tenant.as_str(),
+        id.as_uuid().into_bytes(),
+        idx,
+        recipient.status.as_str(),
+        recipient.reason
+    ];
+    statement.execute(row).map(drop).map_err(store_error)
 }
 
 /// Lets the recipients wait again to whom a dead process was writing.
