@@ -1,60 +1,12 @@
 """What we post to an application, judged by the library of Standard Webhooks."""
 
-import json
-import subprocess
 import tempfile
-import time
 import unittest
-import urllib.request
-from pathlib import Path
 
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
-import simulator
 from receiver import Receiver
-
-PORTS = ("http", "ses", "sns", "sendgrid", "twilio", "smtp")
-# Seconds the service has to start.
-START = 60
-
-
-class Service:
-    """`ums dev` on free ports, in an empty folder."""
-
-    def __init__(self, folder):
-        file = Path(folder) / "ports.json"
-        command = [str(simulator.RUNNING.ums), "dev", "--listen", "127.0.0.1:0"]
-        command += ["--data", folder, "--ports-file", str(file)]
-        for name in PORTS:
-            command += [f"--{name}-port", "0"]
-        self.log = open(Path(folder) / "log", "wb")
-        self.process = subprocess.Popen(
-            command, stdout=self.log, stderr=self.log, cwd=folder, env={"HOME": folder}
-        )
-        end = time.monotonic() + START
-        while not file.exists():
-            if self.process.poll() is not None or time.monotonic() > end:
-                self.stop()
-                raise AssertionError((Path(folder) / "log").read_text())
-            # Sleeps because another process starts.
-            time.sleep(0.05)
-        self.url = f"http://{json.loads(file.read_text())['service']}"
-
-    def stop(self):
-        self.process.terminate()
-        self.process.wait(30)
-        self.log.close()
-
-    def call(self, method, path, body=None):
-        request = urllib.request.Request(
-            self.url + path,
-            data=None if body is None else json.dumps(body).encode(),
-            method=method,
-            headers={"Content-Type": "application/json"},
-        )
-        with urllib.request.urlopen(request, timeout=30) as response:
-            return json.loads(response.read() or b"null")
-
+from service import Service
 
 class Webhooks(unittest.TestCase):
     @classmethod
