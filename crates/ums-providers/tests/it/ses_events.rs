@@ -1,6 +1,7 @@
 //! SES's events in our words. The payloads are the examples of the Amazon SES developer guide ("Examples of event data that Amazon SES publishes
 //! to Amazon SNS"), cut to what is read.
 
+use proptest::prelude::*;
 use serde_json::{Value, json};
 use ums_core::{BounceKind, Event, EventKind, FailureClass, SuppressionReason, Timestamp};
 use ums_providers::feedback::aws::check;
@@ -365,5 +366,39 @@ fn unknown_words_are_kept_as_they_are_and_tests_say_nothing() {
         json!({"AlarmName": "another matter"}),
     ] {
         assert_eq!(events(&test), []);
+    }
+}
+
+/// All places in a value, as pointers.
+fn places(value: &Value, here: &str, found: &mut Vec<String>) {
+    found.push(here.to_owned());
+    match value {
+        Value::Object(members) => members
+            .iter()
+            .for_each(|(name, value)| places(value, &format!("{here}/{name}"), found)),
+        Value::Array(items) => items
+            .iter()
+            .enumerate()
+            .for_each(|(index, value)| places(value, &format!("{here}/{index}"), found)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+proptest! {
+    /// Whatever stands in one place of an event: it is read, and never suppresses more than the event did.
+    #[test]
+    fn a_member_of_another_type_does_no_harm(place in any::<prop::sample::Index>(), which in 0_usize..8) {
+        let odd = [json!(null), json!(true), json!(-1), json!(1e300), json!(""), json!("ä".repeat(600)), json!([[]]), json!({"a": {}})];
+        for payload in [bounce("Transient", "General"), complaint(&Value::Null, &json!("not-spam")), payload("Delivery", "delivery", &json!({"recipients": ["a@example.com"]}))] {
+            let mut found = Vec::new();
+            places(&payload, "", &mut found);
+            let mut changed = payload.clone();
+            *changed.pointer_mut(place.get(found.as_slice()).as_str()).unwrap() = odd[which].clone();
+            for event in check(changed.to_string().as_bytes(), None, Timestamp::default()).1 {
+                prop_assert!(event.id.len() <= 255 && event.raw.is_none_or(|raw| raw.len() <= 4096));
+                let is_complaint = changed["complaint"]["complaintFeedbackType"] != "not-spam" && changed["eventType"] == "Complaint";
+                prop_assert!(event.suppress.is_none() || is_complaint, "{changed}");
+            }
+        }
     }
 }
