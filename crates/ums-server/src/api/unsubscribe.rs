@@ -104,10 +104,11 @@ fn masked(address: &str) -> String {
 }
 
 fn page(status: StatusCode, body: &str) -> Response {
+    // The style stands beside the page: the public address may have a path of its own before ours.
     let html = format!(
         "<!doctype html><html lang=en><head><meta charset=utf-8><meta name=viewport content=\"width=device-width, initial-scale=1\">\
          <meta name=robots content=noindex><meta name=color-scheme content=\"light dark\"><title>Unsubscribe</title>\
-         <link rel=stylesheet href=/unsubscribe/style.css></head><body><main>{body}</main></body></html>"
+         <link rel=stylesheet href=style.css></head><body><main>{body}</main></body></html>"
     );
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8")),

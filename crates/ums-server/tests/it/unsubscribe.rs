@@ -6,7 +6,7 @@ use ums_delivery::Aftermath;
 use ums_testkit::LogCapture;
 
 use crate::client::Answer;
-use crate::setup::{Bench, Setup, start};
+use crate::setup::{Bench, Setup, start, until};
 
 const PUBLIC: &str = "https://ums.example.com";
 
@@ -62,6 +62,14 @@ async fn mail_to_many_with_one_recipient_has_the_link() {
     let other = send(&bench, json!({})).await;
     assert_ne!(path(&email), path(&other), "each message has its own");
 
+    let item = json!({"channel": "email", "to": "b@example.com", "subject": "News", "text_content": "Hello", "purpose": "bulk"});
+    let calls = bench.ses.calls();
+    let batch = json!({"messages": [item.clone(), item]}).to_string();
+    assert_eq!(bench.post("/v1/batches", &[], &batch).await.status, 202);
+    until(|| bench.ses.calls() == calls + 2).await;
+    let links: std::collections::BTreeSet<_> = bench.ses.seen().iter().map(|(email, _)| self::path(email)).collect();
+    assert_eq!(links.len(), 4, "of a batch, too");
+
     for more in [
         json!({"purpose": "transactional"}),
         json!({"purpose": "otp"}),
@@ -105,6 +113,7 @@ async fn looking_changes_nothing_and_a_click_unsubscribes_for_good() {
         page.body
     );
     assert!(!page.body.contains("customer") && !page.body.contains("<script"));
+    assert!(page.body.contains("href=style.css>"), "beside the page, wherever that is");
     assert!(page.header("content-security-policy").unwrap().contains("form-action 'self'"));
     assert_eq!(page.header("cache-control"), Some("no-store"));
     assert_eq!(page.header("referrer-policy"), Some("no-referrer"));
