@@ -3,14 +3,16 @@
 //! A link names the message and the recipient in it, not the address: whoever sees a link learns nobody's address. It is signed with a key
 //! that is derived from the service's newest key; links that were signed under the older ones still work.
 
+use std::time::Duration;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::hmac;
 use subtle::ConstantTimeEq as _;
 use ums_core::guard::{MAX_HEADER_VALUE_BYTES, header_text};
 use ums_core::{
-    Channel, Content, Email, Header, MessageId, Purpose, Secret, StoreError, Suppression, SuppressionOrigin, SuppressionReason, TenantId,
-    suppression_address,
+    Channel, Content, Email, Header, MessageId, Purpose, Secret, StoreError, Suppression, SuppressionFilter, SuppressionOrigin,
+    SuppressionReason, TenantId, Timestamp, suppression_address,
 };
 
 use crate::engine::Messaging;
@@ -98,7 +100,7 @@ impl Messaging {
             provider: None,
             message_id: Some(unsubscriber.message_id),
             detail: None,
-            since: self.flow.clock.now(),
+            since: self.in_force_from(&unsubscriber).await?,
             expires_at: None,
             lifted_at: None,
         };
@@ -109,6 +111,20 @@ impl Messaging {
             is_unsubscribed: true,
             ..unsubscriber
         }))
+    }
+
+    /// Now, or just after the entry was lifted: by the clock of a provider that is ahead of ours that may be later.
+    async fn in_force_from(&self, unsubscriber: &Unsubscriber) -> Result<Timestamp, StoreError> {
+        let filter = SuppressionFilter {
+            channel: Some(unsubscriber.channel),
+            reason: Some(SuppressionReason::Unsubscribe),
+            address: Some(unsubscriber.address.clone()),
+            with_lifted: true,
+        };
+        let page = self.suppressions(&unsubscriber.tenant, &filter, None, 1).await?;
+        let lifted_at = page.entries.first().and_then(|entry| entry.lifted_at);
+        let now = self.flow.clock.now();
+        Ok(lifted_at.map_or(now, |lifted_at| now.max(lifted_at + Duration::from_micros(1))))
     }
 }
 

@@ -1,7 +1,9 @@
 //! The link in mail to many: in which mail it stands, and what it does.
 
+use std::time::Duration;
+
 use serde_json::json;
-use ums_core::{Email, Secret};
+use ums_core::{Clock as _, Email, Event, EventKind, ProviderKind, Secret, SuppressionReason};
 use ums_delivery::Aftermath;
 use ums_testkit::LogCapture;
 
@@ -146,6 +148,22 @@ async fn looking_changes_nothing_and_a_click_unsubscribes_for_good() {
         (Some("suppressed"), Some("unsubscribe")),
         "{story}"
     );
+}
+
+#[tokio::test]
+async fn a_click_holds_whatever_a_provider_with_another_clock_said_before() {
+    let bench = setup(PUBLIC).start().await;
+    let path = path(&send(&bench, json!({})).await);
+    let mut event = Event::new(ProviderKind::AwsSes, "1", EventKind::Unsubscribed, "Subscription");
+    event.recipient = Some("customer@example.com".to_owned());
+    event.suppress = Some(SuppressionReason::Unsubscribe);
+    event.at = Some(bench.clock.now() + Duration::from_mins(10));
+    bench.messaging.take_feedback(vec![event]).await.unwrap();
+    let lifted = bench.call("DELETE /v1/suppressions?address=customer%40example.com", &[], "").await;
+    assert_eq!(lifted.json(), json!({"lifted": 1}));
+    assert_eq!(call(&bench, &format!("POST {path}"), "").await.status, 200);
+    let list = bench.get("/v1/suppressions").await.json();
+    assert_eq!(list["data"].as_array().unwrap().len(), 1, "{list}");
 }
 
 #[tokio::test]
