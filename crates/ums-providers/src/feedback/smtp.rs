@@ -185,8 +185,11 @@ fn report_id(mail: &Message<'_>) -> String {
 
 /// A delivery status notification: one block about the message, then one for each recipient.
 fn delivery_status(mail: &Message<'_>, blocks: &[Block], origin: &Origin) -> Vec<Event> {
-    let envelope_id = blocks.iter().find_map(|block| block.get("original-envelope-id"));
-    let origin = envelope_id.map_or_else(Origin::default, Origin::of_envelope_id).or(origin);
+    let field = |name| blocks.iter().find_map(|block| block.get(name));
+    let by_name = field("x-original-message-id").map_or_else(Origin::default, Origin::of_id);
+    let origin = field("original-envelope-id")
+        .map_or_else(Origin::default, Origin::of_envelope_id)
+        .or(&by_name.or(origin));
     let per_recipient = blocks.iter().filter(|block| block.is_about_recipient()).take(MAX_RECIPIENTS);
     per_recipient
         .map(|block| {

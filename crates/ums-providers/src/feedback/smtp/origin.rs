@@ -105,9 +105,16 @@ impl Origin {
     /// This, and what it does not know from the other.
     #[must_use]
     pub(super) fn or(self, other: &Self) -> Self {
+        // A relay may have given the message another Message-ID: the one that tells the attempt is ours.
+        let is_foreign = self.attempt_id.is_none() && other.attempt_id.is_some();
+        let (first, second) = if is_foreign {
+            (other.message_id.clone(), self.message_id)
+        } else {
+            (self.message_id, other.message_id.clone())
+        };
         Self {
             attempt_id: self.attempt_id.or(other.attempt_id),
-            message_id: self.message_id.or_else(|| other.message_id.clone()),
+            message_id: first.or(second),
             recipient: self.recipient.or_else(|| other.recipient.clone()),
         }
     }

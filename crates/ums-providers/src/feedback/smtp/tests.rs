@@ -189,6 +189,19 @@ fn the_same_report_twice_has_the_same_ids_and_another_has_others() {
 }
 
 #[test]
+fn the_message_id_is_ours_although_a_relay_gave_another() {
+    let (_, text) = SAMPLES.iter().find(|(name, _)| *name == "gmail").unwrap();
+    let ours = format!("<{ATTEMPT}@shop.example>");
+    // By the answer's headers, or by the report's own field.
+    let by_field = text.replace("References:", "X-A:").replace("In-Reply-To:", "X-B:");
+    for text in [*text, by_field.as_str()] {
+        let events = read(text.as_bytes(), now()).unwrap();
+        assert_eq!(events[0].about.provider_message_id.as_deref(), Some(ours.as_str()));
+        assert_eq!(events[0].about.attempt_id.unwrap().to_string(), ATTEMPT);
+    }
+}
+
+#[test]
 fn nothing_personal_is_in_what_people_are_shown() {
     for (name, _) in SAMPLES {
         for event in events(name).unwrap_or_default() {
