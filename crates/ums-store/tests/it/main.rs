@@ -9,6 +9,7 @@ mod leaks;
 mod memory;
 mod opening;
 mod parity;
+mod parity_after;
 
 ums_store::store_suite!(in_memory, crate::ground::Memory::new());
 ums_store::store_suite!(sqlite_in_memory, crate::ground::SqliteMemory);
