@@ -91,12 +91,12 @@ const STEPS: &[Step] = &[
     },
     Step {
         name: "drill",
-        what: "a short crash drill, and the judge of all drills before planted faults",
+        what: "short crash and feedback drills, and the judge of all drills before planted faults",
         run: |workspace, _| drill::short(workspace),
     },
     Step {
         name: "sdk",
-        what: "the official SDKs judge the simulator",
+        what: "the official SDKs and validators judge the simulator, and what we sign and accept",
         run: sdk::step,
     },
 ];
