@@ -244,53 +244,8 @@ async fn perform(store: &dyn Store, act: &Act) -> String {
             };
             told(&store.accept(new.unwrap()).await)
         }
-        Act::Record {
-            number,
-            status,
-            intent,
-            events,
-            opt_out,
-        } => {
-            let mut step = step(store, (number, status), events, 0).await;
-            let mut attempt = sample(number).intent(2);
-            if !intent {
-                attempt.outcome = AttemptOutcome::Accepted;
-                attempt.reported = Some(Status::Sent);
-            }
-            step.attempts = vec![attempt];
-            step.suppress = opt_out
-                .iter()
-                .map(|(number, reason, since)| entry(*number, *reason, *since))
-                .collect();
-            format!("{} {}", told(&store.record(step.clone()).await), told(&store.record(step).await))
-        }
-        Act::Feedback(all) => {
-            let mut steps = Vec::new();
-            for one in all {
-                steps.push(match one {
-                    One::Apply {
-                        number,
-                        status,
-                        events,
-                        token,
-                        tells,
-                    } => {
-                        let step = step(store, (number, status), events, token).await;
-                        let notices = notices(tells, Some(number));
-                        FeedbackStep::Apply(Box::new(Step { notices, ..step }))
-                    }
-                    One::Park { event, due, looks, tells } => FeedbackStep::Park(Box::new(Parked {
-                        record: record_of(event),
-                        due_at: due.map(at),
-                        looks,
-                        suppress: Vec::new(),
-                        lift: tells.map(|tells| lift(1, 2, i64::from(tells))).into_iter().collect(),
-                        notices: notices(tells, None),
-                    })),
-                });
-            }
-            told(&store.take_feedback(steps).await)
-        }
+        act @ Act::Record { .. } => record(store, act).await,
+        Act::Feedback(all) => feedback(store, all).await,
         Act::Suppress {
             number,
             reason,
@@ -334,6 +289,59 @@ async fn perform(store: &dyn Store, act: &Act) -> String {
             format!("{} {}", pruned.messages, pruned.aftermath)
         }
     }
+}
+
+async fn record(store: &dyn Store, act: Act) -> String {
+    let Act::Record {
+        number,
+        status,
+        intent,
+        events,
+        opt_out,
+    } = act
+    else {
+        return "not a step".to_owned();
+    };
+    let mut step = step(store, (number, status), events, 0).await;
+    let mut attempt = sample(number).intent(2);
+    if !intent {
+        attempt.outcome = AttemptOutcome::Accepted;
+        attempt.reported = Some(Status::Sent);
+    }
+    step.attempts = vec![attempt];
+    step.suppress = opt_out
+        .iter()
+        .map(|(number, reason, since)| entry(*number, *reason, *since))
+        .collect();
+    format!("{} {}", told(&store.record(step.clone()).await), told(&store.record(step).await))
+}
+
+async fn feedback(store: &dyn Store, all: Vec<One>) -> String {
+    let mut steps = Vec::new();
+    for one in all {
+        steps.push(match one {
+            One::Apply {
+                number,
+                status,
+                events,
+                token,
+                tells,
+            } => {
+                let step = step(store, (number, status), events, token).await;
+                let notices = notices(tells, Some(number));
+                FeedbackStep::Apply(Box::new(Step { notices, ..step }))
+            }
+            One::Park { event, due, looks, tells } => FeedbackStep::Park(Box::new(Parked {
+                record: record_of(event),
+                due_at: due.map(at),
+                looks,
+                suppress: Vec::new(),
+                lift: tells.map(|tells| lift(1, 2, i64::from(tells))).into_iter().collect(),
+                notices: notices(tells, None),
+            })),
+        });
+    }
+    told(&store.take_feedback(steps).await)
 }
 
 /// All that a store shows of what comes afterwards.
