@@ -11,7 +11,7 @@ use ums_store::conformance::Sample;
 
 use crate::ground::Database;
 
-const LEASE: Duration = Duration::from_millis(400);
+const LEASE: Duration = Duration::from_secs(1);
 const FAR: Timestamp = Timestamp::from_micros(i64::MAX);
 
 fn now() -> Timestamp {
@@ -35,14 +35,16 @@ async fn recover(store: &PostgresStore) -> Recovered {
 #[tokio::test]
 async fn a_late_write_after_a_takeover_is_refused_and_the_process_registers_anew() {
     let database = Database::new().await;
+    let (called, claimed) = (Sample::sms(1), Sample::sms(2));
+    // Made before the lease runs: reading the first number takes longer than that on a busy machine.
+    let sending = called.sending().unwrap();
+    let waiting = claimed.new_message(Status::Queued, Some(now())).unwrap();
     let (late, other) = (database.store_with_lease(LEASE).await, database.store_with_lease(LEASE).await);
     let before = late.renew().await.unwrap();
     assert_eq!(before.length, LEASE);
-    let (called, claimed) = (Sample::sms(1), Sample::sms(2));
-    late.accept(called.sending().unwrap()).await.unwrap();
-    late.accept(claimed.new_message(Status::Queued, Some(now())).unwrap())
-        .await
-        .unwrap();
+    late.accept(sending).await.unwrap();
+    assert_eq!(late.renew().await.unwrap(), before);
+    late.accept(waiting).await.unwrap();
     assert_eq!(late.claim_due(FAR, Room::of_each(9)).await.unwrap().len(), 1);
 
     assert_eq!(recover(&other).await, Recovered { requeued: 1, unknown: 1 });
