@@ -333,7 +333,10 @@ impl<'a> Reports<'a> {
     /// A recipient of whom nothing was reported goes with an attempt that was settled just now.
     fn end_with_others(&self, place: usize, attempts: &[AttemptRecord]) -> Option<End<'a>> {
         let recipient = self.record.recipients.get(place)?;
+        // A message that is unknown was carried to its first recipient, whatever became of that one later.
+        let was_carried = place == 0 && self.record.status == Status::Unknown;
         let may = match recipient.status {
+            _ if was_carried => true,
             Status::Pending | Status::Scheduled | Status::Queued | Status::Sending => true,
             Status::Unknown | Status::Failed | Status::Expired => recipient.reason.is_none(),
             Status::Sent | Status::Delivered | Status::Bounced | Status::Cancelled | Status::Suppressed | Status::Unsubscribed => false,

@@ -225,6 +225,15 @@ fn every_recipient_stands_for_itself() {
 }
 
 #[test]
+fn who_opted_out_after_an_unknown_attempt_may_have_been_written_to_all_the_same() {
+    let mut unknown = record(1, &[AttemptOutcome::Unknown], Status::Unknown);
+    unknown.recipients[0].status = Status::Unsubscribed;
+    unknown.recipients[0].reason = Some("unsubscribe".to_owned());
+    let lifted = with(unknown, &[event(1, EventKind::Opened, Some(0), Some(ADDRESSES[0]))]);
+    assert_eq!((lifted.status, lifted.recipients[0].status), (Status::Sent, Status::Sent));
+}
+
+#[test]
 fn a_recipient_was_with_the_attempt_that_reports_on_it() {
     // The first provider took the first recipient only, the second took the other one.
     let parted = record(2, &[AttemptOutcome::Accepted, AttemptOutcome::Accepted], Status::Sent);
