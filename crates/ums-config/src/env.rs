@@ -461,12 +461,12 @@ pub const SETTINGS: &[Setting] = &[
     },
     Setting {
         name: "SENDGRID_WEBHOOK_PUBLIC_KEY",
-        kind: "text",
+        kind: "list",
         unit: "base64",
         default: "",
         secret: false,
         group: Group::SendGrid,
-        meaning: "Public key that SendGrid signs its event webhook with.",
+        meaning: "Public keys that SendGrid signs its event webhook with; several while one takes the place of another.",
     },
     Setting {
         name: "TWILIO_ACCOUNT_SID",

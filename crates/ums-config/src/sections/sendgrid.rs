@@ -21,8 +21,8 @@ pub struct SendGridSettings {
     pub senders: Vec<SenderRule>,
     /// Base URL.
     pub api_url: Endpoint,
-    /// Public key of its event webhook, base64.
-    pub webhook_public_key: Option<String>,
+    /// Public keys of its event webhook, base64; several while one takes the place of another.
+    pub webhook_public_keys: Vec<String>,
 }
 
 pub(crate) fn read(reader: &mut Reader<'_>) -> Configured<SendGridSettings> {
@@ -35,14 +35,14 @@ pub(crate) fn read(reader: &mut Reader<'_>) -> Configured<SendGridSettings> {
     let api_url = reader
         .parsed("SENDGRID_API_URL", Endpoint::of_provider)
         .or_else(|| Endpoint::parse(API_URL).ok());
-    let webhook_public_key = reader.token("SENDGRID_WEBHOOK_PUBLIC_KEY");
+    let webhook_public_keys = reader.list("SENDGRID_WEBHOOK_PUBLIC_KEY").unwrap_or_default();
     let settings = match (api_key, from, api_url) {
         (Some(api_key), Some(from), Some(api_url)) => Some(SendGridSettings {
             api_key,
             from,
             senders,
             api_url,
-            webhook_public_key,
+            webhook_public_keys,
         }),
         _ => None,
     };

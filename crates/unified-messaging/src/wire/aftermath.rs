@@ -58,12 +58,12 @@ fn aws(
 }
 
 fn sendgrid(settings: &Settings) -> Result<Option<Arc<dyn Hook>>, Error> {
-    let Some(key) = settings.sendgrid.as_ref().and_then(|own| own.webhook_public_key.clone()) else {
+    let Some(own) = settings.sendgrid.as_ref().filter(|own| !own.webhook_public_keys.is_empty()) else {
         return Ok(None);
     };
     let own = SendGridHookSettings {
         account: AccountId::default(),
-        public_keys: vec![key],
+        public_keys: own.webhook_public_keys.clone(),
         window: settings.feedback.sendgrid_max_age,
     };
     Ok(Some(Arc::new(SendGridHook::new(own)?)))
@@ -120,4 +120,80 @@ pub(super) fn parts(settings: &Settings, clock: &Arc<dyn Clock>) -> Result<After
         keys: settings.secret_keys.clone(),
         public_url: settings.public_url.as_ref().map(text),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use ums_config::{Layered, LoadOptions, MapSource, Origin};
+    use ums_core::SystemClock;
+
+    use super::*;
+
+    fn settings(file: &str, pairs: &[(&str, &str)]) -> Settings {
+        let path = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(path.path(), file).unwrap();
+        let options = LoadOptions {
+            config_file: Some(path.path().to_owned()),
+            ..LoadOptions::service()
+        };
+        let given: MapSource = pairs.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
+        ums_config::load(&Layered::new().over(Origin::Caller, given), &options).unwrap()
+    }
+
+    fn clock() -> Arc<dyn Clock> {
+        Arc::new(SystemClock::new())
+    }
+
+    const KEY: &str =
+        "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE83T4O/n84iotIvIW4mdBgQ/7dAfSmpqIM8kF9mN1flpVKS3GRqe62gw+2fNNRaINXvVpiglSI8eNEc6wEA3F+g==";
+    const SENDGRID: [(&str, &str); 2] = [("SENDGRID_API_KEY", "SG.key"), ("SENDGRID_FROM_EMAIL", "shop@example.com")];
+    const TWILIO: [(&str, &str); 3] = [
+        ("TWILIO_ACCOUNT_SID", "AC00000000000000000000000000000000"),
+        ("TWILIO_AUTH_TOKEN", "token"),
+        ("TWILIO_PHONE_NUMBER", "+15550100100"),
+    ];
+
+    #[test]
+    fn a_hook_is_there_when_its_settings_are() {
+        let there = |pairs: &[(&str, &str)]| {
+            let hooks = ProviderHooks::build(&settings("", pairs), &clock(), None).unwrap();
+            (hooks.aws.is_some(), hooks.sendgrid.is_some(), hooks.twilio.is_some())
+        };
+        assert_eq!(there(&[]), (false, false, false));
+        assert_eq!(there(&[SENDGRID.as_slice(), TWILIO.as_slice()].concat()), (false, false, false));
+        let topic = ("UMS_AWS_TOPIC_ARNS", "arn:aws:sns:us-east-1:000000000000:feedback");
+        let keyed = [&SENDGRID[..], &[("SENDGRID_WEBHOOK_PUBLIC_KEY", KEY)]].concat();
+        let public = [&TWILIO[..], &[("UMS_PUBLIC_URL", "https://messages.example.com")]].concat();
+        assert_eq!(there(&[topic]), (true, false, false));
+        assert_eq!(there(&keyed), (false, true, false));
+        assert_eq!(there(&public), (false, false, true));
+        let wrong = settings("", &[&SENDGRID[..], &[("SENDGRID_WEBHOOK_PUBLIC_KEY", "no-key")]].concat());
+        assert!(ProviderHooks::build(&wrong, &clock(), None).is_err());
+    }
+
+    #[test]
+    fn providers_are_asked_where_they_cannot_tell() {
+        let names = |file: &str, pairs: &[(&str, &str)]| {
+            let parts = parts(&settings(file, pairs), &clock()).unwrap();
+            parts
+                .sources
+                .iter()
+                .map(|source| (source.name().to_owned(), source.every()))
+                .collect::<Vec<_>>()
+        };
+        let asked = names("", &TWILIO);
+        assert_eq!(asked.iter().map(|(_, every)| *every).collect::<Vec<_>>(), [Duration::from_mins(1)]);
+        assert_eq!(names("[feedback]\ntwilio_list_every = '0s'", &TWILIO), []);
+        let public = [&TWILIO[..], &[("UMS_PUBLIC_URL", "https://messages.example.com")]].concat();
+        assert_eq!(names("", &public), [], "it calls back");
+        let sns = [
+            ("AWS_REGION", "us-east-1"),
+            ("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE"),
+            ("AWS_SECRET_ACCESS_KEY", "secret"),
+        ];
+        assert_eq!(names("", &sns), [], "reading logs needs leave of its own");
+        assert_eq!(names("[feedback]\nsns_logs_every = '30s'", &sns).len(), 1);
+    }
 }
