@@ -6,6 +6,8 @@
 //! pieces of each, because a disk's speed changes within seconds, and gives the database's own flushes of its log besides.
 //! Bare statements come from four connections, 100 rows each time, and write the same rows into the same tables. Ratios
 //! are taken within a round, then the median.
+//!
+//! Long because each measurement stands beside the bare statements that it is compared with.
 
 #![expect(
     clippy::print_stdout,

@@ -8,6 +8,7 @@ mod ground;
 mod group_commit;
 mod leases;
 mod opening;
+mod opt_outs;
 mod sharing;
 
 ums_store::store_suite!(postgres, crate::ground::Suite::default());
