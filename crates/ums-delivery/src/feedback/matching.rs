@@ -3,6 +3,7 @@
 use ums_core::{AttemptId, AttemptOutcome, AttemptRecord, MessageRecord, StoreError};
 
 use super::lift::happened_at;
+use super::says::is_signed;
 use super::take::Item;
 use crate::flow::Flow;
 
@@ -45,7 +46,8 @@ pub(super) async fn by_recipient_and_time(flow: &Flow, item: &Item) -> Result<Op
     Ok(message.map(|message| (message, attempt)))
 }
 
-/// Whether an event says something of a message's way, and has waited for a better sign.
+/// Whether an event says something of a message's way, comes from who it says, and has waited for a better sign.
 fn may_be_matched(item: &Item) -> bool {
-    item.looks >= LOOKS_BEFORE && item.record.event.kind.status().is_some()
+    let event = &item.record.event;
+    item.looks >= LOOKS_BEFORE && event.kind.status().is_some() && is_signed(event.provider)
 }

@@ -27,7 +27,8 @@ impl From<StoreError> for Fault {
 /// Asks a source until the engine closes.
 pub(crate) async fn run(flow: Arc<Flow>, source: Arc<dyn FeedbackSource>) {
     let mut errors = 0_u32;
-    let mut wait = Duration::ZERO;
+    // A process that sends one message and ends asks nothing.
+    let mut wait = source.every();
     loop {
         tokio::select! {
             biased;

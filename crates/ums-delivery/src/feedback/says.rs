@@ -1,8 +1,8 @@
 //! What events say of their recipients beside the message: who must not be contacted again, and who may.
 
 use ums_core::{
-    EventKind, EventRecord, Lift, MessageRecord, Notice, Suppression, SuppressionOrigin, SuppressionReason, TenantId, Timestamp, redact,
-    suppression_address,
+    EventKind, EventRecord, Lift, MessageRecord, Notice, ProviderKind, Suppression, SuppressionOrigin, SuppressionReason, TenantId,
+    Timestamp, redact, suppression_address,
 };
 
 use super::lift::happened_at;
@@ -30,6 +30,9 @@ impl Says {
     /// Adds what an event says.
     pub(super) fn hear(&mut self, record: &EventRecord, message: Option<&MessageRecord>, tenant: &TenantId) {
         let event = &record.event;
+        if message.is_none() && !is_signed(event.provider) {
+            return;
+        }
         let Some(address) = address(record, message) else { return };
         let at = happened_at(record);
         if let Some(reason) = event.suppress {
@@ -93,12 +96,24 @@ async fn lifts_something(flow: &Flow, lift: &Lift, now: Timestamp) -> bool {
     listed.is_ok_and(|listed| listed.iter().any(|known| known.reason == lift.reason && known.since <= lift.at))
 }
 
-/// Whom an event is about, as the list writes it: the message's recipient, who may forward to the address that the event names.
+/// Whether what comes from a provider was proven to. Anybody can send mail to a bounce mailbox: what that says holds only for the recipients
+/// of a message whose ids it knows.
+pub(super) const fn is_signed(provider: ProviderKind) -> bool {
+    match provider {
+        ProviderKind::AwsSes | ProviderKind::SendGrid | ProviderKind::AwsSns | ProviderKind::Twilio => true,
+        ProviderKind::Smtp | ProviderKind::Console => false,
+    }
+}
+
+/// Whom an event is about, as the list writes it: the message's only recipient, who may forward to the address that the event names, or one
+/// of its recipients. Whoever else is named got nothing from us.
 fn address(record: &EventRecord, message: Option<&MessageRecord>) -> Option<String> {
     let channel = record.event.channel();
-    let address = match message.map(|message| message.recipients.as_slice()) {
-        Some([only]) => Some(&only.address),
-        Some(_) | None => record.event.recipient.as_ref(),
-    };
-    address.map(|address| suppression_address(channel, address))
+    let named = record.event.recipient.as_ref().map(|address| suppression_address(channel, address));
+    let listed = |address: &str| suppression_address(channel, address);
+    match message.map(|message| message.recipients.as_slice()) {
+        Some([only]) => Some(listed(&only.address)),
+        Some(several) => named.filter(|named| several.iter().any(|recipient| listed(&recipient.address) == *named)),
+        None => named,
+    }
 }

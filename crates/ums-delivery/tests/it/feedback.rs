@@ -259,6 +259,43 @@ async fn a_soft_bounce_and_a_wave_of_rejections_suppress_nobody() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn mail_that_anybody_may_have_sent_suppresses_only_recipients_of_the_message_that_it_knows() {
+    let bench = start().await;
+    let mut request = email();
+    request.cc = vec!["copy@example.com".to_owned()].into();
+    request.handling.via = Some(ProviderKind::Smtp);
+    let id = bench.send(request).await.message_id;
+    let bounce = |name: &str, recipient: &str| {
+        let mut event = Event::new(ProviderKind::Smtp, name, EventKind::Bounced, "failed/5.1.1");
+        event.suppress = Some(SuppressionReason::HardBounce);
+        event.recipient = Some(recipient.to_owned());
+        event
+    };
+    let attempt = bench.record(id).await.attempts[0].id;
+    let mut made_up = bounce("1", "victim@example.com");
+    made_up.about.attempt_id = Some("01993c00-0000-7000-8000-00000000beef".parse().unwrap());
+    let mut of_nobody = bounce("2", "victim@example.com");
+    of_nobody.about.attempt_id = Some(attempt);
+    let mut genuine = bounce("3", "Copy@example.com");
+    genuine.about.attempt_id = Some(attempt);
+    bench
+        .take(vec![made_up, bounce("4", "victim@example.com"), of_nobody, genuine])
+        .await;
+    bench.pass(Duration::from_hours(25)).await;
+    let listed = async |address: &str| {
+        let tenant = TenantId::default();
+        bench
+            .engine
+            .suppressions_of(&tenant, ums_core::Channel::Email, address)
+            .await
+            .unwrap()
+            .len()
+    };
+    assert_eq!(listed("victim@example.com").await, 0);
+    assert_eq!(listed("copy@example.com").await, 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn one_notice_for_each_transition_and_event() {
     let bench = Setup {
         webhooks: Some(Arc::new(Nobody)),
@@ -353,8 +390,10 @@ async fn a_source_is_asked_from_where_it_was_left_and_ever_more_seldom_while_it_
     .await;
     let asked = || pages.asked.lock().unwrap().len();
     bench.idle().await;
+    assert_eq!(asked(), 0, "a process that ends soon asks nothing");
+    bench.pass(Duration::from_secs(61)).await;
     assert_eq!(asked(), 1);
-    bench.pass(Duration::from_secs(119)).await;
+    bench.pass(Duration::from_secs(118)).await;
     assert_eq!(asked(), 1, "twice the pause after the first error");
     bench.pass(Duration::from_secs(2)).await;
     assert_eq!(asked(), 2);
