@@ -81,7 +81,8 @@ pub struct Skip {
     pub account: AccountId,
     /// When.
     pub at: Timestamp,
-    /// Short stable word: `open`, `throttled`, `paced`, `quota`, `misconfigured`, `not_configured`, `via`, `time`.
+    /// Short stable word: `open`, `throttled`, `paced`, `quota`, `misconfigured`, `not_configured`, `via`, `time`, `degraded`, `bounce_rate`,
+    /// `complaint_rate`.
     pub reason: String,
     /// For people.
     pub detail: String,
