@@ -31,7 +31,14 @@ fn no_seed_breaks_a_promise() {
         assert_eq!(outcome.violation, None, "seed {number}: {:#?}", outcome.story);
         tally.add(&outcome.tally);
     }
-    let rare = [tally.crashes, tally.fenced, tally.lost_answers, tally.unknown, tally.opted_out];
+    let rare = [
+        tally.crashes,
+        tally.fenced,
+        tally.lost_answers,
+        tally.unknown,
+        tally.opted_out,
+        tally.reports,
+    ];
     assert!(
         rare.iter().all(|count| *count > 0),
         "a storm that is none proves nothing: {tally:?}"

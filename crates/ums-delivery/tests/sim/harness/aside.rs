@@ -1,12 +1,14 @@
-//! The parts of the store port beside the messages: the suppression list is simulated like them; feedback, notices and rates are not.
+//! The parts of the store port beside the messages: the suppression list and feedback are simulated like them; notices and
+//! rates are not.
 
 use async_trait::async_trait;
 use ums_core::{
     AccountId, Channel, Endpoint, EndpointId, Event, FeedbackStep, FeedbackStore, FeedbackTaken, Lift, MessageRecord, Notice, NoticeFilter,
     NoticeId, NoticeOutcome, NoticePage, OutboxStore, Parked, ProviderKind, RateRow, RateStore, StoreError, Suppression, SuppressionCursor,
-    SuppressionFilter, SuppressionPage, SuppressionStore, Target, Targets, TenantId, Timestamp, Undo,
+    SuppressionFilter, SuppressionPage, SuppressionStore, Targets, TenantId, Timestamp, Undo,
 };
 
+use super::reports;
 use super::store::SimStore;
 
 #[async_trait]
@@ -62,18 +64,17 @@ impl SuppressionStore for SimStore {
 #[async_trait]
 impl FeedbackStore for SimStore {
     async fn feedback_targets(&self, events: &[Event]) -> Result<Targets, StoreError> {
-        Ok(Targets {
-            of: vec![Target::Nobody; events.len()],
-            messages: Vec::new(),
-        })
+        let events = events.to_vec();
+        self.through(false, move |world| Ok(reports::targets(world, &events))).await
     }
 
     async fn take_feedback(&self, steps: Vec<FeedbackStep>) -> Result<Vec<FeedbackTaken>, StoreError> {
-        Ok(vec![FeedbackTaken::Known; steps.len()])
+        let owner = self.owner();
+        self.through(true, move |world| Ok(reports::take(world, owner, steps))).await
     }
 
-    async fn parked_events(&self, _: Timestamp, _: usize) -> Result<Vec<Parked>, StoreError> {
-        Ok(Vec::new())
+    async fn parked_events(&self, now: Timestamp, limit: usize) -> Result<Vec<Parked>, StoreError> {
+        self.through(false, move |world| Ok(reports::parked(world, now, limit))).await
     }
 
     async fn unknown_attempts_to(

@@ -4,6 +4,7 @@ use ums_core::{ActKind, AttemptOutcome, MessageId, Status};
 
 use super::cast::{self, Set};
 use super::ledger::Row;
+use super::reports;
 use super::world::{Told, World, short};
 
 /// Judges every message.
@@ -62,10 +63,11 @@ fn fault_of(world: &World, id: MessageId, row: &Row) -> Option<String> {
         | Status::Unknown => None,
     };
     let told_by_operator = row.record.acts.iter().any(|act| act.kind == ActKind::Marked);
-    by_status.or_else(|| {
+    by_status.or_else(|| reports::fault_of(world, id, row)).or_else(|| {
         calls.iter().find_map(|call| {
             let attempt = row.record.attempts.iter().find(|attempt| attempt.id == call.attempt);
-            outcome_that_was_not_told(&call.told, attempt.map(|attempt| attempt.outcome)).filter(|_| !told_by_operator)
+            outcome_that_was_not_told(&call.told, attempt.map(|attempt| attempt.outcome))
+                .filter(|_| !told_by_operator && !world.reports.says_something(call.attempt))
         })
     })
 }

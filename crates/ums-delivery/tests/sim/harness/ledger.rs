@@ -2,6 +2,8 @@
 //!
 //! Every write is checked as it happens: legal moves, no end left without an act, at most two unknown attempts. A [`Flaw`] breaks one
 //! rule of the store on purpose, to prove that the simulator notices.
+//!
+//! Long because the rules of one contract are read side by side.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -374,6 +376,9 @@ pub(crate) fn record(world: &mut World, writer: i64, step: Step) -> Result<(), S
 fn mark(writer: i64, step: &Step) -> u64 {
     let mut hasher = DefaultHasher::new();
     (writer, step.token, step.status as u8, step.due_at, step.sent_at, step.skips.len()).hash(&mut hasher);
+    for event in &step.events {
+        event.event.id.hash(&mut hasher);
+    }
     for attempt in &step.attempts {
         (attempt.id, attempt.outcome as u8).hash(&mut hasher);
     }
@@ -396,6 +401,8 @@ fn apply(row: &mut Row, writer: i64, step: Step) {
     record.error = step.error;
     record.due_at = due(step.status, step.due_at);
     record.sent_at = step.sent_at.or(record.sent_at);
+    record.delivered_at = step.delivered_at.or(record.delivered_at);
+    record.events.extend(step.events);
     if let Some(recipients) = step.recipients {
         record.recipients = recipients;
     }

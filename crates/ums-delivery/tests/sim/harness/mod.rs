@@ -20,6 +20,7 @@ mod ledger;
 mod optouts;
 mod process;
 mod provider;
+mod reports;
 mod run;
 mod store;
 mod world;

@@ -12,6 +12,7 @@ use ums_core::{
 
 use super::cast::{self, Set};
 use super::ledger::Row;
+use super::reports;
 use super::store::SimStore;
 use super::world::{CallMade, ProcessClock, SECOND, Shared, Told, World, number_of, short};
 
@@ -101,6 +102,7 @@ impl SimProvider {
         calls.push(made);
         let place = calls.len() - 1;
         self.arrive(&mut world, &answer, call, place);
+        self.report(&mut world, &answer, email, call);
         match answer.said {
             Some(said) if answer.said_in == 0 => (place, Ok(said)),
             said => {
@@ -152,6 +154,22 @@ impl SimProvider {
         } else {
             world.later(answer.arrives_in, Box::new(happening));
         }
+    }
+
+    /// What it will report of those whom it took the message for; of others, perhaps that it failed.
+    fn report(&self, world: &mut World, answer: &Answer, email: &Email, call: &Call) {
+        let refused = matches!(&answer.said, Some(Err(failure)) if !failure.class.may_have_been_accepted());
+        if refused {
+            return;
+        }
+        let addresses = email.recipients().map(|(_, mailbox)| mailbox.address.expose().to_owned());
+        let whom: Vec<_> = addresses
+            .map(|address| {
+                let arrived = cast::bit_of(&address) & answer.arrives != 0;
+                (address, arrived)
+            })
+            .collect();
+        reports::report(world, self.kind, call.attempt_id, &whom, answer.arrives_in);
     }
 
     /// What must hold at the moment of a call.
@@ -240,7 +258,8 @@ fn second_hand_over(world: &World, row: &Row, recipients: Set) -> Option<String>
             Told::Failed(class) => !class.may_have_been_accepted(),
         };
         let known_risk = outcome == Some(AttemptOutcome::Unknown) && allows;
-        if earlier.recipients & recipients != 0 && !pardoned && !surely_not_sent && !known_risk {
+        let reported = outcome == Some(AttemptOutcome::Failed) && world.reports.says_only_failed(earlier.attempt);
+        if earlier.recipients & recipients != 0 && !pardoned && !surely_not_sent && !known_risk && !reported {
             return Some(format!(
                 "was handed the message a second time; the attempt before is recorded as {outcome:?}"
             ));

@@ -11,6 +11,7 @@ use super::judge;
 use super::ledger::{Flaw, Ledger};
 use super::process::{Process, Setting, Standing};
 use super::provider::Mood;
+use super::reports;
 use super::world::{Callers, SECOND, Shared, Tally, Weather, World, short};
 
 /// Longest that time passes without anybody being looked at.
@@ -101,6 +102,7 @@ impl Stage {
             on_exhausted: chance.weighted(&[(4, None), (1, Some(OnExhausted::Fail))]),
         };
         let mut world = World::new(chance, Ledger::new(plan.flaw), plan.tells);
+        world.reports.reporting = world.chance.happens(600);
         world.note([0, plan.seed, 0], || format!("seed {} with {setting:?}", plan.seed));
         let shared = Shared::new(world);
         let mut processes: Vec<_> = (0..setting.processes).map(|number| Process::new(number, &shared)).collect();
@@ -154,6 +156,7 @@ impl Stage {
                     process.run();
                 }
             }
+            reports::deliver(self);
             if rest == 0 || self.over() {
                 return;
             }
@@ -213,6 +216,16 @@ impl Stage {
             };
             if wait > 120 * SECOND {
                 self.jump(wait - 100 * SECOND);
+            }
+            self.pass(4 * STRIDE);
+        }
+        // Reports may be on their way, or were parked by a process whose clock was an hour ahead.
+        for round in 0..40 {
+            if self.over() || !reports::anything_is_missing(&self.shared.lock()) {
+                break;
+            }
+            if round >= 10 {
+                self.jump(600 * SECOND);
             }
             self.pass(4 * STRIDE);
         }

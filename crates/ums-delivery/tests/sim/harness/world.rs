@@ -14,6 +14,7 @@ use super::cast::Set;
 use super::chance::{Chance, mix};
 use super::ledger::Ledger;
 use super::provider::Mood;
+use super::reports::Reports;
 
 /// Where the wall clock starts: 2026-11-22T10:00:00Z.
 const START_MICROS: i64 = 1_795_341_600_000_000;
@@ -109,6 +110,8 @@ pub(crate) struct Tally {
     pub(crate) unknown: u64,
     /// Calls that the suppression list forbade.
     pub(crate) opted_out: u64,
+    /// Events that became part of a message's story.
+    pub(crate) reports: u64,
 }
 
 impl Tally {
@@ -122,6 +125,7 @@ impl Tally {
         self.lost_answers += other.lost_answers;
         self.unknown += other.unknown;
         self.opted_out += other.opted_out;
+        self.reports += other.reports;
     }
 }
 
@@ -135,6 +139,7 @@ pub(crate) struct World {
     pub(crate) blamed: [bool; 3],
     pub(crate) calls: BTreeMap<MessageId, Vec<CallMade>>,
     pub(crate) callers: Callers,
+    pub(crate) reports: Reports,
     pub(crate) tally: Tally,
     /// The first thing that must not be.
     pub(crate) violation: Option<String>,
@@ -166,6 +171,7 @@ impl World {
             blamed: [false; 3],
             calls: BTreeMap::new(),
             callers: Callers::default(),
+            reports: Reports::default(),
             tally: Tally::default(),
             violation: None,
             story: tells.then(Vec::new),
