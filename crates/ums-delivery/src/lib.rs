@@ -5,7 +5,8 @@
 //!    after the other until one takes the message;
 //! 3. `journal`: what happened is committed, one transaction a step;
 //! 4. `worker`: what was held or scheduled is taken up when it is due;
-//! 5. `lease` and `housekeeping`: whose the messages are, and what dead processes left.
+//! 5. `lease` and `housekeeping`: whose the messages are, and what dead processes left;
+//! 6. `feedback`: what providers report afterwards becomes events, statuses and entries of the suppression list.
 //!
 //! **Invariant:** nothing here names a database, an HTTP client or a provider.
 

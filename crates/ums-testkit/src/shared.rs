@@ -139,7 +139,6 @@ impl fmt::Debug for SharedStore {
 }
 
 impl SharedStore {
-    #[expect(clippy::unused_self, reason = "the macro calls it as a method")]
     async fn as_it_is<T>(&self, call: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
         call.await
     }

@@ -237,14 +237,9 @@ pub(crate) fn fault_of(world: &World, id: MessageId, row: &Row) -> Option<String
     if record.recipients.len() > 1 || row.marked {
         return None;
     }
-    let rank = |kind: &EventKind| match kind {
-        EventKind::Sent => 1,
-        EventKind::Failed => 2,
-        EventKind::Delivered => 3,
-        EventKind::Bounced => 4,
-        _ => 0,
-    };
-    let ranks: Vec<(AttemptOutcome, i32)> = record
+    let ranks = [EventKind::Sent, EventKind::Failed, EventKind::Delivered, EventKind::Bounced];
+    let rank = |kind: &EventKind| ranks.iter().position(|other| other == kind).map_or(0, |place| place + 1);
+    let ranks: Vec<(AttemptOutcome, usize)> = record
         .attempts
         .iter()
         .map(|attempt| {
@@ -252,7 +247,7 @@ pub(crate) fn fault_of(world: &World, id: MessageId, row: &Row) -> Option<String
             (attempt.outcome, ranks.max().unwrap_or(0))
         })
         .collect();
-    let any = |wanted: i32| ranks.iter().any(|(_, rank)| *rank == wanted);
+    let any = |wanted: usize| ranks.iter().any(|(_, rank)| *rank == wanted);
     let is_held = ranks
         .iter()
         .any(|(outcome, rank)| *outcome == AttemptOutcome::Accepted && *rank < 2);
