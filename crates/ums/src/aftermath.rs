@@ -159,7 +159,7 @@ pub(crate) async fn open_here() -> Result<UnifiedMessagingService> {
     let builder = UnifiedMessagingService::builder()
         .settings(settings)
         .console_output(Box::new(std::io::stderr()));
-    match builder.build_for_acts().await.map_err(explained)? {
+    match Box::pin(builder.build_for_acts()).await.map_err(explained)? {
         Some(service) => Ok(service),
         None => bail!(usage(
             "there is no store yet where UMS_DATABASE_URL says: make it with `ums migrate`, or start the service first"

@@ -196,7 +196,7 @@ impl Acts {
         let builder = UnifiedMessagingService::builder()
             .settings(settings)
             .console_output(Box::new(std::io::stderr()));
-        Ok(Self::Here(builder.build_for_acts().await.map_err(explained)?))
+        Ok(Self::Here(Box::pin(builder.build_for_acts()).await.map_err(explained)?))
     }
 
     /// Does something to one message; none if there is no such message.

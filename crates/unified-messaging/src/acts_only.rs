@@ -17,7 +17,6 @@ pub(crate) struct ActsOnly {
 }
 
 impl ActsOnly {
-    #[expect(clippy::unused_self, reason = "the macro calls it as a method")]
     async fn as_it_is<T>(&self, call: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
         call.await
     }

@@ -258,7 +258,8 @@ impl fmt::Debug for Builder {
 
 async fn start(settings: Settings, store: Arc<dyn Store>, outside: Outside) -> Result<UnifiedMessagingService, Error> {
     let parts = wire::parts(&settings, Arc::clone(&store), outside)?;
-    let engine = Messaging::start(parts).await?;
+    // A large future, kept out of those of all callers.
+    let engine = Box::pin(Messaging::start(parts)).await?;
     Ok(UnifiedMessagingService::new(engine, store, &settings))
 }
 

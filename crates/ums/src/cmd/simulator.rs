@@ -71,17 +71,17 @@ pub(crate) struct Ports {
 #[derive(Debug, clap::Args)]
 pub(crate) struct Feedback {
     /// Shortest and longest time from a message to a report of it, in milliseconds
-    #[arg(long, value_name = "LEAST,MOST", value_delimiter = ',', num_args = 1..=2)]
-    feedback_delay: Vec<u64>,
+    #[arg(long = "feedback-delay", value_name = "LEAST,MOST", value_delimiter = ',', num_args = 1..=2)]
+    delay: Vec<u64>,
     /// Least and most copies of each report
-    #[arg(long, value_name = "LEAST,MOST", value_delimiter = ',', num_args = 1..=2)]
-    feedback_copies: Vec<u32>,
+    #[arg(long = "feedback-copies", value_name = "LEAST,MOST", value_delimiter = ',', num_args = 1..=2)]
+    copies: Vec<u32>,
     /// Report in any order
-    #[arg(long)]
-    feedback_shuffle: bool,
+    #[arg(long = "feedback-shuffle")]
+    shuffle: bool,
     /// Report before the message is answered
-    #[arg(long)]
-    feedback_early: bool,
+    #[arg(long = "feedback-early")]
+    early: bool,
 }
 
 impl Feedback {
@@ -90,10 +90,10 @@ impl Feedback {
         let usual = FeedbackSettings::default();
         FeedbackSettings {
             to,
-            delay_ms: pair(&self.feedback_delay).unwrap_or(usual.delay_ms),
-            duplicates: pair(&self.feedback_copies).unwrap_or(usual.duplicates),
-            shuffle: self.feedback_shuffle,
-            before_reply: self.feedback_early,
+            delay_ms: pair(&self.delay).unwrap_or(usual.delay_ms),
+            duplicates: pair(&self.copies).unwrap_or(usual.duplicates),
+            shuffle: self.shuffle,
+            before_reply: self.early,
         }
     }
 }

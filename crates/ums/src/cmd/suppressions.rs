@@ -204,7 +204,7 @@ fn address(text: &str) -> Result<(Channel, String)> {
     Ok((channel, parsed))
 }
 
-fn list_of(filter: Filter, all: bool) -> Result<SuppressionFilter> {
+fn list_of(filter: &Filter, all: bool) -> Result<SuppressionFilter> {
     let named = filter.address.as_deref().map(address).transpose()?;
     if let (Some(channel), Some((other, _))) = (filter.channel, &named)
         && channel != *other
@@ -220,7 +220,7 @@ fn list_of(filter: Filter, all: bool) -> Result<SuppressionFilter> {
 }
 
 async fn list(args: List) -> Result<Exit> {
-    let of = list_of(args.filter, args.all)?;
+    let of = list_of(&args.filter, args.all)?;
     let aftermath = Aftermath::open(&args.remote).await?;
     let listing = aftermath.suppressions(&of, args.cursor.as_deref(), args.limit.into()).await;
     aftermath.close().await;
@@ -391,7 +391,7 @@ fn bar(length: u64) -> ProgressBar {
 }
 
 async fn export(args: Export) -> Result<Exit> {
-    let of = list_of(args.filter, false)?;
+    let of = list_of(&args.filter, false)?;
     let aftermath = Aftermath::open(&args.remote).await?;
     let done = match &args.output {
         Some(path) => {

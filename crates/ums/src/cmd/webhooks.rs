@@ -96,6 +96,7 @@ pub(crate) struct Add {
   ums webhooks change 0199f3a0-0000-7000-8000-000000000000 --url https://app.example.com/new
   ums webhooks change 0199f3a0-0000-7000-8000-000000000000 --event message.delivered --event message.failed
   ums webhooks change 0199f3a0-0000-7000-8000-000000000000 --enable")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(crate) struct Change {
     /// The endpoint's id
     #[arg(value_name = "ID")]

@@ -3,9 +3,10 @@
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::sync::mpsc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
+use ums_core::{Clock as _, SystemClock};
 
 use crate::http::{get, post};
 use crate::program::{Place, Running};
@@ -30,12 +31,13 @@ fn email(to: &str) -> Value {
 /// Looks again and again until something is so.
 #[track_caller]
 fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let give_up = Instant::now() + PATIENCE;
+    let clock = SystemClock::new();
+    let give_up = clock.monotonic() + PATIENCE;
     loop {
         if let Some(seen) = look() {
             return seen;
         }
-        assert!(Instant::now() < give_up, "not seen: {what}");
+        assert!(clock.monotonic() < give_up, "not seen: {what}");
         std::thread::yield_now();
     }
 }
