@@ -1,6 +1,6 @@
 //! The suppression list as CSV: what is read from a file, and what is written for a spreadsheet.
 
-use std::io;
+use std::io::{self, BufRead as _};
 
 use anyhow::{Context as _, Result};
 use ums_core::{Channel, EmailAddress, PhoneNumber, Region, SuppressionOrigin, SuppressionReason, Timestamp};
@@ -48,6 +48,10 @@ impl Sheet {
 /// # Errors
 /// When it is no CSV file with a column `address`.
 pub(super) fn read(file: impl io::Read, rules: (Option<Region>, SuppressionReason)) -> Result<Sheet> {
+    let mut file = io::BufReader::new(file);
+    // The reader counts a line when it reads its line feed, which is after a record that ended with the carriage return before it.
+    let ends_late = file.fill_buf().context("reading the file")?.windows(2).any(|pair| pair == b"\r\n");
+    let line_of = |position: Option<&csv::Position>| position.map_or(0, csv::Position::line) + u64::from(ends_late);
     let mut reader = csv::ReaderBuilder::new().flexible(true).trim(csv::Trim::All).from_reader(file);
     let headings: Vec<String> = reader
         .headers()
@@ -73,14 +77,14 @@ pub(super) fn read(file: impl io::Read, rules: (Option<Region>, SuppressionReaso
     for record in reader.records() {
         match record {
             Ok(record) => {
-                let line = record.position().map_or(0, csv::Position::line);
+                let line = line_of(record.position());
                 match columns.entry(&record, rules) {
                     Ok(entry) => sheet.entries.push(entry),
                     Err(fault) => sheet.faults.push(format!("line {line}: {fault}")),
                 }
             }
             Err(error) => {
-                let line = error.position().map_or(0, csv::Position::line);
+                let line = line_of(error.position());
                 sheet.faults.push(format!("line {line}: is not UTF-8 text"));
                 if error.is_io_error() {
                     return Err(error).context("reading the file");
