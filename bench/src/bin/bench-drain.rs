@@ -6,53 +6,18 @@
 
 #![expect(clippy::disallowed_methods, reason = "it measures time")]
 
-use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::json;
-use tokio::sync::watch;
-use ums_core::{
-    Accepted, Call, Clock, Email, Failure, MessageId, MessageRecord, NewMessage, Provider, ProviderKind, SendEmail, Status, Store, Stored,
-    SystemClock, SystemRandom, TenantId,
-};
-use ums_delivery::{BreakerSettings, LinkParts, Messaging, NoObserver, PaceSettings, Parts, Price, Rules};
+use ums_core::{Clock, MessageId, MessageRecord, NewMessage, SendEmail, Status, Store, Stored, SystemClock, SystemRandom, TenantId};
 
 /// Messages that are stored as one.
 const BATCH: u64 = 1_000;
 
-/// A provider that takes everything and tells how much it took.
-struct TakesAll {
-    taken: AtomicU64,
-    told: watch::Sender<u64>,
-}
-
-impl fmt::Debug for TakesAll {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("TakesAll")
-    }
-}
-
-#[async_trait::async_trait]
-impl Provider<Email> for TakesAll {
-    fn kind(&self) -> ProviderKind {
-        ProviderKind::SendGrid
-    }
-
-    fn is_local(&self) -> bool {
-        true
-    }
-
-    async fn send(&self, _email: &Email, _call: &Call) -> Result<Accepted, Failure> {
-        let taken = self.taken.fetch_add(1, Ordering::Relaxed) + 1;
-        if taken.is_multiple_of(100) {
-            self.told.send_replace(taken);
-        }
-        Ok(Accepted::new("taken"))
-    }
-}
+#[path = "../takes_all.rs"]
+mod takes_all;
 
 #[path = "../message.rs"]
 #[expect(dead_code, reason = "the senders use the rest")]
@@ -113,28 +78,7 @@ async fn run(url: &str, backlog: u64, messages: u64) -> Result<()> {
     }
     let before = resident_mb()?;
     let store = ums_store::open(url, clock.clone()).await?;
-    let (told, mut taken) = watch::channel(0);
-    let provider = Arc::new(TakesAll {
-        taken: AtomicU64::new(0),
-        told,
-    });
-    let engine = Messaging::start(Parts {
-        clock,
-        random: Arc::new(SystemRandom),
-        store,
-        observer: Arc::new(NoObserver),
-        email: vec![LinkParts {
-            provider,
-            breaker: BreakerSettings::default(),
-            pace: PaceSettings::default(),
-            price: Price::Free,
-        }],
-        sms: Vec::new(),
-        not_configured: Vec::new(),
-        rules: Rules::default(),
-        aftermath: ums_delivery::Aftermath::default(),
-    })
-    .await?;
+    let (engine, mut taken) = takes_all::engine(store, clock).await?;
     let warm = *taken.wait_for(|taken| *taken >= messages / 10).await?;
     let start = Instant::now();
     let reached = *taken.wait_for(|taken| *taken >= warm + messages).await?;

@@ -1,16 +1,14 @@
 //! How many events of a provider a second become part of messages' stories, beside bare inserts of as many rows.
 //!
-//! `bench-feedback FILE MESSAGES BATCH` makes a SQLite store at FILE, has that many messages sent by a provider that takes everything, and hands in
+//! `bench-feedback FILE MESSAGES BATCH` makes a SQLite store at FILE, has that many messages (in hundreds) sent by a provider that takes everything, and hands in
 //! two signed SendGrid events for each (`processed`, `delivered`) in batches of BATCH: signature, reading, matching, status, commit. Then it
 //! inserts as many rows of events into the same file, a transaction for each batch, with nothing else. It prints one line of JSON: `events_per_s`
 //! and `bare_per_s`. `cargo xtask bench --feedback` calls it.
 
 #![expect(clippy::disallowed_methods, reason = "it measures time")]
 
-use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, ensure};
@@ -22,11 +20,8 @@ use rusqlite::{Connection, params};
 use serde_json::json;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use ums_core::{
-    Accepted, AccountId, Call, Clock, Email, Failure, Hook, HookRequest, MessageFilter, Provider, ProviderKind, SendEmail, Status, Store,
-    SystemClock, SystemRandom, TenantId,
-};
-use ums_delivery::{Aftermath, BreakerSettings, LinkParts, Messaging, NoObserver, PaceSettings, Parts, Price, Rules, Submission};
+use ums_core::{AccountId, Clock, Hook, HookRequest, MessageFilter, SendEmail, Status, SystemClock, TenantId};
+use ums_delivery::{Messaging, Submission};
 use ums_providers::feedback::sendgrid::{SendGridHook, SendGridHookSettings};
 
 /// Messages that are stored as one.
@@ -35,64 +30,12 @@ const STORED_AT_ONCE: usize = 1_000;
 const REQUESTS: usize = 4;
 /// What goes before a P-256 point in a SubjectPublicKeyInfo (RFC 5480).
 const SPKI: [u8; 26] = [
-    0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07,
-    0x03, 0x42, 0x00,
+    0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01,
+    0x07, 0x03, 0x42, 0x00,
 ];
 
-/// A provider that takes everything and tells how much it took.
-struct TakesAll {
-    taken: AtomicU64,
-    told: watch::Sender<u64>,
-}
-
-impl fmt::Debug for TakesAll {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("TakesAll")
-    }
-}
-
-#[async_trait::async_trait]
-impl Provider<Email> for TakesAll {
-    fn kind(&self) -> ProviderKind {
-        ProviderKind::SendGrid
-    }
-
-    fn is_local(&self) -> bool {
-        true
-    }
-
-    async fn send(&self, _email: &Email, call: &Call) -> Result<Accepted, Failure> {
-        let taken = self.taken.fetch_add(1, Ordering::Relaxed) + 1;
-        self.told.send_replace(taken);
-        Ok(Accepted::new(format!("sg-{}", call.attempt_id)))
-    }
-}
-
-/// Starts an engine on the store.
-async fn start(store: Arc<dyn Store>, clock: Arc<SystemClock>) -> Result<(Messaging, watch::Receiver<u64>)> {
-    let (told, taken) = watch::channel(0);
-    let provider = Arc::new(TakesAll {
-        taken: AtomicU64::new(0),
-        told,
-    });
-    let engine = Messaging::start(Parts {
-        clock,
-        random: Arc::new(SystemRandom),
-        store,
-        observer: Arc::new(NoObserver),
-        email: vec![LinkParts {
-            provider,
-            breaker: BreakerSettings::default(),
-            pace: PaceSettings::default(),
-            price: Price::Free,
-        }],
-        sms: Vec::new(),
-        not_configured: Vec::new(),
-        rules: Rules::default(),
-        aftermath: Aftermath::default(),
-    });
-    Ok((engine.await?, taken))
-}
+#[path = "../takes_all.rs"]
+mod takes_all;
 
 /// Has messages sent, and gives for each the ids that the provider knows.
 async fn send(engine: &Messaging, taken: &mut watch::Receiver<u64>, messages: usize) -> Result<Vec<(String, String, String)>> {
@@ -107,10 +50,16 @@ async fn send(engine: &Messaging, taken: &mut watch::Receiver<u64>, messages: us
     taken.wait_for(|taken| *taken >= wanted).await?;
     let (mut ids, mut cursor) = (Vec::with_capacity(messages), None);
     loop {
-        let page = engine.messages(&TenantId::default(), &MessageFilter::default(), cursor, 500).await?;
+        let page = engine
+            .messages(&TenantId::default(), &MessageFilter::default(), cursor, 500)
+            .await?;
         for record in &page.messages {
             let attempt = record.attempts.last().context("no attempt")?;
-            ids.push((record.message.id.to_string(), attempt.id.to_string(), record.recipients[0].address.clone()));
+            ids.push((
+                record.message.id.to_string(),
+                attempt.id.to_string(),
+                record.recipients[0].address.clone(),
+            ));
         }
         cursor = page.next_cursor;
         if cursor.is_none() {
@@ -124,7 +73,8 @@ fn requests(ids: &[(String, String, String)], batch: usize, clock: &SystemClock)
     let unusable = |_| anyhow!("the key cannot be used");
     let random = RingRandom::new();
     let pkcs8 = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &random).map_err(unusable)?;
-    let key = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, pkcs8.as_ref(), &random).map_err(|_| anyhow!("the key is refused"))?;
+    let key =
+        EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, pkcs8.as_ref(), &random).map_err(|_| anyhow!("the key is refused"))?;
     let public = STANDARD.encode([&SPKI[..], key.public_key().as_ref()].concat());
     let now = clock.now();
     let seconds = now.as_micros() / 1_000_000;
@@ -202,7 +152,9 @@ fn bare(file: &Path, events: usize, batch: usize) -> Result<Duration> {
             let sql = "INSERT INTO bare (provider, account, id, tenant, message_id, received_at, event)
                        VALUES ('sendgrid', 'default', ?1, 'default', ?2, ?3, ?4)";
             let name = format!("delivered-01993c00-0000-7000-8000-{number:012}");
-            connection.prepare_cached(sql)?.execute(params![name, id, i64::try_from(number)?, event])?;
+            connection
+                .prepare_cached(sql)?
+                .execute(params![name, id, i64::try_from(number)?, event])?;
         }
         connection.execute_batch("COMMIT")?;
     }
@@ -212,7 +164,7 @@ fn bare(file: &Path, events: usize, batch: usize) -> Result<Duration> {
 async fn measure(file: &Path, messages: usize, batch: usize) -> Result<f64> {
     let clock = Arc::new(SystemClock::new());
     let store = ums_store::open(&format!("sqlite://{}", file.display()), clock.clone()).await?;
-    let (engine, mut taken) = start(store, clock.clone()).await?;
+    let (engine, mut taken) = takes_all::engine(store, clock.clone()).await?;
     let ids = send(&engine, &mut taken, messages).await?;
     let (public_key, requests) = requests(&ids, batch, &clock)?;
     let hook = SendGridHook::new(SendGridHookSettings {
@@ -240,7 +192,11 @@ fn main() -> Result<()> {
     let [file, messages, batch] = words.as_slice() else {
         anyhow::bail!("usage: bench-feedback FILE MESSAGES BATCH");
     };
-    let (file, messages, batch) = (Path::new(file), messages.parse().context("MESSAGES")?, batch.parse().context("BATCH")?);
+    let (file, messages, batch) = (
+        Path::new(file),
+        messages.parse().context("MESSAGES")?,
+        batch.parse().context("BATCH")?,
+    );
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let events_per_s = runtime.block_on(measure(file, messages, batch))?;
     drop(runtime);
