@@ -52,7 +52,7 @@ impl Status {
             S::Pending => !matches!(next, S::Pending | S::Delivered | S::Bounced),
             S::Scheduled => matches!(
                 next,
-                S::Pending | S::Queued | S::Sending | S::Cancelled | S::Expired | S::Suppressed | S::Unsubscribed
+                S::Pending | S::Queued | S::Sending | S::Cancelled | S::Expired | S::Failed | S::Suppressed | S::Unsubscribed
             ),
             S::Queued => !matches!(next, S::Pending | S::Scheduled),
             S::Sending => !matches!(next, S::Pending | S::Scheduled | S::Cancelled),
@@ -112,6 +112,11 @@ mod tests {
         assert!(Status::Unknown.may_become(Status::Delivered));
         assert!(Status::Expired.may_become(Status::Sent));
         assert!(!Status::Delivered.may_become(Status::Failed));
+    }
+
+    #[test]
+    fn a_scheduled_message_that_nobody_takes_ends_as_failed() {
+        assert!(Status::Scheduled.may_become(Status::Failed));
     }
 
     proptest! {

@@ -181,9 +181,17 @@ fn resent(flow: &Flow, record: MessageRecord) -> Result<Decided, ActError> {
     if !record.message.content.has_body() {
         return Err(not_possible(&record, act, "its body is no longer kept; send a new message"));
     }
+    if !record.recipients.iter().any(|recipient| may_be_written_to_again(recipient.status)) {
+        return Err(not_possible(&record, act, "its recipient is not to be contacted"));
+    }
     let now = flow.clock.now();
     let expires_at = now + flow.rules.expiry.of(record.message.handling.purpose);
     Ok(again(flow, record, ActKind::Resent, (now, Some(expires_at))))
+}
+
+/// Whether a recipient who stands so is written to when the message is sent again. Who has it, bounced or opted out is not.
+const fn may_be_written_to_again(status: Status) -> bool {
+    matches!(status, Status::Failed | Status::Expired | Status::Unknown)
 }
 
 /// The step that queues an ended message once more: those recipients who have it or must not get it are left out.
@@ -195,7 +203,7 @@ pub(crate) fn again(flow: &Flow, record: MessageRecord, kind: ActKind, (due_at, 
         format!("was {} after {} attempts", record.status, record.attempts.len()),
     );
     let mut journal = Journal::new(record);
-    journal.reopen(|status| matches!(status, Status::Failed | Status::Expired | Status::Unknown));
+    journal.reopen(may_be_written_to_again);
     journal.stand(Status::Queued, Some(format!("{kind} by an operator")), Some(due_at));
     Decided {
         journal,

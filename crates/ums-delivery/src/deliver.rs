@@ -236,7 +236,11 @@ fn must_not_be_sent(flow: &Flow, journal: &mut Journal) -> bool {
     let now = flow.clock.now();
     let unknown = story::unknown_of_this_turn(record);
     let never_twice = unknown > 0 && duplicates(record) == Duplicates::Never;
-    if record.message.expires_at <= now {
+    if !journal.has_open_recipients() {
+        // Everybody has an outcome: there is nobody whom the store could be asked about.
+        let error = record.error.clone();
+        journal.close(Status::Failed, error);
+    } else if record.message.expires_at <= now {
         let (status, error) = end_without_acceptance(record, Status::Expired, "its time ran out before a provider took it");
         journal.close(status, Some(error));
     } else if unknown >= MAX_UNKNOWN_ATTEMPTS {

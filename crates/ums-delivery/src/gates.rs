@@ -21,12 +21,12 @@ pub(crate) fn check(flow: &Flow, content: &Content) -> Option<Stopped> {
     only_allowed_recipients_in_development(flow, content).or_else(|| only_allowed_countries(flow, content))
 }
 
-/// Marks the whole record as stopped.
+/// Marks the record as stopped, and those of its recipients who have no outcome yet.
 pub(crate) fn stop(record: &mut MessageRecord, stopped: &Stopped) {
     record.status = stopped.status;
     record.error = Some(format!("{}: {}", stopped.reason, stopped.detail));
     record.due_at = None;
-    for recipient in &mut record.recipients {
+    for recipient in record.recipients.iter_mut().filter(|recipient| is_open(recipient.status)) {
         recipient.status = stopped.status;
         recipient.reason = Some(stopped.reason.to_owned());
     }

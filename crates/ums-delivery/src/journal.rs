@@ -189,7 +189,7 @@ impl Journal {
         let first = self.record.recipients.first().map(|recipient| recipient.status);
         self.stand(status, error, None);
         if let Some(first) = first.filter(|first| first.is_final()) {
-            let maybe_sent = !first.is_success() && self.record.has_unknown_attempt();
+            let maybe_sent = !first.is_success() && first != Status::Bounced && self.record.has_unknown_attempt();
             self.record.status = if maybe_sent { Status::Unknown } else { first };
         }
     }

@@ -76,7 +76,10 @@ impl Messaging {
             message_id: claim.message_id,
             channel,
             address: recipient.address.clone(),
-            is_unsubscribed: entries.iter().any(|entry| entry.reason == SuppressionReason::Unsubscribe),
+            // One that ends is not what its owner asks for.
+            is_unsubscribed: entries
+                .iter()
+                .any(|entry| entry.reason == SuppressionReason::Unsubscribe && entry.expires_at.is_none()),
         }))
     }
 

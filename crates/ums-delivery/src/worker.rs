@@ -188,7 +188,10 @@ async fn work_on<M: Carried>(flow: &Flow, mut record: MessageRecord, term: Term,
         let (id, before) = (record.message.id, crate::outbox::told(&record));
         gates::stop(&mut record, &stopped);
         // The journal tells when the step is refused; then another process has the message.
-        crate::journal::Journal::stopped(record, before).commit(flow, None).await.ok();
+        let error = record.error.clone();
+        let mut journal = crate::journal::Journal::stopped(record, before);
+        journal.close(stopped.status, error);
+        journal.commit(flow, None).await.ok();
         drop(held);
         flow.parking.release(id);
         return Progress::Neutral;

@@ -92,7 +92,13 @@ fn lift_message(before: &MessageRecord, after: &mut MessageRecord, first: Option
         return;
     };
     let maybe_sent = is_not_sent(stands) && after.has_unknown_attempt();
-    let status = if maybe_sent { Status::Unknown } else { stands };
+    // One that had ended as unknown; that its recipient opted out meanwhile stands with the recipient.
+    let opted_out = before.status == Status::Unknown && is_not_sent(stands);
+    let status = match (maybe_sent, opted_out) {
+        (true, _) => Status::Unknown,
+        (false, true) => Status::Failed,
+        (false, false) => stands,
+    };
     if status != before.status && !before.status.may_become(status) {
         return;
     }

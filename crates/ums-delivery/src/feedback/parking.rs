@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use ums_core::{Channel, EventKind, MessageId, MessageRecord, Parked, StoreError, TenantId, Timestamp};
 
-use super::says::Says;
+use super::says::{Says, is_signed};
 use super::take::{Item, take_items};
 use crate::flow::Flow;
 
@@ -20,6 +20,8 @@ use crate::flow::Flow;
 const YOUNG: Duration = Duration::from_mins(2);
 const LONGEST_WAIT_YOUNG: Duration = Duration::from_secs(4);
 const LONGEST_WAIT: Duration = Duration::from_mins(5);
+/// How long an event that names none of our ids waits at most.
+const LONGEST_WAIT_OF_OTHERS: Duration = Duration::from_hours(1);
 /// Longest sleep: another process may have parked something and died.
 const LOOK: Duration = Duration::from_secs(30);
 /// Looks are no closer to each other.
@@ -128,7 +130,7 @@ pub(super) async fn parked(flow: &Flow, item: &Item, message: Option<&MessageRec
         None if is_about_a_recipient_only(item) => Says::of(&item.record, None, &TenantId::default()),
         None => Says::default(),
     };
-    let has_time = item.record.received_at + flow.rules.feedback.give_up > now && (message.is_some() || waits_for_a_message(item));
+    let has_time = message.is_some() || (item.record.received_at + patience(flow, item) > now && waits_for_a_message(item));
     let looks = item.looks + 1;
     if let Some(id) = message.map(|message| message.message.id).filter(|id| flow.in_hand.holds(*id)) {
         let record = item.record.clone();
@@ -164,11 +166,25 @@ fn is_about_a_recipient_only(item: &Item) -> bool {
     about.attempt_id.is_none() && about.message_id.is_none()
 }
 
+/// How long an event waits for its message. Providers report on all mail of their account, and most that names nothing of ours is of others.
+fn patience(flow: &Flow, item: &Item) -> Duration {
+    let give_up = flow.rules.feedback.give_up;
+    if is_about_a_recipient_only(item) {
+        give_up.min(LONGEST_WAIT_OF_OTHERS)
+    } else {
+        give_up
+    }
+}
+
 /// Whether a message may turn up that the event is about.
 fn waits_for_a_message(item: &Item) -> bool {
     let event = &item.record.event;
     if !is_about_a_recipient_only(item) {
         return true;
+    }
+    if !is_signed(event.provider) {
+        // Nothing is matched by what anybody may have written.
+        return event.about.provider_message_id.is_some();
     }
     match event.kind {
         EventKind::Inbound | EventKind::Subscribed => false,

@@ -30,7 +30,8 @@ impl Says {
     /// Adds what an event says.
     pub(super) fn hear(&mut self, record: &EventRecord, message: Option<&MessageRecord>, tenant: &TenantId) {
         let event = &record.event;
-        if message.is_none() && !is_signed(event.provider) {
+        let is_for_one = message.is_some_and(|message| message.recipients.len() == 1);
+        if !is_for_one && !is_signed(event.provider) {
             return;
         }
         let Some(address) = address(record, message) else { return };
@@ -96,8 +97,8 @@ async fn lifts_something(flow: &Flow, lift: &Lift, now: Timestamp) -> bool {
     listed.is_ok_and(|listed| listed.iter().any(|known| known.reason == lift.reason && known.since <= lift.at))
 }
 
-/// Whether what comes from a provider was proven to. Anybody can send mail to a bounce mailbox: what that says holds only for the recipients
-/// of a message whose ids it knows.
+/// Whether what comes from a provider was proven to. Anybody can send mail to a bounce mailbox: what that says holds only for the recipient of
+/// a message whose ids it knows, and of several recipients each knows the ids.
 pub(super) const fn is_signed(provider: ProviderKind) -> bool {
     match provider {
         ProviderKind::AwsSes | ProviderKind::SendGrid | ProviderKind::AwsSns | ProviderKind::Twilio => true,

@@ -163,7 +163,15 @@ async fn claim(
         let claimed = flow
             .store
             .claim_notices(&endpoint.tenant, endpoint.id, (now, now + TAKEN), places)
-            .await?;
+            .await;
+        let claimed = match claimed {
+            // The other endpoints do not wait for this one's.
+            Err(fault @ StoreError::Corrupt { .. }) => {
+                tracing::error!(endpoint = %endpoint.id, error = %fault, "notices cannot be posted");
+                continue;
+            }
+            claimed => claimed?,
+        };
         full |= claimed.len() == places;
         for notice in claimed {
             let place = under_way.begin(flow, endpoint.id);

@@ -259,27 +259,33 @@ async fn a_soft_bounce_and_a_wave_of_rejections_suppress_nobody() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn mail_that_anybody_may_have_sent_suppresses_only_recipients_of_the_message_that_it_knows() {
+async fn mail_that_anybody_may_have_sent_suppresses_only_the_recipient_of_a_message_that_it_knows() {
     let bench = start().await;
     let mut request = email();
     request.cc = vec!["copy@example.com".to_owned()].into();
     request.handling.via = Some(ProviderKind::Smtp);
-    let id = bench.send(request).await.message_id;
+    let several = bench.send(request).await.message_id;
+    let mut request = email();
+    request.to = "gone@example.com".into();
+    request.handling.via = Some(ProviderKind::Smtp);
+    let one = bench.send(request).await.message_id;
     let bounce = |name: &str, recipient: &str| {
         let mut event = Event::new(ProviderKind::Smtp, name, EventKind::Bounced, "failed/5.1.1");
         event.suppress = Some(SuppressionReason::HardBounce);
         event.recipient = Some(recipient.to_owned());
         event
     };
-    let attempt = bench.record(id).await.attempts[0].id;
+    let known = async |id| Some(bench.record(id).await.attempts[0].id);
     let mut made_up = bounce("1", "victim@example.com");
     made_up.about.attempt_id = Some("01993c00-0000-7000-8000-00000000beef".parse().unwrap());
     let mut of_nobody = bounce("2", "victim@example.com");
-    of_nobody.about.attempt_id = Some(attempt);
-    let mut genuine = bounce("3", "Copy@example.com");
-    genuine.about.attempt_id = Some(attempt);
+    of_nobody.about.attempt_id = known(several).await;
+    let mut of_another = bounce("3", "Copy@example.com");
+    of_another.about.attempt_id = known(several).await;
+    let mut genuine = bounce("5", "gone@example.com");
+    genuine.about.attempt_id = known(one).await;
     bench
-        .take(vec![made_up, bounce("4", "victim@example.com"), of_nobody, genuine])
+        .take(vec![made_up, bounce("4", "victim@example.com"), of_nobody, of_another, genuine])
         .await;
     bench.pass(Duration::from_hours(25)).await;
     let listed = async |address: &str| {
@@ -292,7 +298,8 @@ async fn mail_that_anybody_may_have_sent_suppresses_only_recipients_of_the_messa
             .len()
     };
     assert_eq!(listed("victim@example.com").await, 0);
-    assert_eq!(listed("copy@example.com").await, 1);
+    assert_eq!(listed("copy@example.com").await, 0);
+    assert_eq!(listed("gone@example.com").await, 1);
 }
 
 #[tokio::test(start_paused = true)]

@@ -174,6 +174,19 @@ async fn what_may_have_arrived_ends_unknown() {
         (Status::Unknown, Status::Unsubscribed)
     );
     assert_eq!(bench.sendgrid.calls(), 0);
+    // Nobody is left whom it could be sent to again, and whom the store could be asked about.
+    let again = bench.engine.resend(&TenantId::default(), id).await.unwrap_err();
+    assert!(again.to_string().contains("not to be contacted"), "{again}");
+    bench.pass(Duration::from_mins(10)).await;
+    assert_eq!((bench.ses.calls(), bench.sendgrid.calls()), (1, 0));
+
+    // Nor is it sent again when the provider says that it did not send it.
+    let mut failed = bench.event(id, ums_core::EventKind::Failed, 1).await;
+    failed.class = Some(FailureClass::Unavailable);
+    bench.take(vec![failed]).await;
+    bench.pass(Duration::from_mins(10)).await;
+    assert_eq!(bench.record(id).await.status, Status::Failed);
+    assert_eq!((bench.ses.calls(), bench.sendgrid.calls()), (1, 0));
 }
 
 #[tokio::test(start_paused = true)]

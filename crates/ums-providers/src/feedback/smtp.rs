@@ -33,8 +33,10 @@ pub const MAX_MESSAGE_BYTES: usize = 10 * 1024 * 1024;
 const MAX_DEPTH: usize = 3;
 /// Most parts of a message; more is an attack on whoever reads it.
 const MAX_PARTS: usize = 500;
+/// Lines that begin as boundaries do; those of a returned text count, too.
+const MAX_BOUNDARIES: usize = 5_000;
 /// Most recipients of one report.
-const MAX_RECIPIENTS: usize = 1_000;
+const MAX_RECIPIENTS: usize = 100;
 
 /// A clock that is further ahead than this says nothing.
 const MAX_AHEAD: Duration = Duration::from_hours(24);
@@ -81,7 +83,7 @@ pub fn read(message: &[u8], now: Timestamp) -> Result<Vec<Event>, NotABounce> {
             .unwrap_or_default(),
         None => message,
     };
-    if parts(message) > MAX_PARTS {
+    if parts(message) > MAX_PARTS || lines_like_boundaries(message) > MAX_BOUNDARIES {
         return Err(NotABounce::Unparsed);
     }
     let mail = MessageParser::new().parse(message).filter(is_mail).ok_or(NotABounce::NotMail)?;
@@ -112,6 +114,11 @@ fn is_mail(mail: &Message<'_>) -> bool {
 fn parts(message: &[u8]) -> usize {
     const NAME: &[u8] = b"content-type";
     message.windows(NAME.len()).filter(|text| text.eq_ignore_ascii_case(NAME)).count()
+}
+
+/// How many lines may part something, at most.
+fn lines_like_boundaries(message: &[u8]) -> usize {
+    message.windows(3).filter(|text| *text == b"\n--").count()
 }
 
 /// The events of the first report in a message, or in a message that it carries.

@@ -26,6 +26,9 @@ use crate::settings::Limits;
 /// No fault is answered earlier than that after the body was read: longer than a signature takes to be checked.
 const FAULT_TIME: Duration = Duration::from_millis(20);
 
+/// For a body: providers send theirs in one piece, and who drips keeps others out.
+const BODY_TIME: Duration = Duration::from_secs(5);
+
 /// The hooks with what they may take of the service, so that a flood of forged requests leaves the rest of it alone.
 #[derive(Debug)]
 pub(crate) struct HookDoor {
@@ -114,16 +117,21 @@ async fn take(
     request: Request,
     read_at: &mut Instant,
 ) -> Result<(), Untaken> {
+    let Some(hook) = name.and_then(|name| app.hooks.hooks.get(name, &account)) else {
+        // Nobody's report takes a place from those that may be genuine.
+        body::discard(request).await;
+        *read_at = Instant::now();
+        return Err(Untaken::Refused("no_such_hook"));
+    };
     let Ok(_place) = app.hooks.places.try_acquire() else {
         return Err(Untaken::Unavailable("busy"));
     };
     let path_and_query = request.uri().path_and_query().map(ToString::to_string).unwrap_or_default();
     let headers = headers_of(request.headers());
-    let whole = body::read(request, app.limits.hook_body_bytes, app.limits.body_time, &app.hooks.memory).await;
+    let time = app.limits.body_time.min(BODY_TIME);
+    let whole = body::read(request, app.limits.hook_body_bytes, time, &app.hooks.memory).await;
     *read_at = Instant::now();
     let whole = whole.map_err(|problem| unread(&problem))?;
-    let hook = name.and_then(|name| app.hooks.hooks.get(name, &account));
-    let hook = hook.ok_or(Untaken::Refused("no_such_hook"))?;
     let request = HookRequest {
         account,
         path_and_query,

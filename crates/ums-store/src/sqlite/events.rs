@@ -103,8 +103,15 @@ pub(crate) fn parked(connection: &Connection, now: Timestamp, limit: usize) -> R
     let mut found = Vec::new();
     while let Some(row) = rows.next().map_err(store_error)? {
         let columns = columns(row);
+        let record = match columns.json("event") {
+            Err(fault @ StoreError::Corrupt { .. }) => {
+                tracing::error!(error = %fault, "an event that waits for its message cannot be read");
+                continue;
+            }
+            read => read?,
+        };
         found.push(Parked {
-            record: columns.json("event")?,
+            record,
             due_at: columns.optional_time("due_at")?,
             looks: columns.value("looks")?,
             suppress: Vec::new(),

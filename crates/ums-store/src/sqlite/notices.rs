@@ -72,7 +72,11 @@ pub(crate) fn claim(
             .query(params![tenant.as_str(), id, until.as_micros()])
             .map_err(store_error)?;
         while let Some(row) = rows.next().map_err(store_error)? {
-            claimed.push(notice(row)?);
+            match notice(row) {
+                // Others must not wait for one that cannot be read.
+                Err(fault @ StoreError::Corrupt { .. }) => tracing::error!(error = %fault, "a notice cannot be posted"),
+                read => claimed.push(read?),
+            }
         }
     }
     Ok(claimed)

@@ -180,8 +180,8 @@ async fn two_replicas_with_different_events_of_a_message_are_fenced() {
         };
         let targets = stores[late].feedback_targets(&[Event { about, ..again }]).await.unwrap();
         assert_eq!(targets.of, [Target::Message(0, Some(sample.intent(1).id))]);
-        let token = targets.messages[0].token;
-        let taken = stores[late].take_feedback(vec![step(token, late)]).await.unwrap();
+        let now_has = targets.messages[0].token;
+        let taken = stores[late].take_feedback(vec![step(now_has, late)]).await.unwrap();
         assert_eq!(taken, [FeedbackTaken::Kept]);
         let after = stores[0].message(sample.tenant(), sample.id()).await.unwrap().unwrap();
         assert_eq!(after.events.len(), 2);

@@ -22,7 +22,7 @@ const CHANGES: &str = "SELECT pg_advisory_xact_lock(7893522, hashtext(current_sc
 fn sending_to(number: u32, address: &str) -> NewMessage {
     let mut new = Sample::email(number).sending().unwrap();
     new.recipients.truncate(1);
-    new.recipients[0].address = address.to_owned();
+    address.clone_into(&mut new.recipients[0].address);
     new
 }
 

@@ -255,8 +255,11 @@ impl<'a> Report<'a> {
                 suppress: Some(SuppressionReason::Unsubscribe),
                 ..Meaning::of(EventKind::Unsubscribed)
             }
-        } else {
+        } else if wishes["unsubscribeAll"].as_bool() == Some(false) {
             Meaning::of(EventKind::Subscribed)
+        } else {
+            // What cannot be read takes nobody's wish back.
+            Meaning::of(EventKind::Unknown)
         }
     }
 
@@ -278,7 +281,7 @@ impl<'a> Report<'a> {
             recipient: person.address.map(str::to_owned),
             at: stamp.and_then(time),
             about: subject(mail),
-            code: code.map(|code| clip(code, 64)),
+            code: code.map(|code| redact(&clip(code, 64))),
             detail: detail.map(redact),
             raw: raw.map(|raw| clip(&raw.to_string(), 4096)),
             ..Event::new(ProviderKind::AwsSes, id, kind, self.word)

@@ -4,6 +4,8 @@ use crate::feedback::reading;
 
 /// Longest field that is kept, in bytes.
 const MAX_FIELD_BYTES: usize = 4 * 1024;
+/// Lines of a report that are read: far more than one about all recipients of a message has.
+const MAX_LINES: usize = 20_000;
 
 /// Fields that stand together, names in lower case.
 #[derive(Clone, Debug, Default)]
@@ -75,10 +77,10 @@ pub(super) fn blocks(text: &str) -> Vec<Block> {
 fn groups(text: &str) -> Vec<Vec<(String, String)>> {
     let mut groups = vec![Vec::new()];
     // A lone CR ends a line, too: some gateways lose the LF.
-    for line in text
+    let lines = text
         .split('\n')
-        .flat_map(|line| line.strip_suffix('\r').unwrap_or(line).split('\r'))
-    {
+        .flat_map(|line| line.strip_suffix('\r').unwrap_or(line).split('\r'));
+    for line in lines.take(MAX_LINES) {
         if line.trim().is_empty() {
             groups.push(Vec::new());
             continue;
@@ -100,6 +102,9 @@ fn groups(text: &str) -> Vec<Vec<(String, String)>> {
             let value = reading::cut(value.trim(), MAX_FIELD_BYTES).to_owned();
             group.push((name.trim().to_ascii_lowercase(), value));
         }
+    }
+    for group in &mut groups {
+        group.retain(|(_, value)| !value.is_empty());
     }
     groups.retain(|group| !group.is_empty());
     groups

@@ -223,6 +223,26 @@ fn a_clock_that_is_far_ahead_is_not_believed() {
 }
 
 #[test]
+fn a_report_about_everybody_is_read_to_its_bounds() {
+    let report = |blocks: &str| {
+        format!(
+            "Content-Type: multipart/report; report-type=delivery-status; boundary=b\n\n--b\nContent-Type: message/delivery-status\n\n\
+             Reporting-MTA: dns; mx.example.com\n\n{blocks}\n--b--\n"
+        )
+    };
+    let many: String = (0..300).fold(String::new(), |text, number| {
+        text + &format!("Final-Recipient: rfc822; a{number}@example.com\nAction: failed\nStatus: 5.1.1\n\n")
+    });
+    assert_eq!(read(report(&many).as_bytes(), now()).unwrap().len(), super::MAX_RECIPIENTS);
+    // Without a bound each line would be compared with all before it, and each group kept.
+    for filler in ["Final-Recipient:\n", "a:\n\n"] {
+        let last = "Final-Recipient: rfc822; last@example.com\nAction: failed\nStatus: 5.1.1\n";
+        let read = read(report(&(filler.repeat(400_000) + last)).as_bytes(), now());
+        assert!(read.as_ref().is_err() || read.as_ref().unwrap().is_empty(), "{filler}: {read:?}");
+    }
+}
+
+#[test]
 fn messages_within_messages_without_end_are_not_followed() {
     for level in [
         "Content-Type: message/rfc822\n\n",

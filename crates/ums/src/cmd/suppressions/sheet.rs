@@ -20,6 +20,8 @@ const COLUMNS: [&str; 8] = [
     "expires_at",
     "detail",
 ];
+/// What a formula begins with, in one of its spellings, and the apostrophe that guards it.
+const FORMULA: [char; 11] = ['=', '+', '-', '@', '＝', '＋', '－', '＠', '\r', '\n', '\''];
 /// Faults of a file that are told one by one.
 const FAULTS_TOLD: usize = 20;
 
@@ -194,17 +196,16 @@ impl<W: io::Write> SheetWriter<W> {
 }
 
 /// A cell that begins as formulas do gets an apostrophe before it, which spreadsheets hide; numbers in E.164 are among them.
+///
+/// A semicolon or tab begins another cell where spreadsheets are set to part by it.
 fn guarded(cell: &str) -> String {
-    if cell.starts_with(['=', '+', '-', '@', '\t', '\r', '\'']) {
-        format!("'{cell}")
-    } else {
-        cell.to_owned()
-    }
+    let plain = cell.replace([';', '\t'], ",");
+    if plain.starts_with(FORMULA) { format!("'{plain}") } else { plain }
 }
 
 /// Takes that apostrophe away again.
 fn unguarded(cell: &str) -> &str {
-    cell.strip_prefix('\'').unwrap_or(cell)
+    cell.strip_prefix('\'').filter(|rest| rest.starts_with(FORMULA)).unwrap_or(cell)
 }
 
 #[cfg(test)]
@@ -253,6 +254,14 @@ mod tests {
         let read: Vec<(String, Option<String>)> = sheet.entries.into_iter().map(|entry| (entry.address, entry.detail)).collect();
         let expected = written.map(|entry| (entry.address, entry.detail));
         assert_eq!(read, expected);
+    }
+
+    #[test]
+    fn a_guard_covers_other_separators_and_takes_nothing_from_addresses() {
+        assert_eq!(guarded("550 5.1.1 x;=cmd()\t+1"), "550 5.1.1 x,=cmd(),+1");
+        assert_eq!(guarded("＝1"), "'＝1");
+        assert_eq!(unguarded("'+14165550123"), "+14165550123");
+        assert_eq!(unguarded("'ann@example.com"), "'ann@example.com", "a valid address of its own");
     }
 
     #[test]
