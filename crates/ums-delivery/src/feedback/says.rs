@@ -1,5 +1,7 @@
 //! What events say of their recipients beside the message: who must not be contacted again, and who may.
 
+use std::collections::BTreeSet;
+
 use ums_core::{
     EventKind, EventRecord, Lift, MessageRecord, Notice, ProviderKind, Suppression, SuppressionOrigin, SuppressionReason, TenantId,
     Timestamp, redact, suppression_address,
@@ -68,7 +70,12 @@ impl Says {
     /// What applications are told: of entries that are not in force yet, and of lifts of such that are.
     pub(crate) async fn notices(&self, flow: &Flow, now: Timestamp) -> Vec<Notice> {
         let mut notices = Vec::new();
+        let mut seen = BTreeSet::new();
         for entry in &self.suppress {
+            // Two reports may say the same of one address.
+            if !seen.insert((&entry.tenant, entry.channel, &entry.address, entry.reason)) {
+                continue;
+            }
             let told = notices_of_suppression(flow, entry);
             if !told.is_empty() && !is_listed(flow, entry, now).await {
                 notices.extend(told);

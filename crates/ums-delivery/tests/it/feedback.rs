@@ -320,9 +320,12 @@ async fn one_notice_for_each_transition_and_event() {
     let id = bench.send(email()).await.message_id;
     let mut complained = bench.event(id, EventKind::Complained, 1).await;
     complained.suppress = Some(SuppressionReason::Complaint);
+    // Another report that says the same of the address, in the same post.
+    let mut dropped = bench.event(id, EventKind::Unknown, 1).await;
+    dropped.suppress = Some(SuppressionReason::Complaint);
     let delivered = bench.event(id, EventKind::Delivered, 1).await;
     for _ in 0..3 {
-        bench.take(vec![complained.clone()]).await;
+        bench.take(vec![complained.clone(), dropped.clone()]).await;
         bench.take(vec![delivered.clone(), complained.clone()]).await;
     }
     let page = bench.engine.notices(&tenant, &NoticeFilter::default(), None, 100).await.unwrap();
