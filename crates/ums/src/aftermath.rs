@@ -69,6 +69,17 @@ impl Aftermath {
         }
     }
 
+    /// Opens it, does something with it, and closes it whatever came of that.
+    ///
+    /// # Errors
+    /// As [`Aftermath::open`], and as the work.
+    pub(crate) async fn within<T>(remote: &Remote, work: impl AsyncFnOnce(&Self) -> Result<T>) -> Result<T> {
+        let aftermath = Self::open(remote).await?;
+        let done = work(&aftermath).await;
+        aftermath.close().await;
+        done
+    }
+
     /// A page of the suppression list.
     ///
     /// # Errors

@@ -167,6 +167,17 @@ async fn a_click_holds_whatever_a_provider_with_another_clock_said_before() {
 }
 
 #[tokio::test]
+async fn a_click_holds_for_good_where_an_entry_was_to_end() {
+    let bench = setup(PUBLIC).start().await;
+    let path = path(&send(&bench, json!({})).await);
+    let entry = json!({"address": "customer@example.com", "reason": "unsubscribe", "expires_at": "2099-01-01T00:00:00Z"});
+    assert_eq!(bench.post("/v1/suppressions", &[], &entry.to_string()).await.status, 200);
+    assert_eq!(call(&bench, &format!("POST {path}"), "").await.status, 200);
+    let list = bench.get("/v1/suppressions").await.json();
+    assert_eq!(list["data"][0]["expires_at"], json!(null), "{list}");
+}
+
+#[tokio::test]
 async fn a_link_that_is_not_ours_has_one_answer_and_no_effect() {
     let bench = setup(PUBLIC).start().await;
     let path = path(&send(&bench, json!({})).await);

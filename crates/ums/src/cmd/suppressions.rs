@@ -221,10 +221,10 @@ fn list_of(filter: &Filter, all: bool) -> Result<SuppressionFilter> {
 
 async fn list(args: List) -> Result<Exit> {
     let of = list_of(&args.filter, args.all)?;
-    let aftermath = Aftermath::open(&args.remote).await?;
-    let listing = aftermath.suppressions(&of, args.cursor.as_deref(), args.limit.into()).await;
-    aftermath.close().await;
-    let listing = listing?;
+    let listing = Aftermath::within(&args.remote, async |it| {
+        it.suppressions(&of, args.cursor.as_deref(), args.limit.into()).await
+    })
+    .await?;
     output::either(args.json, &listing, || table(&listing))?;
     Ok(Exit::Done)
 }
@@ -274,10 +274,7 @@ async fn add(args: Add) -> Result<Exit> {
         since: None,
         expires_at: args.expires,
     };
-    let aftermath = Aftermath::open(&args.remote).await?;
-    let added = aftermath.suppress(vec![entry]).await;
-    aftermath.close().await;
-    let added = added?;
+    let added = Aftermath::within(&args.remote, async |it| it.suppress(vec![entry]).await).await?;
     output::either(args.json, &serde_json::json!({ "added": added }), || {
         if added == 1 {
             format!("It is on the list now ({channel}, {}).", args.reason)
@@ -290,10 +287,7 @@ async fn add(args: Add) -> Result<Exit> {
 
 async fn remove(args: Remove) -> Result<Exit> {
     let (channel, address) = address(&args.address)?;
-    let aftermath = Aftermath::open(&args.remote).await?;
-    let removed = aftermath.unsuppress(channel, &address, args.reason).await;
-    aftermath.close().await;
-    let removed = removed?;
+    let removed = Aftermath::within(&args.remote, async |it| it.unsuppress(channel, &address, args.reason).await).await?;
     output::either(args.json, &serde_json::json!({ "removed": removed }), || match removed {
         0 => "It was not on the list.".to_owned(),
         1 => "It is off the list now.".to_owned(),
@@ -333,10 +327,7 @@ async fn import(args: Import) -> Result<Exit> {
         output::text(&format!("{} entries can be imported.", sheet.entries.len()))?;
         return Ok(Exit::Done);
     }
-    let aftermath = Aftermath::open(&args.remote).await?;
-    let done = put(&aftermath, sheet).await;
-    aftermath.close().await;
-    let done = done?;
+    let done = Aftermath::within(&args.remote, async |it| put(it, sheet).await).await?;
     output::either(args.json, &done, || {
         let rest = if done.interrupted {
             "\nIt was interrupted; the same command goes on."
@@ -392,16 +383,11 @@ fn bar(length: u64) -> ProgressBar {
 
 async fn export(args: Export) -> Result<Exit> {
     let of = list_of(&args.filter, false)?;
-    let aftermath = Aftermath::open(&args.remote).await?;
-    let done = match &args.output {
-        Some(path) => {
-            let file = File::create(path).with_context(|| crate::exit::Usage(format!("cannot write {}", path.display())))?;
-            write(&aftermath, &of, io::BufWriter::new(file)).await
-        }
-        None => write(&aftermath, &of, io::BufWriter::new(io::stdout())).await,
+    let file: Box<dyn io::Write> = match &args.output {
+        Some(path) => Box::new(File::create(path).with_context(|| crate::exit::Usage(format!("cannot write {}", path.display())))?),
+        None => Box::new(io::stdout()),
     };
-    aftermath.close().await;
-    let entries = done?;
+    let entries = Aftermath::within(&args.remote, async |it| write(it, &of, io::BufWriter::new(file)).await).await?;
     // Nobody is left to be told when this fails.
     drop(writeln!(io::stderr(), "{entries} entries"));
     Ok(Exit::Done)

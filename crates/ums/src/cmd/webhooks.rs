@@ -232,10 +232,7 @@ pub(crate) async fn run(command: Command) -> Result<Exit> {
 }
 
 async fn list(args: List) -> Result<Exit> {
-    let aftermath = Aftermath::open(&args.remote).await?;
-    let endpoints = aftermath.endpoints().await;
-    aftermath.close().await;
-    let endpoints = endpoints?;
+    let endpoints = Aftermath::within(&args.remote, async |it| it.endpoints().await).await?;
     output::either(args.json, &endpoints, || {
         if endpoints.data.is_empty() {
             return "No endpoints; `ums webhooks add URL` makes one.".to_owned();
@@ -301,10 +298,8 @@ fn told(json: bool, endpoint: &WebhookEndpoint) -> Result<Exit> {
 }
 
 async fn show(args: One) -> Result<Exit> {
-    let aftermath = Aftermath::open(&args.remote).await?;
-    let endpoint = aftermath.endpoint(args.id).await;
-    aftermath.close().await;
-    told(args.json, &endpoint?)
+    let endpoint = Aftermath::within(&args.remote, async |it| it.endpoint(args.id).await).await?;
+    told(args.json, &endpoint)
 }
 
 async fn add(args: Add) -> Result<Exit> {
@@ -314,10 +309,8 @@ async fn add(args: Add) -> Result<Exit> {
         kinds: Some(args.events),
         enabled: None,
     };
-    let aftermath = Aftermath::open(&args.remote).await?;
-    let endpoint = aftermath.create_endpoint(change).await;
-    aftermath.close().await;
-    told(args.json, &endpoint?)
+    let endpoint = Aftermath::within(&args.remote, async |it| it.create_endpoint(change).await).await?;
+    told(args.json, &endpoint)
 }
 
 async fn change(args: Change) -> Result<Exit> {
@@ -328,24 +321,17 @@ async fn change(args: Change) -> Result<Exit> {
         kinds,
         enabled: (args.enable || args.disable).then_some(args.enable),
     };
-    let aftermath = Aftermath::open(&args.remote).await?;
-    let endpoint = aftermath.change_endpoint(args.id, change).await;
-    aftermath.close().await;
-    told(args.json, &endpoint?)
+    let endpoint = Aftermath::within(&args.remote, async |it| it.change_endpoint(args.id, change).await).await?;
+    told(args.json, &endpoint)
 }
 
 async fn rotate(args: Rotate) -> Result<Exit> {
-    let aftermath = Aftermath::open(&args.remote).await?;
-    let endpoint = aftermath.rotate_endpoint(args.id, args.overlap_hours).await;
-    aftermath.close().await;
-    told(args.json, &endpoint?)
+    let endpoint = Aftermath::within(&args.remote, async |it| it.rotate_endpoint(args.id, args.overlap_hours).await).await?;
+    told(args.json, &endpoint)
 }
 
 async fn remove(args: One) -> Result<Exit> {
-    let aftermath = Aftermath::open(&args.remote).await?;
-    let removed = aftermath.forget_endpoint(args.id).await;
-    aftermath.close().await;
-    removed?;
+    Aftermath::within(&args.remote, async |it| it.forget_endpoint(args.id).await).await?;
     output::either(args.json, &serde_json::json!({ "removed": args.id }), || {
         "It is removed, and nothing more is posted to it.".to_owned()
     })?;
@@ -353,10 +339,7 @@ async fn remove(args: One) -> Result<Exit> {
 }
 
 async fn test(args: One) -> Result<Exit> {
-    let aftermath = Aftermath::open(&args.remote).await?;
-    let posted = aftermath.test_endpoint(args.id).await;
-    aftermath.close().await;
-    let posted = posted?;
+    let posted = Aftermath::within(&args.remote, async |it| it.test_endpoint(args.id).await).await?;
     let taken = posted.state == NoticeState::Delivered;
     output::either(args.json, &posted, || {
         let result = posted.last_result.as_deref().unwrap_or("no answer");
@@ -386,10 +369,10 @@ impl Filter {
 
 async fn deliveries(args: Deliveries) -> Result<Exit> {
     let filter = args.filter.notices(args.state)?;
-    let aftermath = Aftermath::open(&args.remote).await?;
-    let page = aftermath.deliveries(&filter, args.cursor, args.limit.into()).await;
-    aftermath.close().await;
-    let page = page?;
+    let page = Aftermath::within(&args.remote, async |it| {
+        it.deliveries(&filter, args.cursor, args.limit.into()).await
+    })
+    .await?;
     output::either(args.json, &page, || table(&page.data, page.next_cursor))?;
     Ok(Exit::Done)
 }
@@ -438,10 +421,7 @@ async fn replay(args: Replay) -> Result<Exit> {
         NoticeState::Failed
     };
     let filter = args.filter.notices(Some(state))?;
-    let aftermath = Aftermath::open(&args.remote).await?;
-    let replayed = aftermath.replay_notices(&filter).await;
-    aftermath.close().await;
-    let replayed = replayed?;
+    let replayed = Aftermath::within(&args.remote, async |it| it.replay_notices(&filter).await).await?;
     output::either(args.json, &serde_json::json!({ "replayed": replayed }), || match replayed {
         0 => "Nothing to post again.".to_owned(),
         _ => format!("{replayed} are posted again by the process that serves; `ums webhooks deliveries` tells how it goes."),
