@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ums_core::{
     Accepted, Channel, Failure, FailureClass, HealthStatus, MessageFilter, ProviderKind, Refusal, SendEmail, SendResult, SendSms, Status,
-    Suppression, SuppressionFilter, SuppressionOrigin, SuppressionReason, TenantId,
+    Store as _, Suppression, SuppressionFilter, SuppressionOrigin, SuppressionReason, TenantId,
 };
 use ums_delivery::{NewSuppression, ReplayRequest};
 use ums_testkit::Reply;
@@ -187,6 +187,32 @@ async fn what_may_have_arrived_ends_unknown() {
     bench.pass(Duration::from_mins(10)).await;
     assert_eq!(bench.record(id).await.status, Status::Failed);
     assert_eq!((bench.ses.calls(), bench.sendgrid.calls()), (1, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_queued_message_without_anybody_to_write_to_calls_nobody() {
+    let bench = Setup::holding().start().await;
+    let sent = bench.send(email()).await.message_id;
+    let mut message = (*bench.record(sent).await.message).clone();
+    message.id = "01993c00-0000-7000-8000-000000000001".parse().unwrap();
+    let message = std::sync::Arc::new(message);
+    let mut recipients = ums_core::MessageRecord::accepted(message.clone(), Status::Queued).recipients;
+    recipients[0].status = Status::Unsubscribed;
+    let new = ums_core::NewMessage {
+        message: message.clone(),
+        status: Status::Queued,
+        error: None,
+        due_at: Some(message.accepted_at),
+        recipients,
+        intent: None,
+        skips: Vec::new(),
+        idempotency: None,
+        notices: Vec::new(),
+    };
+    bench.memory.accept(new).await.unwrap();
+    bench.pass(Duration::from_mins(1)).await;
+    assert_eq!(bench.look_up(message.id).await.status, Status::Unsubscribed);
+    assert_eq!(bench.ses.calls(), 1, "for the other message alone");
 }
 
 #[tokio::test(start_paused = true)]
