@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::channel::words;
+use crate::{Channel, Status, SuppressionReason};
 
 /// Longest detail that is kept, in bytes.
 pub const MAX_DETAIL_BYTES: usize = 500;
@@ -62,21 +63,61 @@ pub enum NextProvider {
     IfDuplicatesAllowed,
 }
 
-/// Whether the same message may be tried again later.
+/// When the same message is tried again, after every provider had its turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RetryLater {
-    /// By the schedule.
-    Yes,
-    /// By the schedule's slow end: somebody must mend something first.
+pub enum Retry {
+    /// By the schedule, or when a provider reopens.
+    BySchedule,
+    /// By the schedule's longest wait: somebody must mend something first.
     Slowly,
-    /// When the allowance is renewed.
-    AtReset,
-    /// When the provider's own delay is over.
-    AfterDelay,
-    /// When feedback had its time and the message allows duplicates.
-    AfterFeedback,
-    /// Never.
+    /// Never: this provider would say the same again.
     No,
+}
+
+/// What becomes of the recipient.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RecipientEnd {
+    /// The recipient waits for another provider, or for the next round.
+    Waits,
+    /// Nobody can send the recipient this message.
+    Failed,
+    /// The recipient must not be contacted.
+    Blocked,
+}
+
+impl RecipientEnd {
+    /// The status that the recipient ends with; none while the recipient waits.
+    pub const fn status(self, channel: Channel) -> Option<Status> {
+        match (self, channel) {
+            (Self::Waits, _) => None,
+            (Self::Failed, _) => Some(Status::Failed),
+            (Self::Blocked, Channel::Email) => Some(Status::Suppressed),
+            (Self::Blocked, Channel::Sms) => Some(Status::Unsubscribed),
+        }
+    }
+}
+
+/// What comes onto the suppression list, when a provider says so of one recipient.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Suppress {
+    /// Nothing.
+    Nothing,
+    /// The address is dead.
+    DeadAddress,
+    /// The recipient is on the provider's own list.
+    ListedThere,
+}
+
+impl Suppress {
+    /// Why the address must not be contacted again; none when the failure says nothing like that.
+    pub const fn reason(self, channel: Channel) -> Option<SuppressionReason> {
+        match (self, channel) {
+            (Self::Nothing, _) => None,
+            // A provider's list of e-mail addresses consists of hard bounces for the most part.
+            (Self::DeadAddress, _) | (Self::ListedThere, Channel::Email) => Some(SuppressionReason::HardBounce),
+            (Self::ListedThere, Channel::Sms) => Some(SuppressionReason::Stop),
+        }
+    }
 }
 
 /// What follows from a failure class: one row of the table.
@@ -84,32 +125,40 @@ pub enum RetryLater {
 pub struct Consequence {
     /// Whether the next provider is tried now.
     pub next_provider: NextProvider,
-    /// Whether the message is tried again later.
-    pub retry_later: RetryLater,
+    /// When the message is tried again, after every provider had its turn.
+    pub retry: Retry,
     /// What the breaker does.
     pub breaker: BreakerEffect,
     /// Whether an operator must be told.
     pub tell_operator: bool,
+    /// What becomes of the recipient. The message's word follows its first recipient.
+    pub recipient: RecipientEnd,
+    /// What comes onto the suppression list.
+    pub suppress: Suppress,
 }
 
 impl FailureClass {
     /// The table: what follows from each class.
     pub const fn consequence(self) -> Consequence {
-        use {BreakerEffect as B, NextProvider as N, RetryLater as R};
-        let (next_provider, retry_later, breaker, tell_operator) = match self {
-            Self::InvalidMessage | Self::InvalidRecipient | Self::RecipientBlocked => (N::No, R::No, B::NotCounted, false),
-            Self::Unsupported => (N::Yes, R::No, B::NotCounted, false),
-            Self::Misconfigured => (N::Yes, R::Slowly, B::OpensMisconfigured, true),
-            Self::QuotaExhausted => (N::Yes, R::AtReset, B::OpensExhausted, true),
-            Self::Throttled => (N::Yes, R::AfterDelay, B::Pauses, false),
-            Self::Unavailable => (N::Yes, R::Yes, B::Counted, false),
-            Self::Unknown => (N::IfDuplicatesAllowed, R::AfterFeedback, B::Counted, false),
+        use {BreakerEffect as B, NextProvider as N, RecipientEnd as E, Retry as R, Suppress as S};
+        let (next_provider, retry, breaker, tell_operator, recipient, suppress) = match self {
+            Self::InvalidMessage => (N::No, R::No, B::NotCounted, false, E::Failed, S::Nothing),
+            Self::InvalidRecipient => (N::No, R::No, B::NotCounted, false, E::Failed, S::DeadAddress),
+            Self::RecipientBlocked => (N::No, R::No, B::NotCounted, false, E::Blocked, S::ListedThere),
+            Self::Unsupported => (N::Yes, R::No, B::NotCounted, false, E::Waits, S::Nothing),
+            Self::Misconfigured => (N::Yes, R::Slowly, B::OpensMisconfigured, true, E::Waits, S::Nothing),
+            Self::QuotaExhausted => (N::Yes, R::BySchedule, B::OpensExhausted, true, E::Waits, S::Nothing),
+            Self::Throttled => (N::Yes, R::BySchedule, B::Pauses, false, E::Waits, S::Nothing),
+            Self::Unavailable => (N::Yes, R::BySchedule, B::Counted, false, E::Waits, S::Nothing),
+            Self::Unknown => (N::IfDuplicatesAllowed, R::BySchedule, B::Counted, false, E::Waits, S::Nothing),
         };
         Consequence {
             next_provider,
-            retry_later,
+            retry,
             breaker,
             tell_operator,
+            recipient,
+            suppress,
         }
     }
 
@@ -243,24 +292,50 @@ mod tests {
     /// The table of the design, row by row, so that a change of one is seen twice.
     #[test]
     fn the_table_says_what_the_design_says() {
-        use FailureClass as C;
+        use {BreakerEffect as B, FailureClass as C, NextProvider as N, Retry as R};
+        let dead = Some(SuppressionReason::HardBounce);
+        let (failed, blocked) = (Some(Status::Failed), Some(Status::Suppressed));
         let rows = [
-            (C::InvalidMessage, NextProvider::No, BreakerEffect::NotCounted, false),
-            (C::InvalidRecipient, NextProvider::No, BreakerEffect::NotCounted, false),
-            (C::RecipientBlocked, NextProvider::No, BreakerEffect::NotCounted, false),
-            (C::Unsupported, NextProvider::Yes, BreakerEffect::NotCounted, false),
-            (C::Misconfigured, NextProvider::Yes, BreakerEffect::OpensMisconfigured, true),
-            (C::QuotaExhausted, NextProvider::Yes, BreakerEffect::OpensExhausted, true),
-            (C::Throttled, NextProvider::Yes, BreakerEffect::Pauses, false),
-            (C::Unavailable, NextProvider::Yes, BreakerEffect::Counted, false),
-            (C::Unknown, NextProvider::IfDuplicatesAllowed, BreakerEffect::Counted, false),
+            (C::InvalidMessage, N::No, R::No, B::NotCounted, false, failed, None),
+            (C::InvalidRecipient, N::No, R::No, B::NotCounted, false, failed, dead),
+            (C::RecipientBlocked, N::No, R::No, B::NotCounted, false, blocked, dead),
+            (C::Unsupported, N::Yes, R::No, B::NotCounted, false, None, None),
+            (C::Misconfigured, N::Yes, R::Slowly, B::OpensMisconfigured, true, None, None),
+            (C::QuotaExhausted, N::Yes, R::BySchedule, B::OpensExhausted, true, None, None),
+            (C::Throttled, N::Yes, R::BySchedule, B::Pauses, false, None, None),
+            (C::Unavailable, N::Yes, R::BySchedule, B::Counted, false, None, None),
+            (C::Unknown, N::IfDuplicatesAllowed, R::BySchedule, B::Counted, false, None, None),
         ];
         assert_eq!(rows.len(), FailureClass::ALL.len());
-        for (class, next, breaker, tell) in rows {
+        for (class, next, retry, breaker, tell, recipient, suppress) in rows {
             let row = class.consequence();
             assert_eq!(
-                (row.next_provider, row.breaker, row.tell_operator),
-                (next, breaker, tell),
+                (row.next_provider, row.retry, row.breaker, row.tell_operator),
+                (next, retry, breaker, tell),
+                "{class}"
+            );
+            assert_eq!(row.recipient.status(Channel::Email), recipient, "{class}");
+            assert_eq!(row.suppress.reason(Channel::Email), suppress, "{class}");
+        }
+        let blocked = C::RecipientBlocked.consequence();
+        assert_eq!(blocked.recipient.status(Channel::Sms), Some(Status::Unsubscribed));
+        assert_eq!(blocked.suppress.reason(Channel::Sms), Some(SuppressionReason::Stop));
+    }
+
+    /// A recipient waits exactly where another provider may try, now or later.
+    #[test]
+    fn the_columns_of_the_table_agree() {
+        for class in FailureClass::ALL {
+            let row = class.consequence();
+            assert_eq!(
+                row.recipient == RecipientEnd::Waits,
+                row.next_provider != NextProvider::No,
+                "{class}"
+            );
+            assert!(row.suppress == Suppress::Nothing || row.recipient != RecipientEnd::Waits, "{class}");
+            assert_eq!(
+                class.may_have_been_accepted(),
+                row.next_provider == NextProvider::IfDuplicatesAllowed,
                 "{class}"
             );
         }

@@ -13,6 +13,7 @@
 //! **Invariant:** nothing here reads a clock, the environment, a file or a socket except through a
 //! port, and no `Debug` shows a secret, a body or a full recipient.
 
+mod attempt;
 mod base64_bytes;
 mod channel;
 mod clock;
@@ -30,6 +31,7 @@ mod provider;
 mod random;
 mod record;
 pub mod request;
+mod result;
 mod secret;
 mod segments;
 mod status;
@@ -37,11 +39,14 @@ mod store;
 mod suppression;
 mod webhook;
 
+pub use attempt::{AttemptOutcome, AttemptRecord, NotCalled, OutcomeWord, RecipientSet, RefusedRecipient, SettledBy};
 pub use channel::{Channel, Duplicates, OnExhausted, ProviderKind, Purpose, UnknownWord};
 pub use clock::{Clock, Monotonic, SystemClock, Timestamp};
 pub use email_address::{EmailAddress, Mailbox};
 pub use event::{BounceKind, Event, EventKind, EventRecord, EventSubject};
-pub use failure::{BreakerEffect, Consequence, Failure, FailureClass, FailureSource, MAX_DETAIL_BYTES, NextProvider, RetryLater, redact};
+pub use failure::{
+    BreakerEffect, Consequence, Failure, FailureClass, FailureSource, MAX_DETAIL_BYTES, NextProvider, RecipientEnd, Retry, Suppress, redact,
+};
 pub use feedback::{FeedbackSource, Hook, HookFault, HookRequest, Polled};
 pub use health::{BreakerStateWord, HealthReport, HealthStatus, LastFailure, NotConfigured, Priority, ProviderHealth};
 pub use ids::{AccountId, AttemptId, EndpointId, MessageId, NoticeId, TenantId};
@@ -49,14 +54,12 @@ pub use message::{Attachment, Content, Email, Handling, Header, Message, Metadat
 pub use phone::{PhoneNumber, Region};
 pub use provider::{Accepted, Call, Probe, Provider, Refusal};
 pub use random::{Random, SystemRandom};
-pub use record::{
-    ActKind, ActRecord, AttemptRecord, AttemptResult, FIRST_TOKEN, MessageRecord, RecipientRecord, RecipientResult, SendResult, Skip,
-    format_micros, millis,
-};
+pub use record::{ActKind, ActRecord, FIRST_TOKEN, MessageRecord, RecipientRecord, Skip, SkipReason, Work};
 pub use request::{InvalidRequest, Parsed, SendEmail, SendSms};
+pub use result::{AttemptResult, RecipientResult, SendResult, format_micros, millis};
 pub use secret::Secret;
 pub use segments::{Encoding, Segments};
-pub use status::{AttemptOutcome, RecipientKind, Status};
+pub use status::{RecipientKind, Status};
 pub use store::{
     BreakerRecord, FeedbackStep, FeedbackStore, FeedbackTaken, IdempotencyKey, Lease, MessageFilter, MessagePage, MustNotContact,
     NewMessage, OutboxStore, PaceGrant, PaceRequest, Parked, Pruned, RateRow, RateStore, Recovered, Retention, Room, Step, Store,

@@ -1,79 +1,45 @@
-//! What is known of a message: its attempts, its recipients, why providers were skipped; and the
-//! result that callers see, which is made from the record in one place.
+//! What is known of a message: where it stands, its attempts, its recipients, why providers were skipped.
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
+use crate::attempt::{AttemptOutcome, AttemptRecord, RecipientSet};
 use crate::channel::words;
-use crate::{
-    AccountId, AttemptId, AttemptOutcome, Channel, EventRecord, FailureClass, Message, MessageId, Metadata, ProviderKind, RecipientKind,
-    Status, Timestamp,
-};
+use crate::{AccountId, EventRecord, Message, ProviderKind, RecipientKind, Status, Timestamp};
 
 /// The token of a message that was just accepted.
 pub const FIRST_TOKEN: i64 = 0;
 
-/// One call to one provider, as it is kept.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AttemptRecord {
-    /// Its id.
-    pub id: AttemptId,
-    /// Which provider.
-    pub provider: ProviderKind,
-    /// Which account at the provider.
-    pub account: AccountId,
-    /// When the intent was recorded, just before the call.
-    pub called_at: Timestamp,
-    /// How it ended.
-    pub outcome: AttemptOutcome,
-    /// Class of the failure.
-    pub class: Option<FailureClass>,
-    /// The provider's code of the failure.
-    pub code: Option<String>,
-    /// For people; redacted.
-    pub detail: Option<String>,
-    /// How long the call took.
-    pub duration_ms: Option<u64>,
-    /// The provider's id of the message.
-    pub provider_message_id: Option<String>,
-    /// Whether nothing reached anybody.
-    pub simulated: bool,
-    /// Whether it went out from the provider's own sender.
-    pub from_substituted: bool,
-    /// Estimated cost in millionths of the currency; none when no price is known.
-    pub cost_micros: Option<i64>,
-    /// Where it stands by the provider's feedback: `sent`, `failed`, `delivered` or `bounced`; none without any. Of several recipients, the first
-    /// one that the provider took it for counts.
-    pub reported: Option<Status>,
-}
-
-impl AttemptRecord {
-    /// The record of an attempt that is about to be made.
-    pub fn intent(id: AttemptId, provider: ProviderKind, account: AccountId, called_at: Timestamp) -> Self {
-        Self {
-            id,
-            provider,
-            account,
-            called_at,
-            outcome: AttemptOutcome::Calling,
-            class: None,
-            code: None,
-            detail: None,
-            duration_ms: None,
-            provider_message_id: None,
-            simulated: false,
-            from_substituted: false,
-            cost_micros: None,
-            reported: None,
-        }
+words! {
+    /// Why a provider was passed over.
+    SkipReason {
+        /// Its breaker is open after failures.
+        Open = "open",
+        /// Its account or settings need mending.
+        Misconfigured = "misconfigured",
+        /// Its allowance is used up.
+        Quota = "quota",
+        /// It asked to be left alone for a while.
+        Throttled = "throttled",
+        /// It recovers, and another call probes it.
+        Probing = "probing",
+        /// It already has as many messages a second as its pace allows.
+        Paced = "paced",
+        /// It already has as many messages today as its pace allows.
+        DayLimit = "day_limit",
+        /// It takes messages and few receipts come: it is tried after the others.
+        Degraded = "degraded",
+        /// Too much of this sender's mail to many bounces.
+        BounceRate = "bounce_rate",
+        /// Too many recipients complain of this sender's mail to many.
+        ComplaintRate = "complaint_rate",
+        /// A later release wrote a word that this one does not know.
+        Other = "other",
     }
 }
 
 /// A provider that was considered and passed over, with the reason, for `explain`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Skip {
     /// Which provider.
     pub provider: ProviderKind,
@@ -81,15 +47,14 @@ pub struct Skip {
     pub account: AccountId,
     /// When.
     pub at: Timestamp,
-    /// Short stable word: `open`, `throttled`, `paced`, `quota`, `misconfigured`, `not_configured`, `via`, `time`, `degraded`, `bounce_rate`,
-    /// `complaint_rate`.
-    pub reason: String,
+    /// Why.
+    pub reason: SkipReason,
     /// For people.
     pub detail: String,
 }
 
 /// One recipient of a message.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct RecipientRecord {
     /// Full address or number.
     pub address: String,
@@ -122,7 +87,7 @@ words! {
 }
 
 /// Something that a caller or an operator did to a message, kept in its story.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ActRecord {
     /// When.
     pub at: Timestamp,
@@ -132,19 +97,49 @@ pub struct ActRecord {
     pub detail: String,
 }
 
+/// What is left to be done for a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Work {
+    /// A process works on it.
+    InHand,
+    /// It waits, and is taken up then.
+    Due(Timestamp),
+    /// Every recipient has an end.
+    Ended,
+}
+
+impl Work {
+    /// When it is taken up, if it waits.
+    pub const fn due_at(self) -> Option<Timestamp> {
+        match self {
+            Self::Due(at) => Some(at),
+            Self::InHand | Self::Ended => None,
+        }
+    }
+
+    /// As stores keep it: a message has an owner, a time, or neither.
+    pub const fn of_row(has_owner: bool, due_at: Option<Timestamp>) -> Self {
+        match (has_owner, due_at) {
+            (true, _) => Self::InHand,
+            (false, Some(at)) => Self::Due(at),
+            (false, None) => Self::Ended,
+        }
+    }
+}
+
 /// All that is known of a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MessageRecord {
     /// The message as it was accepted.
     pub message: Arc<Message>,
-    /// Where it stands.
+    /// The word for it: the first recipient's, once that one has an end.
     pub status: Status,
+    /// What is left to be done. A message that is `sent` may still be due for recipients who were refused for now.
+    pub work: Work,
     /// When a provider took it.
     pub sent_at: Option<Timestamp>,
     /// When a provider reported delivery.
     pub delivered_at: Option<Timestamp>,
-    /// When it is picked up next, for a queued or scheduled message.
-    pub due_at: Option<Timestamp>,
     /// Why it stands where it stands, for people; redacted.
     pub error: Option<String>,
     /// Its recipients: to, cc, bcc in order.
@@ -179,9 +174,9 @@ impl MessageRecord {
         Self {
             message,
             status,
+            work: if status.is_final() { Work::Ended } else { Work::InHand },
             sent_at: None,
             delivered_at: None,
-            due_at: None,
             error: None,
             recipients,
             attempts: Vec::new(),
@@ -192,206 +187,45 @@ impl MessageRecord {
         }
     }
 
+    /// Whether every recipient has an end, so that nothing more is tried by itself.
+    pub fn has_ended(&self) -> bool {
+        self.work == Work::Ended
+    }
+
+    /// Whether a process works on it right now.
+    pub fn is_under_way(&self) -> bool {
+        self.work == Work::InHand
+    }
+
+    /// The recipients without an end.
+    pub fn open_recipients(&self) -> RecipientSet {
+        let open = self
+            .recipients
+            .iter()
+            .enumerate()
+            .filter(|(_, recipient)| !recipient.status.is_final());
+        open.map(|(place, _)| place).collect()
+    }
+
+    /// The attempts that the provider may have accepted, and nobody knows.
+    pub fn unknown_attempts(&self) -> impl Iterator<Item = &AttemptRecord> {
+        self.attempts.iter().filter(|attempt| attempt.outcome == AttemptOutcome::Unknown)
+    }
+
     /// Whether an attempt may have been accepted and nobody knows.
     pub fn has_unknown_attempt(&self) -> bool {
-        self.unknown_attempts() > 0
+        self.unknown_attempts().next().is_some()
     }
 
-    /// How many attempts may have been accepted.
-    pub fn unknown_attempts(&self) -> usize {
-        self.attempts
-            .iter()
-            .filter(|attempt| attempt.outcome == AttemptOutcome::Unknown)
-            .count()
-    }
-
-    /// The result that callers see.
-    pub fn result(&self) -> SendResult {
-        let accepted = self
-            .attempts
-            .iter()
-            .rev()
-            .find(|attempt| attempt.outcome == AttemptOutcome::Accepted);
-        let mut metadata = self.message.metadata.clone();
-        if let Some(attempt) = accepted {
-            metadata.insert("provider".into(), attempt.provider.as_str().into());
-            metadata.insert("provider_message_id".into(), attempt.provider_message_id.clone().into());
+    /// The word for the message: its first recipient's once that one has an end, before that `open`.
+    ///
+    /// **Invariant:** while a provider may have taken the message, no word says that nobody did.
+    pub fn word(&self, open: Status) -> Status {
+        match self.recipients.first().map(|first| first.status) {
+            Some(first) if !first.is_final() => open,
+            Some(first) if first.says_not_sent() && self.has_unknown_attempt() => Status::Unknown,
+            Some(first) => first,
+            None => open,
         }
-        let costs: Vec<i64> = self.attempts.iter().filter_map(|attempt| attempt.cost_micros).collect();
-        let taken = self
-            .attempts
-            .iter()
-            .filter(|attempt| matches!(attempt.outcome, AttemptOutcome::Accepted | AttemptOutcome::Unknown));
-        let needs_error = !matches!(self.status, Status::Sent | Status::Delivered | Status::Scheduled);
-        SendResult {
-            message_id: self.message.id,
-            recipient_id: self
-                .recipients
-                .first()
-                .map(|recipient| recipient.address.clone())
-                .unwrap_or_default(),
-            status: self.status,
-            channel: self.message.content.channel(),
-            sent_at: self.sent_at,
-            delivered_at: self.delivered_at,
-            error_message: if needs_error {
-                Some(self.error.clone().unwrap_or_else(|| self.status.to_string()))
-            } else {
-                None
-            },
-            cost: (!costs.is_empty()).then(|| format_micros(costs.iter().sum())),
-            currency: "USD".to_owned(),
-            possibly_duplicate: taken.count() > 1,
-            simulated: accepted.is_some_and(|attempt| attempt.simulated),
-            recipients: self.recipients.iter().map(RecipientResult::from).collect(),
-            metadata,
-            attempts: self.attempts.iter().map(AttemptResult::from).collect(),
-        }
-    }
-}
-
-/// Money in millionths as a decimal with six digits.
-pub fn format_micros(micros: i64) -> String {
-    let sign = if micros < 0 { "-" } else { "" };
-    format!(
-        "{sign}{}.{:06}",
-        micros.unsigned_abs() / 1_000_000,
-        micros.unsigned_abs() % 1_000_000
-    )
-}
-
-/// The result of a send: the same over HTTP, in Rust, in Python and on the command line.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SendResult {
-    /// The message's id.
-    pub message_id: MessageId,
-    /// The first recipient.
-    pub recipient_id: String,
-    /// Where the message stands.
-    pub status: Status,
-    /// Its channel.
-    pub channel: Channel,
-    /// When a provider took it.
-    pub sent_at: Option<Timestamp>,
-    /// When a provider reported delivery.
-    pub delivered_at: Option<Timestamp>,
-    /// Why it is not sent; null only when it is sent, delivered or scheduled.
-    pub error_message: Option<String>,
-    /// Estimated cost with six decimals; null when no price is known.
-    pub cost: Option<String>,
-    /// Currency of the cost.
-    pub currency: String,
-    /// Whether more than one provider may have taken it.
-    pub possibly_duplicate: bool,
-    /// Whether nothing reached anybody: a simulator or the console took it.
-    pub simulated: bool,
-    /// Every recipient.
-    pub recipients: Vec<RecipientResult>,
-    /// The caller's own data, and `provider` and `provider_message_id` once it is sent.
-    pub metadata: Metadata,
-    /// Every attempt in order.
-    pub attempts: Vec<AttemptResult>,
-}
-
-impl SendResult {
-    /// The provider that took the message.
-    pub fn provider(&self) -> Option<ProviderKind> {
-        self.attempts
-            .iter()
-            .rev()
-            .find(|attempt| attempt.outcome == AttemptOutcome::Accepted)
-            .map(|attempt| attempt.provider)
-    }
-}
-
-impl fmt::Debug for SendResult {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "SendResult({} {} {} {:?} {:?})",
-            self.message_id, self.channel, self.status, self.error_message, self.attempts
-        )
-    }
-}
-
-/// One recipient in a result.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RecipientResult {
-    /// Full address or number.
-    pub address: String,
-    /// The line it stands on.
-    pub kind: RecipientKind,
-    /// Where it stands.
-    pub status: Status,
-    /// Why, when the status does not say it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reason: Option<String>,
-}
-
-impl From<&RecipientRecord> for RecipientResult {
-    fn from(record: &RecipientRecord) -> Self {
-        Self {
-            address: record.address.clone(),
-            kind: record.kind,
-            status: record.status,
-            reason: record.reason.clone(),
-        }
-    }
-}
-
-impl fmt::Debug for RecipientResult {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.kind, self.status)
-    }
-}
-
-/// One attempt in a result.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AttemptResult {
-    /// Which provider.
-    pub provider: ProviderKind,
-    /// How it ended.
-    pub outcome: AttemptOutcome,
-    /// Class of the failure.
-    pub class: Option<FailureClass>,
-    /// The provider's code of the failure.
-    pub code: Option<String>,
-    /// How long the call took, in milliseconds.
-    pub duration_ms: Option<u64>,
-    /// Whether it went out from the provider's own sender, the caller's being in Reply-To.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub from_substituted: bool,
-    /// Where it stands by the provider's feedback.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reported: Option<Status>,
-}
-
-impl From<&AttemptRecord> for AttemptResult {
-    fn from(record: &AttemptRecord) -> Self {
-        Self {
-            provider: record.provider,
-            outcome: record.outcome,
-            class: record.class,
-            code: record.code.clone(),
-            duration_ms: record.duration_ms,
-            from_substituted: record.from_substituted,
-            reported: record.reported,
-        }
-    }
-}
-
-/// Whole milliseconds of a duration.
-pub fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn money_has_six_decimals() {
-        assert_eq!(format_micros(100), "0.000100");
-        assert_eq!(format_micros(-1_500_000), "-1.500000");
     }
 }

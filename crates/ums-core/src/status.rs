@@ -1,4 +1,4 @@
-//! The life of a message and of an attempt: the statuses, and the moves between them.
+//! The life of a message: the statuses, and the moves between them.
 
 use crate::channel::words;
 
@@ -45,6 +45,14 @@ impl Status {
         matches!(self, Self::Sent | Self::Delivered)
     }
 
+    /// Whether it says that nobody took the message.
+    pub const fn says_not_sent(self) -> bool {
+        matches!(
+            self,
+            Self::Failed | Self::Expired | Self::Cancelled | Self::Suppressed | Self::Unsubscribed
+        )
+    }
+
     /// Whether the status may follow this one.
     pub const fn may_become(self, next: Self) -> bool {
         use Status as S;
@@ -66,20 +74,6 @@ impl Status {
             S::Expired | S::Unknown => matches!(next, S::Sent | S::Delivered | S::Bounced | S::Queued | S::Failed),
             S::Cancelled | S::Suppressed | S::Unsubscribed => false,
         }
-    }
-}
-
-words! {
-    /// How one call to a provider ended.
-    AttemptOutcome {
-        /// The intent is committed, the outcome is not.
-        Calling = "calling",
-        /// The provider took the message.
-        Accepted = "accepted",
-        /// The provider surely did not take it.
-        Failed = "failed",
-        /// Nobody can say.
-        Unknown = "unknown",
     }
 }
 

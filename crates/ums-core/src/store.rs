@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     AccountId, ActRecord, AttemptRecord, Channel, EventRecord, Lift, Message, MessageId, MessageRecord, Notice, ProviderKind, Purpose,
-    RecipientRecord, Skip, Status, Suppression, TenantId, Timestamp,
+    RecipientRecord, Skip, Status, Suppression, TenantId, Timestamp, Work,
 };
 
 pub use aftermath::{
@@ -93,8 +93,8 @@ pub struct NewMessage {
     pub status: Status,
     /// Why it has that status, when a gate decided; redacted.
     pub error: Option<String>,
-    /// When it is due, unless it is being sent right now.
-    pub due_at: Option<Timestamp>,
+    /// What is left to be done.
+    pub work: Work,
     /// Its recipients.
     pub recipients: Vec<RecipientRecord>,
     /// The first attempt's intent, when a dispatch slot is in hand.
@@ -152,8 +152,8 @@ pub struct Step {
     pub status: Status,
     /// Why; redacted.
     pub error: Option<String>,
-    /// When it is due next, when it is queued.
-    pub due_at: Option<Timestamp>,
+    /// What is left to be done after it.
+    pub work: Work,
     /// When a provider took it.
     pub sent_at: Option<Timestamp>,
     /// When a provider reported delivery.
