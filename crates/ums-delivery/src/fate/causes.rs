@@ -1,0 +1,72 @@
+//! Why nobody took a message, for people.
+
+use ums_core::{AttemptOutcome, AttemptRecord, FailureClass, MessageRecord, Skip};
+
+/// Whether a provider was passed over for another reason than the last time, or was called since. A message that is held through a
+/// long outage is looked at again and again: the same words each time would fill the store.
+pub(crate) fn is_news(record: &MessageRecord, skip: &Skip) -> bool {
+    let same_provider = |earlier: &&Skip| (earlier.provider, &earlier.account) == (skip.provider, &skip.account);
+    record.skips.iter().rev().find(same_provider).is_none_or(|earlier| {
+        (earlier.reason, &earlier.detail) != (skip.reason, &skip.detail)
+            || record
+                .attempts
+                .iter()
+                .any(|attempt| attempt.provider == skip.provider && attempt.called_at >= earlier.at)
+    })
+}
+
+/// Class and code of what a provider did not take: the whole message, or the first recipient whom it refused by name.
+fn refusal(attempt: &AttemptRecord) -> Option<(&str, &str)> {
+    if attempt.outcome == AttemptOutcome::Accepted {
+        let refused = attempt.refused.first()?;
+        return Some((refused.failure.class.as_str(), &refused.failure.code));
+    }
+    Some((attempt.class.map_or("?", FailureClass::as_str), attempt.code.as_deref().unwrap_or("?")))
+}
+
+/// Each provider and why it did not take the message the last time, in one line.
+fn causes(record: &MessageRecord) -> Option<String> {
+    let (attempts, skips) = (&record.attempts, &record.skips);
+    let tried = attempts
+        .iter()
+        .enumerate()
+        .filter(|(index, attempt)| {
+            refusal(attempt).is_some()
+                && !attempts.iter().skip(index + 1).any(|later| later.provider == attempt.provider)
+                && !skips
+                    .iter()
+                    .any(|skip| skip.provider == attempt.provider && skip.at > attempt.called_at)
+        })
+        .filter_map(|(_, attempt)| {
+            let (class, code) = refusal(attempt)?;
+            Some(format!("{}: {class} ({code})", attempt.provider))
+        });
+    let skipped = skips
+        .iter()
+        .enumerate()
+        .filter(|(index, skip)| {
+            !skips.iter().skip(index + 1).any(|later| later.provider == skip.provider)
+                && !attempts
+                    .iter()
+                    .any(|attempt| attempt.provider == skip.provider && attempt.called_at >= skip.at)
+        })
+        .map(|(_, skip)| format!("{}: not tried, {} ({})", skip.provider, skip.reason, skip.detail));
+    let lines: Vec<String> = tried.chain(skipped).collect();
+    (!lines.is_empty()).then(|| lines.join("; "))
+}
+
+/// Why no provider took the message so far.
+pub(super) fn why_not_taken(record: &MessageRecord) -> String {
+    let known = if record.has_unknown_attempt() {
+        "no provider is known to have taken it"
+    } else {
+        "no provider took it"
+    };
+    causes(record).map_or_else(|| "no provider was free".to_owned(), |causes| format!("{known}: {causes}"))
+}
+
+/// Why a message ends as unknown.
+pub(super) fn why_unknown(record: &MessageRecord) -> String {
+    let error = "a provider may have taken it; nothing more will be tried";
+    causes(record).map_or_else(|| error.to_owned(), |causes| format!("{error} ({causes})"))
+}
