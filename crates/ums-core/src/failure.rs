@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::channel::words;
+use crate::email_address::EmailAddress;
 use crate::{Channel, Status, SuppressionReason};
 
 /// Longest detail that is kept, in bytes.
@@ -193,6 +194,25 @@ pub struct Failure {
     pub retry_after: Option<Duration>,
     /// Who said so.
     pub source: FailureSource,
+    /// The recipients that the provider refused one by one before the call failed (SMTP only). Their own failures hold for them; this
+    /// failure holds for every recipient that is not listed. Ask [`Failure::of_recipient`].
+    ///
+    /// The list is empty when the call had one recipient. It holds addresses: it is neither stored nor shown.
+    #[serde(skip)]
+    pub refusals: Box<[Refusal]>,
+}
+
+/// One recipient that the provider refused by itself: the other recipients of the call have fates of their own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// Who.
+    pub address: EmailAddress,
+    /// Why; without refusals of its own.
+    pub failure: Failure,
+    /// Whether the provider takes no more recipients in this transaction and takes this recipient in its next one (RFC 5321
+    /// §4.5.3.1.10). Only a provider that took the message for another recipient says so: the flag is never set within
+    /// [`Failure::refusals`].
+    pub next_transaction: bool,
 }
 
 impl Failure {
@@ -218,6 +238,7 @@ impl Failure {
             detail: redact(detail),
             retry_after: None,
             source,
+            refusals: Box::default(),
         }
     }
 
@@ -227,15 +248,34 @@ impl Failure {
         self.retry_after = retry_after;
         self
     }
+
+    /// Adds the recipients that were refused one by one.
+    #[must_use]
+    pub fn with_refusals(mut self, refusals: Vec<Refusal>) -> Self {
+        self.refusals = refusals.into();
+        self
+    }
+
+    /// What the failed call means for one of its recipients: the recipient's own refusal, or else this failure.
+    pub fn of_recipient(&self, address: &str) -> &Self {
+        self.refusals
+            .iter()
+            .find(|refusal| refusal.address.expose() == address)
+            .map_or(self, |refusal| &refusal.failure)
+    }
 }
 
 impl fmt::Debug for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "Failure({} {} {:?} retry_after={:?})",
+            "Failure({} {} {:?} retry_after={:?}",
             self.class, self.code, self.detail, self.retry_after
-        )
+        )?;
+        if !self.refusals.is_empty() {
+            write!(f, " refusals={}", self.refusals.len())?;
+        }
+        f.write_str(")")
     }
 }
 
@@ -339,6 +379,26 @@ mod tests {
                 "{class}"
             );
         }
+    }
+
+    #[test]
+    fn a_recipient_that_was_refused_keeps_its_own_failure_and_the_list_stays_inside() {
+        let address = |text: &str| EmailAddress::parse(text).unwrap();
+        let gone = Failure::provider(FailureClass::InvalidRecipient, "550 5.1.1", "");
+        let lost = Failure::transport(FailureClass::Unknown, "connection_lost", "").with_refusals(vec![Refusal {
+            address: address("canary@example.com"),
+            failure: gone.clone(),
+            next_transaction: false,
+        }]);
+        assert_eq!(lost.of_recipient("canary@example.com"), &gone);
+        assert_eq!(lost.of_recipient("jane@example.com"), &lost);
+
+        let stored = serde_json::to_string(&lost).unwrap();
+        let shown = format!("{lost} {lost:?} {stored}");
+        assert!(!shown.contains("canary"), "{shown}");
+        assert!(shown.contains("refusals=1"), "{shown}");
+        let read: Failure = serde_json::from_str(&stored).unwrap();
+        assert!(read.refusals.is_empty());
     }
 
     #[test]

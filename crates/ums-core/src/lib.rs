@@ -45,14 +45,15 @@ pub use clock::{Clock, Monotonic, SystemClock, Timestamp};
 pub use email_address::{EmailAddress, Mailbox};
 pub use event::{BounceKind, Event, EventKind, EventRecord, EventSubject};
 pub use failure::{
-    BreakerEffect, Consequence, Failure, FailureClass, FailureSource, MAX_DETAIL_BYTES, NextProvider, RecipientEnd, Retry, Suppress, redact,
+    BreakerEffect, Consequence, Failure, FailureClass, FailureSource, MAX_DETAIL_BYTES, NextProvider, RecipientEnd, Refusal, Retry,
+    Suppress, redact,
 };
 pub use feedback::{FeedbackSource, Hook, HookFault, HookRequest, Polled};
 pub use health::{BreakerStateWord, HealthReport, HealthStatus, LastFailure, NotConfigured, Priority, ProviderHealth};
 pub use ids::{AccountId, AttemptId, EndpointId, MessageId, NoticeId, TenantId};
 pub use message::{Attachment, Content, Email, Handling, Header, Message, Metadata, Sms, SmsSender};
 pub use phone::{PhoneNumber, Region};
-pub use provider::{Accepted, Call, Probe, Provider, Refusal};
+pub use provider::{Accepted, Call, Probe, Provider};
 pub use random::{Random, SystemRandom};
 pub use record::{ActKind, ActRecord, FIRST_TOKEN, MessageRecord, RecipientRecord, Skip, SkipReason, Work};
 pub use request::{InvalidRequest, Parsed, SendEmail, SendSms};

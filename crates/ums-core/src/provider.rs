@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::email_address::EmailAddress;
-use crate::{AccountId, AttemptId, Failure, MessageId, ProviderKind, Purpose};
+use crate::{AccountId, AttemptId, Failure, MessageId, ProviderKind, Purpose, Refusal};
 
 /// One call to a provider: what it needs to know beside the message.
 #[derive(Clone, Copy, Debug)]
@@ -32,7 +31,8 @@ pub struct Accepted {
     /// Whether it went out from the provider's own sender instead of the caller's, which is in
     /// Reply-To then.
     pub from_substituted: bool,
-    /// Recipients that were refused while others were accepted (SMTP only).
+    /// Recipients that were refused while others were accepted (SMTP only). The message was taken for every recipient of the call
+    /// that is not listed.
     pub refused: Vec<Refusal>,
 }
 
@@ -46,15 +46,6 @@ impl Accepted {
             refused: Vec::new(),
         }
     }
-}
-
-/// One recipient that the provider refused while it took the message for others.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusal {
-    /// Who.
-    pub address: EmailAddress,
-    /// Why.
-    pub failure: Failure,
 }
 
 /// What a provider says when it is asked without sending.
@@ -88,7 +79,8 @@ pub trait Provider<M>: Send + Sync + fmt::Debug {
     ///
     /// # Errors
     /// A [`Failure`] with its class; [`crate::FailureClass::Unknown`] when the provider may have
-    /// taken it.
+    /// taken it. The failure holds for each recipient that [`Failure::refusals`] does not list; a
+    /// recipient listed there was surely refused, with its own failure.
     ///
     /// # Cancel safety
     /// A dropped call may have handed the message over: the caller records it as unknown.

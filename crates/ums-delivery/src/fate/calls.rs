@@ -72,8 +72,8 @@ pub(super) fn not_called(record: &mut MessageRecord, why: NotCalled, now: Timest
 /// The recipients whom the provider refused by name.
 fn refused_by_name(record: &MessageRecord, asked: RecipientSet, answer: &Answer) -> Vec<RefusedRecipient> {
     let refusals = match &answer.result {
-        Ok(accepted) => accepted.refused.as_slice(),
-        Err(failure) => failure.refusals(),
+        Ok(accepted) => &accepted.refused[..],
+        Err(failure) => &failure.refusals,
     };
     let refused = refusals.iter().filter_map(|refusal| {
         let place = place_of(record, asked, refusal.address.expose())?;
@@ -134,7 +134,7 @@ fn settle(record: &mut MessageRecord, attempt: &AttemptRecord, asked: RecipientS
         let end = failure.map_or(Some(Status::Sent), |failure| failure.class.consequence().recipient.status(channel));
         if let Some(recipient) = record.recipients.get_mut(place) {
             recipient.reason = by_name.map(|refused| refused.failure.code.clone());
-            if end.is_none() {
+            if end.is_none() && by_name.is_some() {
                 recipient.status = Status::Queued;
             }
         }

@@ -215,6 +215,7 @@ async fn after_a_partial_acceptance_only_the_rest_is_carried_on() {
     let refusal = |text: &str, class| Refusal {
         address: address(text),
         failure: Failure::provider(class, "450", ""),
+        next_transaction: false,
     };
     let mut accepted = Accepted::new("first");
     accepted.refused = vec![
@@ -314,6 +315,7 @@ fn refusing_the_second(class: FailureClass) -> Reply {
         refused: vec![Refusal {
             address: EmailAddress::parse("second@example.net").unwrap(),
             failure: Failure::provider(class, "test", ""),
+            next_transaction: false,
         }],
         ..Accepted::new("partly")
     })

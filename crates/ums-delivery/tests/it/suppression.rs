@@ -289,6 +289,7 @@ async fn of_a_partial_acceptance_only_the_refused_are_remembered() {
     accepted.refused.push(Refusal {
         address: ums_core::EmailAddress::parse(address).unwrap(),
         failure: Failure::provider(FailureClass::InvalidRecipient, "550 5.1.1", ""),
+        next_transaction: false,
     });
     bench.ses.answer_once(Reply::AcceptAs(accepted));
     let result = bench.send(to_two()).await;

@@ -7,6 +7,8 @@
 //!   id and comes back in bounces; the same id travels as `ENVID` where the server offers DSN (RFC 3461).
 //! - **Idempotency**: none. Lost before the final dot was handed to the socket: surely not accepted. Lost after it: unknown
 //!   (RFC 1047).
+//! - **Recipients** have fates of their own: the server's reply to each RCPT is reported beside an acceptance and beside a failure. A
+//!   server whose transaction is full takes the rest in its next one (RFC 5321 §4.5.3.1.10).
 //! - **Limits**: what the server's SIZE says (Gmail 25 MB); Gmail 500 recipients a day, Workspace 2,000 messages a day, 100 recipients a
 //!   message.
 //! - **Cannot carry**: an address with other letters than ASCII before the `@`, unless the server offers SMTPUTF8.
@@ -78,6 +80,7 @@ const FAILURES: &[(Stage, &str, FailureClass)] = &[
     (Stage::Rcpt, "454", FailureClass::Throttled),
     (Stage::Rcpt, "5", FailureClass::InvalidRecipient),
     (Stage::Rcpt, "5.4.5", FailureClass::QuotaExhausted),
+    (Stage::Rcpt, "5.5.3", FailureClass::Unavailable),
     (Stage::Rcpt, "5.7", FailureClass::Misconfigured),
     (Stage::Rcpt, "503", FailureClass::Unavailable),
     (Stage::Rcpt, "530", FailureClass::Misconfigured),
@@ -113,6 +116,7 @@ const PHRASES: &[(Stage, char, &str, FailureClass)] = &[
     (Stage::Mail, '4', "throttling failure: daily", FailureClass::QuotaExhausted),
     (Stage::Mail, '5', "daily user sending", FailureClass::QuotaExhausted),
     (Stage::Rcpt, '4', "throttling failure: daily", FailureClass::QuotaExhausted),
+    (Stage::Rcpt, '5', "too many recipients", FailureClass::Unavailable),
     (Stage::Data, '4', "throttling failure: daily", FailureClass::QuotaExhausted),
     (Stage::Dot, '4', "throttling failure: daily", FailureClass::QuotaExhausted),
     (Stage::Dot, '4', "maximum credits exceeded", FailureClass::QuotaExhausted),
@@ -123,6 +127,28 @@ const PHRASES: &[(Stage, char, &str, FailureClass)] = &[
     (Stage::Dot, '5', "verified sender identity", FailureClass::Misconfigured),
     (Stage::Dot, '5', "unauthenticated senders not allowed", FailureClass::Misconfigured),
 ];
+
+/// What a reply to RCPT says when the transaction is full: "452 Too many recipients", which some servers call 552, and which a client
+/// must read as temporary (RFC 5321 §4.5.3.1.10; RFC 3463 X.5.3). A reply with another enhanced code is about something else:
+/// `452 4.3.1` is the server's storage, `452 4.2.2` a full mailbox. The rows hold only after a recipient was accepted: without one,
+/// 452 is a lack of storage.
+const TRANSACTION_FULL: &[(u16, Sign)] = &[
+    (452, Sign::EnhancedCode("4.5.3")),
+    (452, Sign::NoEnhancedCode),
+    (552, Sign::EnhancedCode("5.5.3")),
+    (552, Sign::Words("too many recipients")),
+];
+
+/// What a row of [`TRANSACTION_FULL`] asks of a reply beside its code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sign {
+    /// This enhanced code.
+    EnhancedCode(&'static str),
+    /// No enhanced code.
+    NoEnhancedCode,
+    /// These words, in lower case.
+    Words(&'static str),
+}
 
 /// Longest time that one message may occupy the adapter, whatever its own life.
 const LONGEST_CALL: Duration = Duration::from_mins(10);

@@ -337,6 +337,7 @@ fn take(world: &mut World, kind: ProviderKind, email: &Email, recipients: Set, (
             accepted.refused.push(Refusal {
                 address: mailbox.address.clone(),
                 failure: Failure::provider(class, "simulated", ""),
+                next_transaction: false,
             });
         }
     }

@@ -133,19 +133,33 @@ pub(super) struct Dialogue<'a> {
 }
 
 impl Dialogue<'_> {
-    /// Hands the message over; gives back the recipients that were refused while others were accepted.
+    /// Hands the message over; gives back the recipients that were refused while others were accepted. A failure carries the
+    /// recipients that the server had refused one by one.
     pub(super) async fn run(mut self) -> Result<Vec<Refusal>, Failed> {
+        let recipients = self.letter.recipients.len();
+        let mut answers = Answers::default();
+        match self.hand_over(&mut answers).await {
+            Ok(()) => Ok(answers.refused),
+            // The only recipient's refusal is the failure itself.
+            Err(failed) if recipients == 1 => Err(failed),
+            Err(failed) => Err(Failed {
+                failure: failed.failure.with_refusals(answers.of_a_failed_call()),
+                ..failed
+            }),
+        }
+    }
+
+    async fn hand_over(&mut self, answers: &mut Answers) -> Result<(), Failed> {
         self.letter
             .check(&self.session.offers)
             .map_err(|failure| Failed { failure, stale: false })?;
         self.reset().await?;
-        let refused = if self.session.offers.pipelining {
-            self.envelope_at_once().await
+        if self.session.offers.pipelining {
+            self.envelope_at_once(answers).await?;
         } else {
-            self.envelope_stepwise().await
-        }?;
-        self.body().await?;
-        Ok(refused)
+            self.envelope_stepwise(answers).await?;
+        }
+        self.body().await
     }
 
     /// Ends the transaction that the message before left open.
@@ -167,8 +181,12 @@ impl Dialogue<'_> {
         self.session.command(self.inner, stage, self.until, command).await.map(drop)
     }
 
+    async fn hear(&mut self, stage: Stage) -> Result<(), Fault> {
+        self.session.next_reply(self.inner, stage, self.until).await.map(drop)
+    }
+
     /// MAIL, each RCPT and DATA in one write, then the replies in order (RFC 2920).
-    async fn envelope_at_once(&mut self) -> Result<Vec<Refusal>, Failed> {
+    async fn envelope_at_once(&mut self, answers: &mut Answers) -> Result<(), Failed> {
         let letter = self.letter;
         let offers = &self.session.offers;
         let mut group = letter.mail_command(offers);
@@ -177,54 +195,59 @@ impl Dialogue<'_> {
         }
         group.push_str("DATA\r\n");
 
-        let mail = match self.say(Stage::Mail, &group).await {
+        match self.say(Stage::Mail, &group).await {
+            Ok(()) => {}
             Err(fault) if fault.ends_connection() => return Err(self.failed_at_mail(fault)),
-            said => said,
-        };
-        let mut refused = Vec::new();
-        for to in &letter.recipients {
-            match self.session.next_reply(self.inner, Stage::Rcpt, self.until).await {
-                Ok(_) => {}
-                Err(fault) if fault.ends_connection() => return Err(failed(mail.err().unwrap_or(fault))),
-                Err(fault) => refused.push(refusal(to, fault)),
-            }
+            Err(fault) => return Err(self.sender_refused(fault).await),
         }
-        let data = self.session.next_reply(self.inner, Stage::Data, self.until).await.map(drop);
+        for to in &letter.recipients {
+            let said = self.hear(Stage::Rcpt).await;
+            answers.note(to, said).map_err(failed)?;
+        }
+        let data = self.hear(Stage::Data).await;
 
         // Refused, and yet the server waits for a body: RFC 2920 §3.1 would send it a single dot. The connection is closed before
         // the dot instead, which delivers nothing to nobody whatever the server made of the refusals.
         if let Err(fault) = &data {
-            self.leave(fault, if mail.is_ok() { Standing::OpenTransaction } else { Standing::Ready });
+            self.leave(fault, Standing::OpenTransaction);
         }
-        mail.map_err(failed)?;
-        all_refused(&letter.recipients, &refused)?;
-        data.map_err(failed)?;
-        Ok(refused)
+        answers.somebody_is_left()?;
+        data.map_err(failed)
+    }
+
+    /// The sender was refused in a group: the replies to the rest of the group (503, mostly) say nothing of the recipients. They are
+    /// read so that the connection can serve on.
+    async fn sender_refused(&mut self, refused: Fault) -> Failed {
+        for _ in &self.letter.recipients {
+            if self.hear(Stage::Rcpt).await.is_err_and(|fault| fault.ends_connection()) {
+                return failed(refused);
+            }
+        }
+        if let Err(fault) = self.hear(Stage::Data).await {
+            self.leave(&fault, Standing::Ready);
+        }
+        failed(refused)
     }
 
     /// The classic dialogue, one command at a time.
-    async fn envelope_stepwise(&mut self) -> Result<Vec<Refusal>, Failed> {
+    async fn envelope_stepwise(&mut self, answers: &mut Answers) -> Result<(), Failed> {
         let letter = self.letter;
         if let Err(fault) = self.say(Stage::Mail, &letter.mail_command(&self.session.offers)).await {
             self.leave(&fault, Standing::Ready);
             return Err(self.failed_at_mail(fault));
         }
-        let mut refused = Vec::new();
         for to in &letter.recipients {
             let rcpt = Letter::rcpt_command(to, &self.session.offers);
-            match self.say(Stage::Rcpt, &rcpt).await {
-                Ok(()) => {}
-                Err(fault) if fault.ends_connection() => return Err(failed(fault)),
-                Err(fault) => refused.push(refusal(to, fault)),
-            }
+            let said = self.say(Stage::Rcpt, &rcpt).await;
+            answers.note(to, said).map_err(failed)?;
         }
         self.session.standing = Standing::OpenTransaction;
-        all_refused(&letter.recipients, &refused)?;
+        answers.somebody_is_left()?;
         if let Err(fault) = self.say(Stage::Data, "DATA\r\n").await {
             self.leave(&fault, Standing::OpenTransaction);
             return Err(failed(fault));
         }
-        Ok(refused)
+        Ok(())
     }
 
     /// Body and final dot in one write. Whether the dot was handed over is the stream's own count.
@@ -255,32 +278,57 @@ impl Dialogue<'_> {
     }
 }
 
+/// What the server said to each RCPT of a transaction.
+#[derive(Default)]
+struct Answers {
+    accepted: usize,
+    refused: Vec<Refusal>,
+}
+
+impl Answers {
+    /// Notes the answer for one recipient; gives the fault back when the connection ended with it, which says nothing of the
+    /// recipient.
+    fn note(&mut self, to: &EmailAddress, said: Result<(), Fault>) -> Result<(), Fault> {
+        match said {
+            Ok(()) => self.accepted += 1,
+            Err(fault) if fault.ends_connection() => return Err(fault),
+            Err(fault) => self.refused.push(Refusal {
+                address: to.clone(),
+                next_transaction: self.accepted > 0 && fault.fills_transaction(),
+                failure: fault.into_failure(),
+            }),
+        }
+        Ok(())
+    }
+
+    /// When nobody is left, the call fails as a refusal that leaves hope, if there is one.
+    fn somebody_is_left(&self) -> Result<(), Failed> {
+        let hopeful = |refusal: &&Refusal| refusal.failure.class != FailureClass::InvalidRecipient;
+        let chosen = self.refused.iter().find(hopeful).or(self.refused.first());
+        match chosen.filter(|_| self.accepted == 0) {
+            None => Ok(()),
+            Some(refusal) => Err(Failed {
+                failure: refusal.failure.clone(),
+                stale: false,
+            }),
+        }
+    }
+
+    /// The refusals of a call that failed: no transaction follows it.
+    fn of_a_failed_call(self) -> Vec<Refusal> {
+        let without = |refusal| Refusal {
+            next_transaction: false,
+            ..refusal
+        };
+        self.refused.into_iter().map(without).collect()
+    }
+}
+
 fn failed(fault: Fault) -> Failed {
     Failed {
         failure: fault.into_failure(),
         stale: false,
     }
-}
-
-fn refusal(to: &EmailAddress, fault: Fault) -> Refusal {
-    Refusal {
-        address: to.clone(),
-        failure: fault.into_failure(),
-    }
-}
-
-/// Nobody is left: the failure is a refusal that leaves hope, if there is one.
-fn all_refused(recipients: &[&EmailAddress], refused: &[Refusal]) -> Result<(), Failed> {
-    let Some(first) = refused.first().filter(|_| refused.len() == recipients.len()) else {
-        return Ok(());
-    };
-    let hopeful = refused
-        .iter()
-        .find(|refusal| refusal.failure.class != FailureClass::InvalidRecipient);
-    Err(Failed {
-        failure: hopeful.unwrap_or(first).failure.clone(),
-        stale: false,
-    })
 }
 
 #[cfg(test)]

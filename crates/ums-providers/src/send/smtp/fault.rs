@@ -5,7 +5,7 @@ use std::error::Error as _;
 use lettre::transport::smtp::Error as SmtpError;
 use ums_core::{Failure, FailureClass};
 
-use super::reply::{Stage, classify_reply, reply_code};
+use super::reply::{Stage, classify_reply, fills_transaction, reply_code};
 use super::stream::{Ending, Line};
 
 /// What went wrong in a dialogue.
@@ -29,6 +29,11 @@ impl Fault {
     /// Whether no reply came in time, while the connection stood.
     pub(super) fn is_timeout(&self) -> bool {
         matches!(self, Self::Lost(_, Ending::Timeout))
+    }
+
+    /// Whether the server takes no more recipients in this transaction, and the rest in its next one.
+    pub(super) fn fills_transaction(&self) -> bool {
+        matches!(self, Self::Reply(Stage::Rcpt, reply) if fills_transaction(reply))
     }
 
     /// The failure, when the final dot was not handed over, or was answered.

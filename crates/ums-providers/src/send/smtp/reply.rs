@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use ums_core::{Failure, FailureClass};
 
-use super::{FAILURES, PHRASES};
+use super::{FAILURES, PHRASES, Sign, TRANSACTION_FULL};
 
 /// What is said of a sender that the server refuses.
 pub(super) const SENDER_REFUSED: &str = "the server refuses the sender: SMTP_FROM_EMAIL must belong to the account and be verified there";
@@ -151,6 +151,21 @@ fn class_of(stage: Stage, code: u16, enhanced: Option<&str>, text: &str) -> Fail
         .unwrap_or(stage.class_of_unreadable())
 }
 
+/// Whether a reply to RCPT says that the transaction takes no more recipients.
+pub(super) fn fills_transaction(reply: &str) -> bool {
+    let Some(code) = reply_code(reply) else { return false };
+    let text = joined(reply);
+    let enhanced = enhanced_code(&text, code);
+    TRANSACTION_FULL.iter().any(|(row, sign)| {
+        *row == code
+            && match *sign {
+                Sign::EnhancedCode(wanted) => enhanced == Some(wanted),
+                Sign::NoEnhancedCode => enhanced.is_none(),
+                Sign::Words(words) => text.to_ascii_lowercase().contains(words),
+            }
+    })
+}
+
 /// What to do, where a person must do it.
 fn advice(stage: Stage, code: u16, class: FailureClass) -> Option<&'static str> {
     match (stage, class) {
@@ -260,6 +275,55 @@ mod tests {
             let class: FailureClass = words.next().unwrap().parse().unwrap();
             let reply = words.next().unwrap().replace("\\n", "\r\n");
             assert_eq!(classify_reply(stage, &reply).unwrap().class, class, "{row}");
+        }
+    }
+
+    #[test]
+    fn a_full_transaction_is_told_from_full_storage_and_full_mailboxes() {
+        for (reply, full) in [
+            ("452 4.5.3 Error: too many recipients", true),
+            (
+                "452-4.5.3 Your message has too many recipients. For more\r\n452 4.5.3 information see the help",
+                true,
+            ),
+            ("452 Too many recipients received this hour", true),
+            ("452 Requested action not taken: insufficient system storage", true),
+            ("452", true),
+            ("452 5.5.3 does not agree", true),
+            ("552 5.5.3 Recipient limit exceeded", true),
+            ("552 too many recipients", true),
+            ("552 Sorry, Too Many Recipients", true),
+            ("452 4.3.1 Insufficient system storage", false),
+            ("452 4.2.2 The email account that you tried to reach is over quota.", false),
+            ("452 4.1.1 too many recipients", false),
+            ("552 5.2.2 Mailbox full", false),
+            ("552 Mailbox full", false),
+            ("450 4.5.3 too many recipients", false),
+            ("451 4.5.3 too many recipients", false),
+            ("550 5.5.3 too many recipients", false),
+            ("421 4.5.3 too many recipients", false),
+            ("250 2.1.5 Ok", false),
+            ("too many recipients", false),
+        ] {
+            assert_eq!(fills_transaction(reply), full, "{reply}");
+        }
+    }
+
+    /// A recipient must not be given up, nor barred, because the server counts.
+    #[test]
+    fn a_full_transaction_leaves_hope() {
+        for (code, sign) in TRANSACTION_FULL {
+            let reply = match sign {
+                Sign::EnhancedCode(enhanced) => format!("{code} {enhanced} no more"),
+                Sign::NoEnhancedCode => format!("{code} no more"),
+                Sign::Words(words) => format!("{code} {words}"),
+            };
+            assert!(fills_transaction(&reply), "{reply}");
+            assert_eq!(
+                classify_reply(Stage::Rcpt, &reply).unwrap().class,
+                FailureClass::Unavailable,
+                "{reply}"
+            );
         }
     }
 
