@@ -157,6 +157,12 @@ impl RecipientSet {
         Self(self.0 & !others.0)
     }
 
+    /// Those that are in one of them or in both.
+    #[must_use]
+    pub const fn or(self, others: Self) -> Self {
+        Self(self.0 | others.0)
+    }
+
     /// Those that are in both.
     #[must_use]
     pub const fn and(self, others: Self) -> Self {

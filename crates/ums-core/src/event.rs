@@ -171,3 +171,10 @@ pub struct EventRecord {
     /// The attempt that it is about; none when nobody can say which.
     pub attempt_id: Option<AttemptId>,
 }
+
+impl EventRecord {
+    /// When it happened, by the provider's clock unless that is ahead of ours.
+    pub fn happened_at(&self) -> Timestamp {
+        self.event.at.map_or(self.received_at, |at| at.min(self.received_at))
+    }
+}

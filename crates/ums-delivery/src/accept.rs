@@ -7,68 +7,47 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 use ums_core::{
-    AttemptId, AttemptRecord, Content, IdempotencyKey, InvalidRequest, Message, MessageId, MessageRecord, NewMessage, ProviderKind,
-    Purpose, Status, StoreError, Stored, Suppression, Timestamp, failpoint, request::FieldFault,
+    Content, IdempotencyKey, InvalidRequest, Message, MessageId, MessageRecord, NewMessage, ProviderKind, Purpose, SendResult, Status,
+    StoreError, Stored, Suppression, TenantId, failpoint, request::FieldFault,
 };
 
 use crate::breaker::Now;
-use crate::carried::{Carried, is_open};
-use crate::chain::{Chain, Slot, Walk};
-use crate::deliver::{Work, deliver};
-use crate::engine::{Submission, SubmitError, Ticket};
-use crate::flow::Flow;
+use crate::carried::Carried;
+use crate::chain::{Chain, Routed, Slot, Walk};
+use crate::deliver::{Work, deliver, intent};
+use crate::desk::Desk;
+use crate::dispatch::Dispatch;
+use crate::fate::Happened;
 use crate::gates;
-use crate::lanes::Place;
+use crate::lanes::LanePermit;
 use crate::lost::Accepting;
-use crate::outbox::notices_for;
-use crate::pressure::refuse_when_full;
-use crate::story::resent_at;
-use crate::unsubscribe;
+use crate::submission::{Submission, SubmitError, Ticket};
 
 /// Accepts a message: compose, gates, slot, store, go.
-pub(crate) async fn accept<M: Carried>(flow: &Arc<Flow>, chain: &Chain<M>, submission: Submission) -> Result<Ticket, SubmitError> {
-    if flow.closing.is_cancelled() {
-        return Err(SubmitError::Closing);
-    }
-    refuse_what_nobody_could_carry(chain, &submission)?;
-    refuse_when_full(flow, submission.parsed.handling.purpose, 1)?;
-    let now = Now::read(&*flow.clock);
+pub(crate) async fn accept<M: Routed>(dispatch: &Arc<Dispatch>, submission: Submission) -> Result<Ticket, SubmitError> {
+    let desk = &dispatch.desk;
+    let chain = M::chain(&desk.chains);
+    refuse_at_the_door(desk, chain, &submission)?;
+    let now = Now::read(&*desk.ports.clock);
     let (tenant, idempotency) = (submission.tenant.clone(), submission.idempotency.clone());
-    let (message, mut record) = compose(flow, submission, now);
-    let place = flow.lanes.take(message.handling.purpose);
-    if place.is_none() && !flow.store.is_durable() {
+    let (message, mut record) = compose(dispatch, submission, now);
+    let permit = dispatch.lanes.acquire(message.handling.purpose);
+    if permit.is_none() && !desk.ports.store.is_durable() {
         return Err(SubmitError::Busy);
     }
-    let term = flow.lease.term();
-    if record.status == Status::Pending && (place.is_none() || !flow.may_send()) {
-        // No room here, or another process sends from this store: whoever may takes it up at once.
-        wait_until(&mut record, Status::Queued, now.wall);
+    let term = desk.lease.term();
+    if record.is_under_way() && (permit.is_none() || !desk.may_send()) {
+        // No room here, or another process sends from this store.
+        desk.decide(&mut record, Happened::Enqueued);
     }
 
     let mut walk = walk_of::<M>(&message);
-    let slot = if record.status == Status::Pending {
-        chain.pick(&mut walk, flow)
-    } else {
-        None
-    };
-    match &slot {
-        // Read anew: the story tells who was passed over before who was called.
-        Some(slot) => begin_attempt(flow, &mut record, slot, flow.clock.now()),
-        // Whoever delivers it looks again, and records why.
-        None => walk.skips.clear(),
-    }
-    record.skips.append(&mut walk.skips);
-
-    let accepting = Accepting::begin(flow, &message);
+    let slot = first_slot(desk, chain, &mut record, &mut walk);
+    let accepting = Accepting::begin(desk, &message);
     failpoint::pass("accept.before_commit");
-    let stored = store(flow, &mut record, idempotency, slot.as_ref()).await;
-    if !matches!(stored, Ok(Stored::New)) || record.status.is_final() {
-        let left = if record.status.is_final() { 0 } else { open_recipients(&record) };
-        give_back(slot.as_ref(), left, now);
-    }
-    let slot = slot.filter(|_| !record.status.is_final());
+    let (stored, slot) = store(desk, &mut record, idempotency, slot).await;
     let held = match &stored {
-        // Whoever looks it up puts it back.
+        // The task that looks the message up puts it back.
         Err(StoreError::CommitUnknown(_)) => None,
         Ok(_) | Err(_) => accepting.known(),
     };
@@ -77,7 +56,7 @@ pub(crate) async fn accept<M: Carried>(flow: &Arc<Flow>, chain: &Chain<M>, submi
         tenant,
         replayed,
         settled,
-        flow: flow.clone(),
+        ports: desk.ports.clone(),
     };
     match stored? {
         Stored::New => failpoint::pass("accept.committed"),
@@ -85,9 +64,11 @@ pub(crate) async fn accept<M: Carried>(flow: &Arc<Flow>, chain: &Chain<M>, submi
         Stored::KeyConflict => return Err(SubmitError::KeyConflict),
     }
     tracing::debug!(message_id = %message.id, channel = %message.content.channel(), purpose = %message.handling.purpose, "accepted");
-    let is_waiting = matches!(record.status, Status::Scheduled | Status::Queued);
-    let due_at = record.due_at.unwrap_or(now.wall);
-    let settled = match held.filter(|_| !record.status.is_final() && !is_waiting) {
+    if let Some(due_at) = record.work.due_at() {
+        desk.queue.add(1);
+        desk.queue.wake_for(due_at, desk.now());
+    }
+    let settled = match held.filter(|_| record.is_under_way()) {
         Some(held) => {
             let work = Work {
                 record,
@@ -96,24 +77,20 @@ pub(crate) async fn accept<M: Carried>(flow: &Arc<Flow>, chain: &Chain<M>, submi
                 term,
                 held,
             };
-            Some(go(flow, work, place))
+            Some(go(desk, work, permit))
         }
         None => None,
     };
-    if is_waiting {
-        flow.backlog.add(1);
-        flow.wake_for(due_at);
-    }
     Ok(ticket(message.id, false, settled))
 }
 
 /// Sends it on a task of its own, so that a caller who goes away cancels nothing.
-fn go<M: Carried>(flow: &Arc<Flow>, work: Work<M>, place: Option<Place>) -> oneshot::Receiver<ums_core::SendResult> {
+fn go<M: Routed>(desk: &Arc<Desk>, work: Work<M>, permit: Option<LanePermit>) -> oneshot::Receiver<SendResult> {
     let (settle, settled) = oneshot::channel();
-    let flow_of_task = flow.clone();
-    flow.tasks.spawn(async move {
-        let delivered = deliver(&flow_of_task, work).await;
-        drop(place);
+    let desk_of_task = desk.clone();
+    desk.ports.tasks.spawn(async move {
+        let delivered = deliver(&desk_of_task, work).await;
+        drop(permit);
         if delivered.kept {
             // A caller who went away does not want the result.
             drop(settle.send(delivered.record.result()));
@@ -122,57 +99,58 @@ fn go<M: Carried>(flow: &Arc<Flow>, work: Work<M>, place: Option<Place>) -> ones
     settled
 }
 
-/// Stores a message without those who must not be contacted. Their room in the pace goes back at once.
-async fn store<M: Carried>(
-    flow: &Flow,
+/// The first provider that has room at once, if the message is to be sent now; its intent is in the record then.
+fn first_slot<M: Routed>(desk: &Desk, chain: &Chain<M>, record: &mut MessageRecord, walk: &mut Walk) -> Option<Slot<M>> {
+    if !record.is_under_way() {
+        return None;
+    }
+    let slot = chain.pick(walk);
+    match &slot {
+        Some(slot) => {
+            let intent = intent(desk, slot, record.open_recipients());
+            desk.decide(record, Happened::Slot(intent));
+        }
+        // The delivery looks again, and records why.
+        None => walk.skips.clear(),
+    }
+    record.skips.append(&mut walk.skips);
+    slot
+}
+
+/// Stores a message without those who must not be contacted. The room in the pace that it does not use goes back at once. Gives the
+/// slot back if its provider is to be called.
+async fn store<M: Routed>(
+    desk: &Desk,
     record: &mut MessageRecord,
     idempotency: Option<IdempotencyKey>,
-    slot: Option<&Slot<M>>,
-) -> Result<Stored, StoreError> {
-    loop {
-        let stored = flow.store.accept(to_store(flow, record, idempotency.clone())).await;
+    mut slot: Option<Slot<M>>,
+) -> (Result<Stored, StoreError>, Option<Slot<M>>) {
+    let now = || desk.ports.clock.monotonic();
+    let stored = loop {
+        let stored = desk.ports.store.accept(to_store(desk, record, idempotency.clone())).await;
         let Err(StoreError::MustNotContact(found)) = &stored else {
-            return stored;
+            break stored;
         };
-        let before = open_recipients(record);
         // Somebody is left out each time, so this ends.
-        if !found.iter().any(|found| leave_out(record, &found.entries)) {
-            return stored;
+        if !found.iter().any(|found| leave_out(desk, record, &found.entries)) {
+            break stored;
         }
-        give_back(slot, before - open_recipients(record), Now::read(&*flow.clock));
+        if let Some(slot) = &mut slot {
+            slot.shrink(record.open_recipients().count(record.recipients.len()), now());
+        }
+    };
+    let is_called = matches!(stored, Ok(Stored::New)) && record.is_under_way();
+    if !is_called && let Some(slot) = slot.take() {
+        slot.release(now());
     }
+    (stored, slot)
 }
 
 /// Leaves out recipients of a message that is not stored yet; whether there were any.
-pub(crate) fn leave_out(record: &mut MessageRecord, entries: &[Suppression]) -> bool {
-    let Some(why) = gates::leave_out(record, entries) else {
-        return false;
-    };
-    if open_recipients(record) == 0 {
-        record.status = record.recipients.first().map_or(Status::Suppressed, |first| first.status);
-        record.error = Some(why);
-        record.due_at = None;
-        record.attempts.clear();
-        if record.message.handling.purpose == Purpose::Otp {
-            // It has ended: the code must not be kept.
-            let mut message = (*record.message).clone();
-            message.content = message.content.without_body();
-            record.message = Arc::new(message);
-        }
-    }
-    true
-}
-
-fn open_recipients(record: &MessageRecord) -> u32 {
-    let open = record.recipients.iter().filter(|recipient| is_open(recipient.status)).count();
-    u32::try_from(open).unwrap_or(u32::MAX)
-}
-
-/// Some are not sent to after all: their room in the day's pace goes back.
-fn give_back<M: Carried>(slot: Option<&Slot<M>>, recipients: u32, now: Now) {
-    if let Some(slot) = slot.filter(|_| recipients > 0) {
-        slot.link.pacer.refund(recipients, now.mono);
-    }
+pub(crate) fn leave_out(desk: &Desk, record: &mut MessageRecord, entries: &[Suppression]) -> bool {
+    let before = record.open_recipients();
+    desk.decide(record, Happened::OptedOut(entries));
+    record.open_recipients() != before
 }
 
 /// Starts the walk of one round along the chain.
@@ -181,23 +159,17 @@ pub(crate) fn walk_of<M: Carried>(message: &Message) -> Walk {
     Walk::new(message.handling.purpose, message.handling.via, recipients).of_sender(&message.content)
 }
 
-/// Adds the intent to call a provider. It is never earlier than the act that had the message sent again.
-pub(crate) fn begin_attempt<M>(flow: &Flow, record: &mut MessageRecord, slot: &Slot<M>, now: Timestamp) {
-    let id = AttemptId::new(&*flow.clock, &*flow.random);
-    let called_at = resent_at(record).map_or(now, |resent_at| now.max(resent_at));
-    record
-        .attempts
-        .push(AttemptRecord::intent(id, slot.link.kind, slot.link.account.clone(), called_at));
-    record.status = Status::Sending;
-    record.due_at = None;
-}
-
-/// The message waits for that time.
-pub(crate) fn wait_until(record: &mut MessageRecord, status: Status, due_at: Timestamp) {
-    record.status = status;
-    record.due_at = Some(due_at);
-    for recipient in &mut record.recipients {
-        recipient.status = status;
+/// Refuses what cannot be accepted now, or never.
+fn refuse_at_the_door<M>(desk: &Desk, chain: &Chain<M>, submission: &Submission) -> Result<(), SubmitError> {
+    if desk.ports.closing.is_cancelled() {
+        return Err(SubmitError::Closing);
+    }
+    refuse_what_nobody_could_carry(chain, submission)?;
+    let purpose = submission.parsed.handling.purpose;
+    if desk.queue.has_room(purpose, 1, desk.rules.max_backlog) {
+        Ok(())
+    } else {
+        Err(SubmitError::Full)
     }
 }
 
@@ -219,7 +191,9 @@ pub(crate) fn refuse_what_nobody_could_carry<M>(chain: &Chain<M>, submission: &S
 
 /// Makes the message (id, times, and the text part where only HTML was given) and the record that it starts with: `pending`,
 /// `scheduled`, or ended by a gate.
-pub(crate) fn compose(flow: &Flow, submission: Submission, now: Now) -> (Arc<Message>, MessageRecord) {
+pub(crate) fn compose(dispatch: &Dispatch, submission: Submission, now: Now) -> (Arc<Message>, MessageRecord) {
+    let desk = &dispatch.desk;
+    let (rules, ports) = (&desk.rules, &desk.ports);
     let mut content = submission.parsed.content;
     if let Content::Email(email) = &mut content
         && email.text.is_none()
@@ -228,43 +202,56 @@ pub(crate) fn compose(flow: &Flow, submission: Submission, now: Now) -> (Arc<Mes
         email.text = ums_content::text_from_html(html).ok().filter(|text| !text.trim().is_empty());
     }
     let handling = submission.parsed.handling;
-    let stopped = gates::check(flow, &content);
-    if stopped.is_some() && handling.purpose == Purpose::Otp {
-        // It has ended: the code must not be kept.
-        content = content.without_body();
-    }
+    let stopped = gates::check(rules, &content, desk.chains.are_local_for(&content));
     let starts_later = handling.send_at.filter(|send_at| *send_at > now.wall);
-    let id = MessageId::new(&*flow.clock, &*flow.random);
-    unsubscribe::add_link(flow, (&submission.tenant, id), handling.purpose, &mut content);
+    let id = MessageId::new(&*ports.clock, &*ports.random);
+    add_unsubscribe_link(dispatch, (&submission.tenant, id), handling.purpose, &mut content);
     let message = Arc::new(Message {
         id,
         tenant: submission.tenant,
         content,
         accepted_at: now.wall,
-        expires_at: starts_later.unwrap_or(now.wall) + handling.expires_in.unwrap_or_else(|| flow.rules.expiry.of(handling.purpose)),
+        expires_at: starts_later.unwrap_or(now.wall) + handling.expires_in.unwrap_or_else(|| rules.expiry.of(handling.purpose)),
         handling,
         metadata: submission.parsed.metadata,
     });
     let mut record = MessageRecord::accepted(message.clone(), Status::Pending);
     if let Some(stopped) = stopped {
-        gates::stop(&mut record, &stopped);
+        desk.decide(&mut record, Happened::Stopped(stopped));
     } else if let Some(send_at) = starts_later {
-        wait_until(&mut record, Status::Scheduled, send_at);
+        desk.decide(&mut record, Happened::Scheduled(send_at));
     }
     (message, record)
 }
 
+fn add_unsubscribe_link(dispatch: &Dispatch, of: (&TenantId, MessageId), purpose: Purpose, content: &mut Content) {
+    if let (Content::Email(email), Purpose::Bulk) = (content, purpose) {
+        dispatch.links.add(of, email);
+    }
+}
+
 /// What the store is to keep of a message that was just accepted.
-pub(crate) fn to_store(flow: &Flow, record: &MessageRecord, idempotency: Option<IdempotencyKey>) -> NewMessage {
+pub(crate) fn to_store(desk: &Desk, record: &MessageRecord, idempotency: Option<IdempotencyKey>) -> NewMessage {
     NewMessage {
-        message: record.message.clone(),
+        message: kept_message(record),
         status: record.status,
         error: record.error.clone(),
-        due_at: record.due_at,
+        work: record.work,
         recipients: record.recipients.clone(),
         intent: record.attempts.first().cloned(),
         skips: record.skips.clone(),
         idempotency,
-        notices: notices_for(flow, record, None, &[]),
+        notices: desk.notices.of_step(record, None, &[]),
     }
+}
+
+/// The message as it is kept: without its body when it is a code that has ended already.
+fn kept_message(record: &MessageRecord) -> Arc<Message> {
+    let is_of_no_use = record.has_ended() && record.message.handling.purpose == Purpose::Otp;
+    if !is_of_no_use {
+        return record.message.clone();
+    }
+    let mut message = (*record.message).clone();
+    message.content = message.content.without_body();
+    Arc::new(message)
 }

@@ -1,37 +1,41 @@
 //! Many messages as one: all are stored, or none. None is called for at once; the queue takes them up.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
-use ums_core::{Content, IdempotencyKey, InvalidRequest, MessageRecord, Purpose, Status, StoreError, Stored, failpoint};
+use ums_core::{Content, IdempotencyKey, InvalidRequest, MessageId, MessageRecord, Purpose, StoreError, Stored, failpoint};
 
-use crate::accept::{compose, leave_out, refuse_what_nobody_could_carry, to_store, wait_until};
+use crate::accept::{compose, leave_out, refuse_what_nobody_could_carry, to_store};
 use crate::breaker::Now;
-use crate::engine::{Accepted, Submission, SubmitError};
-use crate::flow::Flow;
-use crate::pressure::refuse_when_full;
+use crate::desk::Desk;
+use crate::dispatch::Dispatch;
+use crate::fate::Happened;
+use crate::submission::{Accepted, Submission, SubmitError};
 
 /// Accepts all messages of a batch, or none.
-pub(crate) async fn accept_all(flow: &Arc<Flow>, submissions: Vec<Submission>) -> Result<Vec<Accepted>, SubmitError> {
-    if flow.closing.is_cancelled() {
+pub(crate) async fn accept_all(dispatch: &Dispatch, submissions: Vec<Submission>) -> Result<Vec<Accepted>, SubmitError> {
+    let desk = &*dispatch.desk;
+    if desk.ports.closing.is_cancelled() {
         return Err(SubmitError::Closing);
     }
-    refuse_faults(flow, &submissions)?;
-    refuse_pressure(flow, &submissions)?;
-    let now = Now::read(&*flow.clock);
-    let mut items: Vec<Item> = submissions.into_iter().map(|submission| queued(flow, submission, now)).collect();
+    refuse_faults(desk, &submissions)?;
+    refuse_pressure(desk, &submissions)?;
+    let now = Now::read(&*desk.ports.clock);
+    let mut items: Vec<Item> = submissions
+        .into_iter()
+        .map(|submission| queued(dispatch, submission, now))
+        .collect();
     let ids: Vec<_> = items.iter().map(|(record, _)| record.message.id).collect();
     if ids.is_empty() {
         return Ok(Vec::new());
     }
-    let stored = store(flow, &mut items).await?;
-    let waiting = items.iter().filter(|(record, _)| !record.status.is_final()).count();
+    let stored = store(desk, &mut items).await?;
+    let waiting = items.iter().filter(|(record, _)| !record.has_ended()).count();
     failpoint::pass("batch.committed");
     let accepted = answers(&ids, &stored)?;
     if accepted.iter().any(|item| !item.replayed) {
         tracing::debug!(messages = ids.len(), "accepted a batch");
-        flow.backlog.add(u64::try_from(waiting).unwrap_or(u64::MAX));
-        flow.queued.notify_one();
+        desk.queue.add(u64::try_from(waiting).unwrap_or(u64::MAX));
+        desk.queue.wake();
     }
     Ok(accepted)
 }
@@ -40,10 +44,10 @@ pub(crate) async fn accept_all(flow: &Arc<Flow>, submissions: Vec<Submission>) -
 type Item = (MessageRecord, Option<IdempotencyKey>);
 
 /// Stores the messages without those who must not be contacted.
-async fn store(flow: &Flow, items: &mut [Item]) -> Result<Vec<Stored>, StoreError> {
+async fn store(desk: &Desk, items: &mut [Item]) -> Result<Vec<Stored>, StoreError> {
     loop {
-        let news = items.iter().map(|(record, key)| to_store(flow, record, key.clone())).collect();
-        let stored = flow.store.accept_all(news).await;
+        let news = items.iter().map(|(record, key)| to_store(desk, record, key.clone())).collect();
+        let stored = desk.ports.store.accept_all(news).await;
         let Err(StoreError::MustNotContact(found)) = &stored else {
             return stored;
         };
@@ -51,7 +55,7 @@ async fn store(flow: &Flow, items: &mut [Item]) -> Result<Vec<Stored>, StoreErro
         for (record, _) in items.iter_mut() {
             let id = record.message.id;
             for found in found.iter().filter(|found| found.message_id == id) {
-                left_out |= leave_out(record, &found.entries);
+                left_out |= leave_out(desk, record, &found.entries);
             }
         }
         // Somebody is left out each time, so this ends.
@@ -62,22 +66,22 @@ async fn store(flow: &Flow, items: &mut [Item]) -> Result<Vec<Stored>, StoreErro
 }
 
 /// A message of a batch as it is stored: due now or at its time, or ended by a gate.
-fn queued(flow: &Flow, submission: Submission, now: Now) -> Item {
+fn queued(dispatch: &Dispatch, submission: Submission, now: Now) -> Item {
     let idempotency = submission.idempotency.clone();
-    let (_, mut record) = compose(flow, submission, now);
-    if record.status == Status::Pending {
-        wait_until(&mut record, Status::Queued, now.wall);
+    let (_, mut record) = compose(dispatch, submission, now);
+    if record.is_under_way() {
+        dispatch.desk.decide(&mut record, Happened::Enqueued);
     }
     (record, idempotency)
 }
 
 /// Reports what nobody could carry, of all items together; each field is named with its item.
-fn refuse_faults(flow: &Flow, submissions: &[Submission]) -> Result<(), SubmitError> {
+fn refuse_faults(desk: &Desk, submissions: &[Submission]) -> Result<(), SubmitError> {
     let mut faults = Vec::new();
     for (place, submission) in submissions.iter().enumerate() {
         let fine = match submission.parsed.content {
-            Content::Email(_) => refuse_what_nobody_could_carry(&flow.email, submission),
-            Content::Sms(_) => refuse_what_nobody_could_carry(&flow.sms, submission),
+            Content::Email(_) => refuse_what_nobody_could_carry(&desk.chains.email, submission),
+            Content::Sms(_) => refuse_what_nobody_could_carry(&desk.chains.sms, submission),
         };
         match fine {
             Ok(()) => {}
@@ -95,18 +99,24 @@ fn refuse_faults(flow: &Flow, submissions: &[Submission]) -> Result<(), SubmitEr
     }
 }
 
-fn refuse_pressure(flow: &Flow, submissions: &[Submission]) -> Result<(), SubmitError> {
+fn refuse_pressure(desk: &Desk, submissions: &[Submission]) -> Result<(), SubmitError> {
     let mut by_purpose: BTreeMap<Purpose, u64> = BTreeMap::new();
     for submission in submissions {
         *by_purpose.entry(submission.parsed.handling.purpose).or_default() += 1;
     }
-    by_purpose
+    let max_backlog = desk.rules.max_backlog;
+    if by_purpose
         .into_iter()
-        .try_for_each(|(purpose, messages)| refuse_when_full(flow, purpose, messages))
+        .all(|(purpose, messages)| desk.queue.has_room(purpose, messages, max_backlog))
+    {
+        Ok(())
+    } else {
+        Err(SubmitError::Full)
+    }
 }
 
 /// What the store's answers say to the caller: all new, or all stored before; a mixture is another batch under a key that was used.
-fn answers(ids: &[ums_core::MessageId], stored: &[Stored]) -> Result<Vec<Accepted>, SubmitError> {
+fn answers(ids: &[MessageId], stored: &[Stored]) -> Result<Vec<Accepted>, SubmitError> {
     if stored.len() != ids.len() {
         let error = StoreError::Unusable("the store did not answer for every message of a batch".to_owned());
         return Err(error.into());

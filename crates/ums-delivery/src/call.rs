@@ -4,24 +4,24 @@ use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use ums_core::{Accepted, AttemptOutcome, Call, Failure, FailureClass, MessageRecord};
+use ums_core::{Accepted, AttemptId, Call, Failure, FailureClass, MessageRecord, OutcomeWord, ProviderKind};
 
 use crate::breaker::{Now, Verdict};
 use crate::carried::Carried;
 use crate::chain::Slot;
-use crate::flow::Flow;
-use crate::journal::Ended;
-use crate::mutants::{self, Mutant};
+use crate::fate::Answer;
 use crate::observer::AttemptEvent;
+use crate::ports::Ports;
 
-/// Calls the provider once, within the message's time, and tells its breaker.
-pub(crate) async fn call<M: Carried>(flow: &Flow, record: &MessageRecord, content: &M, slot: Slot<M>) -> Ended {
-    let began = Now::read(&*flow.clock);
-    let Slot { link, permit } = slot;
+/// Calls the provider once for the recipients of the attempt in hand, within the message's time, and tells its breaker.
+pub(crate) async fn call<M: Carried>(ports: &Ports, record: &MessageRecord, content: &M, slot: Slot<M>) -> Answer {
+    let began = Now::read(&*ports.clock);
+    let recipients = slot.units();
+    let Slot { link, permit, .. } = slot;
     let attempt_id = record
         .attempts
         .last()
-        .map_or_else(|| ums_core::AttemptId::new(&*flow.clock, &*flow.random), |attempt| attempt.id);
+        .map_or_else(|| AttemptId::new(&*ports.clock, &*ports.random), |attempt| attempt.id);
     let call = Call {
         message_id: record.message.id,
         attempt_id,
@@ -37,25 +37,27 @@ pub(crate) async fn call<M: Carried>(flow: &Flow, record: &MessageRecord, conten
             "the message's time ran out during the call",
         )),
     };
-    let now = Now::read(&*flow.clock);
+    let now = Now::read(&*ports.clock);
     let result = link.rejections.judge(result, link.kind, content.first_recipient(), now);
     match &result {
         Ok(_) => permit.settle(Verdict::Success, now),
         Err(failure) => {
-            let blamed = mutants::is(Mutant::RecipientsBlamed).then(|| Failure::local(FailureClass::Unavailable, "mutant", ""));
-            permit.settle(Verdict::Failure(blamed.as_ref().unwrap_or(failure)), now);
+            permit.settle(Verdict::Failure(failure), now);
             if !failure.class.may_have_been_accepted() {
-                link.pacer.refund(content.recipients(), now.mono);
+                link.pacer.refund(recipients, now.mono);
             }
         }
     }
-    let ended = Ended {
+    let refused = result.as_ref().map_or(0, |accepted| accepted.refused.len());
+    let price = link.price.of_unit(content.country_code());
+    let answer = Answer {
+        cost_micros: price.map(|micros| micros.saturating_mul(i64::from(content.billed_units(refused)))),
         result,
         took: now.mono.since(began.mono),
         at: now.wall,
     };
-    tell_attempt(flow, record, link.kind, &ended);
-    ended
+    tell_attempt(ports, record, link.kind, &answer);
+    answer
 }
 
 /// An acceptance without an id cannot be followed up: it may be one.
@@ -70,13 +72,13 @@ fn must_have_an_id(accepted: Accepted) -> Result<Accepted, Failure> {
     Ok(accepted)
 }
 
-fn tell_attempt(flow: &Flow, record: &MessageRecord, provider: ums_core::ProviderKind, ended: &Ended) {
+fn tell_attempt(ports: &Ports, record: &MessageRecord, provider: ProviderKind, answer: &Answer) {
     let message = record.message.id;
-    let duration_ms = ums_core::millis(ended.took);
-    let (outcome, class) = match &ended.result {
+    let duration_ms = ums_core::millis(answer.took);
+    let (outcome, class) = match &answer.result {
         Ok(_) => {
             tracing::info!(message_id = %message, %provider, duration_ms, "provider accepted");
-            (AttemptOutcome::Accepted, None)
+            (OutcomeWord::Accepted, None)
         }
         Err(failure) => {
             let (class, code, detail) = (failure.class, &failure.code, &failure.detail);
@@ -87,19 +89,19 @@ fn tell_attempt(flow: &Flow, record: &MessageRecord, provider: ums_core::Provide
             }
             (
                 if class.may_have_been_accepted() {
-                    AttemptOutcome::Unknown
+                    OutcomeWord::Unknown
                 } else {
-                    AttemptOutcome::Failed
+                    OutcomeWord::Failed
                 },
                 Some(class),
             )
         }
     };
-    flow.observer.attempt(&AttemptEvent {
+    ports.observer.attempt(&AttemptEvent {
         provider,
         outcome,
         class,
-        duration: ended.took,
+        duration: answer.took,
     });
 }
 

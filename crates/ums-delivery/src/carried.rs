@@ -1,23 +1,19 @@
 //! The two kinds of content, so that one chain serves both channels.
 
-use ums_core::{Content, Email, RecipientRecord, Segments, Sms, Status};
+use std::borrow::Cow;
 
-use crate::chain::Chain;
-use crate::flow::Flow;
+use ums_core::{Content, Email, MessageRecord, RecipientRecord, RecipientSet, Segments, Sms};
 
 /// What a chain carries.
 pub(crate) trait Carried: Clone + Send + Sync + Sized + 'static {
     /// The content of this kind.
     fn of(content: &Content) -> Option<&Self>;
 
-    /// The chain that carries it.
-    fn chain(flow: &Flow) -> &Chain<Self>;
-
     /// Recipients that a provider counts.
     fn recipients(&self) -> u32;
 
-    /// Parts that a provider bills: recipients of an e-mail, segments of a text message.
-    fn billed_units(&self) -> u32;
+    /// Parts that a provider bills: recipients of an e-mail but the refused ones, segments of a text message.
+    fn billed_units(&self, refused: usize) -> u32;
 
     /// The first recipient, and the part of the address that others share: the domain, or the
     /// first digits of a number.
@@ -26,8 +22,19 @@ pub(crate) trait Carried: Clone + Send + Sync + Sized + 'static {
     /// The calling code of the recipient's country, for content whose price depends on it.
     fn country_code(&self) -> Option<u16>;
 
-    /// The same content for those recipients only that have no outcome yet.
-    fn for_the_rest(&self, recipients: &[RecipientRecord]) -> Self;
+    /// The same content for those recipients only.
+    fn for_some(&self, recipients: &[RecipientRecord], some: RecipientSet) -> Self;
+
+    /// The content for those recipients of a message; borrowed when that is all of them.
+    fn for_recipients(record: &MessageRecord, set: RecipientSet) -> Option<Cow<'_, Self>> {
+        let content = Self::of(&record.message.content)?;
+        let is_for_all = (0..record.recipients.len()).all(|place| set.contains(place));
+        Some(if is_for_all {
+            Cow::Borrowed(content)
+        } else {
+            Cow::Owned(content.for_some(&record.recipients, set))
+        })
+    }
 }
 
 impl Carried for Email {
@@ -38,16 +45,12 @@ impl Carried for Email {
         }
     }
 
-    fn chain(flow: &Flow) -> &Chain<Self> {
-        &flow.email
-    }
-
     fn recipients(&self) -> u32 {
         u32::try_from(self.to.len() + self.cc.len() + self.bcc.len()).unwrap_or(u32::MAX)
     }
 
-    fn billed_units(&self) -> u32 {
-        Carried::recipients(self)
+    fn billed_units(&self, refused: usize) -> u32 {
+        Carried::recipients(self).saturating_sub(u32::try_from(refused).unwrap_or(u32::MAX))
     }
 
     fn first_recipient(&self) -> (&str, &str) {
@@ -59,11 +62,10 @@ impl Carried for Email {
         None
     }
 
-    fn for_the_rest(&self, recipients: &[RecipientRecord]) -> Self {
+    fn for_some(&self, recipients: &[RecipientRecord], some: RecipientSet) -> Self {
         self.only(|address| {
-            recipients
-                .iter()
-                .any(|recipient| recipient.address == address.expose() && is_open(recipient.status))
+            let mut places = recipients.iter().enumerate();
+            places.any(|(place, recipient)| some.contains(place) && recipient.address == address.expose())
         })
     }
 }
@@ -76,15 +78,11 @@ impl Carried for Sms {
         }
     }
 
-    fn chain(flow: &Flow) -> &Chain<Self> {
-        &flow.sms
-    }
-
     fn recipients(&self) -> u32 {
         1
     }
 
-    fn billed_units(&self) -> u32 {
+    fn billed_units(&self, _: usize) -> u32 {
         u32::try_from(Segments::of(&self.body).segments).unwrap_or(u32::MAX)
     }
 
@@ -97,12 +95,7 @@ impl Carried for Sms {
         Some(self.to.country_code())
     }
 
-    fn for_the_rest(&self, _: &[RecipientRecord]) -> Self {
+    fn for_some(&self, _: &[RecipientRecord], _: RecipientSet) -> Self {
         self.clone()
     }
-}
-
-/// Whether a recipient still waits for a provider to take the message.
-pub(crate) fn is_open(status: Status) -> bool {
-    !status.is_final()
 }

@@ -4,165 +4,27 @@
 //! providers. An open breaker skips, it never ends the walk. A provider that takes messages and does not deliver them is tried after the
 //! others, and never left out.
 
+mod link;
 mod walk;
 
-use std::collections::BTreeMap;
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ums_core::{AccountId, Clock, Monotonic, Probe, Provider, ProviderKind, Purpose, Store};
+use ums_core::{Content, Email, Monotonic, ProviderKind, Purpose, Sms};
 
+use self::link::CallPermit;
+pub(crate) use self::link::{Link, Slot};
+pub use self::link::{LinkParts, Price};
 use self::walk::Pending;
 pub(crate) use self::walk::Walk;
-use crate::breaker::{Breaker, BreakerSettings, Now, Permit, Refusal, Verdict};
-use crate::flow::Flow;
-use crate::pacing::{Blocks, PaceSettings, Pacer, Take};
-use crate::rates::Verdicts;
-use crate::rejection::Rejections;
-use crate::retry::{Budget, RetryBudget};
-use crate::sharing::{MayProbe, Plug, ProbeOut, Share};
-
-/// Price of a message, in millionths of a US dollar.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Price {
-    /// For each recipient of an e-mail; none when not known.
-    Recipient(Option<i64>),
-    /// For each segment of a text message, by the calling code of its country; others are not known.
-    Segment(BTreeMap<u16, i64>),
-    /// Nothing at all.
-    Free,
-}
-
-impl Price {
-    /// The price of one unit; none when not known.
-    pub(crate) fn of_unit(&self, country_code: Option<u16>) -> Option<i64> {
-        match self {
-            Self::Recipient(micros) => *micros,
-            Self::Segment(by_country) => by_country.get(&country_code?).copied(),
-            Self::Free => Some(0),
-        }
-    }
-}
-
-/// One provider of a chain, with its settings.
-pub struct LinkParts<M> {
-    /// The provider.
-    pub provider: Arc<dyn Provider<M>>,
-    /// When its breaker trips.
-    pub breaker: BreakerSettings,
-    /// How fast it is sent through.
-    pub pace: PaceSettings,
-    /// What it costs.
-    pub price: Price,
-}
-
-impl<M> fmt::Debug for LinkParts<M> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "LinkParts({:?})", self.provider)
-    }
-}
-
-/// One provider of a chain, in service.
-pub(crate) struct Link<M> {
-    pub(crate) provider: Arc<dyn Provider<M>>,
-    pub(crate) kind: ProviderKind,
-    pub(crate) account: AccountId,
-    pub(crate) breaker: Arc<Breaker>,
-    pub(crate) pacer: Pacer,
-    pub(crate) rejections: Rejections,
-    pub(crate) price: Price,
-    pub(crate) share: Arc<Share>,
-}
-
-impl<M: 'static> Link<M> {
-    pub(crate) fn new(parts: LinkParts<M>, plug: &Plug) -> Self {
-        let (kind, account) = (parts.provider.kind(), parts.provider.account());
-        let share = plug.breaker((kind, account.clone()), parts.breaker);
-        Self {
-            kind,
-            breaker: share.breaker().clone(),
-            pacer: if plug.shared {
-                Pacer::shared(parts.pace, kind, account.clone())
-            } else {
-                Pacer::new(parts.pace)
-            },
-            account,
-            share,
-            provider: parts.provider,
-            rejections: Rejections::default(),
-            price: parts.price,
-        }
-    }
-
-    /// Asks the provider without sending, and tells its breaker. On a shared store leave to probe comes first.
-    async fn ask(self: Arc<Self>, permit: Permit<Arc<Breaker>>, asks: Asks) {
-        let probe = match self.share.may_probe(asks.clock.monotonic()) {
-            MayProbe::Yes(probe) => probe,
-            MayProbe::No => return,
-            MayProbe::Ask => {
-                let leave = self.share.ask_for_leave(&*asks.store, &*asks.clock, asks.owner).await;
-                if !leave || !permit.still_to_ask() {
-                    return;
-                }
-                let MayProbe::Yes(probe) = self.share.may_probe(asks.clock.monotonic()) else {
-                    return;
-                };
-                probe
-            }
-        };
-        match self.provider.probe().await {
-            Probe::Healthy | Probe::NoAnswer => permit.cleared(),
-            Probe::Failed(failure) => permit.settle(Verdict::Failure(&failure), Now::read(&*asks.clock)),
-        }
-        drop(probe);
-    }
-
-    /// Asks the store for leave to probe, for the message that waits for it. Meanwhile the permit keeps others from asking, too.
-    async fn ask_for_leave(self: Arc<Self>, permit: Permit<Arc<Breaker>>, asks: Asks) {
-        self.share.ask_for_leave(&*asks.store, &*asks.clock, asks.owner).await;
-        drop(permit);
-    }
-
-    /// Takes room in the pace.
-    fn reserve(&self, recipients: u32, flow: &Flow, now: Monotonic) -> Take {
-        let Some(blocks) = self.pacer.blocks() else {
-            return match self.pacer.reserve(recipients, now) {
-                Ok(()) => Take::Taken,
-                Err(over) => Take::Over(over),
-            };
-        };
-        let (take, ask) = blocks.take(recipients, now);
-        if ask {
-            flow.tasks.spawn(blocks.clone().refill(flow.store.clone(), flow.clock.clone()));
-        }
-        take
-    }
-}
-
-/// What is needed to ask in the background.
-struct Asks {
-    store: Arc<dyn Store>,
-    clock: Arc<dyn Clock>,
-    /// This process, as the store names it.
-    owner: i64,
-}
-
-impl Asks {
-    fn of(flow: &Flow) -> Self {
-        Self {
-            store: flow.store.clone(),
-            clock: flow.clock.clone(),
-            owner: flow.lease.owner(),
-        }
-    }
-}
-
-impl<M> fmt::Debug for Link<M> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Link({})", self.kind)
-    }
-}
+use crate::breaker::{Breaker, Now, Refusal};
+use crate::carried::Carried;
+use crate::pacing::{Blocks, Take};
+use crate::ports::Ports;
+use crate::rates::{Rates, Verdicts};
+use crate::retry::Budget;
+use crate::rules::RetryBudget;
+use crate::sharing::MayProbe;
 
 /// The providers of one channel, first to last.
 #[derive(Debug)]
@@ -170,35 +32,50 @@ pub(crate) struct Chain<M> {
     pub(crate) links: Vec<Arc<Link<M>>>,
     /// What bounds the retry rounds of held messages.
     budget: Arc<Budget>,
+    rates: Arc<Rates>,
+    ports: Arc<Ports>,
 }
 
-/// Leave to hand one message to one provider: breaker permit and pace are in hand.
+/// The chains of both channels.
 #[derive(Debug)]
-pub(crate) struct Slot<M> {
-    pub(crate) link: Arc<Link<M>>,
-    pub(crate) permit: Leave,
+pub(crate) struct Chains {
+    pub(crate) email: Chain<Email>,
+    pub(crate) sms: Chain<Sms>,
 }
 
-/// A breaker's permit, and the store's leave to probe where one is needed. Dropped in this order.
-#[derive(Debug)]
-pub(crate) struct Leave {
-    permit: Permit<Arc<Breaker>>,
-    probe: Option<ProbeOut>,
+/// Content that has a chain.
+pub(crate) trait Routed: Carried {
+    /// The chain that carries it.
+    fn chain(chains: &Chains) -> &Chain<Self>;
 }
 
-impl Leave {
-    /// Gives it back with the call's outcome.
-    pub(crate) fn settle(self, verdict: Verdict<'_>, now: Now) {
-        self.permit.settle(verdict, now);
-        drop(self.probe);
+impl Routed for Email {
+    fn chain(chains: &Chains) -> &Chain<Self> {
+        &chains.email
+    }
+}
+
+impl Routed for Sms {
+    fn chain(chains: &Chains) -> &Chain<Self> {
+        &chains.sms
+    }
+}
+
+impl Chains {
+    /// Whether the providers of the content's channel are all on this machine.
+    pub(crate) fn are_local_for(&self, content: &Content) -> bool {
+        match content {
+            Content::Email(_) => self.email.links.iter().all(|link| link.provider.is_local()),
+            Content::Sms(_) => self.sms.links.iter().all(|link| link.provider.is_local()),
+        }
     }
 }
 
 /// What one provider said to a message that would go to it.
 #[derive(Debug)]
 enum Asked<M> {
-    /// It may be called.
-    Leave(Slot<M>),
+    /// It has room.
+    Room(Slot<M>),
     /// It is passed over.
     PassOver,
     /// The walk goes no further: something is waited for.
@@ -206,10 +83,21 @@ enum Asked<M> {
 }
 
 impl<M: 'static> Chain<M> {
-    pub(crate) fn new(links: Vec<Arc<Link<M>>>, budget: RetryBudget) -> Self {
+    pub(crate) fn new(links: Vec<Arc<Link<M>>>, budget: RetryBudget, rates: Arc<Rates>, ports: Arc<Ports>) -> Self {
         Self {
             links,
             budget: Arc::new(Budget::new(budget)),
+            rates,
+            ports,
+        }
+    }
+
+    /// The provider at that place takes more of the message in another transaction: it is looked at again in this round.
+    pub(crate) fn again(&self, walk: &mut Walk, link: &Link<M>) {
+        let mut places = self.links.iter().enumerate();
+        let place = places.find_map(|(place, other)| (other.kind == link.kind && other.account == link.account).then_some(place));
+        if let Some(place) = place {
+            walk.tried &= !(1 << (place % 64));
         }
     }
 
@@ -217,21 +105,21 @@ impl<M: 'static> Chain<M> {
     ///
     /// # Errors
     /// How long to wait when the budget is spent; nothing may be called then.
-    pub(crate) fn pay_for_retry(&self, walk: &mut Walk, flow: &Flow) -> Result<(), Duration> {
+    pub(crate) fn pay_for_retry(&self, walk: &mut Walk) -> Result<(), Duration> {
         walk.retry = true;
-        walk.token = self.budget.take(walk.purpose, flow.clock.monotonic());
+        walk.token = self.budget.take(walk.purpose, self.ports.clock.monotonic());
         if walk.token.is_some() {
             Ok(())
         } else {
-            Err(Budget::later(walk.purpose, &*flow.random))
+            Err(Budget::later(walk.purpose, &*self.ports.random))
         }
     }
 
     /// The next provider that takes a message now, without waiting for anything. None where only [`Chain::next`] can go on,
     /// because the store must answer first.
-    pub(crate) fn pick(&self, walk: &mut Walk, flow: &Flow) -> Option<Slot<M>> {
-        let now = Now::read(&*flow.clock);
-        let verdicts = flow.rates.verdicts();
+    pub(crate) fn pick(&self, walk: &mut Walk) -> Option<Slot<M>> {
+        let now = Now::read(&*self.ports.clock);
+        let verdicts = self.rates.verdicts();
         let late = self.late(walk.via, &verdicts);
         let places = || self.links.iter().enumerate().map(|(place, link)| (1_u64 << (place % 64), link));
         let (on_time, after_them) = (|(bit, _): &(u64, _)| late & bit == 0, |(bit, _): &(u64, _)| late & bit != 0);
@@ -247,8 +135,8 @@ impl<M: 'static> Chain<M> {
                 walk.skip_rate(link, now, held_for);
                 return None;
             }
-            match self.take_leave(link, bit, walk, (flow, now)) {
-                Asked::Leave(leave) => return Some(leave),
+            match self.ask(link, bit, walk, now) {
+                Asked::Room(slot) => return Some(slot),
                 Asked::Stop => return None,
                 Asked::PassOver => {}
             }
@@ -271,17 +159,18 @@ impl<M: 'static> Chain<M> {
     }
 
     /// Asks one provider's breaker and pace.
-    fn take_leave(&self, link: &Arc<Link<M>>, bit: u64, walk: &mut Walk, (flow, now): (&Flow, Now)) -> Asked<M> {
+    fn ask(&self, link: &Arc<Link<M>>, bit: u64, walk: &mut Walk, now: Now) -> Asked<M> {
+        let tasks = &self.ports.tasks;
         let permit = match Breaker::admit(link.breaker.clone(), now) {
             Ok(permit) => permit,
             Err(refusal) => {
                 let Refusal { cause, reopens_in } = *refusal;
-                walk.skip(link, now, cause.word(), cause.describe(), reopens_in);
+                walk.skip(link, now, cause.reason(), cause.describe(), reopens_in);
                 return Asked::PassOver;
             }
         };
         if permit.ask_first() && link.provider.can_be_asked() {
-            walk.asks.push(flow.tasks.spawn(link.clone().ask(permit, Asks::of(flow))));
+            walk.asks.push(tasks.spawn(link.clone().ask(permit)));
             walk.skip_probing(link, now);
             return Asked::PassOver;
         }
@@ -291,7 +180,7 @@ impl<M: 'static> Chain<M> {
                 MayProbe::Yes(out) => probe = out,
                 MayProbe::Ask if walk.waited & bit == 0 => {
                     walk.waited |= bit;
-                    walk.pending = Some(Pending::Leave(flow.tasks.spawn(link.clone().ask_for_leave(permit, Asks::of(flow)))));
+                    walk.pending = Some(Pending::Lease(tasks.spawn(link.clone().lease_probe(permit))));
                     return Asked::Stop;
                 }
                 MayProbe::Ask | MayProbe::No => {
@@ -300,14 +189,11 @@ impl<M: 'static> Chain<M> {
                 }
             }
         }
-        let over = match link.reserve(walk.recipients, flow, now.mono) {
+        let over = match link.reserve(walk.recipients, now.mono) {
             Take::Taken => {
                 self.count_first(walk, now.mono);
                 walk.tried |= bit;
-                return Asked::Leave(Slot {
-                    link: link.clone(),
-                    permit: Leave { permit, probe },
-                });
+                return Asked::Room(Slot::new(link.clone(), CallPermit { permit, probe }, walk.recipients));
             }
             Take::Asked(answers) if walk.waited_for_pace & bit == 0 => {
                 walk.waited_for_pace |= bit;
@@ -333,8 +219,8 @@ impl<M: 'static> Chain<M> {
 
     /// The next provider; waits for recovering ones that are being asked when no other is left,
     /// and at the end takes the least bad one if nobody was tried at all.
-    pub(crate) async fn next(&self, walk: &mut Walk, flow: &Flow) -> Option<Slot<M>> {
-        if let Some(slot) = self.pick_waiting(walk, flow).await {
+    pub(crate) async fn next(&self, walk: &mut Walk) -> Option<Slot<M>> {
+        if let Some(slot) = self.pick_waiting(walk).await {
             return Some(slot);
         }
         if !walk.asks.is_empty() {
@@ -343,24 +229,24 @@ impl<M: 'static> Chain<M> {
                     tracing::error!("asking a provider panicked");
                 }
             }
-            if let Some(slot) = self.pick_waiting(walk, flow).await {
+            if let Some(slot) = self.pick_waiting(walk).await {
                 return Some(slot);
             }
         }
         if walk.tried == 0 && !walk.paced {
-            self.last_resort(walk, flow).await
+            self.last_resort(walk).await
         } else {
             None
         }
     }
 
     /// The next provider, waiting shortly for what the store is being asked for.
-    async fn pick_waiting(&self, walk: &mut Walk, flow: &Flow) -> Option<Slot<M>> {
+    async fn pick_waiting(&self, walk: &mut Walk) -> Option<Slot<M>> {
         loop {
             if let Some(pending) = walk.pending.take() {
                 pending.wait().await;
             }
-            let slot = self.pick(walk, flow);
+            let slot = self.pick(walk);
             if slot.is_some() || walk.pending.is_none() {
                 return slot;
             }
@@ -368,8 +254,8 @@ impl<M: 'static> Chain<M> {
     }
 
     /// All are open: the one that reopens first is tried through its single permit.
-    async fn last_resort(&self, walk: &mut Walk, flow: &Flow) -> Option<Slot<M>> {
-        let now = Now::read(&*flow.clock);
+    async fn last_resort(&self, walk: &mut Walk) -> Option<Slot<M>> {
+        let now = Now::read(&*self.ports.clock);
         let mut places: Vec<_> = self
             .links
             .iter()
@@ -381,23 +267,20 @@ impl<M: 'static> Chain<M> {
             let Some(permit) = Breaker::admit_last_resort(link.breaker.clone(), now) else {
                 continue;
             };
-            let Some(probe) = link.share.leave_for_last_resort(flow).await else {
+            let Some(probe) = link.share.last_resort().await else {
                 continue;
             };
-            let taken = match link.reserve(walk.recipients, flow, now.mono) {
+            let taken = match link.reserve(walk.recipients, now.mono) {
                 Take::Asked(answers) => {
                     Pending::Pace(answers).wait().await;
-                    link.reserve(walk.recipients, flow, flow.clock.monotonic())
+                    link.reserve(walk.recipients, self.ports.clock.monotonic())
                 }
                 take @ (Take::Taken | Take::Over(_)) => take,
             };
             if matches!(taken, Take::Taken) {
                 self.count_first(walk, now.mono);
                 walk.tried |= 1 << (place % 64);
-                return Some(Slot {
-                    link: link.clone(),
-                    permit: Leave { permit, probe },
-                });
+                return Some(Slot::new(link.clone(), CallPermit { permit, probe }, walk.recipients));
             }
         }
         None

@@ -1,122 +1,64 @@
-//! The engine as its users see it: submit, look up, health, shutdown.
+//! The engine as its users see it: submit, look up, act, health, shutdown.
 //!
 //! HTTP, the command line, the library and Python all go through [`Messaging`].
 
+mod feedback;
+mod start;
+mod suppressions;
+mod webhooks;
+
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::oneshot;
 use ums_core::{
-    Content, HealthReport, IdempotencyKey, InvalidRequest, MessageFilter, MessageId, MessagePage, MessageRecord, Parsed, SendResult,
-    StoreError, TenantId,
+    Content, Email, HealthReport, MessageFilter, MessageId, MessagePage, MessageRecord, NotConfigured, SendResult, Sms, StoreError,
+    TenantId,
 };
 
-use crate::flow::Flow;
+pub use self::start::{Aftermath, Parts};
+use crate::acts::{self, ActError};
+use crate::breaker::Now;
+use crate::desk::Desk;
+use crate::dispatch::Dispatch;
+use crate::fate::{Act, Mark};
+use crate::outbox::Outbox;
+use crate::replay::{self, ReplayRequest, ReplaySlice};
+use crate::sharing::Keeper;
+use crate::submission::{Accepted, Submission, SubmitError, Ticket};
+use crate::{accept, batches, health, rates};
 
-/// A message to be accepted.
-#[derive(Clone, Debug)]
-pub struct Submission {
-    /// Whose it is.
-    pub tenant: TenantId,
-    /// The request as it was read at the edge.
-    pub parsed: Parsed,
-    /// The caller's key, when there is one.
-    pub idempotency: Option<IdempotencyKey>,
+/// Time for what is in no call to be put back when the wait of a shutdown is over.
+const LAST_WRITES: Duration = Duration::from_secs(1);
+
+/// What an engine consists of.
+struct Engine {
+    desk: Arc<Desk>,
+    dispatch: Arc<Dispatch>,
+    outbox: Outbox,
+    keeper: Arc<Keeper>,
+    not_configured: Vec<NotConfigured>,
 }
 
-impl From<Parsed> for Submission {
-    fn from(parsed: Parsed) -> Self {
-        Self {
-            tenant: TenantId::default(),
-            parsed,
-            idempotency: None,
-        }
-    }
-}
-
-/// A message of a batch that is on stable storage.
+/// How the engine stands, for whoever watches it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Accepted {
-    /// Its id.
-    pub message_id: MessageId,
-    /// Whether the same request was accepted before under the same key.
-    pub replayed: bool,
-}
-
-/// Why a message was not accepted. Nothing was sent, and nothing will be.
-#[derive(Debug, thiserror::Error)]
-pub enum SubmitError {
-    /// The request names something that does not exist here (such as a provider that is not configured).
-    #[error(transparent)]
-    Invalid(#[from] InvalidRequest),
-    /// No provider of the channel is configured.
-    #[error("no provider for {0} is configured")]
-    NoProvider(ums_core::Channel),
-    /// The key was used for another request.
-    #[error("the idempotency key was used for another request")]
-    KeyConflict,
-    /// More messages are being worked on than memory allows; try again.
-    #[error("too many messages are being worked on")]
-    Busy,
-    /// More messages wait than the store is to keep; try again when some were sent.
-    #[error("too many messages wait to be sent")]
-    Full,
-    /// The service is shutting down; another instance will take it.
-    #[error("the service is shutting down")]
-    Closing,
-    /// The store did not take it.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
-
-/// A message that is on its way: stored, and being sent unless it waits for its time.
-#[derive(Debug)]
-pub struct Ticket {
-    pub(crate) message_id: MessageId,
-    pub(crate) tenant: TenantId,
-    pub(crate) replayed: bool,
-    pub(crate) settled: Option<oneshot::Receiver<SendResult>>,
-    pub(crate) flow: Arc<Flow>,
-}
-
-impl Ticket {
-    /// The message's id.
-    pub fn message_id(&self) -> MessageId {
-        self.message_id
-    }
-
-    /// Whether the same request was accepted before under the same key.
-    pub fn was_replayed(&self) -> bool {
-        self.replayed
-    }
-
-    /// Waits, at most `wait`, until the message has an outcome or is held, and gives the result so
-    /// far: its status says whether that is the end.
-    ///
-    /// # Errors
-    /// The store, when it cannot be read.
-    ///
-    /// # Cancel safety
-    /// Dropping it cancels nothing: the message is sent all the same.
-    pub async fn result(self, wait: Duration) -> Result<SendResult, StoreError> {
-        if let Some(settled) = self.settled
-            && let Ok(Ok(result)) = tokio::time::timeout(wait, settled).await
-        {
-            return Ok(result);
-        }
-        let record = self.flow.store.message(&self.tenant, self.message_id).await?;
-        record.map(|record| record.result()).ok_or_else(|| StoreError::Corrupt {
-            table: "messages",
-            column: "id",
-            id: self.message_id.to_string(),
-        })
-    }
+pub struct Standing {
+    /// Messages that wait in the store, as last counted.
+    pub backlog: u64,
+    /// Whether this process may start calls to providers now: its lease holds, and no other process sends in its place.
+    pub may_send: bool,
 }
 
 /// The engine. Cheap to clone; all clones are one.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Messaging {
-    pub(crate) flow: Arc<Flow>,
+    engine: Arc<Engine>,
+}
+
+impl fmt::Debug for Messaging {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Messaging({:?})", self.engine.desk)
+    }
 }
 
 impl Messaging {
@@ -130,8 +72,8 @@ impl Messaging {
     /// Dropped before it returns, the message may have been accepted and sent, or not.
     pub async fn submit(&self, submission: Submission) -> Result<Ticket, SubmitError> {
         match submission.parsed.content {
-            Content::Email(_) => crate::accept::accept(&self.flow, &self.flow.email, submission).await,
-            Content::Sms(_) => crate::accept::accept(&self.flow, &self.flow.sms, submission).await,
+            Content::Email(_) => accept::accept::<Email>(&self.engine.dispatch, submission).await,
+            Content::Sms(_) => accept::accept::<Sms>(&self.engine.dispatch, submission).await,
         }
     }
 
@@ -141,7 +83,7 @@ impl Messaging {
     /// # Errors
     /// A [`SubmitError`]; nothing was accepted then. A fault of one item names it: `messages[3].via`.
     pub async fn submit_all(&self, submissions: Vec<Submission>) -> Result<Vec<Accepted>, SubmitError> {
-        crate::batches::accept_all(&self.flow, submissions).await
+        batches::accept_all(&self.engine.dispatch, submissions).await
     }
 
     /// Accepts a message and waits until it has an outcome or is held.
@@ -158,7 +100,7 @@ impl Messaging {
     /// # Errors
     /// The store, when it cannot be read.
     pub async fn message(&self, tenant: &TenantId, id: MessageId) -> Result<Option<MessageRecord>, StoreError> {
-        self.flow.store.message(tenant, id).await
+        self.engine.desk.ports.store.message(tenant, id).await
     }
 
     /// Messages, newest first.
@@ -172,12 +114,14 @@ impl Messaging {
         cursor: Option<MessageId>,
         limit: usize,
     ) -> Result<MessagePage, StoreError> {
-        self.flow.store.messages(tenant, filter, cursor, limit).await
+        self.engine.desk.ports.store.messages(tenant, filter, cursor, limit).await
     }
 
     /// How each provider does, and why.
     pub fn health(&self) -> HealthReport {
-        crate::health::report(&self.flow)
+        let desk = &self.engine.desk;
+        let now = Now::read(&*desk.ports.clock);
+        health::report(&desk.chains, &desk.rates.verdicts(), &self.engine.not_configured, now)
     }
 
     /// Whether the store takes writes.
@@ -185,11 +129,76 @@ impl Messaging {
     /// # Errors
     /// The store's own words.
     pub async fn check(&self) -> Result<(), StoreError> {
-        self.flow.store.check().await
+        self.engine.desk.ports.store.check().await
     }
 
-    /// Stops accepting, waits (at most `wait`) for what is being sent, and closes the store.
+    /// How the engine stands.
+    pub fn standing(&self) -> Standing {
+        let desk = &self.engine.desk;
+        Standing {
+            backlog: desk.queue.waiting(),
+            may_send: desk.may_send(),
+        }
+    }
+
+    /// Stops a message that is not sent yet. A message whose attempt may have been accepted ends `unknown`.
+    ///
+    /// # Errors
+    /// [`ActError::NotPossible`] when it is being sent or has ended.
+    pub async fn cancel(&self, tenant: &TenantId, id: MessageId) -> Result<MessageRecord, ActError> {
+        acts::act(&self.engine.desk, tenant, id, Act::Cancel).await
+    }
+
+    /// Has a message sent again that failed, expired, or may have been accepted; the operator answers for a double. It gets the
+    /// time of its purpose anew. Attempts that were unknown before count no more against the rules on duplicates, but
+    /// they stay in the story, and the message still ends `unknown` rather than `failed`.
+    ///
+    /// # Errors
+    /// [`ActError::NotPossible`] when it stands otherwise or its body is gone.
+    pub async fn resend(&self, tenant: &TenantId, id: MessageId) -> Result<MessageRecord, ActError> {
+        let done = acts::act(&self.engine.desk, tenant, id, Act::Resend).await;
+        self.engine.desk.queue.wake();
+        done
+    }
+
+    /// Says what became of a message whose outcome is unknown.
+    ///
+    /// # Errors
+    /// [`ActError::NotPossible`] when its outcome is known.
+    pub async fn mark(&self, tenant: &TenantId, id: MessageId, mark: Mark) -> Result<MessageRecord, ActError> {
+        acts::act(&self.engine.desk, tenant, id, Act::Mark(mark)).await
+    }
+
+    /// Sends failed messages again, one slice at a time, so that it can be paced, shown, stopped and resumed.
+    ///
+    /// # Errors
+    /// The store, when it cannot be read.
+    pub async fn replay(&self, tenant: &TenantId, request: &ReplayRequest) -> Result<ReplaySlice, ActError> {
+        replay::replay(&self.engine.desk, tenant, request).await
+    }
+
+    /// Stops accepting, waits (at most `wait`) for what is being sent, puts back what is in no call, and closes the store.
     pub async fn shutdown(&self, wait: Duration) {
-        self.flow.shutdown(wait).await;
+        let desk = &self.engine.desk;
+        let ports = &desk.ports;
+        let until = tokio::time::Instant::now() + wait.min(Duration::from_hours(24));
+        ports.closing.cancel();
+        ports.tasks.close();
+        let in_time = tokio::time::timeout_at(until, ports.tasks.wait()).await.is_ok();
+        ports.ended.cancel();
+        if !in_time && tokio::time::timeout(LAST_WRITES, ports.tasks.wait()).await.is_err() {
+            tracing::warn!(
+                unfinished = ports.tasks.len(),
+                "stopped before every call had its outcome; those messages are taken up by whoever recovers them"
+            );
+        }
+        // The last calls may have taught something after the keeper went.
+        // A store that does not answer keeps nobody here.
+        tokio::time::timeout(LAST_WRITES, self.engine.keeper.keep()).await.ok();
+        tokio::time::timeout(LAST_WRITES, rates::keeping::keep(ports, &desk.rates))
+            .await
+            .ok();
+        let left = until.saturating_duration_since(tokio::time::Instant::now());
+        ports.store.close(left.max(LAST_WRITES)).await;
     }
 }

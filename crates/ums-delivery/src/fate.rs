@@ -20,23 +20,20 @@ mod reports;
 mod says;
 mod turn;
 
-#[cfg(test)]
-mod tests;
-
 use std::time::Duration;
 
 use ums_core::{
-    Accepted, AccountId, ActRecord, AttemptId, EventRecord, Failure, MessageRecord, NotCalled, ProviderKind, RecipientSet, Status,
-    Suppression, Timestamp, Work,
+    Accepted, AccountId, AttemptId, Failure, MessageRecord, NotCalled, ProviderKind, RecipientSet, Status, Suppression, Timestamp,
 };
 
 use crate::drain::Progress;
 use crate::rules::Rules;
 
-pub(crate) use self::acts::{Act, Mark, NotPossible, act};
+pub use self::acts::Mark;
+pub(crate) use self::acts::{Act, act};
 pub(crate) use self::causes::is_news;
 pub(crate) use self::notices::told;
-pub(crate) use self::reports::{happened_at, reported};
+pub(crate) use self::reports::reported;
 pub(crate) use self::says::{Says, is_signed};
 pub(crate) use self::turn::was_called;
 
@@ -156,13 +153,12 @@ impl Fate {
 pub(crate) fn next(record: &mut MessageRecord, happened: Happened<'_>, rules: &Rules, now: Timestamp) -> Fate {
     match happened {
         Happened::Scheduled(at) => holds::wait(record, Status::Scheduled, at),
-        Happened::Enqueued => holds::wait(record, Status::Queued, now),
+        Happened::Enqueued | Happened::Closing => holds::wait(record, Status::Queued, now),
         Happened::Stopped(stopped) => holds::stopped(record, &stopped),
         Happened::Due => holds::due(record, rules, now),
         Happened::NoBudget(wait) => holds::no_budget(record, wait, now),
         Happened::Slot(intent) => calls::begin(record, intent, now),
         Happened::NoSlot(search) => holds::no_slot(record, search, rules, now),
-        Happened::Closing => holds::wait(record, Status::Queued, now),
         Happened::CallEnded(answer) => calls::ended(record, answer, rules, now),
         Happened::NotCalled(why) => calls::not_called(record, why, now),
         Happened::OptedOut(entries) => recipients::opted_out(record, entries, rules, now),

@@ -1,20 +1,17 @@
 //! The health report, from what the breakers know.
 
-use ums_core::{BreakerStateWord, HealthReport, HealthStatus, Priority, ProviderHealth};
+use ums_core::{BreakerStateWord, HealthReport, HealthStatus, NotConfigured, Priority, ProviderHealth};
 
 use crate::breaker::{Cause, Now, Snapshot};
-use crate::chain::Chain;
-use crate::flow::Flow;
+use crate::chain::{Chain, Chains};
 use crate::rates::Verdicts;
 
 /// Makes the report.
-pub(crate) fn report(flow: &Flow) -> HealthReport {
-    let now = Now::read(&*flow.clock);
-    let verdicts = flow.rates.verdicts();
+pub(crate) fn report(chains: &Chains, verdicts: &Verdicts, not_configured: &[NotConfigured], now: Now) -> HealthReport {
     HealthReport {
-        email_providers: providers(&flow.email, now, &verdicts),
-        sms_providers: providers(&flow.sms, now, &verdicts),
-        not_configured: flow.not_configured.clone(),
+        email_providers: providers(&chains.email, now, verdicts),
+        sms_providers: providers(&chains.sms, now, verdicts),
+        not_configured: not_configured.to_vec(),
     }
 }
 

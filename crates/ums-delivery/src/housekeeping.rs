@@ -10,8 +10,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 use ums_core::{MessageId, Retention, StoreError, TenantId, failpoint};
 
-use crate::flow::Flow;
-use crate::pressure;
+use crate::desk::Desk;
+use crate::dispatch::Dispatch;
 
 /// Most messages that are compared, and most rows that are removed, at once.
 const UNDER_WAY: usize = 10_000;
@@ -30,8 +30,9 @@ enum Chore {
 }
 
 /// Keeps house until the engine closes.
-pub(crate) async fn run(flow: Arc<Flow>) {
-    let chores = flow.rules.chores;
+pub(crate) async fn run(dispatch: Arc<Dispatch>) {
+    let desk = &*dispatch.desk;
+    let chores = desk.rules.chores;
     let start = Instant::now();
     let mut due = [
         (start + chores.recover, Chore::Recover),
@@ -45,14 +46,14 @@ pub(crate) async fn run(flow: Arc<Flow>) {
         let (at, chore) = due[0];
         tokio::select! {
             biased;
-            () = flow.closing.cancelled() => return,
+            () = desk.ports.closing.cancelled() => return,
             () = tokio::time::sleep_until(at) => {}
         }
         let (done, again) = match chore {
-            Chore::Recover => (recover(&flow).await, chores.recover),
-            Chore::Reconcile => (reconcile(&flow, &mut suspects).await, chores.reconcile),
-            Chore::Backlog => (pressure::count(&flow).await, chores.backlog),
-            Chore::Prune => match prune(&flow).await {
+            Chore::Recover => (recover(desk).await, chores.recover),
+            Chore::Reconcile => (reconcile(&dispatch, &mut suspects).await, chores.reconcile),
+            Chore::Backlog => (desk.queue.count(&*desk.ports.store, desk.rules.max_backlog).await, chores.backlog),
+            Chore::Prune => match prune(desk).await {
                 Ok(true) => (Ok(()), PRUNE_PAUSE),
                 Ok(false) => (Ok(()), chores.prune),
                 Err(error) => (Err(error), chores.prune),
@@ -66,9 +67,9 @@ pub(crate) async fn run(flow: Arc<Flow>) {
 }
 
 /// Takes up what dead processes left. A process that may not send may become the one that does, when the other is gone.
-async fn recover(flow: &Flow) -> Result<(), StoreError> {
-    let was_owner = flow.store.is_owner();
-    let recovered = flow.store.recover(flow.clock.now()).await?;
+async fn recover(desk: &Desk) -> Result<(), StoreError> {
+    let was_owner = desk.ports.store.is_owner();
+    let recovered = desk.ports.store.recover(desk.now()).await?;
     failpoint::pass("recover.committed");
     if recovered.requeued + recovered.unknown > 0 {
         tracing::info!(
@@ -76,27 +77,28 @@ async fn recover(flow: &Flow) -> Result<(), StoreError> {
             unknown = recovered.unknown,
             "took up messages of another process"
         );
-        flow.queued.notify_one();
+        desk.queue.wake();
     }
-    if !was_owner && flow.store.is_owner() {
+    if !was_owner && desk.ports.store.is_owner() {
         tracing::info!("this process sends from the store now");
-        flow.queued.notify_one();
+        desk.queue.wake();
     }
     Ok(())
 }
 
 /// Gives back messages that the store thinks are in hand here and are not, when they were seen so twice.
-async fn reconcile(flow: &Flow, suspects: &mut HashSet<MessageId>) -> Result<(), StoreError> {
-    if !flow.store.is_owner() {
+async fn reconcile(dispatch: &Dispatch, suspects: &mut HashSet<MessageId>) -> Result<(), StoreError> {
+    let desk = &*dispatch.desk;
+    if !desk.ports.store.is_owner() {
         return Ok(());
     }
     // A claim that is under way would look like a lost one.
-    let Ok(claiming) = tokio::time::timeout(CLAIM_PATIENCE, flow.claiming.lock()).await else {
+    let Ok(claiming) = tokio::time::timeout(CLAIM_PATIENCE, dispatch.claiming.lock()).await else {
         return Ok(());
     };
-    let under_way = flow.store.under_way(UNDER_WAY).await?;
+    let under_way = desk.ports.store.under_way(UNDER_WAY).await?;
     // After the store was read: what is accepted is in hand before it is stored.
-    let astray = |(_, id): &&(TenantId, MessageId)| !flow.in_hand.holds(*id);
+    let astray = |(_, id): &&(TenantId, MessageId)| !desk.in_hand.holds(*id);
     let lost: Vec<(TenantId, MessageId)> = under_way
         .iter()
         .filter(astray)
@@ -107,26 +109,26 @@ async fn reconcile(flow: &Flow, suspects: &mut HashSet<MessageId>) -> Result<(),
     if lost.is_empty() {
         return Ok(());
     }
-    let recovered = flow.store.give_back(&lost, flow.clock.now()).await?;
+    let recovered = desk.ports.store.give_back(&lost, desk.now()).await?;
     drop(claiming);
     tracing::warn!(
         requeued = recovered.requeued,
         unknown = recovered.unknown,
         "gave back messages whose commit had no known outcome"
     );
-    flow.queued.notify_one();
+    desk.queue.wake();
     Ok(())
 }
 
 /// Removes a batch of what need not be kept; whether there is more.
-async fn prune(flow: &Flow) -> Result<bool, StoreError> {
-    let now = flow.clock.now();
+async fn prune(desk: &Desk) -> Result<bool, StoreError> {
+    let now = desk.now();
     let retention = Retention {
-        bodies_before: now - flow.rules.retention.bodies,
-        messages_before: now - flow.rules.retention.messages,
-        aftermath_before: now - flow.rules.retention.aftermath,
+        bodies_before: now - desk.rules.retention.bodies,
+        messages_before: now - desk.rules.retention.messages,
+        aftermath_before: now - desk.rules.retention.aftermath,
     };
-    let pruned = flow.store.prune(retention, now, PRUNE).await?;
+    let pruned = desk.ports.store.prune(retention, now, PRUNE).await?;
     if pruned.bodies + pruned.messages + pruned.keys + pruned.aftermath > 0 {
         tracing::debug!(
             bodies = pruned.bodies,

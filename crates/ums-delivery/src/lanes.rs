@@ -12,7 +12,7 @@ use ums_core::Purpose;
 
 /// The lanes, first to last.
 pub(crate) const LANES: [Purpose; 3] = [Purpose::Otp, Purpose::Transactional, Purpose::Bulk];
-/// Places that are freed before a worker who waits for room is woken: a claim of one costs as much as a claim of many.
+/// Permits that are freed before a worker who waits for room is woken: a claim of one costs as much as a claim of many.
 const WORTH_A_CLAIM: usize = 32;
 
 /// The place of a lane in [`LANES`].
@@ -24,7 +24,7 @@ pub(crate) const fn lane(purpose: Purpose) -> usize {
     }
 }
 
-/// Places for messages that are worked on.
+/// Permits for messages that are worked on.
 #[derive(Debug)]
 pub(crate) struct Lanes {
     total: usize,
@@ -41,16 +41,16 @@ struct Used {
     own: [usize; 3],
 }
 
-/// A place for one message, until it is dropped.
+/// A permit for one message, until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub(crate) struct LanePermit {
     lanes: Arc<Lanes>,
     purpose: Purpose,
     own: bool,
 }
 
 impl Lanes {
-    /// Places for that many messages; `wake` is told when the worker waits for room and there is some.
+    /// Permits for that many messages; `wake` is told when the worker waits for room and there is some.
     pub(crate) fn new(total: usize, wake: Arc<Notify>) -> Self {
         Self {
             total,
@@ -62,7 +62,7 @@ impl Lanes {
     }
 
     /// A place for a message of that lane, if there is one.
-    pub(crate) fn take(self: &Arc<Self>, purpose: Purpose) -> Option<Place> {
+    pub(crate) fn acquire(self: &Arc<Self>, purpose: Purpose) -> Option<LanePermit> {
         let mut used = self.used();
         let own = used.own[lane(purpose)] < self.own(purpose);
         if own {
@@ -73,7 +73,7 @@ impl Lanes {
             return None;
         }
         drop(used);
-        Some(Place {
+        Some(LanePermit {
             lanes: self.clone(),
             purpose,
             own,
@@ -81,8 +81,8 @@ impl Lanes {
     }
 
     /// As many places of that lane as there are, at most `limit`.
-    pub(crate) fn take_many(self: &Arc<Self>, purpose: Purpose, limit: usize) -> Vec<Place> {
-        (0..limit).map_while(|_| self.take(purpose)).collect()
+    pub(crate) fn acquire_many(self: &Arc<Self>, purpose: Purpose, limit: usize) -> Vec<LanePermit> {
+        (0..limit).map_while(|_| self.acquire(purpose)).collect()
     }
 
     /// How many places `bulk` could take of the shared ones; the other lanes could take as many or more.
@@ -101,7 +101,7 @@ impl Lanes {
         self.wanted.store(false, Ordering::Release);
     }
 
-    /// Places that belong to that lane alone.
+    /// Permits that belong to that lane alone.
     fn own(&self, purpose: Purpose) -> usize {
         match purpose {
             Purpose::Otp => 0,
@@ -135,7 +135,7 @@ impl Lanes {
     }
 }
 
-impl Drop for Place {
+impl Drop for LanePermit {
     fn drop(&mut self) {
         let mut used = self.lanes.used();
         if self.own {
@@ -159,25 +159,25 @@ mod tests {
     #[test]
     fn bulk_leaves_a_quarter_and_codes_leave_each_lane_its_own() {
         let lanes = of(64);
-        let bulk = lanes.take_many(Purpose::Bulk, usize::MAX);
+        let bulk = lanes.acquire_many(Purpose::Bulk, usize::MAX);
         assert_eq!(bulk.len(), 64 - 16 - 4, "all but a quarter and what belongs to transactional");
-        let notices = lanes.take_many(Purpose::Transactional, usize::MAX);
+        let notices = lanes.acquire_many(Purpose::Transactional, usize::MAX);
         assert_eq!(notices.len(), 4 + 8, "its own, and what it may fill beyond bulk");
-        assert_eq!(lanes.take_many(Purpose::Otp, usize::MAX).len(), 8);
+        assert_eq!(lanes.acquire_many(Purpose::Otp, usize::MAX).len(), 8);
         drop((bulk, notices));
 
         let lanes = of(64);
-        assert_eq!(lanes.take_many(Purpose::Otp, usize::MAX).len(), 56);
-        assert!(lanes.take(Purpose::Bulk).is_some(), "codes never starve bulk");
-        assert!(lanes.take(Purpose::Transactional).is_some());
+        assert_eq!(lanes.acquire_many(Purpose::Otp, usize::MAX).len(), 56);
+        assert!(lanes.acquire(Purpose::Bulk).is_some(), "codes never starve bulk");
+        assert!(lanes.acquire(Purpose::Transactional).is_some());
     }
 
     #[test]
     fn one_place_serves_every_lane() {
         let lanes = of(1);
         for purpose in LANES {
-            let place = lanes.take(purpose);
-            assert!(place.is_some() && lanes.take(Purpose::Otp).is_none(), "{purpose}");
+            let place = lanes.acquire(purpose);
+            assert!(place.is_some() && lanes.acquire(Purpose::Otp).is_none(), "{purpose}");
         }
     }
 
@@ -185,7 +185,7 @@ mod tests {
     fn whoever_waits_for_room_is_told_when_a_claim_is_worth_it() {
         let wake = Arc::new(Notify::new());
         let lanes = Arc::new(Lanes::new(8, wake.clone()));
-        let mut places = lanes.take_many(Purpose::Otp, 8);
+        let mut places = lanes.acquire_many(Purpose::Otp, 8);
         lanes.want_room();
         let told = || futures_now(wake.notified());
         places.pop();
@@ -200,7 +200,7 @@ mod tests {
         let lanes = Arc::new(Lanes::new(8, wake.clone()));
         lanes.want_room();
         lanes.looking();
-        drop(lanes.take_many(Purpose::Otp, 8));
+        drop(lanes.acquire_many(Purpose::Otp, 8));
         lanes.want_room();
         assert!(!futures_now(wake.notified()));
     }

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use ums_core::{Lease, Monotonic, StoreError};
 
-use crate::flow::Flow;
+use crate::ports::Ports;
+use crate::queue::Queue;
 
 /// No call starts so close to the lease's end.
 const MARGIN: Duration = Duration::from_secs(5);
@@ -83,10 +84,10 @@ fn until(lease: Lease, asked: Monotonic) -> u64 {
 }
 
 /// Renews the lease for as long as the process lives, through its shutdown, too: what is in a call then is still ours.
-pub(crate) async fn heartbeat(flow: Arc<Flow>) {
+pub(crate) async fn heartbeat(ports: Arc<Ports>, lease: Arc<HeldLease>, queue: Arc<Queue>, every: Duration) {
     loop {
-        let wait = match renew(&flow).await {
-            Ok(()) => flow.rules.chores.renew,
+        let wait = match renew(&ports, &lease, &queue).await {
+            Ok(()) => every,
             Err(error) => {
                 tracing::warn!(%error, "the lease was not renewed; trying again");
                 AGAIN
@@ -94,22 +95,22 @@ pub(crate) async fn heartbeat(flow: Arc<Flow>) {
         };
         tokio::select! {
             biased;
-            () = flow.ended.cancelled() => return,
+            () = ports.ended.cancelled() => return,
             () = tokio::time::sleep(wait) => {}
         }
     }
 }
 
-async fn renew(flow: &Flow) -> Result<(), StoreError> {
-    let asked = flow.clock.monotonic();
-    let covered = flow.lease.covers(asked);
-    let answer = tokio::time::timeout(LONGEST_RENEWAL, flow.store.renew()).await;
-    let lease = answer.map_err(|late| StoreError::Unavailable(Box::new(late)))??;
-    if flow.lease.renewed(lease, asked) {
+async fn renew(ports: &Ports, lease: &HeldLease, queue: &Queue) -> Result<(), StoreError> {
+    let asked = ports.clock.monotonic();
+    let covered = lease.covers(asked);
+    let answer = tokio::time::timeout(LONGEST_RENEWAL, ports.store.renew()).await;
+    let renewal = answer.map_err(|late| StoreError::Unavailable(Box::new(late)))??;
+    if lease.renewed(renewal, asked) {
         tracing::error!("this process was taken for dead: what it had in hand belongs to others; it goes on with new work");
     }
-    if !covered && flow.lease.covers(flow.clock.monotonic()) {
-        flow.queued.notify_one();
+    if !covered && lease.covers(ports.clock.monotonic()) {
+        queue.wake();
     }
     Ok(())
 }

@@ -7,9 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use ums_core::{FIRST_TOKEN, Message, MessageRecord, Status};
+use ums_core::{FIRST_TOKEN, Message, MessageRecord, NotCalled};
 
-use crate::flow::Flow;
+use crate::desk::Desk;
+use crate::fate::Happened;
 use crate::in_hand::Held;
 use crate::journal::Journal;
 
@@ -20,16 +21,16 @@ const NEVER_COMES: Duration = Duration::from_mins(1);
 
 /// Watches over an accept: unless it is told the outcome, it finds out when it is dropped.
 pub(crate) struct Accepting<'a> {
-    flow: &'a Arc<Flow>,
+    desk: &'a Arc<Desk>,
     message: &'a Arc<Message>,
     held: Option<Held>,
 }
 
 impl<'a> Accepting<'a> {
     /// Takes the message in hand, before the store is asked.
-    pub(crate) fn begin(flow: &'a Arc<Flow>, message: &'a Arc<Message>) -> Self {
-        let held = Some(flow.in_hand.hold(message.id));
-        Self { flow, message, held }
+    pub(crate) fn begin(desk: &'a Arc<Desk>, message: &'a Arc<Message>) -> Self {
+        let held = Some(desk.in_hand.hold(message.id));
+        Self { desk, message, held }
     }
 
     /// The outcome is known: the message stays in hand for whoever goes on with it.
@@ -41,20 +42,20 @@ impl<'a> Accepting<'a> {
 impl Drop for Accepting<'_> {
     fn drop(&mut self) {
         if let (Some(held), Ok(runtime)) = (self.held.take(), tokio::runtime::Handle::try_current()) {
-            let (flow, message) = (self.flow.clone(), self.message.clone());
-            self.flow.tasks.spawn_on(find_out(flow, message, held), &runtime);
+            let (desk, message) = (self.desk.clone(), self.message.clone());
+            self.desk.ports.tasks.spawn_on(find_out(desk, message, held), &runtime);
         }
     }
 }
 
 /// Looks the message up until the store answers.
-async fn find_out(flow: Arc<Flow>, message: Arc<Message>, held: Held) {
+async fn find_out(desk: Arc<Desk>, message: Arc<Message>, held: Held) {
     let began = Instant::now();
     let mut wait = FIRST_WAIT;
     loop {
-        match flow.store.message(&message.tenant, message.id).await {
+        match desk.ports.store.message(&message.tenant, message.id).await {
             Ok(Some(record)) => {
-                put_back(&flow, record).await;
+                put_back(&desk, record).await;
                 break;
             }
             Ok(None) if began.elapsed() >= NEVER_COMES => break,
@@ -63,7 +64,7 @@ async fn find_out(flow: Arc<Flow>, message: Arc<Message>, held: Held) {
         }
         tokio::select! {
             biased;
-            () = flow.ended.cancelled() => break,
+            () = desk.ports.ended.cancelled() => break,
             () = tokio::time::sleep(wait) => {}
         }
         wait = (wait * 2).min(LONGEST_WAIT);
@@ -72,13 +73,12 @@ async fn find_out(flow: Arc<Flow>, message: Arc<Message>, held: Held) {
 }
 
 /// What is stored as being worked on by us is queued, and its intent ends as not called.
-async fn put_back(flow: &Flow, record: MessageRecord) {
-    let is_ours = record.token == FIRST_TOKEN && record.due_at.is_none();
-    if is_ours && matches!(record.status, Status::Pending | Status::Sending) {
-        let mut journal = Journal::new(record);
-        journal.put_back("not_called", flow.clock.now());
+async fn put_back(desk: &Desk, record: MessageRecord) {
+    if record.token == FIRST_TOKEN && record.is_under_way() {
+        let mut journal = Journal::new(desk, record);
+        journal.happened(Happened::NotCalled(NotCalled::IntentLate));
         // The journal tells when the step is refused; then another process has found out before.
-        journal.commit(flow, None).await.ok();
+        journal.commit(None).await.ok();
     }
-    flow.queued.notify_one();
+    desk.queue.wake();
 }

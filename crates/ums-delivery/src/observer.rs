@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use ums_core::{AttemptOutcome, BreakerStateWord, Channel, EventKind, FailureClass, NoticeKind, NoticeState, ProviderKind, Status};
+use ums_core::{BreakerStateWord, Channel, EventKind, FailureClass, NoticeKind, NoticeState, OutcomeWord, ProviderKind, Status};
 
 /// One attempt ended.
 #[derive(Clone, Copy, Debug)]
@@ -11,7 +11,7 @@ pub struct AttemptEvent {
     /// Which provider.
     pub provider: ProviderKind,
     /// How it ended.
-    pub outcome: AttemptOutcome,
+    pub outcome: OutcomeWord,
     /// Class of the failure.
     pub class: Option<FailureClass>,
     /// How long the call took.

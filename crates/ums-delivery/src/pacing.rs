@@ -5,41 +5,21 @@
 //! store, the store keeps both and hands out blocks.
 
 mod blocks;
+mod settings;
 
-use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use ums_core::{AccountId, Monotonic, ProviderKind};
+use ums_core::{AccountId, Monotonic, ProviderKind, SkipReason};
 
 pub(crate) use self::blocks::{Blocks, Take};
+pub use self::settings::{OverPace, PaceSettings};
 
-/// Words of [`OverPace::reason`].
-const PACED: &str = "paced";
-const DAY_LIMIT: &str = "day_limit";
 const DAY: Duration = Duration::from_hours(24);
 const DAY_BUCKET: Duration = Duration::from_mins(30);
 /// Buckets of a rolling day, and one for the bucket that is being filled.
 const DAY_BUCKETS: usize = 49;
-
-/// What an account may send. Units are recipients.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct PaceSettings {
-    /// Most recipients a second.
-    pub per_second: Option<NonZeroU32>,
-    /// Most recipients in any 24 hours.
-    pub per_day: Option<NonZeroU32>,
-}
-
-/// Why a message must not go out by this account now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct OverPace {
-    /// Stable word: `paced` or `day_limit`.
-    pub reason: &'static str,
-    /// How long until there is room.
-    pub wait: Duration,
-}
 
 /// The pace of one provider account.
 #[derive(Debug)]
@@ -146,7 +126,7 @@ impl Pacer {
             if !full_bucket && ahead.saturating_add(cost) > self.burst_micros.saturating_add(self.interval_micros) {
                 let wait = (ahead + cost).saturating_sub(self.burst_micros + self.interval_micros).min(ahead);
                 return Err(OverPace {
-                    reason: PACED,
+                    reason: SkipReason::Paced,
                     wait: Duration::from_micros(wait.max(1)),
                 });
             }
@@ -168,7 +148,7 @@ impl Pacer {
         let used: u32 = day.counts.iter().sum();
         if used.saturating_add(recipients) > limit.get() {
             return Err(OverPace {
-                reason: DAY_LIMIT,
+                reason: SkipReason::DayLimit,
                 wait: day.until_room(used.saturating_add(recipients) - limit.get(), now),
             });
         }
@@ -245,7 +225,7 @@ mod tests {
             pacer.reserve(1, at(0)).unwrap();
         }
         let over = pacer.reserve(1, at(0)).unwrap_err();
-        assert_eq!(over.reason, "paced");
+        assert_eq!(over.reason, SkipReason::Paced);
         assert!(over.wait <= Duration::from_millis(72), "{:?}", over.wait);
         pacer.reserve(1, at(72)).unwrap();
     }
@@ -272,7 +252,7 @@ mod tests {
         pacer.reserve(400, at(0)).unwrap();
         pacer.reserve(100, at(6 * 3_600_000)).unwrap();
         let over = pacer.reserve(1, at(7 * 3_600_000)).unwrap_err();
-        assert_eq!(over.reason, "day_limit");
+        assert_eq!(over.reason, SkipReason::DayLimit);
         assert!(
             over.wait >= Duration::from_hours(17) && over.wait <= Duration::from_mins(1050),
             "{:?}",

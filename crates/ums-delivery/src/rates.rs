@@ -3,23 +3,19 @@
 //! Counts are gathered in memory and added to the store every few seconds; what a crash takes with it is lost. They say how a provider
 //! does, not what became of a message.
 
+mod bucket;
 mod counts;
 mod judgement;
-mod keeping;
+pub(crate) mod keeping;
 
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use ums_core::{AttemptRecord, Content, EventRecord, Message, MessageRecord, ProviderKind, RateRow, Timestamp};
 
+use self::bucket::{DEFAULT_SENDER, bucket};
 use self::counts::{Counts, Key};
 pub(crate) use self::judgement::{HeldFor, Verdicts};
-pub(crate) use self::keeping::{keep, run};
 use crate::rules::RateRules;
-
-/// Length of a bucket, in microseconds.
-const BUCKET: i64 = 5 * 60 * 1_000_000;
-/// The sender of messages that went out from the provider's own.
-const DEFAULT_SENDER: &str = "default";
 
 /// The counts of this process that the store does not have yet, those that it has, and what all together say.
 #[derive(Debug)]
@@ -155,9 +151,4 @@ pub(crate) fn sender(content: &Content) -> Option<String> {
         Content::Email(email) => email.from.as_ref().map(|from| from.address.domain().to_lowercase()),
         Content::Sms(sms) => sms.from.as_ref().map(|from| from.expose().to_owned()),
     }
-}
-
-/// The start of the five minutes that a time lies in.
-fn bucket(at: Timestamp) -> Timestamp {
-    Timestamp::from_micros(at.as_micros().div_euclid(BUCKET) * BUCKET)
 }

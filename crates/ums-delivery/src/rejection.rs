@@ -16,8 +16,7 @@ use ums_core::{
 };
 
 use crate::breaker::Now;
-use crate::feedback::happened_at;
-use crate::flow::Flow;
+use crate::ports::Ports;
 
 const RECIPIENTS: usize = 5;
 const DOMAINS: usize = 3;
@@ -140,9 +139,9 @@ fn replay(provider: ProviderKind, since: Timestamp) -> String {
 }
 
 /// Takes off the suppression list what a provider's own fault brought there, until the store has done it.
-pub(crate) fn undo(flow: &Flow, (provider, origin): (ProviderKind, SuppressionOrigin), since: Timestamp) {
-    let (store, clock, ended) = (flow.store.clone(), flow.clock.clone(), flow.ended.clone());
-    flow.tasks.spawn(async move {
+pub(crate) fn undo(ports: &Ports, (provider, origin): (ProviderKind, SuppressionOrigin), since: Timestamp) {
+    let (store, clock, ended) = (ports.store.clone(), ports.clock.clone(), ports.ended.clone());
+    ports.tasks.spawn(async move {
         let mut wait = UNDO_AGAIN;
         loop {
             let undo = Undo {
@@ -200,7 +199,7 @@ impl Reports {
                     Channel::Sms => recipient.get(..6).unwrap_or(recipient),
                 };
                 let rejections = accounts.entry((event.provider, event.account.clone())).or_default();
-                rejections.note((recipient, shared), (now.mono, happened_at(record)), now.wall)
+                rejections.note((recipient, shared), (now.mono, record.happened_at()), now.wall)
             }
             EventKind::Queued
             | EventKind::Sent
@@ -220,14 +219,14 @@ impl Reports {
     }
 
     /// Looks at an event that is kept, and undoes what must be.
-    pub(crate) fn note(&self, flow: &Flow, record: &EventRecord, message: Option<&MessageRecord>) {
-        let Some(since) = self.judge(record, message, Now::read(&*flow.clock)) else {
+    pub(crate) fn note(&self, ports: &Ports, record: &EventRecord, message: Option<&MessageRecord>) {
+        let Some(since) = self.judge(record, message, Now::read(&*ports.clock)) else {
             return;
         };
         let provider = record.event.provider;
         let replay = replay(provider, since);
         tracing::error!(%provider, %since, replay, "provider needs an operator: it rejects everybody whom it had taken messages for; the account is probably suspended");
-        undo(flow, (provider, SuppressionOrigin::Feedback), since);
+        undo(ports, (provider, SuppressionOrigin::Feedback), since);
     }
 }
 

@@ -4,12 +4,12 @@
 //! anew with the same request. Slices go from the newest message to the oldest; what is replayed is due since it was accepted, so that
 //! the queue takes the oldest first.
 
-use ums_core::{ActKind, Content, Email, MessageFilter, MessageId, MessageRecord, Sms, Status, StoreError, TenantId, Timestamp};
+use ums_core::{Content, Email, MessageFilter, MessageId, MessageRecord, Sms, Status, StoreError, TenantId, Timestamp};
 
-use crate::acts::{ActError, again};
-use crate::carried::Carried;
-use crate::engine::Messaging;
-use crate::flow::Flow;
+use crate::acts::{ActError, record_act};
+use crate::chain::Routed;
+use crate::desk::Desk;
+use crate::fate::Act;
 use crate::gates;
 
 /// Messages to the same recipient that are read at once in the search for a later one that says the same.
@@ -53,56 +53,52 @@ pub struct ReplaySlice {
     pub next_cursor: Option<MessageId>,
 }
 
-impl Messaging {
-    /// Sends failed messages again, one slice at a time, so that it can be paced, shown, stopped and resumed.
-    ///
-    /// # Errors
-    /// The store, when it cannot be read.
-    pub async fn replay(&self, tenant: &TenantId, request: &ReplayRequest) -> Result<ReplaySlice, ActError> {
-        let flow = &*self.flow;
-        let filter = MessageFilter {
-            status: Some(Status::Failed),
-            ..request.filter.clone()
-        };
-        let page = flow.store.messages(tenant, &filter, request.cursor, request.limit.max(1)).await?;
-        let mut slice = ReplaySlice {
-            reached: page.messages.first().map(|record| record.message.accepted_at),
-            next_cursor: page.next_cursor,
-            ..ReplaySlice::default()
-        };
-        for record in page.messages.into_iter().rev() {
-            slice.examined += 1;
-            consider(flow, &filter, record, request.dry_run, &mut slice).await?;
-        }
-        if slice.replayed > 0 && !request.dry_run {
-            flow.queued.notify_one();
-        }
-        Ok(slice)
+/// Sends failed messages again, one slice at a time.
+pub(crate) async fn replay(desk: &Desk, tenant: &TenantId, request: &ReplayRequest) -> Result<ReplaySlice, ActError> {
+    let filter = MessageFilter {
+        status: Some(Status::Failed),
+        ..request.filter.clone()
+    };
+    let limit = request.limit.max(1);
+    let page = desk.ports.store.messages(tenant, &filter, request.cursor, limit).await?;
+    let mut slice = ReplaySlice {
+        reached: page.messages.first().map(|record| record.message.accepted_at),
+        next_cursor: page.next_cursor,
+        ..ReplaySlice::default()
+    };
+    for record in page.messages.into_iter().rev() {
+        slice.examined += 1;
+        consider(desk, &filter, &record, request.dry_run, &mut slice).await?;
     }
+    if slice.replayed > 0 && !request.dry_run {
+        desk.queue.wake();
+    }
+    Ok(slice)
 }
 
 /// Counts the message where it belongs, and has it sent again unless it is left out.
 async fn consider(
-    flow: &Flow,
+    desk: &Desk,
     filter: &MessageFilter,
-    record: MessageRecord,
+    record: &MessageRecord,
     dry_run: bool,
     slice: &mut ReplaySlice,
 ) -> Result<(), ActError> {
-    if record.message.expires_at <= flow.clock.now() {
+    let content = &record.message.content;
+    if record.message.expires_at <= desk.now() {
         slice.expired += 1;
-    } else if !record.message.content.has_body() {
+    } else if !content.has_body() {
         slice.without_body += 1;
-    } else if gates::check(flow, &record.message.content).is_some() || is_listed(flow, &record).await? {
+    } else if is_stopped(desk, content) || is_listed(desk, record).await? {
         slice.suppressed += 1;
-    } else if has_later_twin(flow, filter, &record).await? {
+    } else if has_later_twin(desk, filter, record).await? {
         slice.duplicates += 1;
     } else {
-        let cost = match &record.message.content {
-            Content::Email(_) => cost::<Email>(flow, &record),
-            Content::Sms(_) => cost::<Sms>(flow, &record),
+        let cost = match content {
+            Content::Email(_) => cost::<Email>(desk, record),
+            Content::Sms(_) => cost::<Sms>(desk, record),
         };
-        if dry_run || send_again(flow, record).await? {
+        if dry_run || send_again(desk, record).await? {
             slice.replayed += 1;
             match cost {
                 Some(cost) => slice.cost_micros = slice.cost_micros.saturating_add(cost),
@@ -114,26 +110,28 @@ async fn consider(
 }
 
 /// Whether the first recipient, on whom all depends, is on the suppression list.
-async fn is_listed(flow: &Flow, record: &MessageRecord) -> Result<bool, StoreError> {
+async fn is_listed(desk: &Desk, record: &MessageRecord) -> Result<bool, StoreError> {
     let first = record.recipients.first().map(|recipient| recipient.address.clone());
     let (tenant, channel) = (&record.message.tenant, record.message.content.channel());
-    let listed = flow.store.suppressed(tenant, channel, first.as_slice(), flow.clock.now()).await?;
+    let listed = desk.ports.store.suppressed(tenant, channel, first.as_slice(), desk.now()).await?;
     Ok(!listed.is_empty())
 }
 
 /// Queues the message; not when somebody did something to it meanwhile.
-async fn send_again(flow: &Flow, record: MessageRecord) -> Result<bool, StoreError> {
-    let due_at = record.message.accepted_at.min(flow.clock.now());
-    let step = again(flow, record, ActKind::Replayed, (due_at, None)).step(flow).await;
-    match flow.store.record(step).await {
+async fn send_again(desk: &Desk, record: &MessageRecord) -> Result<bool, ActError> {
+    match record_act(desk, record, Act::Replay).await {
         Ok(()) => Ok(true),
-        Err(StoreError::Fenced | StoreError::NotFound | StoreError::IllegalMove { .. }) => Ok(false),
+        Err(ActError::Store(StoreError::Fenced | StoreError::NotFound | StoreError::IllegalMove { .. })) => Ok(false),
         Err(error) => Err(error),
     }
 }
 
+fn is_stopped(desk: &Desk, content: &Content) -> bool {
+    gates::check(&desk.rules, content, desk.chains.are_local_for(content)).is_some()
+}
+
 /// Whether the same was said to the same recipient in a later message that went out, will go out, or is part of this replay.
-async fn has_later_twin(flow: &Flow, filter: &MessageFilter, record: &MessageRecord) -> Result<bool, StoreError> {
+async fn has_later_twin(desk: &Desk, filter: &MessageFilter, record: &MessageRecord) -> Result<bool, StoreError> {
     let message = &record.message;
     let twins = MessageFilter {
         to: record.recipients.first().map(|recipient| recipient.address.clone()),
@@ -143,10 +141,10 @@ async fn has_later_twin(flow: &Flow, filter: &MessageFilter, record: &MessageRec
     };
     let mut cursor = None;
     loop {
-        let page = flow.store.messages(&message.tenant, &twins, cursor, TWINS).await?;
+        let page = desk.ports.store.messages(&message.tenant, &twins, cursor, TWINS).await?;
         let later = page.messages.iter().filter(|other| other.message.id > message.id);
         let mut same = later.filter(|other| other.message.content == message.content);
-        if same.any(|other| counts_as_sent(flow, filter, other)) {
+        if same.any(|other| counts_as_sent(desk, filter, other)) {
             return Ok(true);
         }
         cursor = page.next_cursor.filter(|next| *next > message.id);
@@ -156,7 +154,7 @@ async fn has_later_twin(flow: &Flow, filter: &MessageFilter, record: &MessageRec
     }
 }
 
-fn counts_as_sent(flow: &Flow, filter: &MessageFilter, twin: &MessageRecord) -> bool {
+fn counts_as_sent(desk: &Desk, filter: &MessageFilter, twin: &MessageRecord) -> bool {
     match twin.status {
         Status::Pending | Status::Scheduled | Status::Queued | Status::Sending | Status::Sent | Status::Delivered | Status::Unknown => true,
         Status::Failed => {
@@ -166,17 +164,20 @@ fn counts_as_sent(flow: &Flow, filter: &MessageFilter, twin: &MessageRecord) -> 
                 && filter
                     .provider
                     .is_none_or(|provider| twin.attempts.iter().any(|attempt| attempt.provider == provider));
-            asked_for && message.expires_at > flow.clock.now()
+            asked_for && message.expires_at > desk.now()
         }
         Status::Bounced | Status::Expired | Status::Cancelled | Status::Suppressed | Status::Unsubscribed => false,
     }
 }
 
 /// What the first provider that may carry it takes for it.
-fn cost<M: Carried>(flow: &Flow, record: &MessageRecord) -> Option<i64> {
+fn cost<M: Routed>(desk: &Desk, record: &MessageRecord) -> Option<i64> {
     let content = M::of(&record.message.content)?;
     let via = record.message.handling.via;
-    let first = M::chain(flow).links.iter().find(|link| via.is_none_or(|via| via == link.kind))?;
+    let first = M::chain(&desk.chains)
+        .links
+        .iter()
+        .find(|link| via.is_none_or(|via| via == link.kind))?;
     let unit = first.price.of_unit(content.country_code())?;
-    Some(unit.saturating_mul(i64::from(content.billed_units())))
+    Some(unit.saturating_mul(i64::from(content.billed_units(0))))
 }

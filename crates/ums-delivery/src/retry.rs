@@ -1,78 +1,149 @@
-//! When a held message is tried again: the schedule is data, jitter spreads it, a budget bounds how many.
+//! How many held messages are tried again: an outage must not multiply the load.
+//!
+//! A *retry round* is a walk along the chain of a message that was called for before. It is paid with a token; a share of
+//! the first attempts and a floor say how many may be spent in a minute. A round that made no call, or whose call went well,
+//! gives its token back: so the budget bounds what fails, and not the drain after an outage.
 
-mod budget;
-
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use ums_core::{Purpose, Random};
+use ums_core::{Monotonic, Purpose, Random};
 
-pub use self::budget::RetryBudget;
-pub(crate) use self::budget::{Budget, Token};
+use crate::breaker::window::Window;
+use crate::rules::RetryBudget;
 
-/// The waits between rounds of attempts of one message.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RetrySchedule {
-    /// The wait after the first, second, … round; the last one repeats.
-    pub waits: Vec<Duration>,
-    /// The same for one-time codes, which are worthless after minutes.
-    pub otp_waits: Vec<Duration>,
+/// What is looked back on, in buckets of a second.
+const SECONDS: usize = 60;
+/// The part of the floor that is kept for one-time codes: one in so many.
+const FOR_CODES: u64 = 4;
+/// How long a message waits at most that finds the budget spent; a code waits less.
+const LATER: Duration = Duration::from_secs(30);
+const LATER_FOR_CODES: Duration = Duration::from_secs(5);
+/// And at least.
+const SOONEST: Duration = Duration::from_secs(1);
+
+/// The budget of one channel, being spent.
+#[derive(Debug)]
+pub(crate) struct Budget {
+    settings: RetryBudget,
+    /// First attempts: counted with every message, so without a lock.
+    firsts: Window,
+    spent: Mutex<Spent>,
 }
 
-/// How long a message waits before it is given up, when its sender says nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Expiry {
-    /// One-time codes.
-    pub otp: Duration,
-    /// Receipts and notices.
-    pub transactional: Duration,
-    /// Mail to many.
-    pub bulk: Duration,
+/// Retry rounds of the last minute.
+#[derive(Debug)]
+struct Spent {
+    seconds: [u32; SECONDS],
+    newest: u64,
+    rounds: u64,
 }
 
-impl Default for Expiry {
+/// Leave for one retry round. Dropped without [`Token::spend`] it is given back.
+#[derive(Debug)]
+pub(crate) struct Token {
+    budget: Arc<Budget>,
+    second: u64,
+    spent: bool,
+}
+
+impl Budget {
+    pub(crate) fn new(settings: RetryBudget) -> Self {
+        Self {
+            settings,
+            firsts: Window::new(Duration::from_mins(1)),
+            spent: Mutex::default(),
+        }
+    }
+
+    /// Counts a message's first attempt.
+    pub(crate) fn first(&self, now: Monotonic) {
+        self.firsts.success(now);
+    }
+
+    /// Takes leave for one retry round; none when the budget is spent.
+    pub(crate) fn take(self: &Arc<Self>, purpose: Purpose, now: Monotonic) -> Option<Token> {
+        let mut spent = self.spent.lock().unwrap_or_else(PoisonError::into_inner);
+        spent.advance(now);
+        let floor = u64::from(self.settings.floor_per_minute);
+        let floor = if purpose == Purpose::Otp {
+            floor
+        } else {
+            floor - floor / FOR_CODES
+        };
+        let share = self.firsts.totals(now).calls.saturating_mul(u64::from(self.settings.percent)) / 100;
+        if spent.rounds >= share.saturating_add(floor) {
+            return None;
+        }
+        spent.rounds += 1;
+        let newest = spent.newest;
+        if let Some(second) = spent.second(newest) {
+            *second += 1;
+        }
+        Some(Token {
+            budget: self.clone(),
+            second: newest,
+            spent: false,
+        })
+    }
+
+    /// How long a message waits that found the budget spent: spread, so that they do not come back together.
+    pub(crate) fn later(purpose: Purpose, random: &dyn Random) -> Duration {
+        let longest = if purpose == Purpose::Otp { LATER_FOR_CODES } else { LATER };
+        SOONEST + longest.saturating_sub(SOONEST).mul_f64(random.unit())
+    }
+}
+
+impl Token {
+    /// The round's call failed: the token is gone.
+    pub(crate) fn spend(mut self) {
+        self.spent = true;
+    }
+}
+
+impl Drop for Token {
+    fn drop(&mut self) {
+        if self.spent {
+            return;
+        }
+        let mut spent = self.budget.spent.lock().unwrap_or_else(PoisonError::into_inner);
+        let taken_at = self.second;
+        let forgotten = spent.newest >= taken_at + SECONDS as u64;
+        if !forgotten && let Some(second) = spent.second(taken_at) {
+            *second = second.saturating_sub(1);
+            spent.rounds = spent.rounds.saturating_sub(1);
+        }
+    }
+}
+
+impl Default for Spent {
     fn default() -> Self {
         Self {
-            otp: Duration::from_mins(10),
-            transactional: Duration::from_hours(72),
-            bulk: Duration::from_hours(72),
+            seconds: [0; SECONDS],
+            newest: 0,
+            rounds: 0,
         }
     }
 }
 
-impl Expiry {
-    /// The time of a purpose.
-    pub const fn of(&self, purpose: Purpose) -> Duration {
-        match purpose {
-            Purpose::Otp => self.otp,
-            Purpose::Transactional => self.transactional,
-            Purpose::Bulk => self.bulk,
+impl Spent {
+    fn second(&mut self, number: u64) -> Option<&mut u32> {
+        let index = usize::try_from(number % SECONDS as u64).unwrap_or(0);
+        self.seconds.get_mut(index)
+    }
+
+    /// Empties the seconds that lie more than a minute back.
+    fn advance(&mut self, now: Monotonic) {
+        let current = now.since_start().as_secs();
+        let passed = current.saturating_sub(self.newest).min(SECONDS as u64);
+        for step in 1..=passed {
+            let number = self.newest + step;
+            let Some(old) = self.second(number).map(std::mem::take) else {
+                continue;
+            };
+            self.rounds = self.rounds.saturating_sub(u64::from(old));
         }
-    }
-}
-
-impl Default for RetrySchedule {
-    fn default() -> Self {
-        let spans = |seconds: &[u64]| seconds.iter().copied().map(Duration::from_secs).collect();
-        Self {
-            waits: spans(&[5, 30, 120, 600, 1_800, 3_600, 7_200]),
-            otp_waits: spans(&[2, 5, 10, 20, 30, 60]),
-        }
-    }
-}
-
-impl RetrySchedule {
-    /// The wait after that round (counted from 0): full jitter, from a tenth of the schedule's wait
-    /// to the whole, so that an outage's messages do not come back together.
-    pub fn wait(&self, purpose: Purpose, round: usize, random: &dyn Random) -> Duration {
-        let waits = if purpose == Purpose::Otp { &self.otp_waits } else { &self.waits };
-        let whole = waits.get(round).or(waits.last()).copied().unwrap_or(Duration::from_mins(1));
-        whole.mul_f64(0.1 + 0.9 * random.unit())
-    }
-
-    /// The schedule's longest wait, for what somebody must mend first.
-    pub fn slowest(&self, purpose: Purpose) -> Duration {
-        let waits = if purpose == Purpose::Otp { &self.otp_waits } else { &self.waits };
-        waits.iter().max().copied().unwrap_or(Duration::from_hours(1))
+        self.newest = self.newest.max(current);
     }
 }
 
@@ -81,15 +152,69 @@ mod tests {
     use super::*;
     use ums_testkit::SeededRandom;
 
-    #[test]
-    fn waits_grow_and_stay_within_the_schedule() {
-        let schedule = RetrySchedule::default();
-        let random = SeededRandom::new(7);
-        for round in 0..20 {
-            let whole = schedule.waits.get(round).unwrap_or(&Duration::from_hours(2)).as_secs_f64();
-            let wait = schedule.wait(Purpose::Bulk, round, &random).as_secs_f64();
-            assert!(wait >= 0.1 * whole && wait <= whole, "round {round}: {wait}");
-            assert!(schedule.wait(Purpose::Otp, round, &random) <= Duration::from_mins(1));
+    fn at(seconds: u64) -> Monotonic {
+        Monotonic::from_start(Duration::from_secs(seconds))
+    }
+
+    fn budget(percent: u32, floor_per_minute: u32) -> Arc<Budget> {
+        Arc::new(Budget::new(RetryBudget { percent, floor_per_minute }))
+    }
+
+    /// Spends as many tokens as there are.
+    fn spend_all(budget: &Arc<Budget>, purpose: Purpose, seconds: u64) -> usize {
+        let mut spent = 0;
+        while let Some(token) = budget.take(purpose, at(seconds)) {
+            token.spend();
+            spent += 1;
         }
+        spent
+    }
+
+    #[test]
+    fn a_share_of_first_attempts_and_a_floor_may_be_spent_in_a_minute() {
+        let budget = budget(20, 8);
+        for _ in 0..100 {
+            budget.first(at(0));
+        }
+        assert_eq!(
+            spend_all(&budget, Purpose::Transactional, 0),
+            26,
+            "a fifth, and three quarters of the floor"
+        );
+        assert_eq!(spend_all(&budget, Purpose::Otp, 0), 2, "the rest of the floor is for codes");
+        assert_eq!(spend_all(&budget, Purpose::Otp, 59), 0);
+        assert_eq!(
+            spend_all(&budget, Purpose::Otp, 65),
+            8,
+            "first attempts are forgotten after a minute, too"
+        );
+        assert_eq!(spend_all(&budget, Purpose::Otp, 1_000_000), 8);
+    }
+
+    #[test]
+    fn a_round_without_failure_gives_its_token_back() {
+        let budget = budget(0, 1);
+        for second in 0..100 {
+            drop(budget.take(Purpose::Otp, at(second)).expect("given back each time"));
+        }
+        let late = budget.take(Purpose::Otp, at(100)).unwrap();
+        let next = budget.take(Purpose::Otp, at(161)).expect("a minute later there is another one");
+        drop(late);
+        assert!(
+            budget.take(Purpose::Otp, at(161)).is_none(),
+            "a token of another minute is not given back to this one"
+        );
+        next.spend();
+    }
+
+    #[test]
+    fn who_finds_it_spent_comes_back_spread() {
+        let random = SeededRandom::new(3);
+        let mut waits: Vec<_> = (0..20).map(|_| Budget::later(Purpose::Bulk, &random)).collect();
+        assert!(waits.iter().all(|wait| *wait >= SOONEST && *wait <= LATER));
+        waits.sort();
+        waits.dedup();
+        assert_eq!(waits.len(), 20);
+        assert!((0..20).all(|_| Budget::later(Purpose::Otp, &random) <= LATER_FOR_CODES));
     }
 }

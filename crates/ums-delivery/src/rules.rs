@@ -4,8 +4,6 @@ use std::time::Duration;
 
 use ums_core::{OnExhausted, Purpose, Region};
 
-use crate::retry::{Expiry, RetryBudget, RetrySchedule};
-
 /// What holds for all messages.
 #[derive(Clone, Debug)]
 pub struct Rules {
@@ -232,6 +230,110 @@ impl Default for Chores {
             reconcile: Duration::from_secs(15),
             backlog: Duration::from_secs(5),
             prune: Duration::from_mins(10),
+        }
+    }
+}
+
+/// The waits between rounds of attempts of one message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RetrySchedule {
+    /// The wait after the first, second, … round; the last one repeats.
+    pub waits: Vec<Duration>,
+    /// The same for one-time codes, which are worthless after minutes.
+    pub otp_waits: Vec<Duration>,
+}
+
+/// How long a message waits before it is given up, when its sender says nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Expiry {
+    /// One-time codes.
+    pub otp: Duration,
+    /// Receipts and notices.
+    pub transactional: Duration,
+    /// Mail to many.
+    pub bulk: Duration,
+}
+
+impl Default for Expiry {
+    fn default() -> Self {
+        Self {
+            otp: Duration::from_mins(10),
+            transactional: Duration::from_hours(72),
+            bulk: Duration::from_hours(72),
+        }
+    }
+}
+
+impl Expiry {
+    /// The time of a purpose.
+    pub const fn of(&self, purpose: Purpose) -> Duration {
+        match purpose {
+            Purpose::Otp => self.otp,
+            Purpose::Transactional => self.transactional,
+            Purpose::Bulk => self.bulk,
+        }
+    }
+}
+
+impl Default for RetrySchedule {
+    fn default() -> Self {
+        let spans = |seconds: &[u64]| seconds.iter().copied().map(Duration::from_secs).collect();
+        Self {
+            waits: spans(&[5, 30, 120, 600, 1_800, 3_600, 7_200]),
+            otp_waits: spans(&[2, 5, 10, 20, 30, 60]),
+        }
+    }
+}
+
+impl RetrySchedule {
+    /// The wait after that round (counted from 0): full jitter, from a tenth of the schedule's wait
+    /// to the whole, so that an outage's messages do not come back together.
+    /// `chance` is from 0 to 1.
+    pub fn wait(&self, purpose: Purpose, round: usize, chance: f64) -> Duration {
+        let waits = if purpose == Purpose::Otp { &self.otp_waits } else { &self.waits };
+        let whole = waits.get(round).or(waits.last()).copied().unwrap_or(Duration::from_mins(1));
+        whole.mul_f64(0.1 + 0.9 * chance)
+    }
+
+    /// The schedule's longest wait, for what somebody must mend first.
+    pub fn slowest(&self, purpose: Purpose) -> Duration {
+        let waits = if purpose == Purpose::Otp { &self.otp_waits } else { &self.waits };
+        waits.iter().max().copied().unwrap_or(Duration::from_hours(1))
+    }
+}
+
+/// How many held messages may be tried again within a minute, by channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RetryBudget {
+    /// Retry rounds, in percent of the first attempts of the last minute.
+    pub percent: u32,
+    /// Retry rounds a minute that are always allowed, whatever was attempted. A quarter is kept for one-time codes.
+    pub floor_per_minute: u32,
+}
+
+impl Default for RetryBudget {
+    fn default() -> Self {
+        Self {
+            percent: 20,
+            floor_per_minute: 60,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_grow_and_stay_within_the_schedule() {
+        let schedule = RetrySchedule::default();
+        for round in 0..20 {
+            let whole = schedule.waits.get(round).unwrap_or(&Duration::from_hours(2)).as_secs_f64();
+            for chance in [0.0, 0.3, 0.999] {
+                let wait = schedule.wait(Purpose::Bulk, round, chance).as_secs_f64();
+                assert!(wait >= 0.1 * whole && wait <= whole, "round {round}: {wait}");
+                assert!(schedule.wait(Purpose::Otp, round, chance) <= Duration::from_mins(1));
+            }
         }
     }
 }

@@ -7,7 +7,7 @@
 //! never answer each other, and nobody undoes what he has not seen.
 //!
 //! **Invariant:** on a shared store a probe (half-open, or of the last resort) is out only while this process holds the store's
-//! leave to probe, and the leave is given back only after what the probe taught was saved.
+//! probe lease, and the lease is released only after what the probe taught was saved.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,36 +15,37 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
-use ums_core::{AccountId, BreakerRecord, BreakerStateWord, Clock, Monotonic, ProviderKind, Random, Store, StoreError};
+use ums_core::{AccountId, BreakerRecord, BreakerStateWord, Monotonic, ProviderKind, StoreError};
 
 use crate::breaker::{Breaker, BreakerSettings, Change, Listener, Now};
-use crate::flow::Flow;
+use crate::lease::HeldLease;
 use crate::observer::{BreakerEvent, Observer};
+use crate::ports::Ports;
 
 /// How often a process looks at what others have learned.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// Longest wait for the store's answer to such a look.
 const LONGEST_LOOK: Duration = Duration::from_secs(5);
-/// How long the leave to probe lasts when its holder dies.
+/// How long the store keeps a probe lease for a process that died with it.
 const PROBE_LEASE: Duration = Duration::from_secs(30);
-/// Nobody begins to use it later than the first after it was taken; it is renewed when a call is still out after the second.
+/// A probe starts at most this long after its lease was asked for, so that it ends before the store gives the lease to another process.
 const PROBE_USABLE: Duration = Duration::from_secs(25);
+/// The keeper renews the lease of a probe that is still out after this time.
 const PROBE_RENEW: Duration = Duration::from_secs(10);
-/// A leave that no message has used for so long is given back.
+/// The keeper releases a lease that no probe has used for this time.
 const PROBE_IDLE: Duration = Duration::from_secs(1);
 /// How long the store is not asked again after another process was found to be probing.
 const PROBE_REFUSED: Duration = Duration::from_millis(250);
 /// Shortest time between two tries of the last resort, over all processes.
 const LAST_RESORT_EVERY: Duration = Duration::from_secs(1);
 
-/// What accounts are plugged into when they are put into service.
+/// What accounts share when they are put into service.
+#[derive(Clone)]
 pub(crate) struct Plug {
-    pub(crate) observer: Arc<dyn Observer>,
-    pub(crate) random: Arc<dyn Random>,
+    pub(crate) ports: Arc<Ports>,
+    pub(crate) lease: Arc<HeldLease>,
     /// Wakes the keeper: something was learned, or a probe has ended.
-    pub(crate) news: Arc<Notify>,
-    /// Whether other processes send from the same store.
-    pub(crate) shared: bool,
+    news: Arc<Notify>,
 }
 
 /// A provider account as this process and others on the store know it.
@@ -52,8 +53,7 @@ pub(crate) struct Share {
     provider: ProviderKind,
     account: AccountId,
     breaker: Arc<Breaker>,
-    shared: bool,
-    news: Arc<Notify>,
+    plug: Plug,
     /// How much of what the breaker learned is saved.
     saved: AtomicU64,
     seen: Mutex<Seen>,
@@ -67,15 +67,15 @@ struct Seen {
     looked_at: Option<Monotonic>,
 }
 
-/// This process's leave to probe.
+/// This process's probe lease.
 #[derive(Debug, Default)]
 struct Probing {
-    held: Option<HeldLeave>,
+    held: Option<ProbeLease>,
     refused_until: Option<Monotonic>,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct HeldLeave {
+struct ProbeLease {
     /// When it was asked for.
     since: Monotonic,
     /// When it was renewed, or last used.
@@ -83,13 +83,13 @@ struct HeldLeave {
     use_: Use,
 }
 
-/// What a leave to probe is used for.
+/// What a probe lease is used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Use {
     Idle,
-    /// A call is out.
+    /// A probe is out.
     Out,
-    /// The call has ended; the leave goes back after so long.
+    /// The probe has ended; the lease is released after so long.
     Ended(Duration),
 }
 
@@ -104,7 +104,7 @@ pub(crate) enum MayProbe {
     No,
 }
 
-/// A probe that is out. Dropped, its leave goes back to the store.
+/// A probe that is out. Dropped, its lease goes back to the store.
 #[derive(Debug)]
 pub(crate) struct ProbeOut {
     share: Arc<Share>,
@@ -112,15 +112,22 @@ pub(crate) struct ProbeOut {
 }
 
 impl Plug {
+    pub(crate) fn new(ports: Arc<Ports>, lease: Arc<HeldLease>) -> Self {
+        Self {
+            ports,
+            lease,
+            news: Arc::new(Notify::new()),
+        }
+    }
+
     /// A breaker with its listener, known to the store.
     pub(crate) fn breaker(&self, (provider, account): (ProviderKind, AccountId), settings: BreakerSettings) -> Arc<Share> {
-        let listener = listener(self.observer.clone(), provider, self.news.clone());
+        let listener = listener(self.ports.observer.clone(), provider, self.news.clone());
         Arc::new(Share {
             provider,
             account,
-            breaker: Arc::new(Breaker::new(settings, self.random.clone(), Some(listener))),
-            shared: self.shared,
-            news: self.news.clone(),
+            breaker: Arc::new(Breaker::new(settings, self.ports.random.clone(), Some(listener))),
+            plug: self.clone(),
             saved: AtomicU64::new(0),
             seen: Mutex::default(),
             probing: Mutex::default(),
@@ -154,63 +161,77 @@ fn listener(observer: Arc<dyn Observer>, provider: ProviderKind, news: Arc<Notif
     })
 }
 
-/// Keeps what is learned, and looks at what others have learned where there are others, until the engine closes.
-pub(crate) async fn run(flow: Arc<Flow>) {
-    let shared = flow.store.is_shared();
-    let mut well = true;
-    loop {
-        tokio::select! {
-            biased;
-            () = flow.closing.cancelled() => return,
-            () = flow.news.notified() => {}
-            () = tokio::time::sleep(LOOK_EVERY), if shared => {}
-        }
-        keep(&flow).await;
-        if shared {
-            let looked = look(&flow).await;
-            if let (Err(error), true) = (&looked, well) {
-                tracing::warn!(%error, "what other processes know of the providers could not be read");
+/// Keeps what the provider accounts of this process learn, and looks at what others have learned.
+pub(crate) struct Keeper {
+    plug: Plug,
+    shares: Vec<Arc<Share>>,
+}
+
+impl Keeper {
+    pub(crate) fn new(plug: Plug, shares: Vec<Arc<Share>>) -> Self {
+        Self { plug, shares }
+    }
+
+    /// Works until the engine closes.
+    pub(crate) async fn run(self: Arc<Self>) {
+        let ports = &self.plug.ports;
+        let shared = ports.store.is_shared();
+        let mut well = true;
+        loop {
+            tokio::select! {
+                biased;
+                () = ports.closing.cancelled() => return,
+                () = self.plug.news.notified() => {}
+                () = tokio::time::sleep(LOOK_EVERY), if shared => {}
             }
-            well = looked.is_ok();
+            self.keep().await;
+            if shared {
+                let looked = self.look().await;
+                if let (Err(error), true) = (&looked, well) {
+                    tracing::warn!(%error, "what other processes know of the providers could not be read");
+                }
+                well = looked.is_ok();
+            }
         }
     }
-}
 
-/// Takes up what an earlier process knew of the providers.
-pub(crate) async fn take_up(flow: &Flow) -> Result<(), StoreError> {
-    let records = flow.store.breakers().await?;
-    let now = Now::read(&*flow.clock);
-    for share in flow.shares() {
-        if let Some(record) = share.own(&records) {
-            share.breaker.restore(&record.state, now);
-            share.seen().version = record.version;
+    /// Takes up what an earlier process knew of the providers.
+    pub(crate) async fn take_up(&self) -> Result<(), StoreError> {
+        let ports = &self.plug.ports;
+        let records = ports.store.breakers().await?;
+        let now = Now::read(&*ports.clock);
+        for share in &self.shares {
+            if let Some(record) = share.own(&records) {
+                share.breaker.restore(&record.state, now);
+                share.seen().version = record.version;
+            }
+            share.seen().looked_at = Some(now.mono);
         }
-        share.seen().looked_at = Some(now.mono);
+        Ok(())
     }
-    Ok(())
-}
 
-/// Saves what was learned and is not saved yet, and then gives back the leave of probes that have ended.
-pub(crate) async fn keep(flow: &Flow) {
-    for share in flow.shares() {
-        if share.breaker.deeds() != share.saved.load(Ordering::Acquire) {
-            share.save(flow).await;
+    /// Saves what was learned and is not saved yet, and then releases the leases of probes that have ended.
+    pub(crate) async fn keep(&self) {
+        for share in &self.shares {
+            if share.breaker.deeds() != share.saved.load(Ordering::Acquire) {
+                share.save().await;
+            }
+            share.tend_lease().await;
         }
-        share.tend_leave(flow).await;
     }
-}
 
-async fn look(flow: &Flow) -> Result<(), StoreError> {
-    let shares = flow.shares();
-    let known: Vec<_> = shares.iter().map(|share| share.known()).collect();
-    let asked = flow.clock.monotonic();
-    let answer = tokio::time::timeout(LONGEST_LOOK, flow.store.breakers()).await;
-    let records = answer.map_err(|late| StoreError::Unavailable(Box::new(late)))??;
-    let owner = flow.lease.owner();
-    for (share, known) in shares.iter().zip(known) {
-        share.adopt(&records, owner, (known, asked), Now::read(&*flow.clock));
+    async fn look(&self) -> Result<(), StoreError> {
+        let ports = &self.plug.ports;
+        let known: Vec<_> = self.shares.iter().map(|share| share.known()).collect();
+        let asked = ports.clock.monotonic();
+        let answer = tokio::time::timeout(LONGEST_LOOK, ports.store.breakers()).await;
+        let records = answer.map_err(|late| StoreError::Unavailable(Box::new(late)))??;
+        let owner = self.plug.lease.owner();
+        for (share, known) in self.shares.iter().zip(known) {
+            share.adopt(&records, owner, (known, asked), Now::read(&*ports.clock));
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 impl Share {
@@ -238,8 +259,9 @@ impl Share {
         (deeds == self.saved.load(Ordering::Acquire)).then_some(deeds)
     }
 
-    async fn save(&self, flow: &Flow) {
-        let now = Now::read(&*flow.clock);
+    async fn save(&self) {
+        let ports = &self.plug.ports;
+        let now = Now::read(&*ports.clock);
         let (state, deeds) = self.breaker.to_keep(now);
         let record = BreakerRecord {
             provider: self.provider,
@@ -249,7 +271,7 @@ impl Share {
             version: 0,
             writer: 0,
         };
-        match flow.store.save_breaker(record).await {
+        match ports.store.save_breaker(record).await {
             Ok(()) => {
                 self.saved.fetch_max(deeds, Ordering::AcqRel);
             }
@@ -275,7 +297,7 @@ impl Share {
 
     /// Whether a probe may go out now, as far as is known without asking the store.
     pub(crate) fn may_probe(self: &Arc<Self>, now: Monotonic) -> MayProbe {
-        if !self.shared {
+        if !self.plug.ports.store.is_shared() {
             return MayProbe::Yes(None);
         }
         let mut probing = self.probing();
@@ -291,24 +313,25 @@ impl Share {
                     rest: Duration::ZERO,
                 }))
             }
-            // The one before has just ended, and its leave is about to go back.
+            // The probe before has just ended, and its lease is about to be released.
             Some(held) if held.use_ != Use::Idle => MayProbe::No,
             Some(_) | None => MayProbe::Ask,
         }
     }
 
-    /// Asks the store for leave to probe; with it, reads what whoever had it before has learned.
-    pub(crate) async fn ask_for_leave(&self, store: &dyn Store, clock: &dyn Clock, owner: i64) -> bool {
+    /// Asks the store for the probe lease; with it, reads what the process that had it before has learned.
+    pub(crate) async fn lease_probe(&self) -> bool {
+        let clock = &self.plug.ports.clock;
         let since = clock.monotonic();
-        let leave = self.lease_and_read(store, clock, owner).await.unwrap_or_else(|error| {
-            tracing::warn!(provider = %self.provider, %error, "no leave to probe: the store was not reached");
+        let leased = self.lease_and_read().await.unwrap_or_else(|error| {
+            tracing::warn!(provider = %self.provider, %error, "no probe lease: the store was not reached");
             false
         });
         let now = clock.monotonic();
         let mut probing = self.probing();
-        if leave {
+        if leased {
             probing.refused_until = None;
-            probing.held = Some(HeldLeave {
+            probing.held = Some(ProbeLease {
                 since,
                 touched: now,
                 use_: Use::Idle,
@@ -316,24 +339,26 @@ impl Share {
         } else {
             probing.refused_until = Some(now + PROBE_REFUSED);
         }
-        leave
+        leased
     }
 
-    async fn lease_and_read(&self, store: &dyn Store, clock: &dyn Clock, owner: i64) -> Result<bool, StoreError> {
-        if !store.lease_probe(self.provider, &self.account, PROBE_LEASE).await? {
+    async fn lease_and_read(&self) -> Result<bool, StoreError> {
+        let Plug { ports, lease, .. } = &self.plug;
+        if !ports.store.lease_probe(self.provider, &self.account, PROBE_LEASE).await? {
             return Ok(false);
         }
-        let (known, asked) = (self.known(), clock.monotonic());
-        let records = store.breakers().await?;
-        self.adopt(&records, owner, (known, asked), Now::read(clock));
+        let (known, asked) = (self.known(), ports.clock.monotonic());
+        let records = ports.store.breakers().await?;
+        self.adopt(&records, lease.owner(), (known, asked), Now::read(&*ports.clock));
         Ok(true)
     }
 
-    /// Leave to probe an open provider, since all are: one process at a time, at most once a second. The outer none is a no.
-    pub(crate) async fn leave_for_last_resort(self: &Arc<Self>, flow: &Flow) -> Option<Option<ProbeOut>> {
-        let mut may = self.may_probe(flow.clock.monotonic());
-        if matches!(may, MayProbe::Ask) && self.ask_for_leave(&*flow.store, &*flow.clock, flow.lease.owner()).await {
-            may = self.may_probe(flow.clock.monotonic());
+    /// Lets an open provider be probed, since all are open: by one process at a time, at most once a second. The outer none is a no.
+    pub(crate) async fn last_resort(self: &Arc<Self>) -> Option<Option<ProbeOut>> {
+        let clock = &self.plug.ports.clock;
+        let mut may = self.may_probe(clock.monotonic());
+        if matches!(may, MayProbe::Ask) && self.lease_probe().await {
+            may = self.may_probe(clock.monotonic());
         }
         match may {
             MayProbe::Yes(mut probe) => {
@@ -346,34 +371,35 @@ impl Share {
         }
     }
 
-    /// Gives a leave back that is done with, and renews one whose call is still out.
-    async fn tend_leave(&self, flow: &Flow) {
-        let now = flow.clock.monotonic();
+    /// Releases a lease that is done with, and renews one whose probe is still out.
+    async fn tend_lease(&self) {
+        let ports = &self.plug.ports;
+        let now = ports.clock.monotonic();
         let Some(held) = self.probing().held else { return };
         let length = match held.use_ {
             Use::Idle if now.since(held.touched) >= PROBE_IDLE => Duration::ZERO,
             Use::Out if now.since(held.since) >= PROBE_RENEW => PROBE_LEASE,
-            // What it taught must be known to whoever has the leave next.
+            // The next holder of the lease must know what the probe taught.
             Use::Ended(rest) if self.known().is_some() => rest.saturating_sub(now.since(held.touched)),
             Use::Idle | Use::Out | Use::Ended(_) => return,
         };
-        // Before the store is told: a message must not take a leave that is going back.
-        if length != PROBE_LEASE && !self.let_go(held) {
+        // Before the store is told: a message must not take a lease that is being released.
+        if length != PROBE_LEASE && !self.release(held) {
             return;
         }
-        match flow.store.lease_probe(self.provider, &self.account, length).await {
+        match ports.store.lease_probe(self.provider, &self.account, length).await {
             Ok(true) if length == PROBE_LEASE => {
                 if let Some(held) = &mut self.probing().held {
                     held.since = now;
                 }
             }
             Ok(_) => {}
-            Err(error) => tracing::warn!(provider = %self.provider, %error, "the leave to probe was not given back; it ends by itself"),
+            Err(error) => tracing::warn!(provider = %self.provider, %error, "the probe lease was not released; it ends by itself"),
         }
     }
 
-    /// Whether the leave is as it was seen, and nobody's from now on.
-    fn let_go(&self, seen: HeldLeave) -> bool {
+    /// Forgets the lease if it is still as it was seen; whether it was.
+    fn release(&self, seen: ProbeLease) -> bool {
         let mut probing = self.probing();
         let unchanged = probing
             .held
@@ -390,7 +416,7 @@ impl Drop for ProbeOut {
         if let Some(held) = &mut self.share.probing().held {
             held.use_ = Use::Ended(self.rest);
         }
-        self.share.news.notify_one();
+        self.share.plug.news.notify_one();
     }
 }
 

@@ -1,12 +1,9 @@
 //! The suppression list as callers and operators work with it.
 
-use ums_core::{
-    Channel, Lift, StoreError, Suppression, SuppressionCursor, SuppressionFilter, SuppressionOrigin, SuppressionPage, SuppressionReason,
-    TenantId, Timestamp, suppression_address,
-};
+use ums_core::{Channel, Lift, StoreError, Suppression, SuppressionOrigin, SuppressionReason, TenantId, Timestamp, suppression_address};
 
-use crate::engine::Messaging;
-use crate::feedback::Says;
+use crate::desk::Desk;
+use crate::fate::Says;
 
 /// An entry that a caller puts on the list. The address was parsed at the edge.
 #[derive(Clone)]
@@ -33,94 +30,65 @@ impl std::fmt::Debug for NewSuppression {
     }
 }
 
-impl Messaging {
-    /// Puts addresses on the list; whether each is new on it. Nobody who is on it is contacted by an attempt that begins after this returned.
-    ///
-    /// # Errors
-    /// The store.
-    pub async fn suppress(&self, tenant: &TenantId, entries: Vec<NewSuppression>) -> Result<Vec<bool>, StoreError> {
-        let now = self.flow.clock.now();
-        let listed = entries.into_iter().map(|entry| Suppression {
-            tenant: tenant.clone(),
-            channel: entry.channel,
-            address: suppression_address(entry.channel, &entry.address),
-            reason: entry.reason,
-            origin: entry.origin,
-            provider: None,
-            message_id: None,
-            detail: entry.detail,
-            // What is in force from tomorrow on could not be told from what was lifted today.
-            since: entry.since.map_or(now, |since| since.min(now)),
-            expires_at: entry.expires_at,
-            lifted_at: None,
-        });
-        let says = Says {
-            suppress: listed.collect(),
-            lift: Vec::new(),
-        };
-        let notices = says.notices(&self.flow, now).await;
-        self.flow.store.suppress(says.suppress, notices).await
-    }
+/// Puts addresses on the list; whether each is new on it.
+pub(crate) async fn suppress(desk: &Desk, tenant: &TenantId, entries: Vec<NewSuppression>) -> Result<Vec<bool>, StoreError> {
+    let now = desk.now();
+    let listed = entries.into_iter().map(|entry| Suppression {
+        tenant: tenant.clone(),
+        channel: entry.channel,
+        address: suppression_address(entry.channel, &entry.address),
+        reason: entry.reason,
+        origin: entry.origin,
+        provider: None,
+        message_id: None,
+        detail: entry.detail,
+        // What is in force from tomorrow on could not be told from what was lifted today.
+        since: entry.since.map_or(now, |since| since.min(now)),
+        expires_at: entry.expires_at,
+        lifted_at: None,
+    });
+    let says = Says {
+        suppress: listed.collect(),
+        lift: Vec::new(),
+    };
+    let notices = desk.notices.of_list(&says, now).await;
+    desk.ports.store.suppress(says.suppress, notices).await
+}
 
-    /// Takes an address off the list, for one reason or for all. Says how many entries were in force.
-    ///
-    /// # Errors
-    /// The store.
-    pub async fn unsuppress(
-        &self,
-        tenant: &TenantId,
-        channel: Channel,
-        address: &str,
-        reason: Option<SuppressionReason>,
-    ) -> Result<u64, StoreError> {
-        let now = self.flow.clock.now();
-        let in_force = self.suppressions_of(tenant, channel, address).await?;
-        let meant = in_force
-            .into_iter()
-            .filter(|entry| reason.is_none_or(|reason| reason == entry.reason));
-        let lifts = meant.map(|entry| Lift {
-            tenant: tenant.clone(),
-            channel,
-            address: entry.address,
-            reason: entry.reason,
-            // A provider's clock may be ahead of ours.
-            at: now.max(entry.since),
-        });
-        let says = Says {
-            suppress: Vec::new(),
-            lift: lifts.collect(),
-        };
-        if says.lift.is_empty() {
-            return Ok(0);
-        }
-        let notices = says.notices(&self.flow, now).await;
-        let lifted = self.flow.store.lift(says.lift, notices).await?;
-        Ok(lifted.into_iter().filter(|was_in_force| *was_in_force).count() as u64)
+/// Takes an address off the list, for one reason or for all. Says how many entries were in force.
+pub(crate) async fn unsuppress(
+    desk: &Desk,
+    tenant: &TenantId,
+    (channel, address): (Channel, &str),
+    reason: Option<SuppressionReason>,
+) -> Result<u64, StoreError> {
+    let now = desk.now();
+    let in_force = in_force(desk, tenant, channel, address).await?;
+    let meant = in_force
+        .into_iter()
+        .filter(|entry| reason.is_none_or(|reason| reason == entry.reason));
+    let lifts = meant.map(|entry| Lift {
+        tenant: tenant.clone(),
+        channel,
+        address: entry.address,
+        reason: entry.reason,
+        // A provider's clock may be ahead of ours.
+        at: now.max(entry.since),
+    });
+    let says = Says {
+        suppress: Vec::new(),
+        lift: lifts.collect(),
+    };
+    if says.lift.is_empty() {
+        return Ok(0);
     }
+    let notices = desk.notices.of_list(&says, now).await;
+    let lifted = desk.ports.store.lift(says.lift, notices).await?;
+    Ok(lifted.into_iter().filter(|was_in_force| *was_in_force).count() as u64)
+}
 
-    /// Entries in the order of channel, address and reason.
-    ///
-    /// # Errors
-    /// The store.
-    pub async fn suppressions(
-        &self,
-        tenant: &TenantId,
-        filter: &SuppressionFilter,
-        cursor: Option<&SuppressionCursor>,
-        limit: usize,
-    ) -> Result<SuppressionPage, StoreError> {
-        self.flow
-            .store
-            .suppressions(tenant, filter, cursor, self.flow.clock.now(), limit)
-            .await
-    }
-
-    /// The entries in force for an address.
-    ///
-    /// # Errors
-    /// The store.
-    pub async fn suppressions_of(&self, tenant: &TenantId, channel: Channel, address: &str) -> Result<Vec<Suppression>, StoreError> {
-        let addresses = [address.to_owned()];
-        self.flow.store.suppressed(tenant, channel, &addresses, self.flow.clock.now()).await
-    }
+/// The entries in force for an address.
+pub(crate) async fn in_force(desk: &Desk, tenant: &TenantId, channel: Channel, address: &str) -> Result<Vec<Suppression>, StoreError> {
+    let addresses = [address.to_owned()];
+    desk.ports.store.suppressed(tenant, channel, &addresses, desk.now()).await
 }

@@ -11,13 +11,12 @@ use ring::hmac;
 use subtle::ConstantTimeEq as _;
 use ums_core::guard::{MAX_HEADER_VALUE_BYTES, header_text};
 use ums_core::{
-    Channel, Content, Email, Header, MessageId, Purpose, Secret, StoreError, Suppression, SuppressionFilter, SuppressionOrigin,
-    SuppressionReason, TenantId, Timestamp, suppression_address,
+    Channel, Email, Header, MessageId, Secret, StoreError, Suppression, SuppressionFilter, SuppressionOrigin, SuppressionReason, TenantId,
+    Timestamp, suppression_address,
 };
 
-use crate::engine::Messaging;
-use crate::flow::Flow;
-use crate::outbox::notices_of_suppression;
+use crate::desk::Desk;
+use crate::ports::Ports;
 
 /// Names the mail's link for machines.
 const LINK_HEADER: &str = "List-Unsubscribe";
@@ -53,107 +52,117 @@ impl std::fmt::Debug for Unsubscriber {
     }
 }
 
-impl Messaging {
-    /// Whom an unsubscribe link is for; none when the token is not genuine or its message is no longer kept. Changes nothing.
-    ///
-    /// # Errors
-    /// The store.
-    pub async fn unsubscriber(&self, token: &str) -> Result<Option<Unsubscriber>, StoreError> {
-        let flow = &self.flow;
-        let Some(claim) = Claim::read(token, &flow.aftermath.keys) else {
+/// Makes unsubscribe links, and knows whom a link is for.
+#[derive(Debug)]
+pub(crate) struct Links {
+    /// The service's keys, newest first.
+    keys: Vec<Secret>,
+    /// Where the service is reached from outside, without a slash at its end; links are made only where mail programs follow them.
+    base: Option<String>,
+}
+
+impl Links {
+    /// `url` is where the service is reached from outside. Mail programs follow https links only; http is for development.
+    pub(crate) fn new(keys: Vec<Secret>, url: Option<String>, development: bool) -> Self {
+        let is_usable = |url: &String| url.starts_with("https://") || (development && url.starts_with("http://"));
+        Self {
+            keys,
+            base: url.filter(is_usable),
+        }
+    }
+
+    /// Adds the link to mail to many with one recipient: with more, nobody could tell who followed it. A caller who sets such headers keeps
+    /// a list of his own.
+    pub(crate) fn add(&self, (tenant, id): (&TenantId, MessageId), email: &mut Email) {
+        let (Some(url), Some(key)) = (&self.base, self.keys.first()) else {
+            return;
+        };
+        if email.recipients().count() == 1 && !is_listed(email) {
+            let claim = Claim {
+                tenant: tenant.clone(),
+                message_id: id,
+                recipient: 0,
+            };
+            let link = format!("<{url}/unsubscribe/{}>", claim.token(key));
+            if header_text(&link, MAX_HEADER_VALUE_BYTES).is_ok() {
+                email.headers.push(header(LINK_HEADER, link));
+                email.headers.push(header(POST_HEADER, "List-Unsubscribe=One-Click".to_owned()));
+            }
+        }
+    }
+
+    /// Whom a link is for; none when the token is not genuine or its message is no longer kept. Changes nothing.
+    pub(crate) async fn unsubscriber(&self, ports: &Ports, token: &str) -> Result<Option<Unsubscriber>, StoreError> {
+        let Some(claim) = Claim::read(token, &self.keys) else {
             return Ok(None);
         };
-        let Some(record) = flow.store.message(&claim.tenant, claim.message_id).await? else {
+        let Some(record) = ports.store.message(&claim.tenant, claim.message_id).await? else {
             return Ok(None);
         };
         let Some(recipient) = record.recipients.get(usize::from(claim.recipient)) else {
             return Ok(None);
         };
         let channel = record.message.content.channel();
-        let entries = self.suppressions_of(&claim.tenant, channel, &recipient.address).await?;
+        let addresses = [recipient.address.clone()];
+        let entries = ports
+            .store
+            .suppressed(&claim.tenant, channel, &addresses, ports.clock.now())
+            .await?;
         Ok(Some(Unsubscriber {
             tenant: claim.tenant,
             message_id: claim.message_id,
             channel,
             address: recipient.address.clone(),
-            // One that ends is not what its owner asks for.
+            // An entry that ends is not what its owner asks for.
             is_unsubscribed: entries
                 .iter()
                 .any(|entry| entry.reason == SuppressionReason::Unsubscribe && entry.expires_at.is_none()),
         }))
     }
-
-    /// Unsubscribes whom the link is for; none as [`Messaging::unsubscriber`]. Doing it twice is as good as once.
-    ///
-    /// # Errors
-    /// The store.
-    pub async fn unsubscribe(&self, token: &str) -> Result<Option<Unsubscriber>, StoreError> {
-        let Some(unsubscriber) = self.unsubscriber(token).await? else {
-            return Ok(None);
-        };
-        if unsubscriber.is_unsubscribed {
-            return Ok(Some(unsubscriber));
-        }
-        let entry = Suppression {
-            tenant: unsubscriber.tenant.clone(),
-            channel: unsubscriber.channel,
-            address: suppression_address(unsubscriber.channel, &unsubscriber.address),
-            reason: SuppressionReason::Unsubscribe,
-            origin: SuppressionOrigin::Link,
-            provider: None,
-            message_id: Some(unsubscriber.message_id),
-            detail: None,
-            since: self.in_force_from(&unsubscriber).await?,
-            expires_at: None,
-            lifted_at: None,
-        };
-        let notices = notices_of_suppression(&self.flow, &entry);
-        self.flow.store.suppress(vec![entry], notices).await?;
-        tracing::info!(message_id = %unsubscriber.message_id, "a recipient unsubscribed by the link in a message");
-        Ok(Some(Unsubscriber {
-            is_unsubscribed: true,
-            ..unsubscriber
-        }))
-    }
-
-    /// Now, or just after the entry was lifted: by the clock of a provider that is ahead of ours that may be later.
-    async fn in_force_from(&self, unsubscriber: &Unsubscriber) -> Result<Timestamp, StoreError> {
-        let filter = SuppressionFilter {
-            channel: Some(unsubscriber.channel),
-            reason: Some(SuppressionReason::Unsubscribe),
-            address: Some(unsubscriber.address.clone()),
-            with_lifted: true,
-        };
-        let page = self.suppressions(&unsubscriber.tenant, &filter, None, 1).await?;
-        let lifted_at = page.entries.first().and_then(|entry| entry.lifted_at);
-        let now = self.flow.clock.now();
-        Ok(lifted_at.map_or(now, |lifted_at| now.max(lifted_at + Duration::from_micros(1))))
-    }
 }
 
-/// Adds the link to mail to many with one recipient: with more, nobody could tell who followed it. A caller who sets such headers has a list of
-/// his own to keep.
-pub(crate) fn add_link(flow: &Flow, (tenant, id): (&TenantId, MessageId), purpose: Purpose, content: &mut Content) {
-    let (Content::Email(email), Purpose::Bulk) = (content, purpose) else {
-        return;
+/// Unsubscribes whom a link is for; none as [`Links::unsubscriber`]. Doing it twice is as good as once.
+pub(crate) async fn unsubscribe(links: &Links, desk: &Desk, token: &str) -> Result<Option<Unsubscriber>, StoreError> {
+    let Some(unsubscriber) = links.unsubscriber(&desk.ports, token).await? else {
+        return Ok(None);
     };
-    let (Some(url), Some(key)) = (&flow.aftermath.public_url, flow.aftermath.keys.first()) else {
-        return;
-    };
-    // Mail programs follow https links only.
-    let is_usable = url.starts_with("https://") || (flow.rules.development && url.starts_with("http://"));
-    if is_usable && email.recipients().count() == 1 && !is_listed(email) {
-        let claim = Claim {
-            tenant: tenant.clone(),
-            message_id: id,
-            recipient: 0,
-        };
-        let link = format!("<{url}/unsubscribe/{}>", claim.token(key));
-        if header_text(&link, MAX_HEADER_VALUE_BYTES).is_ok() {
-            email.headers.push(header(LINK_HEADER, link));
-            email.headers.push(header(POST_HEADER, "List-Unsubscribe=One-Click".to_owned()));
-        }
+    if unsubscriber.is_unsubscribed {
+        return Ok(Some(unsubscriber));
     }
+    let entry = Suppression {
+        tenant: unsubscriber.tenant.clone(),
+        channel: unsubscriber.channel,
+        address: suppression_address(unsubscriber.channel, &unsubscriber.address),
+        reason: SuppressionReason::Unsubscribe,
+        origin: SuppressionOrigin::Link,
+        provider: None,
+        message_id: Some(unsubscriber.message_id),
+        detail: None,
+        since: in_force_from(&desk.ports, &unsubscriber).await?,
+        expires_at: None,
+        lifted_at: None,
+    };
+    let notices = desk.notices.of_suppression(&entry);
+    desk.ports.store.suppress(vec![entry], notices).await?;
+    tracing::info!(message_id = %unsubscriber.message_id, "a recipient unsubscribed by the link in a message");
+    Ok(Some(Unsubscriber {
+        is_unsubscribed: true,
+        ..unsubscriber
+    }))
+}
+
+/// Now, or just after the entry was lifted: by the clock of a provider that is ahead of ours that may be later.
+async fn in_force_from(ports: &Ports, unsubscriber: &Unsubscriber) -> Result<Timestamp, StoreError> {
+    let filter = SuppressionFilter {
+        channel: Some(unsubscriber.channel),
+        reason: Some(SuppressionReason::Unsubscribe),
+        address: Some(unsubscriber.address.clone()),
+        with_lifted: true,
+    };
+    let now = ports.clock.now();
+    let page = ports.store.suppressions(&unsubscriber.tenant, &filter, None, now, 1).await?;
+    let lifted_at = page.entries.first().and_then(|entry| entry.lifted_at);
+    Ok(lifted_at.map_or(now, |lifted_at| now.max(lifted_at + Duration::from_micros(1))))
 }
 
 fn is_listed(email: &Email) -> bool {

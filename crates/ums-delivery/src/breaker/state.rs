@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use ums_core::{BreakerStateWord, LastFailure, Monotonic, Timestamp};
+use ums_core::{BreakerStateWord, LastFailure, Monotonic, SkipReason, Timestamp};
 
 use super::{BreakerSettings, Change, Now, Refusal};
 
@@ -49,14 +49,14 @@ pub enum Cause {
 }
 
 impl Cause {
-    /// Short stable word.
-    pub const fn word(&self) -> &'static str {
+    /// Why a provider is passed over for it.
+    pub const fn reason(&self) -> SkipReason {
         match self {
-            Self::Failures { .. } => "open",
-            Self::Misconfigured { .. } => "misconfigured",
-            Self::Exhausted { .. } => "quota",
-            Self::Throttled => "throttled",
-            Self::Probing => "probing",
+            Self::Failures { .. } => SkipReason::Open,
+            Self::Misconfigured { .. } => SkipReason::Misconfigured,
+            Self::Exhausted { .. } => SkipReason::Quota,
+            Self::Throttled => SkipReason::Throttled,
+            Self::Probing => SkipReason::Probing,
         }
     }
 
@@ -74,19 +74,19 @@ impl Cause {
     fn parts(&self) -> (&'static str, &str, &str) {
         match self {
             Self::Failures { code, detail } | Self::Misconfigured { code, detail } | Self::Exhausted { code, detail } => {
-                (self.word(), code, detail)
+                (self.reason().as_str(), code, detail)
             }
-            Self::Throttled | Self::Probing => (self.word(), "", ""),
+            Self::Throttled | Self::Probing => (self.reason().as_str(), "", ""),
         }
     }
 
     fn from_parts(word: &str, code: &str, detail: &str) -> Option<Self> {
         let (code, detail) = (code.to_owned(), detail.to_owned());
-        match word {
-            "open" => Some(Self::Failures { code, detail }),
-            "misconfigured" => Some(Self::Misconfigured { code, detail }),
-            "quota" => Some(Self::Exhausted { code, detail }),
-            _ => None,
+        match word.parse() {
+            Ok(SkipReason::Open) => Some(Self::Failures { code, detail }),
+            Ok(SkipReason::Misconfigured) => Some(Self::Misconfigured { code, detail }),
+            Ok(SkipReason::Quota) => Some(Self::Exhausted { code, detail }),
+            Ok(_) | Err(_) => None,
         }
     }
 }

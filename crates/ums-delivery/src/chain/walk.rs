@@ -4,30 +4,28 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use ums_core::{Content, ProviderKind, Purpose, Skip};
+use ums_core::{Content, ProviderKind, Purpose, Skip, SkipReason};
 
-use super::Link;
+use super::link::Link;
 use crate::breaker::{Cause, Now};
 use crate::pacing::OverPace;
 use crate::rates::{HeldFor, Verdicts};
 use crate::retry::Token;
 
-/// Longest wait for room in a pace that processes share, and for leave to probe. They are asked for while other providers
+/// Longest wait for room in a pace that processes share, and for the probe lease. They are asked for while other providers
 /// could be tried: a message waits only where one round trip to the store saves it from being passed on.
 const LONGEST_PACE_WAIT: Duration = Duration::from_secs(1);
-const LONGEST_LEAVE_WAIT: Duration = Duration::from_millis(250);
+const LONGEST_LEASE_WAIT: Duration = Duration::from_millis(250);
 /// Until mail to many that is held for its sender's bounces or complaints is looked at again.
 const RATE_WAIT: Duration = Duration::from_mins(5);
-/// The word for a provider that is tried after the others.
-const DEGRADED: &str = "degraded";
 
 /// Something that a provider waits for, and for which a message may wait shortly.
 #[derive(Debug)]
 pub(super) enum Pending {
     /// Room in a pace that is shared.
     Pace(watch::Receiver<u64>),
-    /// Leave to probe.
-    Leave(JoinHandle<()>),
+    /// The probe lease.
+    Lease(JoinHandle<()>),
 }
 
 impl Pending {
@@ -35,7 +33,7 @@ impl Pending {
         match self {
             // Whether it came in time is seen by whoever looks again.
             Self::Pace(mut answers) => drop(tokio::time::timeout(LONGEST_PACE_WAIT, answers.changed()).await),
-            Self::Leave(asked) => drop(tokio::time::timeout(LONGEST_LEAVE_WAIT, asked).await),
+            Self::Lease(asked) => drop(tokio::time::timeout(LONGEST_LEASE_WAIT, asked).await),
         }
     }
 }
@@ -85,6 +83,11 @@ impl Walk {
         }
     }
 
+    /// So many recipients go out by the next provider.
+    pub(crate) fn carry(&mut self, recipients: u32) {
+        self.recipients = recipients;
+    }
+
     /// Has the sender's rates watched, if this is mail to many.
     pub(crate) fn of_sender(mut self, content: &Content) -> Self {
         if self.purpose == Purpose::Bulk {
@@ -117,26 +120,26 @@ impl Walk {
 
     /// The sender's mail bounces, or is complained of: another provider would be harmed as well, so mail to many waits.
     pub(super) fn skip_rate<M>(&mut self, link: &Link<M>, now: Now, held_for: HeldFor) {
-        self.skip(link, now, held_for.word(), held_for.describe().to_owned(), RATE_WAIT);
+        self.skip(link, now, held_for.reason(), held_for.describe().to_owned(), RATE_WAIT);
         self.paced = true;
     }
 
     /// It is tried after the others. Nothing waits for it, so it says nothing of when to look again.
     pub(super) fn skip_late<M>(&mut self, link: &Link<M>, now: Now) {
         let detail = "it takes messages and few receipts come: tried after the others; see its health".to_owned();
-        self.note(link, now, DEGRADED, detail);
+        self.note(link, now, SkipReason::Degraded, detail);
     }
 
     pub(super) fn skip_probing<M>(&mut self, link: &Link<M>, now: Now) {
-        self.skip(link, now, Cause::Probing.word(), Cause::Probing.describe(), Duration::ZERO);
+        self.skip(link, now, Cause::Probing.reason(), Cause::Probing.describe(), Duration::ZERO);
     }
 
-    pub(super) fn skip<M>(&mut self, link: &Link<M>, now: Now, reason: &str, detail: String, wait: Duration) {
+    pub(super) fn skip<M>(&mut self, link: &Link<M>, now: Now, reason: SkipReason, detail: String, wait: Duration) {
         self.soonest = Some(self.soonest.map_or(wait, |soonest| soonest.min(wait)));
         self.note(link, now, reason, detail);
     }
 
-    fn note<M>(&mut self, link: &Link<M>, now: Now, reason: &str, detail: String) {
+    fn note<M>(&mut self, link: &Link<M>, now: Now, reason: SkipReason, detail: String) {
         let known = self
             .skips
             .iter()
@@ -146,7 +149,7 @@ impl Walk {
                 provider: link.kind,
                 account: link.account.clone(),
                 at: now.wall,
-                reason: reason.to_owned(),
+                reason,
                 detail,
             });
         }

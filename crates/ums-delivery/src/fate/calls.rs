@@ -1,8 +1,8 @@
 //! What becomes of a message by a call to a provider: the intent before it, the answer after it.
 
 use ums_core::{
-    Accepted, AttemptOutcome, AttemptRecord, Failure, FailureClass, FailureSource, MessageRecord, NotCalled, RecipientSet, RefusedRecipient,
-    Status, Suppression, SuppressionOrigin, Timestamp, Work, millis, suppression_address,
+    Accepted, AttemptOutcome, AttemptRecord, Failure, FailureClass, FailureSource, MessageRecord, NotCalled, RecipientSet,
+    RefusedRecipient, Status, Suppression, SuppressionOrigin, Timestamp, Work, millis, suppression_address,
 };
 
 use super::recipients::{self, Moment};
@@ -49,17 +49,21 @@ pub(super) fn ended(record: &mut MessageRecord, answer: &Answer, rules: &Rules, 
     let error = first_failure(&attempt, answer);
     record.attempts.push(attempt);
 
-    let next = match recipients::go_on(record, rules, (Moment::AfterCall, now), error) {
-        Next::Provider(_) if !next_transaction.is_empty() => Next::SameProvider(next_transaction),
-        next => next,
-    };
+    let mut next = recipients::go_on(record, rules, (Moment::AfterCall, now), error);
+    if matches!(next, Next::Provider(_)) && !next_transaction.is_empty() {
+        next = Next::SameProvider(next_transaction);
+    }
     let progress = if next == Next::End { Progress::Through } else { Progress::Neutral };
     Fate { next, suppress, progress }
 }
 
 /// The provider of the intent in hand was surely not called: the attempt ends so, and the message waits for a process that may send it.
 pub(super) fn not_called(record: &mut MessageRecord, why: NotCalled, now: Timestamp) -> Fate {
-    if let Some(attempt) = record.attempts.last_mut().filter(|attempt| attempt.outcome == AttemptOutcome::Calling) {
+    if let Some(attempt) = record
+        .attempts
+        .last_mut()
+        .filter(|attempt| attempt.outcome == AttemptOutcome::Calling)
+    {
         attempt.outcome = AttemptOutcome::NotCalled(why);
         attempt.class = Some(FailureClass::Unavailable);
         attempt.code = Some(why.to_string());
@@ -91,7 +95,8 @@ fn next_transaction(record: &MessageRecord, asked: RecipientSet, answer: &Answer
         return RecipientSet::NOBODY;
     };
     let next = accepted.refused.iter().filter(|refusal| refusal.next_transaction);
-    next.filter_map(|refusal| place_of(record, asked, refusal.address.expose())).collect()
+    next.filter_map(|refusal| place_of(record, asked, refusal.address.expose()))
+        .collect()
 }
 
 fn place_of(record: &MessageRecord, asked: RecipientSet, address: &str) -> Option<usize> {
@@ -161,11 +166,13 @@ fn suppressions(
 ) -> Vec<Suppression> {
     let named = by_name.iter().map(|refused| (refused.place, &refused.failure));
     let places = recipients::places(record, asked);
-    let only = match (&answer.result, places[..]) {
-        (Err(failure), [only]) if by_name.is_empty() => Some((only, failure)),
+    let only = match (&answer.result, &places[..]) {
+        (Err(failure), [only]) if by_name.is_empty() => Some((*only, failure)),
         _ => None,
     };
-    let entries = named.chain(only).filter_map(|(place, failure)| entry(record, attempt, (place, failure), answer.at));
+    let entries = named
+        .chain(only)
+        .filter_map(|(place, failure)| entry(record, attempt, (place, failure), answer.at));
     entries.collect()
 }
 

@@ -21,7 +21,10 @@ fn refusal(attempt: &AttemptRecord) -> Option<(&str, &str)> {
         let refused = attempt.refused.first()?;
         return Some((refused.failure.class.as_str(), &refused.failure.code));
     }
-    Some((attempt.class.map_or("?", FailureClass::as_str), attempt.code.as_deref().unwrap_or("?")))
+    Some((
+        attempt.class.map_or("?", FailureClass::as_str),
+        attempt.code.as_deref().unwrap_or("?"),
+    ))
 }
 
 /// Each provider and why it did not take the message the last time, in one line.

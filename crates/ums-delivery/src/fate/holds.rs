@@ -61,9 +61,9 @@ pub(super) fn no_slot(record: &mut MessageRecord, search: Search, rules: &Rules,
             Standing::MayBeTried if fails || is_hopeless(record, place, search) => recipients::end(record, place, Status::Failed),
             Standing::MayBeTried => {
                 let hold = hold_until(record, place, search, rules, now);
-                until = recipients::sooner(until, hold);
+                until = Some(recipients::sooner(until, hold));
             }
-            Standing::WaitsForFeedback(wait) => until = recipients::sooner(until, wait),
+            Standing::WaitsForFeedback(wait) => until = Some(recipients::sooner(until, wait)),
             Standing::UsedUp => recipients::end(record, place, Status::Unknown),
         }
     }

@@ -64,7 +64,7 @@ pub(super) fn go_on(record: &mut MessageRecord, rules: &Rules, (moment, now): (M
     for place in places(record, record.open_recipients()) {
         match standing(record, place, rules, moment, now) {
             Standing::MayBeTried => callable = callable.with(place),
-            Standing::WaitsForFeedback(until) if !gives_up => wait = sooner(wait, until),
+            Standing::WaitsForFeedback(until) if !gives_up => wait = Some(sooner(wait, until)),
             Standing::WaitsForFeedback(_) | Standing::UsedUp => end(record, place, Status::Unknown),
         }
     }
@@ -85,8 +85,8 @@ pub(super) fn go_on(record: &mut MessageRecord, rules: &Rules, (moment, now): (M
 }
 
 /// The sooner of two times.
-pub(super) fn sooner(one: Option<Timestamp>, other: Timestamp) -> Option<Timestamp> {
-    Some(one.map_or(other, |one| one.min(other)))
+pub(super) fn sooner(one: Option<Timestamp>, other: Timestamp) -> Timestamp {
+    one.map_or(other, |one| one.min(other))
 }
 
 fn duplicates_are_refused(record: &MessageRecord) -> bool {
@@ -112,7 +112,11 @@ pub(super) fn places(record: &MessageRecord, set: RecipientSet) -> Vec<usize> {
 /// Ends a recipient. While a provider may have the message for that recipient, nobody says that it was not sent.
 pub(super) fn end(record: &mut MessageRecord, place: usize, status: Status) {
     let may_have_it = record.attempts.iter().any(|attempt| attempt.is_unknown_for(place));
-    let status = if may_have_it && status.says_not_sent() { Status::Unknown } else { status };
+    let status = if may_have_it && status.says_not_sent() {
+        Status::Unknown
+    } else {
+        status
+    };
     if let Some(recipient) = record.recipients.get_mut(place) {
         recipient.status = status;
     }
@@ -191,7 +195,11 @@ pub(super) fn opted_out(record: &mut MessageRecord, entries: &[Suppression], rul
         }
     }
     let left = record.open_recipients();
-    if let Some(intent) = record.attempts.last_mut().filter(|attempt| attempt.outcome == AttemptOutcome::Calling) {
+    if let Some(intent) = record
+        .attempts
+        .last_mut()
+        .filter(|attempt| attempt.outcome == AttemptOutcome::Calling)
+    {
         intent.recipients = intent.recipients.and(left);
         if !intent.recipients.is_empty() {
             return Fate::new(Next::Call);

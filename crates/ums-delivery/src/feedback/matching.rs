@@ -2,10 +2,9 @@
 
 use ums_core::{AttemptId, AttemptOutcome, AttemptRecord, MessageRecord, StoreError};
 
-use super::lift::happened_at;
-use super::says::is_signed;
-use super::take::Item;
-use crate::flow::Flow;
+use crate::desk::Desk;
+use crate::fate::is_signed;
+use crate::parking::Item;
 
 /// How often an event is looked at before it is matched so: its own message may only need a moment until the provider's id is kept, and
 /// then another one must not have taken it.
@@ -14,16 +13,17 @@ const LOOKS_BEFORE: u32 = 2;
 const ENOUGH: usize = 2;
 
 /// The message whose unknown attempt alone fits the event's recipient and time.
-pub(super) async fn by_recipient_and_time(flow: &Flow, item: &Item) -> Result<Option<(MessageRecord, AttemptId)>, StoreError> {
+pub(super) async fn by_recipient_and_time(desk: &Desk, item: &Item) -> Result<Option<(MessageRecord, AttemptId)>, StoreError> {
     let event = &item.record.event;
     let names_ours = event.about.attempt_id.is_some() || event.about.message_id.is_some();
     let Some(recipient) = event.recipient.as_ref().filter(|_| !names_ours && may_be_matched(item)) else {
         return Ok(None);
     };
-    let at = happened_at(&item.record);
-    let window = flow.rules.feedback.match_window;
+    let at = item.record.happened_at();
+    let window = desk.rules.feedback.match_window;
     let (since, until) = (at - window, at + window);
-    let found = flow
+    let found = desk
+        .ports
         .store
         .unknown_attempts_to(event.provider, &event.account, recipient, (since, until), ENOUGH)
         .await?;
@@ -42,7 +42,7 @@ pub(super) async fn by_recipient_and_time(flow: &Flow, item: &Item) -> Result<Op
         return Ok(None);
     };
     // With its events, which the search leaves out.
-    let message = flow.store.message(&message.tenant, message.id).await?;
+    let message = desk.ports.store.message(&message.tenant, message.id).await?;
     Ok(message.map(|message| (message, attempt)))
 }
 

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use ums_core::{FailureClass, FeedbackSource, StoreError, millis};
 
-use crate::flow::Flow;
+use super::take::take;
+use crate::desk::Desk;
 
 /// The longest wait after errors.
 const LONGEST_WAIT: Duration = Duration::from_mins(15);
@@ -25,20 +26,20 @@ impl From<StoreError> for Fault {
 }
 
 /// Asks a source until the engine closes.
-pub(crate) async fn run(flow: Arc<Flow>, source: Arc<dyn FeedbackSource>) {
+pub(crate) async fn run(desk: Arc<Desk>, source: Arc<dyn FeedbackSource>) {
     let mut errors = 0_u32;
     // A process that sends one message and ends asks nothing.
     let mut wait = source.every();
     loop {
         tokio::select! {
             biased;
-            () = flow.closing.cancelled() => return,
+            () = desk.ports.closing.cancelled() => return,
             () = tokio::time::sleep(wait) => {}
         }
         let asked = tokio::select! {
             biased;
-            () = flow.closing.cancelled() => return,
-            asked = ask(&flow, &*source) => asked,
+            () = desk.ports.closing.cancelled() => return,
+            asked = ask(&desk, &*source) => asked,
         };
         wait = source.every();
         match asked {
@@ -53,19 +54,19 @@ pub(crate) async fn run(flow: Arc<Flow>, source: Arc<dyn FeedbackSource>) {
 }
 
 /// Reads what is new. The cursor is kept after the events, so that a crash between has them read again.
-async fn ask(flow: &Flow, source: &dyn FeedbackSource) -> Result<(), Fault> {
+async fn ask(desk: &Desk, source: &dyn FeedbackSource) -> Result<(), Fault> {
     let name = source.name();
     let turn = format!("feedback {name}");
     for _ in 0..PAGES {
         // Longer than the pause, so that whoever has the turn keeps it.
         let length = source.every().saturating_mul(2).max(Duration::from_secs(10));
-        if !flow.store.take_turn(&turn, length).await? {
+        if !desk.ports.store.take_turn(&turn, length).await? {
             return Ok(());
         }
-        let cursor = flow.store.feedback_cursor(name).await?;
-        let polled = source.poll(cursor.as_deref(), flow.clock.now()).await.map_err(Fault::Source)?;
+        let cursor = desk.ports.store.feedback_cursor(name).await?;
+        let polled = source.poll(cursor.as_deref(), desk.now()).await.map_err(Fault::Source)?;
         if !polled.events.is_empty() {
-            let tally = super::take::take(flow, polled.events).await?;
+            let tally = take(desk, polled.events).await?;
             tracing::debug!(
                 source = name,
                 applied = tally.applied,
@@ -75,9 +76,9 @@ async fn ask(flow: &Flow, source: &dyn FeedbackSource) -> Result<(), Fault> {
             );
         }
         if let Some(cursor) = polled.cursor.filter(|next| Some(next) != cursor.as_ref()) {
-            flow.store.save_feedback_cursor(name, &cursor).await?;
+            desk.ports.store.save_feedback_cursor(name, &cursor).await?;
         }
-        if !polled.more || flow.closing.is_cancelled() {
+        if !polled.more || desk.ports.closing.is_cancelled() {
             break;
         }
     }

@@ -1,4 +1,4 @@
-//! Notices on their way: taken from the store endpoint by endpoint, posted, repeated until they arrive.
+//! Notices on their way: claimed from the store endpoint by endpoint, posted, repeated until they arrive.
 //!
 //! A notice is taken for a while, not for good: if this process dies it is due again, so it arrives at least once. Each endpoint has
 //! places of its own, so one that hangs holds up nobody else.
@@ -8,12 +8,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use ums_core::{
-    Disabled, Endpoint, EndpointId, Notice, NoticeOutcome, NoticeState, Random, StoreError, Timestamp, WebhookFault, WebhookPost,
+    Disabled, Endpoint, EndpointId, Monotonic, Notice, NoticeOutcome, NoticeState, Random, Secret, StoreError, Timestamp, WebhookFault,
+    WebhookPost,
 };
 
 use super::signing;
-use crate::flow::Flow;
+use crate::endpoints::Endpoints;
 use crate::observer::NoticeEvent;
+use crate::ports::Ports;
 use crate::rules::WebhookRules;
 
 /// How often the endpoints are read: another process may have changed them.
@@ -45,41 +47,55 @@ const LAST_POSTS: Duration = Duration::from_secs(2);
 pub(super) const NO_KEY: &str =
     "its signing secret is derived from a key that is not in UMS_SECRET_KEY any more: put the key back or rotate the secret";
 
-/// How many posts are under way to each endpoint.
-#[derive(Debug, Default)]
-struct UnderWay(Mutex<HashMap<EndpointId, usize>>);
+/// What posting works with.
+#[derive(Debug)]
+pub(crate) struct Postbox {
+    pub(crate) ports: Arc<Ports>,
+    pub(crate) endpoints: Arc<Endpoints>,
+    pub(crate) rules: WebhookRules,
+    /// Posts to the user's application; nobody is told without it.
+    pub(crate) webhooks: Option<Arc<dyn WebhookPost>>,
+    /// The service's keys, newest first: the endpoints' secrets are derived from them.
+    pub(crate) keys: Vec<Secret>,
+    /// How many posts are under way to each endpoint.
+    pub(crate) under_way: Mutex<HashMap<EndpointId, usize>>,
+}
 
-impl UnderWay {
-    fn count(&self, endpoint: EndpointId) -> usize {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(&endpoint)
-            .copied()
-            .unwrap_or(0)
+impl Postbox {
+    fn posts_to(&self, endpoint: EndpointId) -> usize {
+        let counts = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
+        counts.get(&endpoint).copied().unwrap_or(0)
     }
 
-    /// Takes a place at an endpoint, until the guard is dropped.
-    fn begin(self: &Arc<Self>, flow: &Arc<Flow>, endpoint: EndpointId) -> Posting {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(endpoint).or_default() += 1;
+    /// Begins a post to an endpoint; it is under way until the guard is dropped.
+    fn begin(self: &Arc<Self>, endpoint: EndpointId) -> Posting {
+        *self
+            .under_way
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .entry(endpoint)
+            .or_default() += 1;
         Posting {
-            of: self.clone(),
-            flow: flow.clone(),
+            postbox: self.clone(),
             endpoint,
         }
+    }
+
+    /// The secrets of an endpoint that sign now, newest first; none when they are derived from a key that is gone.
+    pub(super) fn secrets(&self, endpoint: &Endpoint) -> Option<Vec<Secret>> {
+        signing::secrets(&self.keys, endpoint, self.ports.clock.now())
     }
 }
 
 /// A post under way; another one may begin when it is dropped.
 struct Posting {
-    of: Arc<UnderWay>,
-    flow: Arc<Flow>,
+    postbox: Arc<Postbox>,
     endpoint: EndpointId,
 }
 
 impl Drop for Posting {
     fn drop(&mut self) {
-        let mut counts = self.of.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counts = self.postbox.under_way.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(count) = counts.get_mut(&self.endpoint) {
             *count -= 1;
             if *count == 0 {
@@ -87,80 +103,82 @@ impl Drop for Posting {
             }
         }
         drop(counts);
-        self.flow.endpoints.place_is_free();
+        self.postbox.endpoints.place_is_free();
     }
 }
 
 /// Keeps the endpoints known, and posts to them, until the engine closes.
-pub(crate) async fn run(flow: Arc<Flow>) {
-    let under_way = Arc::new(UnderWay::default());
-    let mut known_at = flow.clock.monotonic();
+pub(crate) async fn run(postbox: Arc<Postbox>) {
+    let ports = &postbox.ports;
+    let mut known_at = ports.clock.monotonic();
     loop {
-        let look = look(&flow, &under_way, &mut known_at).await;
+        let look = look(&postbox, &mut known_at).await;
         let wait = look.unwrap_or_else(|error| {
             tracing::warn!(%error, "the notices to webhook endpoints could not be read");
             LONGEST_WAIT
         });
         tokio::select! {
             biased;
-            () = flow.closing.cancelled() => return,
-            () = flow.endpoints.place() => {}
-            () = flow.endpoints.news() => tokio::time::sleep(GATHER).await,
+            () = ports.closing.cancelled() => return,
+            () = postbox.endpoints.place() => {}
+            () = postbox.endpoints.news() => tokio::time::sleep(GATHER).await,
             () = tokio::time::sleep(wait) => {}
         }
     }
 }
 
 /// Begins all posts that are due and that there are places for; how long to sleep.
-async fn look(flow: &Arc<Flow>, under_way: &Arc<UnderWay>, known_at: &mut ums_core::Monotonic) -> Result<Duration, StoreError> {
-    let mono = flow.clock.monotonic();
-    if mono.since(*known_at) >= REFRESH || flow.endpoints.is_stale() {
-        flow.endpoints.refresh(&*flow.store).await?;
+async fn look(postbox: &Arc<Postbox>, known_at: &mut Monotonic) -> Result<Duration, StoreError> {
+    let Postbox {
+        ports,
+        endpoints,
+        webhooks,
+        ..
+    } = &**postbox;
+    let mono = ports.clock.monotonic();
+    if mono.since(*known_at) >= REFRESH || endpoints.is_stale() {
+        endpoints.refresh(&*ports.store).await?;
         *known_at = mono;
     }
-    let (Some(endpoints), Some(webhooks)) = (flow.endpoints.all(), flow.aftermath.webhooks.as_ref()) else {
+    let (Some(endpoints), Some(webhooks)) = (endpoints.all(), webhooks) else {
         return Ok(REFRESH);
     };
-    if !flow.store.is_owner() {
+    if !ports.store.is_owner() {
         // The process that sends from the store tells of it, too.
         return Ok(REFRESH);
     }
     // A claim writes: there is none before something is due.
-    let mut wait = until_next(flow).await?;
+    let mut wait = until_next(ports).await?;
     if wait.is_zero() {
-        let full = claim(flow, under_way, &endpoints, webhooks).await?;
+        let full = claim(postbox, &endpoints, webhooks).await?;
         // What is due yet belongs to an endpoint without a free place, and we are woken when it has one; or to one that we do not know yet.
         wait = if full {
             LONGEST_WAIT
         } else {
-            until_next(flow).await?.max(NO_HURRY)
+            until_next(ports).await?.max(NO_HURRY)
         };
     }
     Ok(wait)
 }
 
 /// How long until a notice is due; no longer than another process may be left unheard.
-async fn until_next(flow: &Flow) -> Result<Duration, StoreError> {
-    let next = flow.store.next_notice_due().await?;
-    Ok(next.map_or(LONGEST_WAIT, |next| next.since(flow.clock.now()).min(LONGEST_WAIT)))
+async fn until_next(ports: &Ports) -> Result<Duration, StoreError> {
+    let next = ports.store.next_notice_due().await?;
+    Ok(next.map_or(LONGEST_WAIT, |next| next.since(ports.clock.now()).min(LONGEST_WAIT)))
 }
 
 /// Begins to post what is due, endpoint by endpoint; whether one of them has no free place left.
-async fn claim(
-    flow: &Arc<Flow>,
-    under_way: &Arc<UnderWay>,
-    endpoints: &[Endpoint],
-    webhooks: &Arc<dyn WebhookPost>,
-) -> Result<bool, StoreError> {
+async fn claim(postbox: &Arc<Postbox>, endpoints: &[Endpoint], webhooks: &Arc<dyn WebhookPost>) -> Result<bool, StoreError> {
+    let ports = &postbox.ports;
     let mut full = false;
     for endpoint in endpoints.iter().filter(|endpoint| endpoint.disabled.is_none()) {
-        let places = flow.rules.webhooks.at_once.max(1).saturating_sub(under_way.count(endpoint.id));
+        let places = postbox.rules.at_once.max(1).saturating_sub(postbox.posts_to(endpoint.id));
         if places == 0 {
             full = true;
             continue;
         }
-        let now = flow.clock.now();
-        let claimed = flow
+        let now = ports.clock.now();
+        let claimed = ports
             .store
             .claim_notices(&endpoint.tenant, endpoint.id, (now, now + TAKEN), places)
             .await;
@@ -174,8 +192,8 @@ async fn claim(
         };
         full |= claimed.len() == places;
         for notice in claimed {
-            let place = under_way.begin(flow, endpoint.id);
-            flow.tasks.spawn(deliver(place, webhooks.clone(), endpoint.clone(), notice));
+            let place = postbox.begin(endpoint.id);
+            ports.tasks.spawn(deliver(place, webhooks.clone(), endpoint.clone(), notice));
         }
     }
     Ok(full)
@@ -183,36 +201,37 @@ async fn claim(
 
 /// Posts a notice that was taken, and records how that ended.
 async fn deliver(place: Posting, webhooks: Arc<dyn WebhookPost>, endpoint: Endpoint, notice: Notice) {
-    let flow = place.flow.clone();
-    let began = flow.clock.monotonic();
+    let postbox = &*place.postbox;
+    let ports = &*postbox.ports;
+    let began = ports.clock.monotonic();
     let posted = tokio::select! {
         biased;
         // Nothing is recorded: it is due again when it was left alone for long enough.
-        () = shutdown(&flow) => return,
-        posted = post(&flow, &*webhooks, &endpoint, &notice) => posted,
+        () = shutdown(ports) => return,
+        posted = post(postbox, &*webhooks, &endpoint, &notice) => posted,
     };
-    let now = flow.clock.now();
-    let outcome = outcome_of(&posted, &notice, &flow.rules.webhooks, &*flow.random, now);
-    flow.observer.notice(&NoticeEvent {
+    let now = ports.clock.now();
+    let outcome = outcome_of(&posted, &notice, &postbox.rules, &*ports.random, now);
+    ports.observer.notice(&NoticeEvent {
         kind: notice.kind,
         state: outcome.state,
-        duration: flow.clock.monotonic().since(began),
+        duration: ports.clock.monotonic().since(began),
     });
     if outcome.state != NoticeState::Delivered {
         // Neither URL nor body: both may hold what is nobody else's business.
         tracing::warn!(endpoint = %endpoint.id, notice = %notice.id, kind = %notice.kind, tries = notice.tries, state = %outcome.state, "a webhook endpoint did not take a notice");
     }
-    keep(&flow, outcome).await;
-    if let Err(error) = disable_if_due(&flow, &posted, &endpoint).await {
+    keep(ports, outcome).await;
+    if let Err(error) = disable_if_due(postbox, &posted, &endpoint).await {
         tracing::warn!(endpoint = %endpoint.id, %error, "a webhook endpoint could not be disabled; trying again after its next failure");
     }
     drop(place);
 }
 
 /// Until a receiver has had its time at a shutdown, which is not to wait for one that hangs.
-async fn shutdown(flow: &Flow) {
-    flow.closing.cancelled().await;
-    tokio::time::timeout(LAST_POSTS, flow.ended.cancelled()).await.ok();
+async fn shutdown(ports: &Ports) {
+    ports.closing.cancelled().await;
+    tokio::time::timeout(LAST_POSTS, ports.ended.cancelled()).await.ok();
 }
 
 /// How a post ended.
@@ -241,12 +260,11 @@ impl Posted {
 }
 
 /// Signs a notice and posts it once.
-pub(super) async fn post(flow: &Flow, webhooks: &dyn WebhookPost, endpoint: &Endpoint, notice: &Notice) -> Posted {
-    let now = flow.clock.now();
-    let Some(secrets) = signing::secrets(&flow.aftermath.keys, endpoint, now) else {
+pub(super) async fn post(postbox: &Postbox, webhooks: &dyn WebhookPost, endpoint: &Endpoint, notice: &Notice) -> Posted {
+    let Some(secrets) = postbox.secrets(endpoint) else {
         return Posted::Fault(NO_KEY.to_owned());
     };
-    let call = signing::signed(endpoint, notice, &secrets, now);
+    let call = signing::signed(endpoint, notice, &secrets, postbox.ports.clock.now());
     match tokio::time::timeout(LONGEST_POST, webhooks.post(call)).await {
         Ok(Ok(status)) => Posted::Status(status),
         Ok(Err(WebhookFault::NotAllowed(fault) | WebhookFault::NoAnswer(fault))) => Posted::Fault(fault),
@@ -303,10 +321,10 @@ fn is_given_up(rules: &WebhookRules, notice: &Notice, next: Timestamp) -> bool {
 }
 
 /// Keeps how a post ended. If the store does not take it the notice is posted again later.
-async fn keep(flow: &Flow, outcome: NoticeOutcome) {
+async fn keep(ports: &Ports, outcome: NoticeOutcome) {
     let mut waits = KEEP.iter();
-    while let Err(error) = flow.store.settle_notice(outcome.clone()).await {
-        let Some(wait) = waits.next().filter(|_| !flow.ended.is_cancelled()) else {
+    while let Err(error) = ports.store.settle_notice(outcome.clone()).await {
+        let Some(wait) = waits.next().filter(|_| !ports.ended.is_cancelled()) else {
             tracing::warn!(endpoint = %outcome.endpoint, notice = %outcome.id, %error, "how a notice fared was not kept; it will be posted again");
             return;
         };
@@ -324,22 +342,23 @@ fn reason_to_disable(posted: &Posted, endpoint: &Endpoint, rules: &WebhookRules,
         .then(|| format!("every post to it has failed since {since}; the last one: {}", posted.describe()))
 }
 
-async fn disable_if_due(flow: &Flow, posted: &Posted, endpoint: &Endpoint) -> Result<(), StoreError> {
-    let reason = |endpoint: &Endpoint| reason_to_disable(posted, endpoint, &flow.rules.webhooks, flow.clock.now());
+async fn disable_if_due(postbox: &Postbox, posted: &Posted, endpoint: &Endpoint) -> Result<(), StoreError> {
+    let ports = &postbox.ports;
+    let reason = |endpoint: &Endpoint| reason_to_disable(posted, endpoint, &postbox.rules, ports.clock.now());
     if reason(endpoint).is_none() {
         return Ok(());
     }
     // As it is now: its owner may have changed it meanwhile, and it may have taken something.
     let same = |other: &Endpoint| other.id == endpoint.id && other.url == endpoint.url && other.disabled.is_none();
-    let Some(mut endpoint) = flow.store.endpoints().await?.into_iter().find(same) else {
+    let Some(mut endpoint) = ports.store.endpoints().await?.into_iter().find(same) else {
         return Ok(());
     };
     let Some(reason) = reason(&endpoint) else { return Ok(()) };
     tracing::error!(endpoint = %endpoint.id, %reason, "a webhook endpoint is disabled; notices to it are kept, enable it again to have them posted");
     endpoint.disabled = Some(Disabled {
-        at: flow.clock.now(),
+        at: ports.clock.now(),
         reason,
     });
-    flow.store.save_endpoint(endpoint).await?;
-    flow.endpoints.refresh(&*flow.store).await
+    ports.store.save_endpoint(endpoint).await?;
+    postbox.endpoints.refresh(&*ports.store).await
 }

@@ -10,9 +10,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
-use ums_core::{AccountId, Clock, Monotonic, PaceGrant, PaceRequest, ProviderKind, Store};
+use ums_core::{AccountId, Clock, Monotonic, PaceGrant, PaceRequest, ProviderKind, SkipReason, Store};
 
-use super::{DAY_LIMIT, OverPace, PACED, PaceSettings};
+use super::settings::{OverPace, PaceSettings};
 
 /// Blocks of a second's worth, and of a day's.
 const BLOCKS_A_SECOND: u32 = 4;
@@ -46,7 +46,7 @@ struct Hand {
     /// Whether the store is being asked.
     asking: bool,
     /// The store's refusal, and until when it holds.
-    over: Option<(&'static str, Monotonic)>,
+    over: Option<(SkipReason, Monotonic)>,
 }
 
 /// What taking room came to.
@@ -102,7 +102,7 @@ impl Blocks {
     /// The answer did not come in time.
     pub(crate) fn late() -> OverPace {
         OverPace {
-            reason: PACED,
+            reason: SkipReason::Paced,
             wait: AGAIN,
         }
     }
@@ -160,7 +160,7 @@ impl Blocks {
     fn answered(&self, grant: PaceGrant, now: Monotonic) -> Option<Duration> {
         let mut hand = self.hand();
         let (reason, wait) = match grant {
-            PaceGrant::Granted(0) => (PACED, AGAIN),
+            PaceGrant::Granted(0) => (SkipReason::Paced, AGAIN),
             PaceGrant::Granted(units) => {
                 hand.over = None;
                 hand.units = hand.units.saturating_add(units);
@@ -171,11 +171,11 @@ impl Blocks {
                 }
                 return (!enough).then_some(Duration::ZERO);
             }
-            PaceGrant::Paced(wait) => (PACED, wait),
-            PaceGrant::DayLimit(wait) => (DAY_LIMIT, wait),
+            PaceGrant::Paced(wait) => (SkipReason::Paced, wait),
+            PaceGrant::DayLimit(wait) => (SkipReason::DayLimit, wait),
         };
         hand.over = Some((reason, now + wait));
-        let again = hand.wanted > 0 && reason == PACED && wait <= SHORT_WAIT;
+        let again = hand.wanted > 0 && reason == SkipReason::Paced && wait <= SHORT_WAIT;
         hand.asking = again;
         if !again {
             hand.wanted = 0;

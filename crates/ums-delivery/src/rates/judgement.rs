@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use ums_core::{AccountId, ProviderKind, RateRow, Timestamp};
+use ums_core::{AccountId, ProviderKind, RateRow, SkipReason, Timestamp};
 
-use super::{BUCKET, DEFAULT_SENDER, bucket};
+use super::bucket::{BUCKET, DEFAULT_SENDER, bucket};
 use crate::rules::RateRules;
 
 /// A provider account.
@@ -21,11 +21,11 @@ pub(crate) enum HeldFor {
 }
 
 impl HeldFor {
-    /// The word for the story.
-    pub(crate) const fn word(self) -> &'static str {
+    /// Why a provider is passed over for it.
+    pub(crate) const fn reason(self) -> SkipReason {
         match self {
-            Self::Bounces => "bounce_rate",
-            Self::Complaints => "complaint_rate",
+            Self::Bounces => SkipReason::BounceRate,
+            Self::Complaints => SkipReason::ComplaintRate,
         }
     }
 

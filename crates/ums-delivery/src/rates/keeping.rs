@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use ums_core::{Monotonic, StoreError};
 
+use super::Rates;
 use super::judgement::{judge, looks_back};
-use crate::flow::Flow;
+use crate::ports::Ports;
 
 /// How often counts are added to the store and judged.
 const KEEP: Duration = Duration::from_secs(5);
@@ -15,49 +16,49 @@ const READ_SHARED: Duration = Duration::from_secs(10);
 const READ_ALONE: Duration = Duration::from_mins(1);
 
 /// Keeps the counts until the engine closes.
-pub(crate) async fn run(flow: Arc<Flow>) {
+pub(crate) async fn run(ports: Arc<Ports>, rates: Arc<Rates>) {
     let mut read_at = None;
     loop {
-        if let Err(error) = turn(&flow, &mut read_at).await {
+        if let Err(error) = turn(&ports, &rates, &mut read_at).await {
             tracing::warn!(%error, "the counts of bounces, complaints and receipts were not kept; trying again later");
         }
         tokio::select! {
             biased;
-            () = flow.closing.cancelled() => return,
+            () = ports.closing.cancelled() => return,
             () = tokio::time::sleep(KEEP) => {}
         }
     }
 }
 
-async fn turn(flow: &Flow, read_at: &mut Option<Monotonic>) -> Result<(), StoreError> {
-    let kept = keep(flow).await;
-    let now = flow.clock.monotonic();
-    let every = if flow.store.is_shared() { READ_SHARED } else { READ_ALONE };
+async fn turn(ports: &Ports, rates: &Rates, read_at: &mut Option<Monotonic>) -> Result<(), StoreError> {
+    let kept = keep(ports, rates).await;
+    let now = ports.clock.monotonic();
+    let every = if ports.store.is_shared() { READ_SHARED } else { READ_ALONE };
     if kept.is_ok() && read_at.is_none_or(|at| now.since(at) >= every) {
-        let rows = flow.store.rates(looks_back(&flow.rates.rules, flow.clock.now())).await?;
-        flow.rates.read(rows);
+        let rows = ports.store.rates(looks_back(&rates.rules, ports.clock.now())).await?;
+        rates.read(rows);
         *read_at = Some(now);
     }
-    flow.rates.judge(flow.clock.now());
+    rates.judge(ports.clock.now());
     kept
 }
 
 /// Adds what was counted to the store.
-pub(crate) async fn keep(flow: &Flow) -> Result<(), StoreError> {
-    let rows = flow.rates.take();
+pub(crate) async fn keep(ports: &Ports, rates: &Rates) -> Result<(), StoreError> {
+    let rows = rates.take();
     if rows.is_empty() {
         return Ok(());
     }
-    let result = flow.store.add_rates(rows.clone()).await;
+    let result = ports.store.add_rates(rows.clone()).await;
     match &result {
         // Whether the store has them or not: twice is worse than not at all.
-        Ok(()) | Err(StoreError::CommitUnknown(_)) => flow.rates.kept(rows),
-        Err(_) => flow.rates.put_back(rows),
+        Ok(()) | Err(StoreError::CommitUnknown(_)) => rates.kept(rows),
+        Err(_) => rates.put_back(rows),
     }
     result
 }
 
-impl super::Rates {
+impl Rates {
     /// Judges all that is known.
     fn judge(&self, now: ums_core::Timestamp) {
         let verdicts = judge(&self.all(looks_back(&self.rules, now)), &self.rules, now);
@@ -69,7 +70,7 @@ impl super::Rates {
         }
         for (((provider, account), sender), held_for) in &verdicts.held {
             if before.held.get(&((*provider, account.clone()), sender.clone())) != Some(held_for) {
-                tracing::error!(%provider, %account, %sender, reason = held_for.word(), "mail to many is held");
+                tracing::error!(%provider, %account, %sender, reason = held_for.reason().as_str(), "mail to many is held");
             }
         }
         self.set_verdicts(verdicts);

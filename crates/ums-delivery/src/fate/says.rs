@@ -1,15 +1,9 @@
 //! What events say of their recipients beside the message: who must not be contacted again, and who may.
 
-use std::collections::BTreeSet;
-
 use ums_core::{
-    EventKind, EventRecord, Lift, MessageRecord, Notice, ProviderKind, Suppression, SuppressionOrigin, SuppressionReason, TenantId,
-    Timestamp, redact, suppression_address,
+    EventKind, EventRecord, Lift, MessageRecord, ProviderKind, Suppression, SuppressionOrigin, SuppressionReason, TenantId, redact,
+    suppression_address,
 };
-
-use super::lift::happened_at;
-use crate::flow::Flow;
-use crate::outbox::{notices_of_lift, notices_of_suppression};
 
 /// Wishes that somebody takes back who wants messages again.
 const WISHES: [SuppressionReason; 2] = [SuppressionReason::Stop, SuppressionReason::Unsubscribe];
@@ -23,21 +17,21 @@ pub(crate) struct Says {
 
 impl Says {
     /// What one event says, about the list of that tenant.
-    pub(super) fn of(record: &EventRecord, message: Option<&MessageRecord>, tenant: &TenantId) -> Self {
+    pub(crate) fn of(record: &EventRecord, message: Option<&MessageRecord>, tenant: &TenantId) -> Self {
         let mut says = Self::default();
         says.hear(record, message, tenant);
         says
     }
 
     /// Adds what an event says.
-    pub(super) fn hear(&mut self, record: &EventRecord, message: Option<&MessageRecord>, tenant: &TenantId) {
+    pub(crate) fn hear(&mut self, record: &EventRecord, message: Option<&MessageRecord>, tenant: &TenantId) {
         let event = &record.event;
         let is_for_one = message.is_some_and(|message| message.recipients.len() == 1);
         if !is_for_one && !is_signed(event.provider) {
             return;
         }
         let Some(address) = address(record, message) else { return };
-        let at = happened_at(record);
+        let at = record.happened_at();
         if let Some(reason) = event.suppress {
             let code = event.code.as_deref().filter(|code| *code != event.word);
             let detail = [Some(event.word.as_str()), code, event.detail.as_deref()];
@@ -66,47 +60,11 @@ impl Says {
             }));
         }
     }
-
-    /// What applications are told: of entries that are not in force yet, and of lifts of such that are.
-    pub(crate) async fn notices(&self, flow: &Flow, now: Timestamp) -> Vec<Notice> {
-        let mut notices = Vec::new();
-        let mut seen = BTreeSet::new();
-        for entry in &self.suppress {
-            // Two reports may say the same of one address.
-            if !seen.insert((&entry.tenant, entry.channel, &entry.address, entry.reason)) {
-                continue;
-            }
-            let told = notices_of_suppression(flow, entry);
-            if !told.is_empty() && !is_listed(flow, entry, now).await {
-                notices.extend(told);
-            }
-        }
-        for lift in &self.lift {
-            let told = notices_of_lift(flow, lift);
-            if !told.is_empty() && lifts_something(flow, lift, now).await {
-                notices.extend(told);
-            }
-        }
-        notices
-    }
-}
-
-/// Whether it is in force already. What cannot be read is told once more rather than not at all.
-async fn is_listed(flow: &Flow, entry: &Suppression, now: Timestamp) -> bool {
-    let addresses = [entry.address.clone()];
-    let listed = flow.store.suppressed(&entry.tenant, entry.channel, &addresses, now).await;
-    listed.is_ok_and(|listed| listed.iter().any(|known| known.reason == entry.reason))
-}
-
-async fn lifts_something(flow: &Flow, lift: &Lift, now: Timestamp) -> bool {
-    let addresses = [lift.address.clone()];
-    let listed = flow.store.suppressed(&lift.tenant, lift.channel, &addresses, now).await;
-    listed.is_ok_and(|listed| listed.iter().any(|known| known.reason == lift.reason && known.since <= lift.at))
 }
 
 /// Whether what comes from a provider was proven to. Anybody can send mail to a bounce mailbox: what that says holds only for the recipient of
 /// a message whose ids it knows, and of several recipients each knows the ids.
-pub(super) const fn is_signed(provider: ProviderKind) -> bool {
+pub(crate) const fn is_signed(provider: ProviderKind) -> bool {
     match provider {
         ProviderKind::AwsSes | ProviderKind::SendGrid | ProviderKind::AwsSns | ProviderKind::Twilio => true,
         ProviderKind::Smtp | ProviderKind::Console => false,

@@ -1,24 +1,18 @@
 //! What a message is by all that providers reported of it: a pure function of its record and the set of its events.
 //!
-//! It is computed anew whenever an event comes, so neither the order of events nor how often they are told can matter.
+//! It is computed anew whenever an event comes, so neither the order of events nor the number of their copies can matter.
 //!
 //! - An attempt stands where its furthest report puts it: sent, then failed, then delivered, then bounced.
 //! - A recipient is delivered if any attempt delivered, else sent if any attempt stands so, else bounced if any did, else failed; while an
-//!   attempt is unknown still, nobody is called failed.
-//! - The message follows its first recipient. It waits as long as anybody waits for a provider.
+//!   attempt for the recipient is unknown still, nobody calls the recipient failed.
+//! - The message follows its first recipient. It waits as long as any recipient waits for a provider.
 //!
 //! **Invariant:** a status moves only as [`Status::may_become`] allows.
 
 use ums_core::{
-    AttemptOutcome, AttemptRecord, EventKind, EventRecord, FailureClass, MessageRecord, NextProvider, Status, Timestamp, redact,
-    suppression_address,
+    AttemptOutcome, AttemptRecord, EventKind, EventRecord, FailureClass, MessageRecord, NextProvider, SettledBy, Status, Timestamp, Work,
+    redact, suppression_address,
 };
-
-use crate::acts::MARKED_DELIVERED;
-use crate::carried::is_open;
-
-/// Said of an attempt that was unknown, or thought to have failed, until the provider reported on it.
-pub(crate) const SETTLED: &str = "settled by feedback";
 
 /// Where one attempt stands for one recipient, and the event that says so.
 #[derive(Clone, Copy)]
@@ -36,10 +30,10 @@ struct Reports<'a> {
     loose: Vec<Option<Standing<'a>>>,
 }
 
-/// The record as all its events together make it. One that a process works on stays as it is.
-pub(crate) fn lift(before: &MessageRecord, now: Timestamp) -> MessageRecord {
+/// The record as all its events together make it. A message that a process works on stays as it is.
+pub(crate) fn reported(before: &MessageRecord, now: Timestamp) -> MessageRecord {
     let mut after = before.clone();
-    if !before.status.is_final() && before.due_at.is_none() {
+    if before.is_under_way() {
         return after;
     }
     let reports = Reports::of(before);
@@ -47,20 +41,26 @@ pub(crate) fn lift(before: &MessageRecord, now: Timestamp) -> MessageRecord {
         reports.settle(place, attempt);
     }
     lift_times(&mut after);
-    if matches!(before.status, Status::Cancelled | Status::Suppressed | Status::Unsubscribed) {
+    let is_closed = matches!(before.status, Status::Cancelled | Status::Suppressed | Status::Unsubscribed);
+    if is_closed && before.has_ended() {
         return after;
     }
-    let mut told = vec![None; after.recipients.len()];
-    for (place, told) in told.iter_mut().enumerate() {
-        *told = reports.end_of(place, &after.attempts);
-        if let Some(end) = told
+    let mut ends = vec![None; after.recipients.len()];
+    for (place, end) in ends.iter_mut().enumerate() {
+        *end = reports.end_of(place, &after.attempts);
+        if let Some(end) = end
             && may_stand(after.recipients[place].status, end.status)
         {
             after.recipients[place].status = end.status;
             after.recipients[place].reason = end.by.filter(|_| is_bad(end.status)).map(reason);
         }
     }
-    lift_message(before, &mut after, told.into_iter().next().flatten(), now);
+    let first = ends.into_iter().next().flatten();
+    if !before.has_ended() && !after.open_recipients().is_empty() {
+        go_on_waiting(before, &mut after, now);
+    } else if first.is_some() || !before.has_ended() {
+        end_message(before, &mut after, first);
+    }
     after
 }
 
@@ -71,29 +71,31 @@ struct End<'a> {
     by: Option<&'a EventRecord>,
 }
 
-/// The message follows its first recipient; `first` is what was reported of that one.
-fn lift_message(before: &MessageRecord, after: &mut MessageRecord, first: Option<End<'_>>, now: Timestamp) {
-    let waits = !before.status.is_final();
-    if waits && after.recipients.iter().any(|recipient| is_open(recipient.status)) {
-        let settled = before.attempts.iter().zip(&after.attempts);
-        let mut failed = settled.filter(|(before, after)| {
-            (before.outcome, after.outcome) == (AttemptOutcome::Unknown, AttemptOutcome::Failed)
-                && after.class.is_some_and(lets_the_next_try)
-        });
-        if failed.next().is_some() {
-            after.due_at = before.due_at.map(|due_at| due_at.min(now));
-        }
-        return;
+/// Recipients wait for a provider: at once, if the last one is known now not to have the message.
+fn go_on_waiting(before: &MessageRecord, after: &mut MessageRecord, now: Timestamp) {
+    let settled = before.attempts.iter().zip(&after.attempts);
+    let mut failed = settled.filter(|(before, after)| {
+        (before.outcome, after.outcome) == (AttemptOutcome::Unknown, AttemptOutcome::Failed) && after.class.is_some_and(lets_the_next_try)
+    });
+    if failed.next().is_some()
+        && let Work::Due(at) = before.work
+    {
+        after.work = Work::Due(at.min(now));
     }
-    if first.is_none() && !waits {
-        return;
+    let word = after.word(before.status);
+    if word == before.status || before.status.may_become(word) {
+        after.status = word;
     }
+}
+
+/// Nobody waits any more: the message follows its first recipient; `first` is what was reported of that one.
+fn end_message(before: &MessageRecord, after: &mut MessageRecord, first: Option<End<'_>>) {
     let Some(stands) = after.recipients.first().map(|recipient| recipient.status) else {
         return;
     };
-    let maybe_sent = is_not_sent(stands) && after.has_unknown_attempt();
-    // One that had ended as unknown; that its recipient opted out meanwhile stands with the recipient.
-    let opted_out = before.status == Status::Unknown && is_not_sent(stands);
+    let maybe_sent = stands.says_not_sent() && after.has_unknown_attempt();
+    // A message that had ended as unknown; that its recipient opted out meanwhile stands with the recipient.
+    let opted_out = before.status == Status::Unknown && stands.says_not_sent();
     let status = match (maybe_sent, opted_out) {
         (true, _) => Status::Unknown,
         (false, true) => Status::Failed,
@@ -102,7 +104,7 @@ fn lift_message(before: &MessageRecord, after: &mut MessageRecord, first: Option
     if status != before.status && !before.status.may_become(status) {
         return;
     }
-    (after.status, after.due_at) = (status, None);
+    (after.status, after.work) = (status, Work::Ended);
     let by = first.and_then(|first| first.by);
     after.error = match (status, by) {
         (Status::Sent | Status::Delivered, _) => None,
@@ -112,7 +114,7 @@ fn lift_message(before: &MessageRecord, after: &mut MessageRecord, first: Option
     };
 }
 
-/// Whether a recipient who stands so may come to stand otherwise by a report. Who must not be contacted may have been all the same.
+/// Whether a recipient who stands so may come to stand otherwise by a report. Whoever must not be contacted may have been all the same.
 fn may_stand(from: Status, to: Status) -> bool {
     match from {
         Status::Cancelled | Status::Suppressed | Status::Unsubscribed => matches!(to, Status::Sent | Status::Delivered | Status::Bounced),
@@ -127,36 +129,26 @@ const fn is_bad(status: Status) -> bool {
     matches!(status, Status::Bounced | Status::Failed | Status::Unknown)
 }
 
-/// Whether it says that nothing went out.
-const fn is_not_sent(status: Status) -> bool {
-    matches!(
-        status,
-        Status::Failed | Status::Expired | Status::Cancelled | Status::Suppressed | Status::Unsubscribed
-    )
-}
-
 /// When a provider took it first, and when one first said that it arrived.
 fn lift_times(record: &mut MessageRecord) {
     let settled = record
         .attempts
         .iter()
-        .filter(|attempt| attempt.outcome == AttemptOutcome::Accepted && attempt.detail.as_deref() == Some(SETTLED))
+        .filter(|attempt| attempt.settled_by == Some(SettledBy::Feedback) && attempt.outcome == AttemptOutcome::Accepted)
         .map(|attempt| attempt.called_at);
     record.sent_at = record.sent_at.into_iter().chain(settled).min();
     let is_of_first = |event: &&EventRecord| event.event.kind == EventKind::Delivered && concerns(record, event, 0);
-    let delivered = record.events.iter().filter(is_of_first).map(happened_at);
+    let delivered = record.events.iter().filter(is_of_first).map(EventRecord::happened_at);
     record.delivered_at = record.delivered_at.into_iter().chain(delivered).min();
 }
 
-/// When it happened, by the provider's clock unless that is ahead of ours.
-pub(crate) fn happened_at(event: &EventRecord) -> Timestamp {
-    event.event.at.map_or(event.received_at, |at| at.min(event.received_at))
-}
-
-/// Whether an event is about that recipient of the message. One that names nobody is about all; an address that is not among several may
-/// be where one of them forwards to, but nobody can say which.
-pub(crate) fn concerns(record: &MessageRecord, event: &EventRecord, place: usize) -> bool {
-    let Some(address) = &event.event.recipient else { return true };
+/// Whether an event is about that recipient of the message. An event that names nobody is about all whom its attempt was for; an address
+/// that is not among several may be where one of them forwards to, but nobody can say which.
+fn concerns(record: &MessageRecord, event: &EventRecord, place: usize) -> bool {
+    let Some(address) = &event.event.recipient else {
+        let attempt = record.attempts.iter().find(|attempt| Some(attempt.id) == event.attempt_id);
+        return attempt.is_none_or(|attempt| attempt.recipients.contains(place));
+    };
     let channel = record.message.content.channel();
     let form = suppression_address(channel, address);
     let recipient = record.recipients.get(place);
@@ -267,13 +259,15 @@ impl<'a> Reports<'a> {
         attempt.reported = row.iter().flatten().next().map(|standing| standing.status);
         match attempt.outcome {
             AttemptOutcome::Calling => return,
-            AttemptOutcome::Accepted => {}
-            AttemptOutcome::Unknown | AttemptOutcome::Failed if taken => {
+            AttemptOutcome::Unknown | AttemptOutcome::Failed | AttemptOutcome::NotCalled(_) if taken => {
                 attempt.outcome = AttemptOutcome::Accepted;
-                (attempt.class, attempt.code, attempt.detail) = (None, None, Some(SETTLED.to_owned()));
+                attempt.settled_by = Some(SettledBy::Feedback);
+                (attempt.class, attempt.code) = (None, None);
+                attempt.detail = Some(SettledBy::Feedback.describe().to_owned());
             }
+            AttemptOutcome::Accepted | AttemptOutcome::NotCalled(_) => {}
             AttemptOutcome::Unknown | AttemptOutcome::Failed => {
-                if let Some(failed) = failed.filter(|_| self.all_failed(row)) {
+                if let Some(failed) = failed.filter(|_| self.all_failed(attempt, row)) {
                     attempt.outcome = AttemptOutcome::Failed;
                     attempt.class = Some(class_of(failed));
                     attempt.code = Some(reason(failed));
@@ -284,14 +278,13 @@ impl<'a> Reports<'a> {
         attempt.provider_message_id = attempt.provider_message_id.take().or(id);
     }
 
-    /// Whether a failure was reported for everybody whom the attempt may have been for: what failed for some was taken.
-    fn all_failed(&self, row: &[Option<Standing<'_>>]) -> bool {
+    /// Whether a failure was reported for every recipient whom the attempt may have been for: what failed for some was taken.
+    fn all_failed(&self, attempt: &AttemptRecord, row: &[Option<Standing<'_>>]) -> bool {
         let left_out = |status| matches!(status, Status::Cancelled | Status::Suppressed | Status::Unsubscribed);
-        self.record
-            .recipients
-            .iter()
-            .zip(row)
-            .all(|(recipient, standing)| standing.is_some() || left_out(recipient.status))
+        let mut recipients = self.record.recipients.iter().zip(row).enumerate();
+        recipients.all(|(place, (recipient, standing))| {
+            standing.is_some() || !attempt.recipients.contains(place) || (!attempt.recipients.is_recorded() && left_out(recipient.status))
+        })
     }
 
     /// Where the reports put a recipient; none when they say nothing of it, or when another provider may try. `attempts` are settled.
@@ -320,65 +313,77 @@ impl<'a> Reports<'a> {
             .or_else(|| best(Status::Sent))
             .or_else(|| by_silence(Status::Sent))
             .or_else(|| best(Status::Bounced));
-        end.or_else(|| self.failed(best(Status::Failed)?, attempts, &own))
+        end.or_else(|| self.failed(best(Status::Failed)?, place, attempts, &own))
     }
 
     /// A recipient for whom nothing but failures were reported.
-    fn failed(&self, end: End<'a>, attempts: &[AttemptRecord], own: &[(&AttemptRecord, Standing<'a>)]) -> Option<End<'a>> {
-        let waits = !self.record.status.is_final();
+    fn failed(&self, end: End<'a>, place: usize, attempts: &[AttemptRecord], own: &[(&AttemptRecord, Standing<'a>)]) -> Option<End<'a>> {
+        let is_open = self
+            .record
+            .recipients
+            .get(place)
+            .is_some_and(|recipient| !recipient.status.is_final());
+        let waits = is_open && !self.record.has_ended();
         let was_taken = own.iter().any(|(attempt, _)| attempt.outcome == AttemptOutcome::Accepted);
         // The failure that ends most comes first.
         if waits && !was_taken && end.by.is_some_and(|by| lets_the_next_try(class_of(by))) {
             return None;
         }
-        let unsettled = attempts.iter().any(|attempt| attempt.outcome == AttemptOutcome::Unknown);
+        let unsettled = attempts.iter().any(|attempt| attempt.is_unknown_for(place));
         let status = if unsettled { Status::Unknown } else { Status::Failed };
         Some(End { status, ..end })
     }
 
-    /// A recipient of whom nothing was reported goes with an attempt that was settled just now.
+    /// A recipient of whom nothing was reported goes with an attempt for the recipient that was settled just now.
     fn end_with_others(&self, place: usize, attempts: &[AttemptRecord]) -> Option<End<'a>> {
         let recipient = self.record.recipients.get(place)?;
+        let mut pairs = self.record.attempts.iter().zip(attempts);
+        let settled = pairs.find(|(before, after)| {
+            before.outcome != AttemptOutcome::Accepted && after.outcome == AttemptOutcome::Accepted && after.recipients.contains(place)
+        });
+        let is_recorded = settled?.1.recipients.is_recorded();
         // A message that is unknown was carried to its first recipient, whatever became of that one later.
-        let was_carried = place == 0 && self.record.status == Status::Unknown;
+        let was_carried = is_recorded || (place == 0 && self.record.status == Status::Unknown);
         let may = match recipient.status {
+            Status::Sent | Status::Delivered | Status::Bounced => false,
             _ if was_carried => true,
             Status::Pending | Status::Scheduled | Status::Queued | Status::Sending => true,
             Status::Unknown | Status::Failed | Status::Expired => recipient.reason.is_none(),
-            Status::Sent | Status::Delivered | Status::Bounced | Status::Cancelled | Status::Suppressed | Status::Unsubscribed => false,
+            Status::Cancelled | Status::Suppressed | Status::Unsubscribed => false,
         };
-        let mut pairs = self.record.attempts.iter().zip(attempts);
-        let settled = pairs.any(|(before, after)| before.outcome != AttemptOutcome::Accepted && after.outcome == AttemptOutcome::Accepted);
         let end = End {
             status: Status::Sent,
             by: None,
         };
-        (may && settled).then_some(end)
+        may.then_some(end)
     }
 
-    /// Where attempts put a recipient that a provider took and did not report on. Of several recipients nobody knows who was with
-    /// which attempt; one that has a report of an attempt that was accepted at once was with that one.
+    /// Where attempts put a recipient that a provider took and did not report on. Where it is not recorded which attempt was for whom, a
+    /// recipient with a report of an attempt that was accepted at once was with that attempt.
     fn stands_without_report(&self, place: usize, attempts: &[AttemptRecord], own: &[(&AttemptRecord, Standing<'a>)]) -> Option<Status> {
-        let at_once = |attempt: &AttemptRecord| attempt.outcome == AttemptOutcome::Accepted && attempt.detail.as_deref() != Some(SETTLED);
-        let marked = |attempt: &AttemptRecord| attempt.detail.as_deref() == Some(MARKED_DELIVERED);
+        let rows = || attempts.iter().zip(&self.table);
+        let marked = |attempt: &AttemptRecord| attempt.settled_by == Some(SettledBy::MarkedDelivered) && attempt.recipients.contains(place);
         // An operator's word counts beside what was reported before the delivery.
-        if attempts.iter().zip(&self.table).any(|(attempt, row)| {
-            marked(attempt) && at_once(attempt) && row[place].is_none_or(|standing| standing.status != Status::Bounced)
-        }) {
+        let is_not_bounced = |row: &[Option<Standing<'_>>]| row[place].is_none_or(|standing| standing.status != Status::Bounced);
+        if rows().any(|(attempt, row)| attempt.outcome == AttemptOutcome::Accepted && marked(attempt) && is_not_bounced(row)) {
             return Some(Status::Delivered);
         }
+        let at_once = |attempt: &AttemptRecord| {
+            let by_call = attempt.settled_by != Some(SettledBy::Feedback);
+            attempt.outcome == AttemptOutcome::Accepted && by_call && !attempt.recipients.is_recorded()
+        };
         if self.record.recipients.len() > 1 && own.iter().any(|(attempt, _)| at_once(attempt)) {
             return None;
         }
         let silent = |(attempt, row): (&AttemptRecord, &Vec<Option<Standing<'_>>>)| {
-            attempt.outcome == AttemptOutcome::Accepted && row[place].is_none()
+            attempt.outcome == AttemptOutcome::Accepted && attempt.recipients.contains(place) && row[place].is_none()
         };
-        attempts.iter().zip(&self.table).any(silent).then_some(Status::Sent)
+        rows().any(silent).then_some(Status::Sent)
     }
 }
 
 /// The provider's own code, or its word.
-pub(crate) fn reason(event: &EventRecord) -> String {
+fn reason(event: &EventRecord) -> String {
     event.event.code.clone().unwrap_or_else(|| event.event.word.clone())
 }
 
@@ -394,6 +399,3 @@ fn tell(event: &EventRecord) -> String {
         .unwrap_or_default();
     format!("{} reported: {} ({}){code}{detail}", event.provider, event.kind, event.word)
 }
-
-#[cfg(test)]
-mod tests;

@@ -36,36 +36,36 @@ impl Endpoints {
     }
 
     /// This process changed them: they are read anew before anything else is posted.
-    pub(super) fn changed(&self) {
+    pub(crate) fn changed(&self) {
         self.stale.store(true, Ordering::Release);
         self.news.notify_one();
     }
 
     /// Whether they must be read anew; once.
-    pub(super) fn is_stale(&self) -> bool {
+    pub(crate) fn is_stale(&self) -> bool {
         self.stale.swap(false, Ordering::AcqRel)
     }
 
     /// There is something to tell.
-    pub(super) fn wake(&self) {
+    pub(crate) fn wake(&self) {
         self.news.notify_one();
     }
 
-    pub(super) async fn news(&self) {
+    pub(crate) async fn news(&self) {
         self.news.notified().await;
     }
 
     /// Another post may begin.
-    pub(super) fn place_is_free(&self) {
+    pub(crate) fn place_is_free(&self) {
         self.place.notify_one();
     }
 
-    pub(super) async fn place(&self) {
+    pub(crate) async fn place(&self) {
         self.place.notified().await;
     }
 
     /// Whether somebody of the tenant wants to be told about any of these.
-    pub(super) fn wanting(&self, tenant: &TenantId, kinds: &(impl Iterator<Item = NoticeKind> + Clone)) -> Option<Arc<[Endpoint]>> {
+    pub(crate) fn wanting(&self, tenant: &TenantId, kinds: &(impl Iterator<Item = NoticeKind> + Clone)) -> Option<Arc<[Endpoint]>> {
         let all = self.all()?;
         let wanted = all
             .iter()

@@ -1,0 +1,188 @@
+//! One provider of a chain: what it is put into service with, and the room that it has for one message.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use ums_core::{AccountId, Monotonic, Probe, Provider, ProviderKind};
+
+use crate::breaker::{Breaker, BreakerSettings, Now, Permit, Verdict};
+use crate::pacing::{PaceSettings, Pacer, Take};
+use crate::ports::Ports;
+use crate::rejection::Rejections;
+use crate::sharing::{MayProbe, Plug, ProbeOut, Share};
+
+/// Price of a message, in millionths of a US dollar.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Price {
+    /// For each recipient of an e-mail; none when not known.
+    Recipient(Option<i64>),
+    /// For each segment of a text message, by the calling code of its country; others are not known.
+    Segment(BTreeMap<u16, i64>),
+    /// Nothing at all.
+    Free,
+}
+
+impl Price {
+    /// The price of one unit; none when not known.
+    pub(crate) fn of_unit(&self, country_code: Option<u16>) -> Option<i64> {
+        match self {
+            Self::Recipient(micros) => *micros,
+            Self::Segment(by_country) => by_country.get(&country_code?).copied(),
+            Self::Free => Some(0),
+        }
+    }
+}
+
+/// One provider of a chain, with its settings.
+pub struct LinkParts<M> {
+    /// The provider.
+    pub provider: Arc<dyn Provider<M>>,
+    /// When its breaker trips.
+    pub breaker: BreakerSettings,
+    /// How fast it is sent through.
+    pub pace: PaceSettings,
+    /// What it costs.
+    pub price: Price,
+}
+
+impl<M> fmt::Debug for LinkParts<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "LinkParts({:?})", self.provider)
+    }
+}
+
+/// One provider of a chain, in service.
+pub(crate) struct Link<M> {
+    pub(crate) provider: Arc<dyn Provider<M>>,
+    pub(crate) kind: ProviderKind,
+    pub(crate) account: AccountId,
+    pub(crate) breaker: Arc<Breaker>,
+    pub(crate) pacer: Pacer,
+    pub(crate) rejections: Rejections,
+    pub(crate) price: Price,
+    pub(crate) share: Arc<Share>,
+    ports: Arc<Ports>,
+}
+
+impl<M: 'static> Link<M> {
+    pub(crate) fn new(parts: LinkParts<M>, plug: &Plug) -> Self {
+        let (kind, account) = (parts.provider.kind(), parts.provider.account());
+        let share = plug.breaker((kind, account.clone()), parts.breaker);
+        Self {
+            kind,
+            breaker: share.breaker().clone(),
+            pacer: if plug.ports.store.is_shared() {
+                Pacer::shared(parts.pace, kind, account.clone())
+            } else {
+                Pacer::new(parts.pace)
+            },
+            account,
+            share,
+            provider: parts.provider,
+            rejections: Rejections::default(),
+            price: parts.price,
+            ports: plug.ports.clone(),
+        }
+    }
+
+    /// Asks the provider without sending, and tells its breaker. On a shared store the probe lease comes first.
+    pub(super) async fn ask(self: Arc<Self>, permit: Permit<Arc<Breaker>>) {
+        let clock = &self.ports.clock;
+        let probe = match self.share.may_probe(clock.monotonic()) {
+            MayProbe::Yes(probe) => probe,
+            MayProbe::No => return,
+            MayProbe::Ask => {
+                if !self.share.lease_probe().await || !permit.still_to_ask() {
+                    return;
+                }
+                let MayProbe::Yes(probe) = self.share.may_probe(clock.monotonic()) else {
+                    return;
+                };
+                probe
+            }
+        };
+        match self.provider.probe().await {
+            Probe::Healthy | Probe::NoAnswer => permit.cleared(),
+            Probe::Failed(failure) => permit.settle(Verdict::Failure(&failure), Now::read(&**clock)),
+        }
+        drop(probe);
+    }
+
+    /// Asks the store for the probe lease, for the message that waits for it. Meanwhile the permit keeps others from asking, too.
+    pub(super) async fn lease_probe(self: Arc<Self>, permit: Permit<Arc<Breaker>>) {
+        self.share.lease_probe().await;
+        drop(permit);
+    }
+
+    /// Takes room in the pace.
+    pub(super) fn reserve(&self, recipients: u32, now: Monotonic) -> Take {
+        let Some(blocks) = self.pacer.blocks() else {
+            return match self.pacer.reserve(recipients, now) {
+                Ok(()) => Take::Taken,
+                Err(over) => Take::Over(over),
+            };
+        };
+        let (take, ask) = blocks.take(recipients, now);
+        if ask {
+            let ports = &self.ports;
+            ports.tasks.spawn(blocks.clone().refill(ports.store.clone(), ports.clock.clone()));
+        }
+        take
+    }
+}
+
+impl<M> fmt::Debug for Link<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Link({})", self.kind)
+    }
+}
+
+/// A provider that has room for one message: breaker permit and pace are in hand.
+#[derive(Debug)]
+pub(crate) struct Slot<M> {
+    pub(crate) link: Arc<Link<M>>,
+    pub(crate) permit: CallPermit,
+    /// Recipients that its room in the pace is for.
+    units: u32,
+}
+
+impl<M: 'static> Slot<M> {
+    pub(super) fn new(link: Arc<Link<M>>, permit: CallPermit, units: u32) -> Self {
+        Self { link, permit, units }
+    }
+
+    /// Recipients that its room in the pace is for.
+    pub(crate) const fn units(&self) -> u32 {
+        self.units
+    }
+
+    /// Fewer recipients go out by it than there is room for: the rest of the room in the pace goes back.
+    pub(crate) fn shrink(&mut self, recipients: u32, now: Monotonic) {
+        let spare = self.units.saturating_sub(recipients);
+        if spare > 0 {
+            self.link.pacer.refund(spare, now);
+            self.units = recipients;
+        }
+    }
+
+    /// The provider is not called: the room in the pace goes back, and the permit is not counted.
+    pub(crate) fn release(mut self, now: Monotonic) {
+        self.shrink(0, now);
+    }
+}
+
+/// A breaker's permit, and the store's probe lease where one is needed. Dropped in this order.
+#[derive(Debug)]
+pub(crate) struct CallPermit {
+    pub(super) permit: Permit<Arc<Breaker>>,
+    pub(super) probe: Option<ProbeOut>,
+}
+
+impl CallPermit {
+    /// Gives it back with the call's outcome.
+    pub(crate) fn settle(self, verdict: Verdict<'_>, now: Now) {
+        self.permit.settle(verdict, now);
+        drop(self.probe);
+    }
+}

@@ -1,0 +1,202 @@
+//! How an engine is put together from its parts, and started.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use ums_core::{Clock, Email, FeedbackSource, NotConfigured, OnExhausted, Random, Secret, Sms, Store, StoreError, WebhookPost, failpoint};
+
+use super::{Engine, Messaging};
+use crate::breaker::Now;
+use crate::chain::{Chain, Chains, Link, LinkParts};
+use crate::desk::Desk;
+use crate::dispatch::Dispatch;
+use crate::drain::Drain;
+use crate::endpoints::Endpoints;
+use crate::in_hand::InHand;
+use crate::lanes::Lanes;
+use crate::lease::HeldLease;
+use crate::notices::Notices;
+use crate::observer::Observer;
+use crate::outbox::{Outbox, Postbox};
+use crate::parking::Parking;
+use crate::ports::Ports;
+use crate::queue::Queue;
+use crate::rates::Rates;
+use crate::rejection::Reports;
+use crate::rules::Rules;
+use crate::sharing::{Keeper, Plug, Share};
+use crate::unsubscribe::Links;
+use crate::{feedback, housekeeping, lease, outbox, rates, worker};
+
+/// All that an engine is made of.
+#[derive(Debug)]
+pub struct Parts {
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Chance.
+    pub random: Arc<dyn Random>,
+    /// Where messages are kept.
+    pub store: Arc<dyn Store>,
+    /// Who counts.
+    pub observer: Arc<dyn Observer>,
+    /// E-mail providers in the order of their chain.
+    pub email: Vec<LinkParts<Email>>,
+    /// SMS providers in the order of their chain.
+    pub sms: Vec<LinkParts<Sms>>,
+    /// Providers that are left out.
+    pub not_configured: Vec<NotConfigured>,
+    /// What holds for all messages.
+    pub rules: Rules,
+    /// What comes after a message is sent.
+    pub aftermath: Aftermath,
+}
+
+/// What comes after a message is sent: feedback that is asked for, and who is told.
+#[derive(Debug, Default)]
+pub struct Aftermath {
+    /// Feedback that has to be asked for.
+    pub sources: Vec<Arc<dyn FeedbackSource>>,
+    /// Who posts to the user's application; nobody is told without one.
+    pub webhooks: Option<Arc<dyn WebhookPost>>,
+    /// The service's keys (`UMS_SECRET_KEY`), newest first: unsubscribe links and webhook secrets are derived from them.
+    pub keys: Vec<Secret>,
+    /// Where the service is reached from outside (`UMS_PUBLIC_URL`), without a slash at its end.
+    pub public_url: Option<String>,
+}
+
+impl Messaging {
+    /// Starts an engine: takes up what earlier processes left, and begins to work on what is due.
+    ///
+    /// # Errors
+    /// The store, when it cannot be read.
+    pub async fn start(from: Parts) -> Result<Self, StoreError> {
+        let ports = Arc::new(Ports::new(from.clock, from.random, from.store, from.observer));
+        let rules = settled(from.rules, &*ports.store);
+        let asked = ports.clock.monotonic();
+        let lease = Arc::new(HeldLease::new(ports.store.renew().await?, asked));
+        let plug = Plug::new(ports.clone(), lease.clone());
+        let rates = Arc::new(Rates::new(rules.rates));
+        let chains = Chains {
+            email: chain(from.email, &rules, &plug, &rates),
+            sms: chain(from.sms, &rules, &plug, &rates),
+        };
+        let keeper = Arc::new(Keeper::new(plug, shares(&chains)));
+        take_up(&ports, &chains, &keeper).await?;
+        let endpoints = Arc::new(Endpoints::default());
+        endpoints.refresh(&*ports.store).await?;
+
+        let queue = Arc::new(Queue::default());
+        let Aftermath {
+            sources,
+            webhooks,
+            keys,
+            public_url,
+        } = from.aftermath;
+        let postbox = Arc::new(Postbox {
+            ports: ports.clone(),
+            endpoints: endpoints.clone(),
+            rules: rules.webhooks.clone(),
+            webhooks,
+            keys: keys.clone(),
+            under_way: Mutex::default(),
+        });
+        let max_in_flight = rules.max_in_flight;
+        let links = Links::new(keys, public_url, rules.development);
+        let desk = Arc::new(Desk {
+            notices: Notices::new(ports.clone(), endpoints.clone()),
+            ports: ports.clone(),
+            rules,
+            chains,
+            lease,
+            in_hand: Arc::<InHand>::default(),
+            parking: Parking::default(),
+            queue: queue.clone(),
+            rates,
+            reports: Reports::default(),
+        });
+        let dispatch = Arc::new(Dispatch {
+            desk: desk.clone(),
+            lanes: Arc::new(Lanes::new(max_in_flight, queue.alarm())),
+            drain: Drain::new(max_in_flight),
+            claiming: tokio::sync::Mutex::new(()),
+            links,
+        });
+        let engine = Engine {
+            outbox: Outbox::new(postbox.clone(), Notices::new(ports, endpoints)),
+            desk,
+            dispatch,
+            keeper,
+            not_configured: from.not_configured,
+        };
+        spawn(&engine, postbox, sources);
+        Ok(Self { engine: Arc::new(engine) })
+    }
+}
+
+/// The rules, with what depends on the store.
+fn settled(mut rules: Rules, store: &dyn Store) -> Rules {
+    let by_store = if store.is_durable() { OnExhausted::Hold } else { OnExhausted::Fail };
+    rules.on_exhausted.get_or_insert(by_store);
+    rules
+}
+
+fn chain<M: 'static>(links: Vec<LinkParts<M>>, rules: &Rules, plug: &Plug, rates: &Arc<Rates>) -> Chain<M> {
+    let links = links.into_iter().map(|link| Arc::new(Link::new(link, plug)));
+    Chain::new(links.collect(), rules.retry_budget, rates.clone(), plug.ports.clone())
+}
+
+/// The provider accounts of both channels.
+fn shares(chains: &Chains) -> Vec<Arc<Share>> {
+    let email = chains.email.links.iter().map(|link| link.share.clone());
+    email.chain(chains.sms.links.iter().map(|link| link.share.clone())).collect()
+}
+
+/// Takes up breakers, used allowances and unfinished messages of earlier processes.
+async fn take_up(ports: &Ports, chains: &Chains, keeper: &Keeper) -> Result<(), StoreError> {
+    let now = Now::read(&*ports.clock);
+    let recovered = ports.store.recover(now.wall).await?;
+    failpoint::pass("recover.committed");
+    if recovered.requeued + recovered.unknown > 0 {
+        tracing::info!(
+            requeued = recovered.requeued,
+            unknown = recovered.unknown,
+            "took up messages of an earlier process"
+        );
+    }
+    keeper.take_up().await?;
+    restore_days(ports, &chains.email, now).await?;
+    restore_days(ports, &chains.sms, now).await
+}
+
+/// Tells each account with a limit a day what it was handed in the last 24 hours.
+async fn restore_days<M: 'static>(ports: &Ports, chain: &Chain<M>, now: Now) -> Result<(), StoreError> {
+    let since = now.wall - Duration::from_hours(24);
+    for link in chain.links.iter().filter(|link| link.pacer.has_day_limit()) {
+        let sent = ports.store.recipients_sent_since(link.kind, &link.account, since).await?;
+        link.pacer.restore_day(u32::try_from(sent).unwrap_or(u32::MAX), now.mono);
+    }
+    Ok(())
+}
+
+/// Begins all that goes on beside the messages.
+fn spawn(engine: &Engine, postbox: Arc<Postbox>, sources: Vec<Arc<dyn FeedbackSource>>) {
+    let Engine {
+        desk, dispatch, keeper, ..
+    } = engine;
+    let (ports, tasks) = (&desk.ports, &desk.ports.tasks);
+    if !desk.chains.sms.links.is_empty() {
+        tasks.spawn_blocking(ums_core::phone::read_numbering_plans);
+    }
+    tasks.spawn(keeper.clone().run());
+    tasks.spawn(housekeeping::run(dispatch.clone()));
+    tasks.spawn(worker::run(dispatch.clone()));
+    tasks.spawn(outbox::run(postbox));
+    tasks.spawn(rates::keeping::run(ports.clone(), desk.rates.clone()));
+    tasks.spawn(feedback::waiting::run(desk.clone()));
+    for source in sources {
+        tasks.spawn(feedback::polling::run(desk.clone(), source));
+    }
+    // Not one of the tasks that a shutdown waits for: it ends after them.
+    let heartbeat = lease::heartbeat(ports.clone(), desk.lease.clone(), desk.queue.clone(), desk.rules.chores.renew);
+    tokio::spawn(heartbeat);
+}

@@ -1,0 +1,70 @@
+//! The suppression list, and the links that put recipients onto it.
+
+use ums_core::{Channel, StoreError, Suppression, SuppressionCursor, SuppressionFilter, SuppressionPage, SuppressionReason, TenantId};
+
+use super::Messaging;
+use crate::suppressions::{self, NewSuppression};
+use crate::unsubscribe::{self, Unsubscriber};
+
+impl Messaging {
+    /// Puts addresses on the list; whether each is new on it. Nobody who is on it is contacted by an attempt that begins after this returned.
+    ///
+    /// # Errors
+    /// The store.
+    pub async fn suppress(&self, tenant: &TenantId, entries: Vec<NewSuppression>) -> Result<Vec<bool>, StoreError> {
+        suppressions::suppress(&self.engine.desk, tenant, entries).await
+    }
+
+    /// Takes an address off the list, for one reason or for all. Says how many entries were in force.
+    ///
+    /// # Errors
+    /// The store.
+    pub async fn unsuppress(
+        &self,
+        tenant: &TenantId,
+        channel: Channel,
+        address: &str,
+        reason: Option<SuppressionReason>,
+    ) -> Result<u64, StoreError> {
+        suppressions::unsuppress(&self.engine.desk, tenant, (channel, address), reason).await
+    }
+
+    /// Entries in the order of channel, address and reason.
+    ///
+    /// # Errors
+    /// The store.
+    pub async fn suppressions(
+        &self,
+        tenant: &TenantId,
+        filter: &SuppressionFilter,
+        cursor: Option<&SuppressionCursor>,
+        limit: usize,
+    ) -> Result<SuppressionPage, StoreError> {
+        let desk = &self.engine.desk;
+        desk.ports.store.suppressions(tenant, filter, cursor, desk.now(), limit).await
+    }
+
+    /// The entries in force for an address.
+    ///
+    /// # Errors
+    /// The store.
+    pub async fn suppressions_of(&self, tenant: &TenantId, channel: Channel, address: &str) -> Result<Vec<Suppression>, StoreError> {
+        suppressions::in_force(&self.engine.desk, tenant, channel, address).await
+    }
+
+    /// Whom an unsubscribe link is for; none when the token is not genuine or its message is no longer kept. Changes nothing.
+    ///
+    /// # Errors
+    /// The store.
+    pub async fn unsubscriber(&self, token: &str) -> Result<Option<Unsubscriber>, StoreError> {
+        self.engine.dispatch.links.unsubscriber(&self.engine.desk.ports, token).await
+    }
+
+    /// Unsubscribes whom the link is for; none as [`Messaging::unsubscriber`]. Doing it twice is as good as once.
+    ///
+    /// # Errors
+    /// The store.
+    pub async fn unsubscribe(&self, token: &str) -> Result<Option<Unsubscriber>, StoreError> {
+        unsubscribe::unsubscribe(&self.engine.dispatch.links, &self.engine.desk, token).await
+    }
+}
