@@ -2,7 +2,9 @@
 
 mod dialogue;
 mod failures;
+mod fates;
 mod message;
+mod recipients;
 mod secured;
 mod server;
 mod simulated;
@@ -41,6 +43,12 @@ fn email() -> Email {
         attachments: Vec::new(),
         headers: Vec::new(),
     }
+}
+
+fn to(addresses: &[&str]) -> Email {
+    let mut email = email();
+    email.to = addresses.iter().map(|address| mailbox(address)).collect();
+    email
 }
 
 fn call() -> Call {

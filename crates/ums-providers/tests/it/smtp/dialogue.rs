@@ -4,13 +4,7 @@ use ums_core::{FailureClass as C, Provider};
 use ums_providers::send::smtp::Stage;
 
 use super::server::{Act, Script, Server};
-use super::{ATTEMPT, call, email, mailbox, send, settings, smtp};
-
-fn to(addresses: &[&str]) -> ums_core::Email {
-    let mut email = email();
-    email.to = addresses.iter().map(|address| mailbox(address)).collect();
-    email
-}
+use super::{ATTEMPT, call, email, mailbox, send, settings, smtp, to};
 
 #[tokio::test]
 async fn an_accepted_message_has_our_message_id_and_says_whose_it_is() {

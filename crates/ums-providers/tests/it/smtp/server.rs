@@ -30,6 +30,8 @@ pub(crate) struct Script {
     pub(crate) acts: Vec<(Stage, Act)>,
     /// Recipients that contain the text get the reply.
     pub(crate) refused: Vec<(&'static str, &'static str)>,
+    /// Recipients taken in a transaction, and the reply to each further one.
+    pub(crate) limit: (usize, &'static str),
     /// Takes DATA although every recipient was refused.
     pub(crate) data_anyway: bool,
     /// Closes a connection after that many messages, without a word.
@@ -55,6 +57,7 @@ impl Default for Script {
             offers: vec!["PIPELINING", "8BITMIME", "SIZE 26214400", "AUTH LOGIN PLAIN", "DSN"],
             acts: Vec::new(),
             refused: Vec::new(),
+            limit: (usize::MAX, ""),
             data_anyway: false,
             messages_per_connection: usize::MAX,
             last_words: None,
@@ -272,6 +275,9 @@ impl Host {
                 "RCPT" => {
                     if let Some((_, reply)) = self.script.refused.iter().find(|(text, _)| line.contains(text)) {
                         say(&mut stream, reply).await;
+                        Next::Go
+                    } else if accepted >= self.script.limit.0 {
+                        say(&mut stream, self.script.limit.1).await;
                         Next::Go
                     } else {
                         accepted += 1;
