@@ -29,8 +29,12 @@ pub enum Mode {
     Suspended,
     /// The allowance is used up; SMTP 550 5.4.5 at MAIL. Nothing recorded.
     Quota,
-    /// The recipient is refused for good; SMTP 550 5.1.1 at RCPT. Nothing recorded.
+    /// The recipient is refused for good; SMTP 550 5.1.1 at RCPT. Nothing recorded; SMTP records the message for its other recipients.
     Reject,
+    /// The recipient is refused for now (greylisting); SMTP 451 4.7.1 at RCPT, SMTP only. Recorded for the other recipients.
+    Defer,
+    /// `limit` recipients are taken in a transaction, the others refused; SMTP 452 4.5.3 at RCPT, SMTP only. Recorded for those taken.
+    TooMany,
     /// Recorded, answered after `delay_ms`.
     Slow,
     /// Recorded, then no answer until healed or the peer leaves.
@@ -55,7 +59,7 @@ pub enum Mode {
 
 impl Mode {
     /// All modes.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 21] = [
         Self::Error,
         Self::Refuse,
         Self::Hang,
@@ -65,6 +69,8 @@ impl Mode {
         Self::Suspended,
         Self::Quota,
         Self::Reject,
+        Self::Defer,
+        Self::TooMany,
         Self::Slow,
         Self::HangAfter,
         Self::ResetAfter,
@@ -89,6 +95,8 @@ impl Mode {
             Self::Suspended => "suspended",
             Self::Quota => "quota",
             Self::Reject => "reject",
+            Self::Defer => "defer",
+            Self::TooMany => "too_many",
             Self::Slow => "slow",
             Self::HangAfter => "hang_after",
             Self::ResetAfter => "reset_after",
@@ -105,9 +113,18 @@ impl Mode {
     /// Tells whether the provider can have this fault.
     ///
     /// SMTP cannot accept a message and then answer with an error: its answer to the
-    /// final dot *is* the acceptance (RFC 5321 §4.2.5).
+    /// final dot *is* the acceptance (RFC 5321 §4.2.5). Only SMTP answers for each
+    /// recipient.
     pub fn is_possible_for(self, provider: Provider) -> bool {
-        !(self == Self::AcceptThenError && provider == Provider::Smtp)
+        match provider {
+            Provider::Smtp => self != Self::AcceptThenError,
+            Provider::Ses | Provider::Sns | Provider::SendGrid | Provider::Twilio => !matches!(self, Self::Defer | Self::TooMany),
+        }
+    }
+
+    /// Tells whether SMTP refuses recipients one by one under it.
+    pub(crate) fn acts_at_rcpt(self) -> bool {
+        matches!(self, Self::Reject | Self::Defer | Self::TooMany)
     }
 
     /// Tells whether a message that is hit is turned away, so that nothing of it is recorded.
@@ -121,8 +138,10 @@ impl Mode {
             | Self::Unauthorized
             | Self::Suspended
             | Self::Quota
-            | Self::Reject => true,
-            Self::Slow
+            | Self::Reject
+            | Self::Defer => true,
+            Self::TooMany
+            | Self::Slow
             | Self::HangAfter
             | Self::ResetAfter
             | Self::Garbage
@@ -151,9 +170,15 @@ impl Mode {
             | Self::Empty
             | Self::Huge => true,
             Self::Suspended => is_send || matches!(provider, Provider::Sns | Provider::SendGrid),
-            Self::Quota | Self::Reject | Self::HangAfter | Self::ResetAfter | Self::AcceptThenError | Self::Bounce | Self::NeverDeliver => {
-                is_send
-            }
+            Self::Quota
+            | Self::Reject
+            | Self::Defer
+            | Self::TooMany
+            | Self::HangAfter
+            | Self::ResetAfter
+            | Self::AcceptThenError
+            | Self::Bounce
+            | Self::NeverDeliver => is_send,
         }
     }
 }
@@ -185,10 +210,20 @@ pub struct Fault {
     /// Milliseconds that `slow` waits before it answers.
     #[serde(default = "two_seconds")]
     pub delay_ms: u64,
+    /// Addresses that SMTP's `reject` and `defer` refuse; every recipient if there are none.
+    #[serde(default)]
+    pub recipients: Vec<String>,
+    /// Recipients that `too_many` takes in a transaction.
+    #[serde(default = "one_recipient")]
+    pub limit: usize,
 }
 
 fn one() -> f64 {
     1.0
+}
+
+fn one_recipient() -> usize {
+    1
 }
 
 fn service_unavailable() -> u16 {
@@ -215,6 +250,8 @@ impl Fault {
             status: service_unavailable(),
             retry_after: None,
             delay_ms: two_seconds(),
+            recipients: Vec::new(),
+            limit: one_recipient(),
         }
     }
 
@@ -254,6 +291,24 @@ impl Fault {
         Self { delay_ms, ..self }
     }
 
+    /// Refuses only these recipients of a mail, under `reject` and `defer`.
+    #[must_use]
+    pub fn recipients<A: Into<String>>(self, addresses: impl IntoIterator<Item = A>) -> Self {
+        let recipients = addresses.into_iter().map(Into::into).collect();
+        Self { recipients, ..self }
+    }
+
+    /// Sets how many recipients `too_many` takes in a transaction.
+    #[must_use]
+    pub fn limit(self, limit: usize) -> Self {
+        Self { limit, ..self }
+    }
+
+    /// Tells whether `reject` or `defer` refuses this recipient.
+    pub(crate) fn names(&self, address: &str) -> bool {
+        self.recipients.is_empty() || self.recipients.iter().any(|named| named.eq_ignore_ascii_case(address))
+    }
+
     pub(crate) fn check(&self, provider: Provider) -> Result<(), Error> {
         if !self.mode.is_possible_for(provider) {
             return Err(Error::Impossible {
@@ -270,6 +325,10 @@ impl Fault {
         }
         if !(400..=599).contains(&self.status) {
             return Err(Error::Setting("`status` must be between 400 and 599"));
+        }
+        let takes_names = provider == Provider::Smtp && matches!(self.mode, Mode::Reject | Mode::Defer);
+        if !takes_names && !self.recipients.is_empty() {
+            return Err(Error::Setting("`recipients` belongs to `reject` and `defer` of smtp"));
         }
         if self.delay_ms > MAX_DELAY_MS {
             return Err(Error::Setting("`delay_ms` must be at most 3600000"));

@@ -161,6 +161,8 @@ fn turned_away(world: &World, provider: Provider, fault: &Fault) -> Option<Reply
         | Mode::Hang
         | Mode::ResetBefore
         | Mode::Reject
+        | Mode::Defer
+        | Mode::TooMany
         | Mode::Slow
         | Mode::HangAfter
         | Mode::ResetAfter
@@ -242,6 +244,8 @@ async fn deliver(answer: Answer, strike: Option<Strike>, link: &Link) -> Result<
         | Mode::Suspended
         | Mode::Quota
         | Mode::Reject
+        | Mode::Defer
+        | Mode::TooMany
         | Mode::AcceptThenError
         | Mode::Bounce
         | Mode::NeverDeliver => Ok(reply.whole()),

@@ -238,7 +238,9 @@ impl Session {
             transaction.strike = self.world.faults.strike(Provider::Smtp, true);
         }
         if let Some(strike) = &mut transaction.strike {
-            self.world.struck(Provider::Smtp, strike.fault.mode, true);
+            // Where named recipients are refused the message is recorded for the others.
+            let is_whole = strike.fault.recipients.is_empty();
+            self.world.struck(Provider::Smtp, strike.fault.mode, is_whole);
             match transaction::at_mail(strike.fault.mode) {
                 transaction::AtMail::Proceed => {}
                 transaction::AtMail::Refuse(reply) => {

@@ -63,10 +63,10 @@ impl World {
         urgent
     }
 
-    /// Counts a request that a fault hits; a message that it turns away goes to the journal.
-    pub(crate) fn struck(&self, provider: Provider, mode: Mode, is_send: bool) {
+    /// Counts a request that a fault hits; a message that it turns away as a whole goes to the journal.
+    pub(crate) fn struck(&self, provider: Provider, mode: Mode, is_whole: bool) {
         self.counters(provider).faulted();
-        if is_send && mode.keeps_nothing() {
+        if is_whole && mode.keeps_nothing() {
             self.journal.refused(provider, mode);
         }
     }

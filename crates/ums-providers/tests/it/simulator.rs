@@ -33,6 +33,8 @@ const fn allowed(provider: Provider, mode: Mode) -> &'static [Option<Class>] {
             Provider::Sns | Provider::SendGrid | Provider::Twilio | Provider::Smtp => &[Some(Class::InvalidRecipient)],
         },
         Mode::Bounce | Mode::NeverDeliver => &[None],
+        // SMTP alone has these.
+        Mode::Defer | Mode::TooMany => &[],
     }
 }
 

@@ -46,6 +46,8 @@ impl Session {
             | Mode::Suspended
             | Mode::Quota
             | Mode::Reject
+            | Mode::Defer
+            | Mode::TooMany
             | Mode::AcceptThenError
             | Mode::Bounce
             | Mode::NeverDeliver => self.say(&accepted),

@@ -9,7 +9,7 @@ use crate::fault_board::Strike;
 use crate::recorder::{Draft, SimMessage};
 use crate::stats::InFlight;
 use crate::world::World;
-use crate::{Mode, Provider};
+use crate::{Fault, Mode, Provider};
 
 /// What a fault does to MAIL.
 #[derive(Clone, Copy, Debug)]
@@ -33,6 +33,8 @@ pub(super) fn at_mail(mode: Mode) -> AtMail {
         Mode::Hang => AtMail::Hang,
         Mode::ResetBefore | Mode::Refuse => AtMail::Reset,
         Mode::Reject
+        | Mode::Defer
+        | Mode::TooMany
         | Mode::Slow
         | Mode::HangAfter
         | Mode::ResetAfter
@@ -46,10 +48,39 @@ pub(super) fn at_mail(mode: Mode) -> AtMail {
     }
 }
 
+/// Says what a fault does to RCPT after so many recipients were taken; nothing where the recipient passes.
+fn at_rcpt(fault: &Fault, to: &str, taken: usize) -> Option<&'static str> {
+    match fault.mode {
+        Mode::Reject => fault.names(to).then_some("550 5.1.1 The address does not exist"),
+        Mode::Defer => fault.names(to).then_some("451 4.7.1 Greylisted, try again later"),
+        Mode::TooMany => (taken >= fault.limit).then_some("452 4.5.3 Too many recipients"),
+        Mode::Error
+        | Mode::Refuse
+        | Mode::Hang
+        | Mode::ResetBefore
+        | Mode::Throttle
+        | Mode::Unauthorized
+        | Mode::Suspended
+        | Mode::Quota
+        | Mode::Slow
+        | Mode::HangAfter
+        | Mode::ResetAfter
+        | Mode::Garbage
+        | Mode::Truncate
+        | Mode::Empty
+        | Mode::Huge
+        | Mode::AcceptThenError
+        | Mode::Bounce
+        | Mode::NeverDeliver => None,
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Transaction {
     message: SimMessage,
     pub(super) strike: Option<Strike>,
+    /// A recipient was refused by the fault.
+    is_thinned: bool,
     in_flight: InFlight,
 }
 
@@ -72,6 +103,7 @@ impl Transaction {
         Ok(Self {
             message,
             strike: None,
+            is_thinned: false,
             in_flight,
         })
     }
@@ -87,9 +119,13 @@ impl Transaction {
         if self.message.to.len() >= MAX_RECIPIENTS {
             return "452 4.5.3 Too many recipients";
         }
-        let mode = self.strike.as_ref().map(|strike| strike.fault.mode);
-        if mode == Some(Mode::Reject) {
-            return "550 5.1.1 The address does not exist";
+        if let Some(reply) = self
+            .strike
+            .as_ref()
+            .and_then(|strike| at_rcpt(&strike.fault, &to, self.message.to.len()))
+        {
+            self.is_thinned = true;
+            return reply;
         }
         for (name, value) in params {
             self.message.params.insert(format!("{name} {to}"), value);
@@ -107,7 +143,8 @@ impl Transaction {
         let mut message = self.message;
         message.id = id;
         message.received_at = crate::clock::now();
-        message.fault = self.strike.as_ref().map(|strike| strike.fault.mode);
+        let mode = self.strike.as_ref().map(|strike| strike.fault.mode);
+        message.fault = mode.filter(|mode| self.is_thinned || !mode.acts_at_rcpt());
         message.params.insert("RCPT TO".to_owned(), message.to.join(" "));
         let draft = Draft::mime(message, mime);
         (draft, self.strike, self.in_flight)

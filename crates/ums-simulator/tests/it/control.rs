@@ -108,7 +108,7 @@ async fn faults_are_put_listed_and_healed() {
     assert_eq!(put.status, 200);
     let expected = json!({
         "mode": "error", "rate": 1.0, "for_seconds": null, "status": 503,
-        "retry_after": null, "delay_ms": 2000,
+        "retry_after": null, "delay_ms": 2000, "recipients": [], "limit": 1,
     });
     assert_eq!(put.json()["fault"], expected);
     let faults = get(&simulator, "/_sim/faults").await;
@@ -145,8 +145,17 @@ async fn nonsense_is_refused() {
     assert_eq!(put(json!({"mode": "sulk"})).await, 400);
     assert_eq!(put(json!({"mode": "error", "odds": 1})).await, 400);
     assert_eq!(put(json!({"mode": "error", "rate": 2})).await, 400);
+    assert_eq!(put(json!({"mode": "reject", "recipients": ["zoe@example.com"]})).await, 400);
+    assert_eq!(put(json!({"mode": "defer"})).await, 400);
+    assert_eq!(put(json!({"mode": "too_many", "limit": 2})).await, 400);
     assert_eq!(put(json!([])).await, 400);
     assert_eq!(put(Value::Null).await, 400);
+    let put = async |body: Value| call(&simulator, "PUT", "/_sim/smtp/fault", body).await.status;
+    assert_eq!(put(json!({"mode": "error", "recipients": ["zoe@example.com"]})).await, 400);
+    assert_eq!(put(json!({"mode": "too_many", "recipients": ["zoe@example.com"]})).await, 400);
+    assert_eq!(put(json!({"mode": "too_many", "limit": -1})).await, 400);
+    assert_eq!(put(json!({"mode": "too_many", "limit": 2})).await, 200);
+    assert_eq!(put(json!({"mode": "defer", "recipients": ["zoe@example.com"]})).await, 200);
     let status = async |method, path: &str| call(&simulator, method, path, Value::Null).await.status;
     assert_eq!(status("PUT", "/_sim/mars/fault").await, 404);
     assert_eq!(status("PATCH", "/_sim/ses/fault").await, 405);

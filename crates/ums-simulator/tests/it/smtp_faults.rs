@@ -68,6 +68,81 @@ async fn a_refused_recipient_is_550() {
     assert!(simulator.messages().is_empty());
 }
 
+/// Sends to these; returns the replies to RCPT, and the reply to the final dot where somebody was taken.
+async fn send_to(smtp: &mut Smtp, recipients: &[&str]) -> (Vec<String>, Option<String>) {
+    smtp.expect(MAIL, "250").await.expect("open");
+    let mut replies = Vec::new();
+    for address in recipients {
+        replies.push(smtp.command(&format!("RCPT TO:<{address}>")).await.expect("open"));
+    }
+    if replies.iter().all(|reply| !reply.starts_with("250")) {
+        smtp.expect("DATA", "554").await.expect("open");
+        smtp.expect("RSET", "250").await.expect("open");
+        return (replies, None);
+    }
+    smtp.expect("DATA", "354").await.expect("open");
+    let reply = smtp.command("Subject: Hello\r\n\r\nHello\r\n.").await.expect("open");
+    (replies, Some(reply))
+}
+
+fn begin_with(replies: &[String], beginnings: &[&str]) -> bool {
+    replies.len() == beginnings.len() && replies.iter().zip(beginnings).all(|(reply, begins)| reply.starts_with(begins))
+}
+
+#[tokio::test]
+async fn a_deferred_recipient_is_451_until_healed() {
+    let simulator = with(Mode::Defer).await;
+    let mut smtp = greet(&simulator).await;
+    let (replies, end) = send_to(&mut smtp, &["zoe@example.com", "amy@example.com"]).await;
+    assert!(begin_with(&replies, &["451 4.7.1", "451 4.7.1"]), "{replies:?}");
+    assert!(end.is_none() && simulator.messages().is_empty());
+    simulator.heal(Provider::Smtp).await.expect("healed");
+    assert!(smtp.mail("Hello").await.expect("open").starts_with("250"));
+}
+
+#[tokio::test]
+async fn only_the_named_recipients_are_refused_and_the_others_get_the_message() {
+    for (mode, code) in [(Mode::Defer, "451 4.7.1"), (Mode::Reject, "550 5.1.1")] {
+        let simulator = with(Fault::new(mode).recipients(["ZOE@example.com", "bob@example.com"])).await;
+        let mut smtp = greet(&simulator).await;
+        let (replies, end) = send_to(&mut smtp, &["zoe@example.com", "amy@example.com", "bob@example.com"]).await;
+        assert!(begin_with(&replies, &[code, "250", code]), "{replies:?}");
+        assert!(end.is_some_and(|reply| reply.starts_with("250")));
+        let (replies, _) = send_to(&mut smtp, &["amy@example.com"]).await;
+        assert!(begin_with(&replies, &["250"]), "{replies:?}");
+        let (replies, end) = send_to(&mut smtp, &["zoe@example.com"]).await;
+        assert!(begin_with(&replies, &[code]) && end.is_none(), "{replies:?}");
+
+        let messages = simulator.messages();
+        let seen: Vec<_> = messages.iter().map(|message| (message.to.as_slice(), message.fault)).collect();
+        let amy = ["amy@example.com".to_owned()];
+        assert_eq!(seen, [(amy.as_slice(), Some(mode)), (amy.as_slice(), None)]);
+    }
+}
+
+#[tokio::test]
+async fn a_transaction_takes_as_many_as_the_limit_says_and_the_next_one_too() {
+    let simulator = with(Fault::new(Mode::TooMany).limit(2)).await;
+    let mut smtp = greet(&simulator).await;
+    let (replies, _) = send_to(&mut smtp, &["a@example.com", "b@example.com", "c@example.com", "d@example.com"]).await;
+    assert!(begin_with(&replies, &["250", "250", "452 4.5.3", "452 4.5.3"]), "{replies:?}");
+    let (replies, _) = send_to(&mut smtp, &["c@example.com", "d@example.com"]).await;
+    assert!(begin_with(&replies, &["250", "250"]), "{replies:?}");
+    let seen: Vec<_> = simulator
+        .messages()
+        .iter()
+        .map(|message| (message.to.len(), message.fault))
+        .collect();
+    assert_eq!(seen, [(2, Some(Mode::TooMany)), (2, None)]);
+
+    simulator
+        .set_fault(Provider::Smtp, Fault::new(Mode::TooMany).limit(0))
+        .await
+        .expect("possible");
+    let (replies, end) = send_to(&mut smtp, &["a@example.com"]).await;
+    assert!(begin_with(&replies, &["452 4.5.3"]) && end.is_none(), "{replies:?}");
+}
+
 #[tokio::test]
 async fn a_refusing_port_is_closed_and_comes_back_with_its_number() {
     let simulator = start().await;

@@ -19,6 +19,7 @@ Examples:
   ums simulator --journal arrivals.jsonl
   ums simulator --http-port 0 --ses-port 0 --sns-port 0 --sendgrid-port 0 --twilio-port 0 --smtp-port 0 --ports-file ports.json
   curl -X PUT http://127.0.0.1:8081/_sim/ses/fault -d '{\"mode\": \"error\", \"status\": 503}'
+  curl -X PUT http://127.0.0.1:8081/_sim/smtp/fault -d '{\"mode\": \"defer\", \"recipients\": [\"busy@example.com\"]}'
   ums simulator --feedback-to http://127.0.0.1:8080 --feedback-delay 0,2000 --feedback-copies 1,5 --feedback-shuffle
   curl http://127.0.0.1:8081/_sim/messages")]
 pub(crate) struct Args {

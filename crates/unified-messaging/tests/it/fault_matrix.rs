@@ -94,6 +94,8 @@ unauthorized       | misconfigured 535 5.7.8                        | failed   |
 suspended          | misconfigured 550 5.7.0                        | failed   | backup backup | misconfigured 60   | sent   sent    failed  | 0
 quota              | quota_exhausted 550 5.4.5                      | failed   | backup backup | exhausted 3600     | sent   sent    failed  | 0
 reject             | invalid_recipient 550 5.1.1                    | failed   | none   none   | untouched          | failed failed  failed  | 0
+defer              | unavailable 451 4.7.1                          | failed   | backup backup | counted            | sent   sent    failed  | 0
+too_many           | -                                              | accepted | none   none   | healthy            | sent   sent    sent    | 1
 slow 50            | -                                              | accepted | none   none   | healthy            | sent   sent    sent    | 1
 slow 60000         | unknown timeout                                | unknown  | backup none   | counted            | sent   unknown unknown | 1
 hang_after         | unknown timeout                                | unknown  | backup none   | counted            | sent   unknown unknown | 1
