@@ -122,7 +122,7 @@ impl UnifiedMessagingService {
                 id: id.to_string(),
             })?;
             let was_tried = !record.attempts.is_empty() || !record.skips.is_empty();
-            let has_outcome = record.status.is_final() || (record.status == Status::Queued && was_tried);
+            let has_outcome = record.has_ended() || (!record.is_under_way() && was_tried);
             if has_outcome || looks == LOOKS {
                 return Ok(record.result());
             }

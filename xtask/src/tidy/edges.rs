@@ -24,7 +24,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "ums-store",
         ],
     ),
-    ("ums-server", &["ums-core", "ums-config", "ums-delivery", "ums-story", "unified-messaging"]),
+    (
+        "ums-server",
+        &["ums-core", "ums-config", "ums-delivery", "ums-story", "unified-messaging"],
+    ),
     ("ums-simulator", &["ums-core"]),
     (
         "ums",

@@ -8,7 +8,7 @@ use ums_core::SystemClock;
 use ums_simulator::{Fault, Mode, Provider};
 use ums_testkit::TestClock;
 use unified_messaging::{
-    AttemptOutcome, BreakerStateWord, Error, FailureClass, HealthStatus, MessageFilter, OnExhausted, ProviderKind, SendSms, Status,
+    BreakerStateWord, Error, FailureClass, HealthStatus, MessageFilter, OnExhausted, OutcomeWord, ProviderKind, SendSms, Status,
 };
 
 use crate::setup::{Bed, EMAIL, SMS, Setup, email, kind, simulator};
@@ -317,8 +317,8 @@ async fn a_revoked_key_opens_at_the_first_message_which_goes_out_by_the_next_pro
             .iter()
             .map(|attempt| (attempt.provider, attempt.outcome, attempt.class))
             .collect();
-        let refused = (kind(revoked), AttemptOutcome::Failed, Some(FailureClass::Misconfigured));
-        assert_eq!(attempts, [refused, (kind(next), AttemptOutcome::Accepted, None)]);
+        let refused = (kind(revoked), OutcomeWord::Failed, Some(FailureClass::Misconfigured));
+        assert_eq!(attempts, [refused, (kind(next), OutcomeWord::Accepted, None)]);
         let health = bed.health(revoked);
         assert_eq!(
             (health.circuit_breaker, health.is_healthy),
