@@ -44,7 +44,8 @@ pub(crate) fn reply(failure: &Failure) -> String {
     format!("{code}{}", after_colon(Some(rest)))
 }
 
-fn was_tried(attempt: &AttemptRecord, place: usize) -> bool {
+/// Whether a provider was called for the recipient at that place.
+pub(crate) fn was_tried(attempt: &AttemptRecord, place: usize) -> bool {
     let was_for_it = attempt.recipients.contains(place) || attempt.refused.iter().any(|refused| refused.place == place);
     was_for_it && !matches!(attempt.outcome, AttemptOutcome::NotCalled(_))
 }

@@ -79,14 +79,13 @@ fn held(record: &MessageRecord) -> String {
     format!("; {} {is_held} still held: {}", names.len(), names.join(", "))
 }
 
-/// A recipient and why: its own reason, else the last refusal, else the message's.
+/// A recipient and why: the refusal of the last attempt, else the recipient's own reason, else the message's.
 fn named(record: &MessageRecord, place: usize, recipient: &RecipientRecord) -> String {
-    let refusals = record.attempts.iter().rev().flat_map(|attempt| &attempt.refused);
-    let refusal = || refusals.clone().find(|refused| refused.place == place);
-    let reason = recipient
-        .reason
-        .clone()
-        .or_else(|| refusal().map(|refused| refusal::reply(&refused.failure)))
+    let last = record.attempts.iter().rev().find(|attempt| refusal::was_tried(attempt, place));
+    let refused = last.and_then(|attempt| attempt.refused.iter().find(|refused| refused.place == place));
+    let reason = refused
+        .map(|refused| refusal::reply(&refused.failure))
+        .or_else(|| recipient.reason.clone())
         .or_else(|| record.error.clone());
     match reason {
         Some(reason) => format!("{} ({reason})", recipient.address),

@@ -57,7 +57,7 @@ fn partly_taken() -> MessageRecord {
     ];
     record.attempts.push(attempt);
     stand(&mut record, Status::Sent);
-    stands(&mut record, 1, Status::Queued, None);
+    stands(&mut record, 1, Status::Queued, Some("452 4.5.3"));
     stands(&mut record, 2, Status::Failed, Some("550 5.1.1"));
     record.work = Work::Due(at(60_000));
     record
@@ -79,22 +79,37 @@ fn who_was_refused_for_now_is_tried_again_alone() {
 
 #[test]
 fn several_recipients_are_held_while_the_message_is_in_hand() {
-    let mut record = partly_taken();
-    stands(&mut record, 2, Status::Queued, Some("no provider was free"));
-    record.work = Work::InHand;
+    let mut record = record(&["a@example.com", "b@example.com", "c@example.com"]);
+    let mut attempt = taken(SMTP, 1, &[0]);
+    attempt.refused = [1, 2]
+        .map(|place| refused(place, FailureClass::Throttled, "452 4.5.3", "too many recipients"))
+        .into();
+    record.attempts.push(attempt);
+    record.attempts.push(AttemptRecord {
+        recipients: [2].into_iter().collect(),
+        ..failed(SES, 14, FailureClass::Unavailable, "503")
+    });
+    stand(&mut record, Status::Queued);
+    stands(&mut record, 0, Status::Sent, None);
+    (record.status, record.work) = (Status::Sent, Work::InHand);
+    record.error = Some("no provider took it: aws_ses: unavailable (503)".to_owned());
     let told = Explanation::of(&record, &[]);
     assert_eq!(
         told.summary,
-        "Sent by smtp; 2 recipients are still held: b@example.com (452 4.5.3: too many recipients), c@example.com (no provider was free)."
+        "Sent by smtp after 1 failed attempt(s); 2 recipients are still held: b@example.com (452 4.5.3: too many recipients), \
+         c@example.com (no provider took it: aws_ses: unavailable (503))."
     );
     assert_eq!(
         told.next.as_deref(),
         Some("It is being worked on for the 2 recipients who are held; if nobody takes it, it is given up at 2026-11-25T10:00:00Z.")
     );
-    stand(&mut record, Status::Queued);
-    stands(&mut record, 0, Status::Suppressed, None);
+    // The first recipient is held, another one has the message.
+    stands(&mut record, 0, Status::Queued, None);
+    stands(&mut record, 1, Status::Sent, None);
+    (record.status, record.error) = (Status::Queued, None);
     let told = Explanation::of(&record, &[]);
-    assert_eq!(told.summary, "Held for 2 of 3 recipients, not lost.");
+    assert_eq!(told.summary, "Held for 2 of 3 recipients after 1 failed attempt(s), not lost.");
+    assert!(told.next.as_deref().unwrap().starts_with("It is being worked on; "));
 }
 
 #[test]
