@@ -6,8 +6,8 @@ use serde_json::{Map, Value, json};
 use ums_core::Clock as _;
 use ums_core::request::Disposition;
 use ums_core::{
-    BounceKind, BreakerStateWord, Channel, Duplicates, Event, EventKind, FailureClass, HealthStatus, NoticeKind, NoticeState, OnExhausted, OutcomeWord,
-    Priority, ProviderKind, Purpose, RecipientKind, Status, SuppressionOrigin, SuppressionReason,
+    BounceKind, BreakerStateWord, Channel, Duplicates, Event, EventKind, FailureClass, HealthStatus, NoticeKind, NoticeState, OnExhausted,
+    OutcomeWord, Priority, ProviderKind, Purpose, RecipientKind, Status, SuppressionOrigin, SuppressionReason,
 };
 use ums_server::{ErrorCode, openapi_document};
 use ums_testkit::Reply;
