@@ -3,7 +3,6 @@
 mod accept;
 pub(crate) mod acts;
 mod batch;
-pub(crate) mod explain;
 mod health;
 mod hooks;
 mod messages;

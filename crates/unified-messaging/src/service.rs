@@ -7,7 +7,7 @@ use ums_config::Settings;
 use ums_core::request::FieldFault;
 use ums_core::{
     HealthReport, InvalidRequest, MessageFilter, MessageId, MessagePage, MessageRecord, Parsed, Region, SendEmail, SendResult, SendSms,
-    Status, Store, StoreError, TenantId,
+    Store, StoreError, TenantId,
 };
 use ums_delivery::{Mark, Messaging, ReplayRequest, ReplaySlice, Submission};
 
@@ -105,7 +105,7 @@ impl UnifiedMessagingService {
                 id: id.to_string(),
             })?;
             let was_tried = !record.attempts.is_empty() || !record.skips.is_empty();
-            let has_outcome = record.status.is_final() || (record.status == Status::Queued && was_tried);
+            let has_outcome = record.has_ended() || (!record.is_under_way() && was_tried);
             if has_outcome || looks == LOOKS {
                 return Ok(record.result());
             }
