@@ -195,6 +195,10 @@ impl Upgrade {
         let Some(index) = chance.pick(&old).copied() else {
             return Ok(());
         };
+        if old.len() == REPLICAS {
+            // One that is only starting would find the newer schema, and refuse it.
+            self.fleet.all_ready().await?;
+        }
         self.look(old.len(), index).await;
         self.beside.kills_of_old += u32::from(how == Leave::Killed);
         self.fleet.replace(stage, index, &self.new, how).await
