@@ -121,6 +121,7 @@ pub(crate) fn but_for(refused: &[(&str, F)]) -> Reply {
     let refusal = |(address, class): &(&str, F)| Refusal {
         address: EmailAddress::parse(address).unwrap(),
         failure: Failure::provider(*class, "550 5.1.1", "as the script says"),
+        next_transaction: false,
     };
     Reply::AcceptAs(Accepted {
         refused: refused.iter().map(refusal).collect(),

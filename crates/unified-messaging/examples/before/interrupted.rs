@@ -45,7 +45,7 @@ pub(crate) fn write(stage: &mut Stage) {
     process.until(sent, |record| record.status == Status::Sent);
     process.until(unknown, |record| record.status == Status::Unknown);
     process.until(waits, |record| {
-        record.status == Status::Queued && record.due_at > Some(record.message.accepted_at + FOR_GOOD / 2)
+        record.status == Status::Queued && record.work.due_at() > Some(record.message.accepted_at + FOR_GOOD / 2)
     });
     process.ends();
 }

@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tokio::runtime::Builder;
-use ums_core::{ActKind, AttemptOutcome, Clock as _, NoticeState, Status};
+use ums_core::{ActKind, Clock as _, NoticeState, OutcomeWord, Status};
 use ums_testkit::TestClock;
 
 use process::Stage;
@@ -106,7 +106,7 @@ fn covers(shown: &Value) {
         assert!(missing.is_empty(), "{missing:?} is not in the fixture: {found:?}");
     };
     missing(found("/result/status", ""), Status::WORDS);
-    missing(found("/result/attempts", "/outcome"), AttemptOutcome::WORDS);
+    missing(found("/result/attempts", "/outcome"), OutcomeWord::WORDS);
     missing(found("/result/attempts", "/code"), CODES);
     missing(found("/skips", "/reason"), SKIPS);
     missing(found("/acts", "/kind"), ActKind::WORDS);

@@ -11,9 +11,9 @@ trap 'rm -rf "$work"' EXIT
 before="cargo run --quiet --package unified-messaging --example before --"
 dump=${PG_DUMP:-$(command -v pg_dump || ls /usr/lib/postgresql/*/bin/pg_dump | tail -n 1)}
 
-$before "sqlite://$work/ums.db" "$to/sqlite.json"
+$before "sqlite://$work/ums.sqlite" "$to/sqlite.json"
 # Small pages: most tables hold a few rows. The journal's mode is what the store leaves.
-python3 - "$work/ums.db" <<'PYTHON'
+python3 - "$work/ums.sqlite" <<'PYTHON'
 import sqlite3, sys
 database = sqlite3.connect(sys.argv[1], isolation_level=None)
 for statement in ("journal_mode = DELETE", "page_size = 1024"):
@@ -22,8 +22,8 @@ database.execute("VACUUM")
 database.execute("PRAGMA journal_mode = WAL")
 database.close()
 PYTHON
-cp "$work/ums.db" "$to/ums.db"
-chmod 644 "$to/ums.db"
+cp "$work/ums.sqlite" "$to/ums.sqlite"
+chmod 644 "$to/ums.sqlite"
 
 export before dump to
 cargo xtask postgres sh -ec '

@@ -47,7 +47,7 @@ pub(crate) async fn message(store: &dyn Store, id: MessageId) -> Value {
     let record = store.message(&TenantId::default(), id).await.unwrap().unwrap();
     json!({
         "result": record.result(),
-        "due_at": record.due_at,
+        "due_at": record.work.due_at(),
         "expires_at": record.message.expires_at,
         "skips": record.skips,
         "acts": record.acts,

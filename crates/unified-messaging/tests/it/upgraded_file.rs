@@ -8,8 +8,8 @@ use crate::upgrade::{Before, lacks};
 /// A copy of the file as the release before left it, and what that release showed of it.
 fn file() -> (TempDir, String, Before) {
     let folder = TempDir::new().unwrap();
-    let path = folder.path().join("ums.db");
-    std::fs::write(&path, include_bytes!("../fixtures/before/ums.db")).unwrap();
+    let path = folder.path().join("ums.sqlite");
+    std::fs::write(&path, include_bytes!("../fixtures/before/ums.sqlite")).unwrap();
     let url = format!("sqlite://{}", path.display());
     (folder, url, Before::read(include_str!("../fixtures/before/sqlite.json")))
 }
