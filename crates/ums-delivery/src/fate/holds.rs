@@ -56,8 +56,9 @@ pub(super) fn no_slot(record: &mut MessageRecord, search: Search, rules: &Rules,
     }
     let fails = recipients::policy(record, rules) == OnExhausted::Fail && !search.paced;
     let mut until = None;
-    for place in recipients::places(record, record.open_recipients()) {
-        match recipients::standing(record, place, rules, Moment::AfterCall, now) {
+    let open = record.open_recipients();
+    for place in recipients::places(record, open) {
+        match recipients::standing(record, place, rules, Moment::AfterCall(open), now) {
             Standing::MayBeTried if fails || is_hopeless(record, place, search) => recipients::end(record, place, Status::Failed),
             Standing::MayBeTried => {
                 let hold = hold_until(record, place, search, rules, now);

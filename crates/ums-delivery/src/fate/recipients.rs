@@ -27,8 +27,8 @@ pub(super) enum Standing {
 /// When a recipient is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Moment {
-    /// Right after a call: the next provider is tried at once.
-    AfterCall,
+    /// Right after a call for these: the next provider is tried at once for them. Feedback gets its time for others.
+    AfterCall(RecipientSet),
     /// When the message is taken up again: feedback gets its time first.
     TakenUp,
 }
@@ -45,8 +45,8 @@ pub(super) fn standing(record: &MessageRecord, place: usize, rules: &Rules, mome
     }
     let until = match (handling.duplicates, moment) {
         (Duplicates::Never, _) => return Standing::WaitsForFeedback(record.message.expires_at),
-        (Duplicates::Allow, Moment::AfterCall) => return Standing::MayBeTried,
-        (Duplicates::Allow, Moment::TakenUp) => last.called_at + rules.feedback_wait.of(handling.purpose),
+        (Duplicates::Allow, Moment::AfterCall(asked)) if asked.contains(place) => return Standing::MayBeTried,
+        (Duplicates::Allow, Moment::AfterCall(_) | Moment::TakenUp) => last.called_at + rules.feedback_wait.of(handling.purpose),
     };
     let until = until.min(record.message.expires_at);
     if until > now {
