@@ -68,6 +68,13 @@ pub(super) fn why_not_taken(record: &MessageRecord) -> String {
     causes(record).map_or_else(|| "no provider was free".to_owned(), |causes| format!("{known}: {causes}"))
 }
 
+/// Why the first recipient has ended without the message: the last refusal by name says it.
+pub(super) fn why_first_failed(record: &MessageRecord) -> String {
+    let mut refusals = record.attempts.iter().rev().flat_map(|attempt| &attempt.refused);
+    let first = refusals.find(|refused| refused.place == 0);
+    first.map_or_else(|| "no provider took it".to_owned(), |refused| refused.failure.to_string())
+}
+
 /// Why a message ends as unknown.
 pub(super) fn why_unknown(record: &MessageRecord) -> String {
     let error = "a provider may have taken it; nothing more will be tried";

@@ -133,8 +133,26 @@ pub(super) fn end_all(record: &mut MessageRecord, status: Status, error: String)
 /// The message has ended with its last recipient, and its word follows the first one. `error` is said unless that one has the message.
 pub(super) fn close(record: &mut MessageRecord, error: Option<String>) {
     record.work = Work::Ended;
-    record.status = record.word(Status::Failed);
+    record.status = word_of_ended(record);
     record.error = error.filter(|_| !record.status.is_success());
+}
+
+/// The word for a message without open recipients. A message that was unknown does not come to be suppressed, unsubscribed or cancelled: that
+/// its first recipient opted out meanwhile stands with the recipient.
+pub(super) fn word_of_ended(record: &MessageRecord) -> Status {
+    let word = record.word(Status::Failed);
+    if record.status != Status::Unknown || !is_closed(word) {
+        word
+    } else if record.has_unknown_attempt() {
+        Status::Unknown
+    } else {
+        Status::Failed
+    }
+}
+
+/// Whether a message or a recipient that stands so must not be written to.
+pub(super) const fn is_closed(status: Status) -> bool {
+    matches!(status, Status::Cancelled | Status::Suppressed | Status::Unsubscribed)
 }
 
 /// As [`close`], where providers were asked: a message that one of them may have says so.
