@@ -78,12 +78,10 @@ struct End<'a> {
     by: Option<&'a EventRecord>,
 }
 
-/// Recipients wait for a provider: at once, if the last one is known now not to have the message.
+/// Recipients wait for a provider: at once, if an attempt is known now to have failed. What failed for good has ended its recipients.
 fn go_on_waiting(before: &MessageRecord, after: &mut MessageRecord, now: Timestamp) {
     let settled = before.attempts.iter().zip(&after.attempts);
-    let mut failed = settled.filter(|(before, after)| {
-        (before.outcome, after.outcome) == (AttemptOutcome::Unknown, AttemptOutcome::Failed) && after.class.is_some_and(lets_the_next_try)
-    });
+    let mut failed = settled.filter(|(before, after)| (before.outcome, after.outcome) == (AttemptOutcome::Unknown, AttemptOutcome::Failed));
     if failed.next().is_some()
         && let Work::Due(at) = before.work
     {
