@@ -130,10 +130,12 @@ pub(super) fn end_all(record: &mut MessageRecord, status: Status, error: String)
     close_untaken(record, Some(error));
 }
 
-/// The message has ended with its last recipient, and its word follows the first one. `error` is said unless that one has the message.
+/// The message has ended with its last recipient, and its word follows the first one. `error` is said unless that one has the message, or
+/// was refused by name, perhaps long before the others had their ends.
 pub(super) fn close(record: &mut MessageRecord, error: Option<String>) {
     record.work = Work::Ended;
     record.status = word_of_ended(record);
+    let error = causes::why_first_was_refused(record).or(error);
     record.error = error.filter(|_| !record.status.is_success());
 }
 

@@ -106,7 +106,9 @@ fn end_message(before: &MessageRecord, after: &mut MessageRecord, first: Option<
         (Status::Sent | Status::Delivered, _) => None,
         (Status::Unknown, Some(by)) => Some(format!("a provider may have taken it; nothing more will be tried ({})", tell(by))),
         (_, Some(by)) => Some(tell(by)),
-        (Status::Failed | Status::Expired, None) => Some(causes::why_first_failed(after)),
+        (Status::Failed | Status::Expired, None) => {
+            Some(causes::why_first_was_refused(after).unwrap_or_else(|| "no provider took it".to_owned()))
+        }
         (_, None) => after.error.take(),
     };
 }
