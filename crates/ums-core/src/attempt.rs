@@ -217,7 +217,8 @@ pub struct AttemptRecord {
     /// Where it stands by the provider's feedback: `sent`, `failed`, `delivered` or `bounced`; none without any. Of several recipients, the first
     /// one that the provider took it for counts.
     pub reported: Option<Status>,
-    /// Whom it was for; after an acceptance or an unknown outcome, whom the provider has the message for, or may have.
+    /// Whom it was for, without those whom the provider refused by name. After an acceptance or an unknown outcome the provider has the
+    /// message for them, or may have.
     pub recipients: RecipientSet,
     /// Those whom the provider refused by name.
     pub refused: Vec<RefusedRecipient>,

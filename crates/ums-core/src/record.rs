@@ -221,11 +221,25 @@ impl MessageRecord {
 
     /// The word for the message: its first recipient's once that one has an end, before that `open`.
     ///
-    /// **Invariant:** while a provider may have taken the message, no word says that nobody did.
+    /// **Invariant:** while a provider may have taken the message for any recipient, the word is neither `failed` nor `expired`; while one
+    /// may have taken it for the first recipient, no word says that nobody did.
     pub fn word(&self, open: Status) -> Status {
+        let is_maybe_sent = |first| match first {
+            Status::Failed | Status::Expired => self.has_unknown_attempt(),
+            // These stay: the message may stand so while others wait.
+            Status::Cancelled | Status::Suppressed | Status::Unsubscribed => self.attempts.iter().any(|attempt| attempt.is_unknown_for(0)),
+            Status::Pending
+            | Status::Scheduled
+            | Status::Queued
+            | Status::Sending
+            | Status::Sent
+            | Status::Delivered
+            | Status::Bounced
+            | Status::Unknown => false,
+        };
         match self.recipients.first().map(|first| first.status) {
             Some(first) if !first.is_final() => open,
-            Some(first) if first.says_not_sent() && self.has_unknown_attempt() => Status::Unknown,
+            Some(first) if is_maybe_sent(first) => Status::Unknown,
             Some(first) => first,
             None => open,
         }

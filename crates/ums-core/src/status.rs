@@ -69,9 +69,11 @@ impl Status {
             // What one attempt delivered came back; another one may still stand.
             S::Delivered => matches!(next, S::Bounced | S::Sent),
             S::Bounced => matches!(next, S::Sent | S::Delivered),
-            // Late feedback may lift these; an operator may send them again.
-            S::Failed => matches!(next, S::Sent | S::Delivered | S::Bounced | S::Queued),
-            S::Expired | S::Unknown => matches!(next, S::Sent | S::Delivered | S::Bounced | S::Queued | S::Failed),
+            // Late feedback may lift these; an operator may send them again. While the first recipient has failed, it may come to be unknown
+            // what became of others.
+            S::Failed => matches!(next, S::Sent | S::Delivered | S::Bounced | S::Queued | S::Unknown),
+            S::Expired => matches!(next, S::Sent | S::Delivered | S::Bounced | S::Queued | S::Failed),
+            S::Unknown => matches!(next, S::Sent | S::Delivered | S::Bounced | S::Queued | S::Failed | S::Expired),
             S::Cancelled | S::Suppressed | S::Unsubscribed => false,
         }
     }

@@ -164,3 +164,6 @@ pub(crate) fn next(record: &mut MessageRecord, happened: Happened<'_>, rules: &R
         Happened::OptedOut(entries) => recipients::opted_out(record, entries, rules, now),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -121,7 +121,10 @@ async fn is_listed(desk: &Desk, record: &MessageRecord) -> Result<bool, StoreErr
 async fn send_again(desk: &Desk, record: &MessageRecord) -> Result<bool, ActError> {
     match record_act(desk, record, Act::Replay).await {
         Ok(()) => Ok(true),
-        Err(ActError::Store(StoreError::Fenced | StoreError::NotFound | StoreError::IllegalMove { .. })) => Ok(false),
+        // A message whose first recipient failed may still be worked on for the others.
+        Err(ActError::NotPossible { .. } | ActError::Store(StoreError::Fenced | StoreError::NotFound | StoreError::IllegalMove { .. })) => {
+            Ok(false)
+        }
         Err(error) => Err(error),
     }
 }

@@ -46,7 +46,7 @@ pub(crate) fn act(record: &mut MessageRecord, act: Act, rules: &Rules, now: Time
     match act {
         Act::Cancel => cancel(record, now),
         Act::Resend => resend(record, rules, now),
-        Act::Replay => Ok(send_again(record, ActKind::Replayed, record.message.accepted_at.min(now), now)),
+        Act::Replay => replay(record, now),
         Act::Mark(mark) => settle(record, mark, now),
     }
 }
@@ -88,7 +88,7 @@ fn resend(record: &mut MessageRecord, rules: &Rules, now: Timestamp) -> Result<A
     if !record.message.content.has_body() {
         return not_possible("its body is no longer kept; send a new message");
     }
-    if !record.recipients.iter().any(|recipient| may_be_written_to_again(recipient.status)) {
+    if !first_may_be_written_to_again(record) {
         return not_possible("its recipient is not to be contacted");
     }
     let act = send_again(record, ActKind::Resent, now, now);
@@ -97,9 +97,29 @@ fn resend(record: &mut MessageRecord, rules: &Rules, now: Timestamp) -> Result<A
     Ok(act)
 }
 
+fn replay(record: &mut MessageRecord, now: Timestamp) -> Result<ActRecord, NotPossible> {
+    let not_possible = |why| Err(NotPossible { act: "replayed", why });
+    if !record.has_ended() {
+        return not_possible("it has not ended yet");
+    }
+    if record.status != Status::Failed {
+        return not_possible("it has not failed");
+    }
+    if !first_may_be_written_to_again(record) {
+        return not_possible("its recipient is not to be contacted");
+    }
+    let due_at = record.message.accepted_at.min(now);
+    Ok(send_again(record, ActKind::Replayed, due_at, now))
+}
+
 /// Whether a recipient who stands so is written to when the message is sent again. Whoever has it, bounced or opted out is not.
 const fn may_be_written_to_again(status: Status) -> bool {
     matches!(status, Status::Failed | Status::Expired | Status::Unknown)
+}
+
+/// A message that is not for its first recipient is for nobody.
+fn first_may_be_written_to_again(record: &MessageRecord) -> bool {
+    record.recipients.first().is_some_and(|first| may_be_written_to_again(first.status))
 }
 
 /// Queues an ended message once more, without those recipients who have it or must not get it.
@@ -146,9 +166,15 @@ fn settle(record: &mut MessageRecord, mark: Mark, now: Timestamp) -> Result<ActR
     if mark == Mark::Delivered {
         record.delivered_at = record.delivered_at.or(Some(act.at));
     }
-    // Those whom a provider refused by name stay refused.
+    // Those whom a provider refused by name stay refused; those who opted out after the call may have the message all the same.
+    let is_unknown = record.status == Status::Unknown;
     for (place, recipient) in record.recipients.iter_mut().enumerate() {
-        let is_meant = recipient.status == Status::Unknown || !recipient.status.is_final();
+        let was_carried = carried.is_recorded() || (place == 0 && is_unknown);
+        let is_meant = match recipient.status {
+            Status::Unknown | Status::Pending | Status::Scheduled | Status::Queued | Status::Sending => true,
+            Status::Cancelled | Status::Suppressed | Status::Unsubscribed => was_carried && mark != Mark::Failed,
+            Status::Sent | Status::Delivered | Status::Bounced | Status::Failed | Status::Expired => false,
+        };
         if carried.contains(place) && is_meant {
             (recipient.status, recipient.reason) = (status, None);
         }

@@ -49,9 +49,12 @@ pub(super) fn ended(record: &mut MessageRecord, answer: &Answer, rules: &Rules, 
     let error = first_failure(&attempt, answer);
     record.attempts.push(attempt);
 
-    let mut next = recipients::go_on(record, rules, (Moment::AfterCall, now), error);
-    if matches!(next, Next::Provider(_)) && !next_transaction.is_empty() {
-        next = Next::SameProvider(next_transaction);
+    let mut next = recipients::go_on(record, rules, (Moment::AfterCall(asked), now), error);
+    if let Next::Provider(callable) = next {
+        let next_transaction = next_transaction.and(callable);
+        if !next_transaction.is_empty() {
+            next = Next::SameProvider(next_transaction);
+        }
     }
     let progress = if next == Next::End { Progress::Through } else { Progress::Neutral };
     Fate { next, suppress, progress }
@@ -117,14 +120,16 @@ fn accept(record: &mut MessageRecord, attempt: &mut AttemptRecord, accepted: &Ac
     }
 }
 
-/// The provider did not take the message, or nobody knows whether it did for these recipients.
-fn refuse(attempt: &mut AttemptRecord, failure: &Failure, maybe_taken: RecipientSet) {
-    if failure.class.may_have_been_accepted() {
-        attempt.outcome = AttemptOutcome::Unknown;
-        attempt.recipients = maybe_taken;
+/// The provider did not take the message for these recipients, or nobody knows whether it did. Those whom it refused by name were not
+/// with this attempt, whatever is reported later.
+fn refuse(attempt: &mut AttemptRecord, failure: &Failure, not_named: RecipientSet) {
+    let may_be_taken = failure.class.may_have_been_accepted() && !not_named.is_empty();
+    attempt.outcome = if may_be_taken {
+        AttemptOutcome::Unknown
     } else {
-        attempt.outcome = AttemptOutcome::Failed;
-    }
+        AttemptOutcome::Failed
+    };
+    attempt.recipients = not_named;
     attempt.class = Some(failure.class);
     attempt.code = Some(failure.code.clone());
     attempt.detail = (!failure.detail.is_empty()).then(|| failure.detail.clone());

@@ -2,6 +2,8 @@
 
 use ums_core::{AttemptOutcome, AttemptRecord, FailureClass, MessageRecord, Skip};
 
+use super::turn;
+
 /// Whether a provider was passed over for another reason than the last time, or was called since. A message that is held through a
 /// long outage is looked at again and again: the same words each time would fill the store.
 pub(crate) fn is_news(record: &MessageRecord, skip: &Skip) -> bool {
@@ -66,6 +68,16 @@ pub(super) fn why_not_taken(record: &MessageRecord) -> String {
         "no provider took it"
     };
     causes(record).map_or_else(|| "no provider was free".to_owned(), |causes| format!("{known}: {causes}"))
+}
+
+/// How a provider refused the first recipient by name, if the recipient has its end by that.
+pub(super) fn why_first_was_refused(record: &MessageRecord) -> Option<String> {
+    let channel = record.message.content.channel();
+    let first = record.recipients.first()?.status;
+    let mut refusals = turn::attempts(record).rev().flat_map(|attempt| &attempt.refused);
+    let refused = refusals.find(|refused| refused.place == 0)?;
+    let end = refused.failure.class.consequence().recipient.status(channel);
+    (end == Some(first)).then(|| refused.failure.to_string())
 }
 
 /// Why a message ends as unknown.

@@ -21,9 +21,11 @@ pub(super) fn wait(record: &mut MessageRecord, status: Status, at: Timestamp) ->
 
 /// A gate ended the message.
 pub(super) fn stopped(record: &mut MessageRecord, stopped: &Stopped) -> Fate {
-    for recipient in record.recipients.iter_mut().filter(|recipient| !recipient.status.is_final()) {
-        recipient.status = stopped.status;
-        recipient.reason = Some(stopped.reason.to_owned());
+    for place in recipients::places(record, record.open_recipients()) {
+        recipients::end(record, place, stopped.status);
+        if let Some(recipient) = record.recipients.get_mut(place) {
+            recipient.reason = Some(stopped.reason.to_owned());
+        }
     }
     recipients::close(record, Some(format!("{}: {}", stopped.reason, stopped.detail)));
     Fate::new(Next::End)
@@ -56,8 +58,9 @@ pub(super) fn no_slot(record: &mut MessageRecord, search: Search, rules: &Rules,
     }
     let fails = recipients::policy(record, rules) == OnExhausted::Fail && !search.paced;
     let mut until = None;
-    for place in recipients::places(record, record.open_recipients()) {
-        match recipients::standing(record, place, rules, Moment::AfterCall, now) {
+    let open = record.open_recipients();
+    for place in recipients::places(record, open) {
+        match recipients::standing(record, place, rules, Moment::AfterCall(open), now) {
             Standing::MayBeTried if fails || is_hopeless(record, place, search) => recipients::end(record, place, Status::Failed),
             Standing::MayBeTried => {
                 let hold = hold_until(record, place, search, rules, now);

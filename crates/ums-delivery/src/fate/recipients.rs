@@ -27,8 +27,8 @@ pub(super) enum Standing {
 /// When a recipient is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Moment {
-    /// Right after a call: the next provider is tried at once.
-    AfterCall,
+    /// Right after a call for these: the next provider is tried at once for them. Feedback gets its time for others.
+    AfterCall(RecipientSet),
     /// When the message is taken up again: feedback gets its time first.
     TakenUp,
 }
@@ -45,8 +45,8 @@ pub(super) fn standing(record: &MessageRecord, place: usize, rules: &Rules, mome
     }
     let until = match (handling.duplicates, moment) {
         (Duplicates::Never, _) => return Standing::WaitsForFeedback(record.message.expires_at),
-        (Duplicates::Allow, Moment::AfterCall) => return Standing::MayBeTried,
-        (Duplicates::Allow, Moment::TakenUp) => last.called_at + rules.feedback_wait.of(handling.purpose),
+        (Duplicates::Allow, Moment::AfterCall(asked)) if asked.contains(place) => return Standing::MayBeTried,
+        (Duplicates::Allow, Moment::AfterCall(_) | Moment::TakenUp) => last.called_at + rules.feedback_wait.of(handling.purpose),
     };
     let until = until.min(record.message.expires_at);
     if until > now {
@@ -130,11 +130,31 @@ pub(super) fn end_all(record: &mut MessageRecord, status: Status, error: String)
     close_untaken(record, Some(error));
 }
 
-/// The message has ended with its last recipient, and its word follows the first one. `error` is said unless that one has the message.
+/// The message has ended with its last recipient, and its word follows the first one. `error` is said unless that one has the message, or
+/// was refused by name, perhaps long before the others had their ends.
 pub(super) fn close(record: &mut MessageRecord, error: Option<String>) {
     record.work = Work::Ended;
-    record.status = record.word(Status::Failed);
+    record.status = word_of_ended(record);
+    let error = causes::why_first_was_refused(record).or(error);
     record.error = error.filter(|_| !record.status.is_success());
+}
+
+/// The word for a message without open recipients. A message that was unknown does not come to be suppressed, unsubscribed or cancelled: that
+/// its first recipient opted out meanwhile stands with the recipient.
+pub(super) fn word_of_ended(record: &MessageRecord) -> Status {
+    let word = record.word(Status::Failed);
+    if record.status != Status::Unknown || !is_closed(word) {
+        word
+    } else if record.has_unknown_attempt() {
+        Status::Unknown
+    } else {
+        Status::Failed
+    }
+}
+
+/// Whether a message or a recipient that stands so must not be written to.
+pub(super) const fn is_closed(status: Status) -> bool {
+    matches!(status, Status::Cancelled | Status::Suppressed | Status::Unsubscribed)
 }
 
 /// As [`close`], where providers were asked: a message that one of them may have says so.

@@ -14,6 +14,9 @@ use ums_core::{
     redact, suppression_address,
 };
 
+use super::recipients::is_closed;
+use super::{causes, recipients};
+
 /// Where one attempt stands for one recipient, and the event that says so.
 #[derive(Clone, Copy)]
 struct Standing<'a> {
@@ -41,15 +44,15 @@ pub(crate) fn reported(before: &MessageRecord, now: Timestamp) -> MessageRecord 
         reports.settle(place, attempt);
     }
     lift_times(&mut after);
-    let is_closed = matches!(before.status, Status::Cancelled | Status::Suppressed | Status::Unsubscribed);
-    if is_closed && before.has_ended() {
-        return after;
-    }
+    let message_is_closed = is_closed(before.status);
     let mut ends = vec![None; after.recipients.len()];
     for (place, end) in ends.iter_mut().enumerate() {
         *end = reports.end_of(place, &after.attempts);
+        let stands = after.recipients[place].status;
+        let stays = message_is_closed && is_closed(stands);
         if let Some(end) = end
-            && may_stand(after.recipients[place].status, end.status)
+            && !stays
+            && may_stand(stands, *end)
         {
             after.recipients[place].status = end.status;
             after.recipients[place].reason = end.by.filter(|_| is_bad(end.status)).map(reason);
@@ -58,7 +61,9 @@ pub(crate) fn reported(before: &MessageRecord, now: Timestamp) -> MessageRecord 
     let first = ends.into_iter().next().flatten();
     if !before.has_ended() && !after.open_recipients().is_empty() {
         go_on_waiting(before, &mut after, now);
-    } else if first.is_some() || !before.has_ended() {
+    } else if message_is_closed {
+        after.work = Work::Ended;
+    } else if first.is_some() || !before.has_ended() || before.status == Status::Unknown {
         end_message(before, &mut after, first);
     }
     after
@@ -68,15 +73,15 @@ pub(crate) fn reported(before: &MessageRecord, now: Timestamp) -> MessageRecord 
 #[derive(Clone, Copy)]
 struct End<'a> {
     status: Status,
+    /// Whether reports say that the provider had the message for the recipient, against all that was known, and gave it up.
+    was_given_up: bool,
     by: Option<&'a EventRecord>,
 }
 
-/// Recipients wait for a provider: at once, if the last one is known now not to have the message.
+/// Recipients wait for a provider: at once, if an attempt is known now to have failed. What failed for good has ended its recipients.
 fn go_on_waiting(before: &MessageRecord, after: &mut MessageRecord, now: Timestamp) {
     let settled = before.attempts.iter().zip(&after.attempts);
-    let mut failed = settled.filter(|(before, after)| {
-        (before.outcome, after.outcome) == (AttemptOutcome::Unknown, AttemptOutcome::Failed) && after.class.is_some_and(lets_the_next_try)
-    });
+    let mut failed = settled.filter(|(before, after)| (before.outcome, after.outcome) == (AttemptOutcome::Unknown, AttemptOutcome::Failed));
     if failed.next().is_some()
         && let Work::Due(at) = before.work
     {
@@ -90,34 +95,31 @@ fn go_on_waiting(before: &MessageRecord, after: &mut MessageRecord, now: Timesta
 
 /// Nobody waits any more: the message follows its first recipient; `first` is what was reported of that one.
 fn end_message(before: &MessageRecord, after: &mut MessageRecord, first: Option<End<'_>>) {
-    let Some(stands) = after.recipients.first().map(|recipient| recipient.status) else {
-        return;
-    };
-    let maybe_sent = stands.says_not_sent() && after.has_unknown_attempt();
-    // A message that had ended as unknown; that its recipient opted out meanwhile stands with the recipient.
-    let opted_out = before.status == Status::Unknown && stands.says_not_sent();
-    let status = match (maybe_sent, opted_out) {
-        (true, _) => Status::Unknown,
-        (false, true) => Status::Failed,
-        (false, false) => stands,
-    };
+    let status = recipients::word_of_ended(after);
+    after.work = Work::Ended;
     if status != before.status && !before.status.may_become(status) {
         return;
     }
-    (after.status, after.work) = (status, Work::Ended);
+    after.status = status;
     let by = first.and_then(|first| first.by);
     after.error = match (status, by) {
         (Status::Sent | Status::Delivered, _) => None,
         (Status::Unknown, Some(by)) => Some(format!("a provider may have taken it; nothing more will be tried ({})", tell(by))),
         (_, Some(by)) => Some(tell(by)),
+        (Status::Failed | Status::Expired, None) => {
+            Some(causes::why_first_was_refused(after).unwrap_or_else(|| "no provider took it".to_owned()))
+        }
         (_, None) => after.error.take(),
     };
 }
 
 /// Whether a recipient who stands so may come to stand otherwise by a report. Whoever must not be contacted may have been all the same.
-fn may_stand(from: Status, to: Status) -> bool {
+fn may_stand(from: Status, end: End<'_>) -> bool {
+    let to = end.status;
     match from {
-        Status::Cancelled | Status::Suppressed | Status::Unsubscribed => matches!(to, Status::Sent | Status::Delivered | Status::Bounced),
+        Status::Cancelled | Status::Suppressed | Status::Unsubscribed => {
+            end.was_given_up || matches!(to, Status::Sent | Status::Delivered | Status::Bounced)
+        }
         Status::Pending | Status::Scheduled | Status::Queued | Status::Sending => true,
         Status::Sent | Status::Delivered | Status::Bounced | Status::Failed | Status::Expired | Status::Unknown => {
             from == to || from.may_become(to)
@@ -304,10 +306,17 @@ impl<'a> Reports<'a> {
             let best = of_it.fold(None, |best, standing| Some(further(best, standing)));
             best.map(|standing: Standing<'a>| End {
                 status,
+                was_given_up: false,
                 by: Some(standing.by),
             })
         };
-        let by_silence = |status| silent.filter(|silent| *silent == status).map(|status| End { status, by: None });
+        let by_silence = |status| {
+            silent.filter(|silent| *silent == status).map(|status| End {
+                status,
+                was_given_up: false,
+                by: None,
+            })
+        };
         let end = best(Status::Delivered)
             .or_else(|| by_silence(Status::Delivered))
             .or_else(|| best(Status::Sent))
@@ -331,7 +340,11 @@ impl<'a> Reports<'a> {
         }
         let unsettled = attempts.iter().any(|attempt| attempt.is_unknown_for(place));
         let status = if unsettled { Status::Unknown } else { Status::Failed };
-        Some(End { status, ..end })
+        Some(End {
+            status,
+            was_given_up: own.iter().any(|(attempt, _)| was_lifted_for(attempt, place)),
+            ..end
+        })
     }
 
     /// A recipient of whom nothing was reported goes with an attempt for the recipient that was settled just now.
@@ -353,6 +366,7 @@ impl<'a> Reports<'a> {
         };
         let end = End {
             status: Status::Sent,
+            was_given_up: false,
             by: None,
         };
         may.then_some(end)
@@ -380,6 +394,11 @@ impl<'a> Reports<'a> {
         };
         rows().any(silent).then_some(Status::Sent)
     }
+}
+
+/// Whether only reports say that the provider took the message for that recipient.
+fn was_lifted_for(attempt: &AttemptRecord, place: usize) -> bool {
+    attempt.outcome == AttemptOutcome::Accepted && attempt.settled_by == Some(SettledBy::Feedback) && attempt.recipients.contains(place)
 }
 
 /// The provider's own code, or its word.
