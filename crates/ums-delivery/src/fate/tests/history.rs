@@ -202,6 +202,10 @@ pub(super) fn step(life: &mut Life, dice: &Dice) {
         },
         Next::End => {
             life.pass(dice.seconds);
+            if dice.whom == Some(3) {
+                // The clock is set back.
+                life.now = life.now - Duration::from_secs(dice.seconds + 5);
+            }
             if dice.flag {
                 life.reported(&[dice.report(life)]);
             } else {

@@ -355,6 +355,16 @@ fn acts_and_reports_reach_the_recipients_that_they_are_for() {
             Next::End,
         ),
         story(
+            "a report on the copy's own attempt is not weighed against the attempt for the first",
+            &[
+                T::Takes(&[0, 1], &[(1, C::Unavailable)]),
+                T::Takes(&[1], &[]),
+                T::Reported(EventKind::Failed, 1, 1),
+            ],
+            (S::Sent, &[S::Sent, S::Failed]),
+            Next::End,
+        ),
+        story(
             "marked as sent although the recipient opted out after the call",
             &[T::Fails(&[0, 1], C::Unknown, &[]), T::OptsOut(0), T::Act(Act::Mark(Mark::Sent))],
             (S::Sent, &[S::Sent, S::Sent]),
