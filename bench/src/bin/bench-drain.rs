@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::json;
-use ums_core::{Clock, MessageId, MessageRecord, NewMessage, SendEmail, Status, Store, Stored, SystemClock, SystemRandom, TenantId};
+use ums_core::{Clock, MessageId, MessageRecord, NewMessage, SendEmail, Status, Store, Stored, SystemClock, SystemRandom, TenantId, Work};
 
 /// Messages that are stored as one.
 const BATCH: u64 = 1_000;
@@ -46,7 +46,7 @@ async fn fill(store: &dyn Store, clock: &SystemClock, backlog: u64) -> Result<()
             NewMessage {
                 status: Status::Queued,
                 error: None,
-                due_at: Some(now),
+                work: Work::Due(now),
                 recipients: MessageRecord::accepted(message.clone(), Status::Queued).recipients,
                 message,
                 intent: None,

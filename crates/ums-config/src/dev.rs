@@ -5,9 +5,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::ConfigError;
+use crate::layered::Layered;
 use crate::sections::Network;
 use crate::settings::{LoadOptions, Settings, load_with};
-use crate::source::{Layered, MapSource, Origin};
+use crate::source::{MapSource, Origin};
 use crate::values::{Endpoint, StoreUrl};
 
 /// Settings that `ums dev` takes over from the caller's sources; none of them is a provider's.

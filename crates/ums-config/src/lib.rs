@@ -21,6 +21,7 @@ mod env_pages;
 mod failpoint;
 mod fault;
 mod files;
+mod layered;
 mod reader;
 mod sections;
 mod senders;
@@ -36,6 +37,7 @@ pub use dotenv::DotEnv;
 pub use env_pages::{env_example, env_markdown};
 pub use failpoint::failpoint;
 pub use fault::{ConfigError, Fault};
+pub use layered::Layered;
 pub use sections::{
     AwsCredentialSource, AwsEndpoints, AwsKeys, AwsSettings, BreakerSettings, Environment, ExpirySettings, FeedbackSettings,
     FeedbackWaitSettings, HttpSettings, LimitSettings, LogFormat, Network, PaceSettings, PostgresSettings, Prices, RateSettings,
@@ -44,8 +46,8 @@ pub use sections::{
 };
 pub use senders::{AllowedRecipients, SenderRule};
 pub use serve::{check_serve, is_explicitly_production};
-pub use settings::{LoadOptions, Settings, load};
-pub use show::{Shown, show};
-pub use source::{Layered, MapSource, Origin, ProcessEnv, Source};
+pub use settings::{LoadOptions, Settings, load, show};
+pub use show::Shown;
+pub use source::{MapSource, Origin, ProcessEnv, Source};
 pub use toml_file::DEFAULT_CONFIG;
 pub use values::{ByProvider, Endpoint, StoreUrl};

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use ums_core::{ProviderKind, Secret};
 
-use crate::source::{Layered, Origin, Source};
+use crate::layered::Layered;
+use crate::source::{Origin, Source};
 use crate::toml_file::{self, TomlFile};
 use crate::{Fault, duration, env};
 

@@ -1,8 +1,9 @@
 //! What `ums serve` needs beyond a valid configuration.
 
+use crate::layered::Layered;
 use crate::sections::Environment;
 use crate::settings::Settings;
-use crate::source::{Layered, Origin};
+use crate::source::Origin;
 use crate::{ConfigError, Fault};
 
 /// Checks that the service may listen: with a key, or in development on loopback only.

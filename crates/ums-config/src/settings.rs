@@ -1,10 +1,11 @@
 //! All settings, read and checked at once.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use ums_core::{Channel, NotConfigured, ProviderKind, Region, Secret};
 
+use crate::layered::Layered;
 use crate::reader::Reader;
 use crate::sections::{
     AwsSettings, BreakerSettings, Chain, Configured, Environment, ExpirySettings, FeedbackSettings, HttpSettings, LimitSettings, LogFormat,
@@ -13,7 +14,7 @@ use crate::sections::{
 };
 use crate::senders::AllowedRecipients;
 use crate::show::{self, Shown};
-use crate::source::{Layered, MapSource, Origin};
+use crate::source::{MapSource, Origin};
 use crate::toml_file::TomlFile;
 use crate::values::{ByProvider, Endpoint, StoreUrl};
 use crate::{ConfigError, Fault, sections};
@@ -172,7 +173,7 @@ pub(crate) fn load_with(sources: &Layered, options: &LoadOptions, environment_of
         MapSource::default()
     };
     let mut reader = Reader::new(sources, below, file, faults);
-    let settings = read(&mut reader, options, path);
+    let settings = read(&mut reader, options);
     let mut faults = reader.faults;
     let mut seen = std::collections::BTreeSet::new();
     faults.retain(|fault| seen.insert(fault.clone()));
@@ -183,7 +184,7 @@ pub(crate) fn load_with(sources: &Layered, options: &LoadOptions, environment_of
     }
 }
 
-fn read(reader: &mut Reader<'_>, options: &LoadOptions, path: Option<&Path>) -> Settings {
+fn read(reader: &mut Reader<'_>, options: &LoadOptions) -> Settings {
     let environment = sections::service::environment(reader);
     let public_url = sections::service::public_url(reader);
     let default_region = sections::recipients::default_region(reader);
@@ -231,7 +232,13 @@ fn read(reader: &mut Reader<'_>, options: &LoadOptions, path: Option<&Path>) -> 
     let (email_chain, sms_chain) = (std::mem::take(&mut settings.email_chain), std::mem::take(&mut settings.sms_chain));
     settings.email_chain = email_chain.into_iter().filter(|kind| settings.is_configured(*kind)).collect();
     settings.sms_chain = sms_chain.into_iter().filter(|kind| settings.is_configured(*kind)).collect();
-    settings.shown = show::collect(reader, &settings, path, options.config_file.is_some());
+    let effective = show::Effective {
+        store_url: &settings.store_url,
+        log_format: settings.log_format,
+        aws: &settings.aws,
+        config_file: options.config_file.as_deref(),
+    };
+    settings.shown = show::collect(reader, &effective);
     settings.warnings = std::mem::take(&mut reader.warnings);
     settings
 }
@@ -316,4 +323,9 @@ impl Settings {
             .find(|shown| shown.name == name)
             .map_or(Origin::Default, |shown| shown.origin)
     }
+}
+
+/// Every setting with its value or a mask, and where it came from.
+pub fn show(settings: &Settings) -> &[Shown] {
+    &settings.shown
 }

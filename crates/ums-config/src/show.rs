@@ -4,9 +4,10 @@ use std::path::Path;
 
 use crate::env::{self, Setting};
 use crate::reader::Reader;
-use crate::settings::Settings;
+use crate::sections::{AwsSettings, LogFormat};
 use crate::source::Origin;
 use crate::toml_file::plain;
+use crate::values::StoreUrl;
 
 /// One line of `ums config show`.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -20,17 +21,22 @@ pub struct Shown {
     pub origin: Origin,
 }
 
-/// Every setting with its value or a mask, and where it came from.
-pub fn show(settings: &Settings) -> &[Shown] {
-    &settings.shown
+/// Settings of which a line shows the value that holds, not the text that was read.
+#[derive(Debug)]
+pub(crate) struct Effective<'a> {
+    pub(crate) store_url: &'a StoreUrl,
+    pub(crate) log_format: LogFormat,
+    pub(crate) aws: &'a AwsSettings,
+    /// The configuration file that the caller names in place of `UMS_CONFIG`'s.
+    pub(crate) config_file: Option<&'a Path>,
 }
 
 /// Collects the lines while the sources are at hand.
-pub(crate) fn collect(reader: &Reader<'_>, settings: &Settings, path: Option<&Path>, path_is_callers: bool) -> Vec<Shown> {
+pub(crate) fn collect(reader: &Reader<'_>, effective: &Effective<'_>) -> Vec<Shown> {
     let names = env::SETTINGS.iter().map(|setting| {
         let (value, origin) = match reader.find(setting.name) {
-            Some((value, origin)) => (masked(setting, &value, settings), origin),
-            None => unset(setting, settings),
+            Some((value, origin)) => (masked(setting, &value, effective), origin),
+            None => unset(setting, effective),
         };
         Shown {
             name: setting.name.to_owned(),
@@ -45,7 +51,7 @@ pub(crate) fn collect(reader: &Reader<'_>, settings: &Settings, path: Option<&Pa
         Shown { name, value, origin }
     });
     let mut lines: Vec<Shown> = names.chain(paths).collect();
-    if let (true, Some(path), Some(line)) = (path_is_callers, path, lines.iter_mut().find(|line| line.name == "UMS_CONFIG")) {
+    if let (Some(path), Some(line)) = (effective.config_file, lines.iter_mut().find(|line| line.name == "UMS_CONFIG")) {
         line.value = path.display().to_string();
         line.origin = Origin::Caller;
     }
@@ -57,9 +63,9 @@ fn secret(is_set: bool) -> String {
 }
 
 /// A value that was set, as far as it may be shown.
-fn masked(setting: &Setting, value: &str, settings: &Settings) -> String {
+fn masked(setting: &Setting, value: &str, effective: &Effective<'_>) -> String {
     match setting.name {
-        "UMS_DATABASE_URL" => settings.store_url.to_string(),
+        "UMS_DATABASE_URL" => effective.store_url.to_string(),
         "UMS_ALLOW_RECIPIENTS" => format!("{} entries", value.split(',').filter(|entry| !entry.trim().is_empty()).count()),
         _ if setting.secret => secret(true),
         _ => value.to_owned(),
@@ -67,15 +73,15 @@ fn masked(setting: &Setting, value: &str, settings: &Settings) -> String {
 }
 
 /// What holds for a setting that was not set.
-fn unset(setting: &Setting, settings: &Settings) -> (String, Origin) {
+fn unset(setting: &Setting, effective: &Effective<'_>) -> (String, Origin) {
     let value = match setting.name {
-        "UMS_DATABASE_URL" => settings.store_url.to_string(),
-        "UMS_LOG_FORMAT" => match settings.log_format {
-            crate::LogFormat::Json => "json".to_owned(),
-            crate::LogFormat::Pretty => "pretty".to_owned(),
+        "UMS_DATABASE_URL" => effective.store_url.to_string(),
+        "UMS_LOG_FORMAT" => match effective.log_format {
+            LogFormat::Json => "json".to_owned(),
+            LogFormat::Pretty => "pretty".to_owned(),
         },
-        "AWS_REGION" if settings.aws.region_is_from_files => {
-            return (settings.aws.region.clone().unwrap_or_default(), Origin::AwsFiles);
+        "AWS_REGION" if effective.aws.region_is_from_files => {
+            return (effective.aws.region.clone().unwrap_or_default(), Origin::AwsFiles);
         }
         _ if setting.secret => secret(false),
         _ => setting.default.to_owned(),

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use serde::Serialize;
+
 use crate::attempt::{AttemptOutcome, AttemptRecord, RecipientSet};
 use crate::channel::words;
 use crate::{AccountId, EventRecord, Message, ProviderKind, RecipientKind, Status, Timestamp};
@@ -39,7 +41,7 @@ words! {
 }
 
 /// A provider that was considered and passed over, with the reason, for `explain`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Skip {
     /// Which provider.
     pub provider: ProviderKind,
@@ -87,7 +89,7 @@ words! {
 }
 
 /// Something that a caller or an operator did to a message, kept in its story.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ActRecord {
     /// When.
     pub at: Timestamp,

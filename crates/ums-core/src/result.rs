@@ -149,12 +149,13 @@ impl SendResult {
     }
 }
 
+/// Without the error message: it may name recipients who are held.
 impl fmt::Debug for SendResult {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "SendResult({} {} {} {:?} {:?})",
-            self.message_id, self.channel, self.status, self.error_message, self.attempts
+            "SendResult({} {} {} open {} {:?})",
+            self.message_id, self.channel, self.status, self.open_recipients, self.attempts
         )
     }
 }

@@ -1,4 +1,4 @@
-//! What an answer means: the defaults for HTTP, shared by all adapters, and the pure entry point.
+//! What an answer means: the defaults for HTTP, shared by all adapters.
 //!
 //! An adapter looks its own codes up in its own `FAILURES` table; whatever that does not name ends
 //! here, is counted, and gets the class of its HTTP status.
@@ -7,12 +7,10 @@ mod retry_after;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use http::{HeaderMap, HeaderName, HeaderValue};
-use ums_core::{Failure, FailureClass, ProviderKind, Timestamp};
-
-use crate::send::{sendgrid, ses, smtp, sns, twilio};
+use ums_core::{Failure, FailureClass, ProviderKind};
 
 pub(crate) use self::retry_after::{http_date, retry_after};
+use crate::http::Answer;
 
 /// Longest code that is kept, in bytes.
 const MAX_CODE_BYTES: usize = 64;
@@ -26,31 +24,6 @@ static UNKNOWN_CODES: AtomicU64 = AtomicU64::new(0);
 /// How many answers had a code that no table names, since the program's start.
 pub fn unknown_codes() -> u64 {
     UNKNOWN_CODES.load(Ordering::Relaxed)
-}
-
-/// A provider's answer, as the pure outcome functions see it.
-#[derive(Clone, Copy)]
-pub(crate) struct Answer<'a> {
-    /// HTTP status.
-    pub(crate) status: u16,
-    /// Headers.
-    pub(crate) headers: &'a HeaderMap,
-    /// Body, perhaps cut at the transport's cap.
-    pub(crate) body: &'a [u8],
-    /// When it came, for delays that are given as dates.
-    pub(crate) now: Timestamp,
-}
-
-impl<'a> Answer<'a> {
-    /// Whether the status says that the provider took the message.
-    pub(crate) const fn is_success(&self) -> bool {
-        200 <= self.status && self.status < 300
-    }
-
-    /// A header's text.
-    pub(crate) fn header(&self, name: &str) -> Option<&'a str> {
-        self.headers.get(name).and_then(|value| value.to_str().ok())
-    }
 }
 
 /// What the adapter knows about the message whose answer it reads.
@@ -130,40 +103,6 @@ fn clean_code(code: &str, status: u16) -> String {
     code.to_owned()
 }
 
-/// What an answer of a provider means; nothing if it accepted the message.
-///
-/// `stage` is the step of an SMTP dialogue (`connect ehlo auth mail rcpt data dot`) and is ignored
-/// for the others; for SMTP the body is the reply's text and headers are ignored.
-pub fn classify(
-    kind: ProviderKind,
-    status: u16,
-    headers: &[(String, String)],
-    stage: Option<&str>,
-    body: &[u8],
-    now: Timestamp,
-) -> Option<Failure> {
-    let mut map = HeaderMap::new();
-    for (name, value) in headers {
-        if let (Ok(name), Ok(value)) = (name.parse::<HeaderName>(), HeaderValue::from_str(value.trim())) {
-            map.append(name, value);
-        }
-    }
-    let answer = Answer {
-        status,
-        headers: &map,
-        body,
-        now,
-    };
-    match kind {
-        ProviderKind::AwsSes => ses::outcome(&answer, None).err(),
-        ProviderKind::SendGrid => sendgrid::outcome(&answer, Sent::UNKNOWN).err(),
-        ProviderKind::AwsSns => sns::outcome(&answer, Sent::UNKNOWN).err(),
-        ProviderKind::Twilio => twilio::outcome(&answer, Sent::UNKNOWN).err(),
-        ProviderKind::Smtp => smtp::classify_answer(stage, status, body),
-        ProviderKind::Console => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -185,33 +124,10 @@ mod tests {
     }
 
     #[test]
-    fn tables_are_sorted_and_have_one_meaning_per_row() {
-        for table in [
-            ses::FAILURES,
-            sendgrid::FAILURES,
-            sns::FAILURES,
-            twilio::FAILURES,
-            crate::aws::FAILURES,
-        ] {
-            for pair in table.windows(2) {
-                assert!(pair[0].0 < pair[1].0, "{} before {}", pair[0].0, pair[1].0);
-            }
-        }
-    }
-
-    #[test]
     fn a_code_that_is_no_word_is_not_kept() {
         assert_eq!(clean_code("MessageRejected", 400), "MessageRejected");
         for bad in ["", "customer@example.com", "a b", &"x".repeat(65)] {
             assert_eq!(clean_code(bad, 400), "400", "{bad}");
         }
-    }
-
-    #[test]
-    fn unknown_codes_are_counted() {
-        let before = unknown_codes();
-        let failure = classify(ProviderKind::Twilio, 400, &[], None, br#"{"code": 99999}"#, Timestamp::default()).unwrap();
-        assert_eq!((failure.class, failure.code.as_str()), (FailureClass::InvalidMessage, "99999"));
-        assert!(unknown_codes() > before);
     }
 }

@@ -14,7 +14,8 @@ use std::collections::BTreeSet;
 use http::{HeaderMap, HeaderName};
 use ums_core::{Failure, Timestamp};
 
-use crate::classify::{Answer, FailureTable};
+use crate::classify::FailureTable;
+use crate::http::Answer;
 
 /// Reads each answer with `outcome` and compares; every row of `tables` must be reached.
 pub(crate) fn check_answers(text: &str, tables: &[FailureTable], outcome: impl Fn(&Answer<'_>, &[&str]) -> Result<String, Failure>) {

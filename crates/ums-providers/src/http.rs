@@ -16,6 +16,7 @@ mod connect;
 mod connection;
 mod origin;
 mod proxy;
+mod reply;
 mod stream;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -28,19 +29,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
+use http::{HeaderName, HeaderValue, Method, Uri};
 use rustls::pki_types::CertificateDer;
 use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
-use ums_core::{Clock, Failure, FailureClass, Timestamp};
+use ums_core::{Clock, Failure, FailureClass};
 
-use crate::classify::Answer;
-
+use self::connection::Connection;
 pub(crate) use self::origin::{BadOrigin, Origin};
 pub use self::proxy::{BadProxy, Proxy};
-
-/// A simulator marks its replies with this header.
-const SIMULATOR_MARK: &str = "x-ums-simulator";
+pub(crate) use self::reply::{Answer, Reply};
 
 /// How long the parts of a call may take.
 #[derive(Clone, Copy, Debug)]
@@ -185,14 +183,33 @@ impl Transport {
     ) -> Result<Reply, NoReply> {
         let deadline = Instant::now() + time_left;
         while let Some(idle) = origin.checkout(self.settings.idle_timeout) {
-            match idle.run(origin, request, limits, deadline, self).await {
+            match self.run(idle, origin, request, limits, deadline).await {
                 // It was closed while it lay idle. Nothing was handed over, so this is no second send.
                 Err(no_reply) if no_reply.nothing_sent_on_dead_connection() => {}
                 outcome => return outcome,
             }
         }
         let fresh = connect::connect(self, origin, limits, deadline).await?;
-        fresh.run(origin, request, limits, deadline, self).await
+        self.run(fresh, origin, request, limits, deadline).await
+    }
+
+    /// Runs one exchange on a connection, and keeps the connection for the next exchange if it stays open.
+    async fn run(
+        &self,
+        connection: Connection,
+        origin: &Origin,
+        request: &Outgoing<'_>,
+        limits: &TimeLimits,
+        deadline: Instant,
+    ) -> Result<Reply, NoReply> {
+        let settings = &self.settings;
+        let (reply, open) = connection
+            .run(origin.host_header(), request, limits, deadline, settings.max_reply_bytes)
+            .await?;
+        if let Some(connection) = open {
+            origin.checkin(connection, settings.idle_timeout, settings.max_idle);
+        }
+        Ok(reply)
     }
 
     /// Sends one request to the first of these addresses that answers, on a connection of its own, and gives the reply's status. No name is
@@ -208,7 +225,10 @@ impl Transport {
         deadline: Instant,
     ) -> Result<u16, Cause> {
         let fresh = connect::connect_to(self, origin, addresses, deadline).await?;
-        fresh.run_for_status(origin, request, deadline, self).await
+        let (limits, max_bytes) = (&self.settings.limits, self.settings.max_reply_bytes);
+        fresh
+            .run_for_status(origin.host_header(), request, limits, deadline, max_bytes)
+            .await
     }
 }
 
@@ -230,33 +250,6 @@ pub(crate) struct Outgoing<'a> {
     pub(crate) headers: &'a [(HeaderName, HeaderValue)],
     /// The body; cloning it copies nothing.
     pub(crate) body: Bytes,
-}
-
-/// A whole reply; its body may be cut at the cap.
-pub(crate) struct Reply {
-    /// The status.
-    pub(crate) status: u16,
-    /// The headers.
-    pub(crate) headers: HeaderMap,
-    /// The body, at most the cap.
-    pub(crate) body: Bytes,
-}
-
-impl Reply {
-    /// The reply as the pure outcome functions see it.
-    pub(crate) fn answer(&self, now: Timestamp) -> Answer<'_> {
-        Answer {
-            status: self.status,
-            headers: &self.headers,
-            body: &self.body,
-            now,
-        }
-    }
-
-    /// Whether a simulator gave it.
-    pub(crate) fn is_simulated(&self) -> bool {
-        self.headers.contains_key(SIMULATOR_MARK)
-    }
 }
 
 /// Why there is no reply.

@@ -26,7 +26,7 @@ mod sender;
 pub mod webhook;
 
 pub use aws::AwsCredentials;
-pub use classify::{classify, unknown_codes};
+pub use classify::unknown_codes;
 pub use error::Error;
 pub use http::{BadProxy, Proxy, TimeLimits, Transport, TransportSettings, TrustedRoots};
-pub use registry::{Chains, ProviderSettings};
+pub use registry::{Chains, ProviderSettings, classify};

@@ -1,13 +1,18 @@
-//! The one list of providers: from settings to chains.
+//! The one list of providers: from settings to chains, and from a provider's name to what its answers mean.
 
 use std::sync::Arc;
 
-use ums_core::{Clock, Email, Provider, Sms};
+use http::{HeaderMap, HeaderName, HeaderValue};
+use ums_core::{Clock, Email, Failure, Provider, ProviderKind, Sms, Timestamp};
 
 use crate::Error;
-use crate::http::Transport;
+use crate::classify::Sent;
+use crate::http::{Answer, Transport};
 use crate::send::smtp::{Smtp, SmtpSettings};
-use crate::send::{Console, ConsoleSettings, SendGrid, SendGridSettings, Ses, SesSettings, Sns, SnsSettings, Twilio, TwilioSettings};
+use crate::send::{
+    Console, ConsoleSettings, SendGrid, SendGridSettings, Ses, SesSettings, Sns, SnsSettings, Twilio, TwilioSettings, sendgrid, ses, smtp,
+    sns, twilio,
+};
 
 /// The settings of one provider.
 #[derive(Debug)]
@@ -57,5 +62,70 @@ impl Chains {
             }
         }
         Ok(chains)
+    }
+}
+
+/// What an answer of a provider means; nothing if it accepted the message.
+///
+/// `stage` is the step of an SMTP dialogue (`connect ehlo auth mail rcpt data dot`) and is ignored
+/// for the others; for SMTP the body is the reply's text and headers are ignored.
+pub fn classify(
+    kind: ProviderKind,
+    status: u16,
+    headers: &[(String, String)],
+    stage: Option<&str>,
+    body: &[u8],
+    now: Timestamp,
+) -> Option<Failure> {
+    let mut map = HeaderMap::new();
+    for (name, value) in headers {
+        if let (Ok(name), Ok(value)) = (name.parse::<HeaderName>(), HeaderValue::from_str(value.trim())) {
+            map.append(name, value);
+        }
+    }
+    let answer = Answer {
+        status,
+        headers: &map,
+        body,
+        now,
+    };
+    match kind {
+        ProviderKind::AwsSes => ses::outcome(&answer, None).err(),
+        ProviderKind::SendGrid => sendgrid::outcome(&answer, Sent::UNKNOWN).err(),
+        ProviderKind::AwsSns => sns::outcome(&answer, Sent::UNKNOWN).err(),
+        ProviderKind::Twilio => twilio::outcome(&answer, Sent::UNKNOWN).err(),
+        ProviderKind::Smtp => smtp::classify_answer(stage, status, body),
+        ProviderKind::Console => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ums_core::FailureClass;
+
+    use super::*;
+    use crate::unknown_codes;
+
+    #[test]
+    fn tables_are_sorted_and_have_one_meaning_per_row() {
+        for table in [
+            ses::FAILURES,
+            sendgrid::FAILURES,
+            sns::FAILURES,
+            twilio::FAILURES,
+            crate::aws::FAILURES,
+        ] {
+            for pair in table.windows(2) {
+                assert!(pair[0].0 < pair[1].0, "{} before {}", pair[0].0, pair[1].0);
+            }
+        }
+    }
+
+    #[test]
+    fn unknown_codes_are_counted() {
+        let before = unknown_codes();
+        let failure = classify(ProviderKind::Twilio, 400, &[], None, br#"{"code": 99999}"#, Timestamp::default()).unwrap();
+        assert_eq!((failure.class, failure.code.as_str()), (FailureClass::InvalidMessage, "99999"));
+        assert!(unknown_codes() > before);
     }
 }

@@ -3,7 +3,6 @@
 mod accept;
 pub(crate) mod acts;
 mod batch;
-pub(crate) mod explain;
 mod health;
 mod hooks;
 mod messages;
@@ -30,7 +29,7 @@ use ums_delivery::Messaging;
 use crate::auth::{self, ApiKey};
 use crate::body::{self, BodyMemory};
 use crate::docs::Docs;
-use crate::edge;
+use crate::edge::{self, Edge};
 use crate::idempotency::{Fingerprints, KeysInHand};
 use crate::metrics::Metrics;
 use crate::openapi;
@@ -43,7 +42,7 @@ pub(crate) struct App {
     pub(crate) messaging: Messaging,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) limits: Limits,
-    pub(crate) api_key: ApiKey,
+    pub(crate) api_key: Arc<ApiKey>,
     pub(crate) fingerprints: Fingerprints,
     pub(crate) keys_in_hand: KeysInHand,
     pub(crate) body_memory: BodyMemory,
@@ -61,7 +60,7 @@ impl App {
         Arc::new(Self {
             messaging,
             metrics,
-            api_key: ApiKey::new(settings.api_key.as_ref()),
+            api_key: Arc::new(ApiKey::new(settings.api_key.as_ref())),
             fingerprints: Fingerprints::new(&settings),
             keys_in_hand: KeysInHand::default(),
             body_memory: BodyMemory::new(&settings.limits),
@@ -124,10 +123,10 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/v1/webhooks/{id}/rotate", post(webhooks::rotate))
         .route("/v1/webhooks/{id}/test", post(webhooks::test))
         .route("/v1/providers/health", get(health::providers))
-        .route_layer(from_fn_with_state(Arc::clone(&app), auth::require_key));
+        .route_layer(from_fn_with_state(Arc::clone(&app.api_key), auth::require_key));
     let metrics = Router::new()
         .route("/metrics", get(health::metrics))
-        .route_layer(from_fn_with_state(Arc::clone(&app), auth::require_key_or_loopback));
+        .route_layer(from_fn_with_state(Arc::clone(&app.api_key), auth::require_key_or_loopback));
     let open = Router::new()
         .route("/unsubscribe/style.css", get(unsubscribe::style))
         .route("/unsubscribe/{token}", get(unsubscribe::ask).post(unsubscribe::act))
@@ -141,13 +140,17 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/docs/style.css", get(pages::style))
         .route("/docs/errors", get(pages::errors))
         .route("/docs/errors/{code}", get(pages::error));
+    let edge = Edge {
+        metrics: Arc::clone(&app.metrics),
+        random: Arc::clone(&app.random),
+    };
     keyed
         .merge(metrics)
         .merge(open)
         .fallback(no_such_path)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(from_fn(refuse_odd_targets))
-        .layer(from_fn_with_state(Arc::clone(&app), edge::edge))
+        .layer(from_fn_with_state(edge, edge::edge))
         .with_state(app)
 }
 

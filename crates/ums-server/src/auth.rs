@@ -14,7 +14,6 @@ use subtle::ConstantTimeEq as _;
 use ums_core::Secret;
 
 use crate::accept_loop::Peer;
-use crate::api::App;
 use crate::body;
 use crate::problem::{ErrorCode, Problem};
 
@@ -81,8 +80,8 @@ fn check_host(headers: &HeaderMap) -> Result<(), Problem> {
 }
 
 /// Lets a request through that has the key.
-pub(crate) async fn require_key(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    match app.api_key.check(request.headers()) {
+pub(crate) async fn require_key(State(key): State<Arc<ApiKey>>, request: Request, next: Next) -> Response {
+    match key.check(request.headers()) {
         Ok(()) => next.run(request).await,
         Err(problem) => {
             body::discard(request).await;
@@ -92,7 +91,7 @@ pub(crate) async fn require_key(State(app): State<Arc<App>>, request: Request, n
 }
 
 /// Lets a request through that has the key, or that comes from this machine and not through a proxy.
-pub(crate) async fn require_key_or_loopback(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+pub(crate) async fn require_key_or_loopback(key: State<Arc<ApiKey>>, request: Request, next: Next) -> Response {
     let is_local = request
         .extensions()
         .get::<Peer>()
@@ -103,7 +102,7 @@ pub(crate) async fn require_key_or_loopback(State(app): State<Arc<App>>, request
     if is_local && !is_forwarded {
         return next.run(request).await;
     }
-    require_key(State(app), request, next).await
+    require_key(key, request, next).await
 }
 
 #[cfg(test)]

@@ -15,7 +15,6 @@ use tokio::time::Instant;
 use ums_core::Random;
 
 use crate::accept_loop::Peer;
-use crate::api::App;
 use crate::body;
 use crate::metrics::Metrics;
 use crate::problem::{ErrorCode, Problem};
@@ -39,15 +38,22 @@ const SAFE_HEADERS: [(HeaderName, &str); 5] = [
     (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
 ];
 
+/// What the edge works with.
+#[derive(Clone, Debug)]
+pub(crate) struct Edge {
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) random: Arc<dyn Random>,
+}
+
 /// Takes a request in and its answer out.
-pub(crate) async fn edge(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    let request_id = request_id(request.headers(), &*app.random);
+pub(crate) async fn edge(State(Edge { metrics, random }): State<Edge>, request: Request, next: Next) -> Response {
+    let request_id = request_id(request.headers(), &*random);
     let route = request
         .extensions()
         .get::<MatchedPath>()
         .map_or_else(|| NO_ROUTE.to_owned(), |path| path.as_str().to_owned());
     let is_chunked = request.headers().contains_key(header::TRANSFER_ENCODING);
-    let mut entry = Entry::begin(Arc::clone(&app.metrics), request.method(), route, request_id.clone());
+    let mut entry = Entry::begin(metrics, request.method(), route, request_id.clone());
 
     let mut response = match request.extensions().get::<Peer>() {
         Some(peer) if peer.connection.ambiguous.load(Ordering::Acquire) => {

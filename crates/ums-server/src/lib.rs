@@ -31,7 +31,6 @@ mod shape;
 mod socket;
 
 pub use api::acts::Replayed;
-pub use api::explain::{Explanation, MessageStory, ReportedEvent, StepKind, StoryStep};
 pub use api::suppressions::{SuppressionAdded, SuppressionEntry, SuppressionList, SuppressionsAdded, SuppressionsLifted};
 pub use api::webhooks::{WebhookDeliveries, WebhookDelivery, WebhookEndpoint, WebhookEndpoints, WebhooksReplayed};
 pub use hooks::{HookName, Hooks};

@@ -3,7 +3,7 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
 
 use hyper::server::conn::http1;
@@ -13,18 +13,10 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
-use crate::panel::Panel;
+use crate::http::{self, Door};
+use crate::link::Link;
 use crate::world::World;
-use crate::{Mode, Provider, http};
-
-/// Through which port a connection came.
-#[derive(Clone, Debug)]
-pub(crate) enum Door {
-    /// A provider's own port.
-    Own(Provider),
-    /// The common port: the control, and the providers below their paths.
-    Front(Arc<Panel>),
-}
+use crate::{Mode, Provider};
 
 /// Serves one connection until either side ends it.
 pub(crate) async fn serve(world: Arc<World>, stream: TcpStream, door: Door, cut: CancellationToken) {
@@ -53,39 +45,6 @@ pub(crate) async fn serve(world: Arc<World>, stream: TcpStream, door: Door, cut:
             tracing::debug!(%fault, "connection ended");
         },
         () = cut.cancelled() => {}
-    }
-}
-
-/// What the service and the socket tell each other.
-#[derive(Debug)]
-pub(crate) struct Link {
-    /// Close by a reset instead of an orderly end.
-    resets: AtomicBool,
-    /// No request has begun since the last answer.
-    is_idle: AtomicBool,
-    /// The fault board was asked for this request already, and let it pass.
-    was_spared: AtomicBool,
-}
-
-impl Default for Link {
-    fn default() -> Self {
-        Self {
-            resets: AtomicBool::new(false),
-            is_idle: AtomicBool::new(true),
-            was_spared: AtomicBool::new(false),
-        }
-    }
-}
-
-impl Link {
-    /// Makes the socket close by a reset.
-    pub(crate) fn reset(&self) {
-        self.resets.store(true, Ordering::Release);
-    }
-
-    /// Tells, once, that this request was spared before it was read.
-    pub(crate) fn take_spared(&self) -> bool {
-        self.was_spared.swap(false, Ordering::AcqRel)
     }
 }
 

@@ -11,10 +11,9 @@ use serde_json::json;
 use crate::call::{Call, Unread};
 use crate::feedback::later::Told;
 use crate::feedback::{CERTIFICATE, CERTIFICATE_URL, TOPIC_ARN, dsn};
-use crate::http::Dropped;
 use crate::panel::Panel;
 use crate::recorder::{Entry, Filter};
-use crate::reply::{MessageList, Payload, Reply};
+use crate::reply::{Dropped, MessageList, Payload, Reply};
 use crate::{Error, Fault, FeedbackSettings, FeedbackStats, Mode, Provider, Stats};
 
 /// What a request to the root is told.

@@ -7,38 +7,24 @@ use hyper::header::HeaderValue;
 use hyper::{Method, Request, Response};
 
 use crate::call::{Call, Unread};
-use crate::connection::{Door, Link};
 use crate::fault_board::Strike;
 use crate::feedback::{Report, logs};
-use crate::reply::{Answer, Payload, Reply};
+use crate::link::Link;
+use crate::panel::Panel;
+use crate::reply::{Answer, Dropped, Payload, Refusal, Reply};
 use crate::world::World;
 use crate::{Fault, Mode, Provider, control, sendgrid, ses, sns, twilio};
 
 /// The mark on every answer, so that nobody takes it for a real provider's.
 const MARK: &str = "x-ums-simulator";
 
-/// The connection ends without an answer.
-#[derive(Clone, Copy, Debug, thiserror::Error)]
-#[error("dropped without an answer")]
-pub(crate) struct Dropped;
-
-/// Why a provider does not take a request.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Refusal<'a> {
-    /// A plain status, the operator's choice.
-    Status(u16),
-    /// Too many requests.
-    Throttled,
-    /// The credentials are not accepted.
-    Unauthorized,
-    /// The account is suspended.
-    Suspended,
-    /// The allowance is used up.
-    Quota,
-    /// This recipient cannot be reached, ever.
-    Recipient(&'a str),
-    /// The body is longer than anything that is read.
-    TooLarge,
+/// Through which port a connection came.
+#[derive(Clone, Debug)]
+pub(crate) enum Door {
+    /// A provider's own port.
+    Own(Provider),
+    /// The common port: the control, and the providers below their paths.
+    Front(Arc<Panel>),
 }
 
 /// Answers one request.
@@ -95,7 +81,7 @@ async fn serve(
     };
     if provider == Provider::Sns && logs::is_for(&call) {
         // Another service of Amazon's: SNS's faults are not its own.
-        return Ok(logs::answer(world, &call).whole());
+        return Ok(logs::answer(&world.feedback.logs, &world.ids, &call).whole());
     }
     let is_send = is_send(provider, &call);
     counters.sent(is_send);

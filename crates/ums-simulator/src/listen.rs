@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::connection::{self, Door};
+use crate::http::Door;
+use crate::port::{Order, Port};
 use crate::world::World;
-use crate::{Error, Provider, smtp};
+use crate::{Error, Provider, connection, smtp};
 
 /// Connections that may wait to be accepted.
 const BACKLOG: u32 = 1024;
@@ -24,19 +25,6 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
 pub(crate) struct Bound {
     listener: TcpListener,
     address: SocketAddr,
-}
-
-/// A handle on a port.
-#[derive(Debug)]
-pub(crate) struct Port {
-    pub(crate) address: SocketAddr,
-    orders: mpsc::Sender<Order>,
-}
-
-#[derive(Debug)]
-struct Order {
-    open: bool,
-    done: oneshot::Sender<Result<(), Error>>,
 }
 
 /// Binds a port; 0 takes any free one.
@@ -63,7 +51,7 @@ fn socket(address: SocketAddr) -> io::Result<TcpSocket> {
 impl Bound {
     /// Begins to accept, as long as its handle lives.
     pub(crate) fn serve(self, world: &Arc<World>, door: Door) -> Port {
-        let (orders, inbox) = mpsc::channel(4);
+        let (port, inbox) = Port::new(self.address);
         let keeper = Keeper {
             cut: world.stop.child_token(),
             world: Arc::clone(world),
@@ -73,20 +61,7 @@ impl Bound {
             state: State::Open(self.listener),
         };
         world.tasks.spawn(keeper.run());
-        Port {
-            address: self.address,
-            orders,
-        }
-    }
-}
-
-impl Port {
-    /// Opens or closes the port; returns when it is done.
-    pub(crate) async fn set_open(&self, open: bool) -> Result<(), Error> {
-        let (done, outcome) = oneshot::channel();
-        let order = Order { open, done };
-        self.orders.send(order).await.map_err(|_| Error::Stopped)?;
-        outcome.await.map_err(|_| Error::Stopped)?
+        port
     }
 }
 

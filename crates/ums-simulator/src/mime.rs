@@ -2,7 +2,7 @@
 
 use mail_parser::{Address, HeaderValue, Message, MessageParser, MessagePart, MimeHeaders, PartType};
 
-use crate::recorder::{Attachment, SimMessage};
+use crate::message::{Attachment, SimMessage};
 
 /// Completes what the envelope did not say. Hostile MIME fills in less, never fails.
 pub(crate) fn fill(message: &mut SimMessage, mime: &[u8]) {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::listen::Port;
+use crate::port::Port;
 use crate::world::World;
 use crate::{Error, Fault, Mode, Provider};
 

@@ -111,6 +111,30 @@ impl Reply {
     }
 }
 
+/// Why a provider does not take a request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Refusal<'a> {
+    /// A plain status, the operator's choice.
+    Status(u16),
+    /// Too many requests.
+    Throttled,
+    /// The credentials are not accepted.
+    Unauthorized,
+    /// The account is suspended.
+    Suspended,
+    /// The allowance is used up.
+    Quota,
+    /// This recipient cannot be reached, ever.
+    Recipient(&'a str),
+    /// The body is longer than anything that is read.
+    TooLarge,
+}
+
+/// The connection ends without an answer.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("dropped without an answer")]
+pub(crate) struct Dropped;
+
 /// A reply, and the messages that it accepts.
 #[derive(Debug)]
 pub(crate) struct Answer {

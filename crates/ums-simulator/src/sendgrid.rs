@@ -13,8 +13,7 @@ use hyper::Method;
 use serde_json::{Value, json};
 
 use crate::call::Call;
-use crate::http::Refusal;
-use crate::reply::{Answer, Reply};
+use crate::reply::{Answer, Refusal, Reply};
 use crate::world::World;
 use crate::{Mode, Provider, clock};
 

@@ -12,8 +12,7 @@ use serde_json::json;
 
 use crate::aws::{self, SignatureFault};
 use crate::call::Call;
-use crate::http::Refusal;
-use crate::reply::{Answer, Reply};
+use crate::reply::{Answer, Refusal, Reply};
 use crate::world::World;
 use crate::{Mode, Provider};
 

@@ -4,10 +4,11 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::connection::Door;
+use crate::http::Door;
 use crate::journal::Journal;
-use crate::listen::{self, Bound, Port};
+use crate::listen::{self, Bound};
 use crate::panel::Panel;
+use crate::port::Port;
 use crate::recorder::Filter;
 use crate::world::World;
 use crate::{Error, Fault, FeedbackSettings, FeedbackStats, Provider, SimMessage, Stats, feedback};

@@ -14,9 +14,9 @@ use crate::address::is_e164;
 use crate::aws::{self, SignatureFault};
 use crate::call::Call;
 use crate::form::Form;
-use crate::http::Refusal;
-use crate::recorder::{Draft, SimMessage};
-use crate::reply::{Answer, Reply};
+use crate::message::SimMessage;
+use crate::recorder::Draft;
+use crate::reply::{Answer, Refusal, Reply};
 use crate::world::World;
 
 const NAMESPACE: &str = "http://sns.amazonaws.com/doc/2010-03-31/";

@@ -17,9 +17,8 @@ use hyper::Method;
 use serde_json::json;
 
 use crate::call::Call;
-use crate::http::Refusal;
 use crate::recorder::Token;
-use crate::reply::{Answer, Reply};
+use crate::reply::{Answer, Refusal, Reply};
 use crate::world::World;
 use crate::{Mode, Provider, clock};
 

@@ -245,6 +245,7 @@ fn mark_attempt(attempt: &AttemptRecord, hasher: &mut impl Hasher) {
             code,
             detail,
             retry_after,
+            refusals: _,
             source,
         } = failure;
         (place, class.as_str(), code, detail, retry_after, source.as_str()).hash(hasher);

@@ -20,6 +20,7 @@ mod listed;
 mod location;
 mod matching;
 mod memory;
+mod migration;
 mod migrations;
 mod postgres;
 mod sqlite;
@@ -33,7 +34,8 @@ use std::sync::Arc;
 use ums_core::{Clock, Store, StoreError};
 
 pub use memory::MemoryStore;
-pub use migrations::{Migration, migrate, migrations_of, pending_migrations};
+pub use migration::Migration;
+pub use migrations::{migrate, migrations_of, pending_migrations};
 pub use postgres::{PostgresOptions, PostgresStore};
 pub use sqlite::{SqliteOptions, SqliteStore};
 

@@ -4,6 +4,8 @@
 //! contents are shared, never copied. Ended messages beyond a number are forgotten, oldest ended first,
 //! and their idempotency keys with them; unfinished ones are kept.
 
+mod calls;
+mod events;
 mod feedback;
 mod outbox;
 mod queue;

@@ -1,4 +1,4 @@
-//! The schema's versions: what they are, which of them a database lacks, and bringing it forward.
+//! The schema's versions: what they are, and bringing a database forward.
 //!
 //! They are embedded and applied when a store is opened, or beforehand by an operator. Forward only.
 //!
@@ -13,18 +13,8 @@ use std::sync::Arc;
 use ums_core::{Clock, StoreError};
 
 use crate::location::Location;
+use crate::migration::Migration;
 use crate::{postgres, sqlite};
-
-/// A version of a schema.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Migration {
-    /// From 1, without gaps.
-    pub version: i64,
-    /// What it is about.
-    pub name: &'static str,
-    /// What it does.
-    pub sql: &'static str,
-}
 
 /// The SQL of all versions for the database that a URL names; nothing is opened. Empty for `memory:`.
 ///
@@ -69,17 +59,6 @@ fn versions(location: &Location) -> &'static [Migration] {
         Location::SqliteMemory | Location::SqliteFile(_) => &sqlite::migrate::MIGRATIONS,
         Location::Postgres(_) => &postgres::migrate::MIGRATIONS,
     }
-}
-
-/// Those of `all` that a database lacks whose newest version is `found`.
-pub(crate) fn lacking(all: &'static [Migration], found: i64) -> Result<impl Iterator<Item = Migration>, StoreError> {
-    let newest = all.iter().map(|migration| migration.version).max().unwrap_or(0);
-    if found > newest {
-        return Err(StoreError::Unusable(format!(
-            "the database has schema version {found}, but this program knows versions up to {newest}; run a newer ums"
-        )));
-    }
-    Ok(all.iter().copied().filter(move |migration| migration.version > found))
 }
 
 async fn in_the_background<T: Send + 'static>(work: impl FnOnce() -> Result<T, StoreError> + Send + 'static) -> Result<T, StoreError> {

@@ -29,12 +29,14 @@ mod pace;
 mod queue;
 mod rates;
 mod recipients;
+mod request;
 mod retention;
 mod row;
 mod sessions;
 mod skips;
 mod suppressions;
 mod tables;
+mod targets;
 mod tls;
 mod writer;
 
@@ -51,9 +53,10 @@ use ums_core::{
 
 pub(crate) use address::Address;
 use connection::{Fault, Session, within};
+use request::{Answer, Work};
 use retention::Walks;
 use sessions::Sessions;
-use writer::{Answer, Desk, Work, Writers};
+use writer::{Desk, Writers};
 
 use crate::encoded::Encoded;
 use crate::fence;

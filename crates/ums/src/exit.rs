@@ -3,7 +3,7 @@
 use std::fmt;
 use std::process::ExitCode;
 
-use ums_core::Status;
+use ums_core::{SendResult, Status};
 
 /// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,7 +14,7 @@ pub(crate) enum Exit {
     Failed,
     /// It was called in a wrong way, or the configuration is wrong.
     Usage,
-    /// The message is held and will be tried again.
+    /// The message is held for a recipient or more, and will be tried again.
     Held,
     /// For a mail server's pipe only: keep the mail and try again (`EX_TEMPFAIL` of sysexits).
     TryLater,
@@ -32,10 +32,14 @@ impl From<Exit> for ExitCode {
     }
 }
 
-impl From<Status> for Exit {
-    /// What the status of a message just sent means for the command.
-    fn from(status: Status) -> Self {
-        match status {
+impl Exit {
+    /// What the result of a send means for the command. The status follows the first recipient; others may be held.
+    pub(crate) fn of(result: &SendResult) -> Self {
+        let is_scheduled = result.status == Status::Scheduled;
+        if result.open_recipients > 0 && !is_scheduled {
+            return Self::Held;
+        }
+        match result.status {
             Status::Sent | Status::Delivered | Status::Scheduled => Self::Done,
             Status::Pending | Status::Queued | Status::Sending => Self::Held,
             Status::Bounced
@@ -78,11 +82,37 @@ mod tests {
     use super::*;
     use anyhow::Context as _;
 
+    fn result(status: Status, open_recipients: u32) -> SendResult {
+        SendResult {
+            message_id: "01a203d6-f1c2-7e55-9d0b-3a1f6f0c9a77".parse().unwrap(),
+            recipient_id: "customer@example.com".to_owned(),
+            status,
+            channel: ums_core::Channel::Email,
+            sent_at: None,
+            delivered_at: None,
+            error_message: None,
+            cost: None,
+            currency: "USD".to_owned(),
+            possibly_duplicate: false,
+            simulated: false,
+            open_recipients,
+            recipients: Vec::new(),
+            metadata: ums_core::Metadata::new(),
+            attempts: Vec::new(),
+            under_way: false,
+        }
+    }
+
     #[test]
     fn a_held_message_is_neither_done_nor_failed() {
-        assert_eq!(Exit::from(Status::Queued), Exit::Held);
-        assert_eq!(Exit::from(Status::Sent), Exit::Done);
-        assert_eq!(Exit::from(Status::Unknown), Exit::Failed);
+        let exit = |status: Status, open_recipients: u32| Exit::of(&result(status, open_recipients));
+        assert_eq!(exit(Status::Queued, 1), Exit::Held);
+        assert_eq!(exit(Status::Sent, 0), Exit::Done);
+        assert_eq!(exit(Status::Unknown, 0), Exit::Failed);
+        // The first recipient has an end, another one waits.
+        assert_eq!(exit(Status::Sent, 1), Exit::Held);
+        assert_eq!(exit(Status::Suppressed, 1), Exit::Held);
+        assert_eq!(exit(Status::Scheduled, 2), Exit::Done);
     }
 
     #[test]

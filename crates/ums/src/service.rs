@@ -5,7 +5,8 @@ use std::sync::Arc;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 use ums_core::{HealthReport, MessageFilter, MessageId, MessageRecord, SendEmail, SendResult, SendSms, SystemClock};
-use ums_server::{Explanation, MessageStory, Replayed};
+use ums_server::Replayed;
+use ums_story::{Explanation, MessageStory};
 use unified_messaging::{Archive, Mark, ReplayRequest, ReplaySlice, UnifiedMessagingService};
 
 use crate::client::{Client, query};

@@ -32,8 +32,27 @@ pub struct Builder {
     sms: Vec<Arc<dyn Provider<Sms>>>,
 }
 
+impl UnifiedMessagingService {
+    /// Starts a service with the settings of the environment, of `.env` in the working directory
+    /// and of the file that `UMS_CONFIG` names.
+    ///
+    /// Messages are kept in memory unless `UMS_DATABASE_URL` names a store.
+    ///
+    /// # Errors
+    /// [`Error::Config`] with everything that is missing or wrong, [`Error::Provider`], [`Error::Store`].
+    pub async fn from_env() -> Result<Self, Error> {
+        let settings = Settings::from_process(&LoadOptions::library())?;
+        Self::builder().settings(settings).build().await
+    }
+
+    /// Starts a service with settings that the program gives.
+    pub fn builder() -> Builder {
+        Builder::new()
+    }
+}
+
 impl Builder {
-    pub(crate) fn new() -> Self {
+    fn new() -> Self {
         Self {
             given: MapSource::default(),
             settings: None,

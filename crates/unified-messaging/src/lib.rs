@@ -112,9 +112,9 @@ pub use ums_config::{ConfigError, LoadOptions, Settings};
 pub use ums_core::{
     AttemptOutcome, AttemptResult, BounceKind, BreakerStateWord, Channel, Clock, Duplicates, Event, EventKind, EventRecord, FailureClass,
     HealthReport, HealthStatus, Hook, HookFault, HookRequest, InvalidRequest, LastFailure, MessageFilter, MessageId, MessagePage,
-    MessageRecord, Metadata, NotConfigured, OnExhausted, Priority, ProviderHealth, ProviderKind, Purpose, Random, RecipientKind,
-    RecipientResult, Region, Secret, SendEmail, SendResult, SendSms, Status, Store, StoreError, Suppression, SuppressionCursor,
-    SuppressionFilter, SuppressionOrigin, SuppressionPage, SuppressionReason, Timestamp, request,
+    MessageRecord, Metadata, NotConfigured, OnExhausted, OutcomeWord, Priority, ProviderHealth, ProviderKind, Purpose, Random,
+    RecipientKind, RecipientResult, Region, Secret, SendEmail, SendResult, SendSms, Status, Store, StoreError, Suppression,
+    SuppressionCursor, SuppressionFilter, SuppressionOrigin, SuppressionPage, SuppressionReason, Timestamp, request,
 };
 pub use ums_delivery::{
     EndpointChange, EndpointError, EndpointSecrets, FeedbackTally, Mark, Messaging, NewSuppression, Observer, ReplayRequest, ReplaySlice,

@@ -3,15 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ums_config::{LoadOptions, Settings};
+use ums_config::Settings;
 use ums_core::request::FieldFault;
 use ums_core::{
     HealthReport, InvalidRequest, MessageFilter, MessageId, MessagePage, MessageRecord, Parsed, Region, SendEmail, SendResult, SendSms,
-    Status, Store, StoreError, TenantId,
+    Store, StoreError, TenantId,
 };
 use ums_delivery::{Mark, Messaging, ReplayRequest, ReplaySlice, Submission};
 
-use crate::{Builder, Error};
+use crate::Error;
 
 /// How often and how long another process's work is looked at: 30 s.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -57,23 +57,6 @@ impl UnifiedMessagingService {
             default_region: settings.default_region,
             shutdown_time: settings.limits.shutdown,
         }
-    }
-
-    /// Starts a service with the settings of the environment, of `.env` in the working directory
-    /// and of the file that `UMS_CONFIG` names.
-    ///
-    /// Messages are kept in memory unless `UMS_DATABASE_URL` names a store.
-    ///
-    /// # Errors
-    /// [`Error::Config`] with everything that is missing or wrong, [`Error::Provider`], [`Error::Store`].
-    pub async fn from_env() -> Result<Self, Error> {
-        let settings = Settings::from_process(&LoadOptions::library())?;
-        Self::builder().settings(settings).build().await
-    }
-
-    /// Starts a service with settings that the program gives.
-    pub fn builder() -> Builder {
-        Builder::new()
     }
 
     /// Sends an e-mail, and waits until a provider took it, it failed, or it is held.
@@ -122,7 +105,7 @@ impl UnifiedMessagingService {
                 id: id.to_string(),
             })?;
             let was_tried = !record.attempts.is_empty() || !record.skips.is_empty();
-            let has_outcome = record.status.is_final() || (record.status == Status::Queued && was_tried);
+            let has_outcome = record.has_ended() || (!record.is_under_way() && was_tried);
             if has_outcome || looks == LOOKS {
                 return Ok(record.result());
             }

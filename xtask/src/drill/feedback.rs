@@ -93,7 +93,7 @@ pub(super) async fn run(play: &Play<'_>) -> Result<Report> {
     }
     let reported = all_reported(&stand).await?;
     let bounces = hand_in(&stand).await?;
-    let all = stand.arrivals(sent).await?;
+    let all = judge::arrivals(&stand, sent).await?;
     let settled = judge::settled(&stand, &all, LIMIT).await?;
     application.quiet(LIMIT).await?;
 

@@ -1,6 +1,7 @@
 //! Several replicas on one database, counted over all the processes that each of them is in turn.
 
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
@@ -12,7 +13,11 @@ use super::stage::{Server, Stage, fixed_address};
 #[derive(Debug)]
 pub(super) struct Replica {
     pub(super) at: SocketAddr,
+    /// The build that its next process is of.
+    binary: PathBuf,
     server: Server,
+    /// Since when its process ends, to make room for another build's.
+    leaves_since: Option<Instant>,
     /// Calls to providers and writes refused by the fence, of the processes that are gone.
     gone: Counts,
     seen: Counts,
@@ -36,6 +41,17 @@ pub(super) struct Fleet {
     pub(super) replicas: Vec<Replica>,
     pub(super) kills: u32,
     pub(super) stops: u32,
+    /// How long the processes took to end that were told to make room.
+    pub(super) leaves: Vec<Duration>,
+}
+
+/// How a process makes room for another build's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Leave {
+    /// As it does in an upgrade: by SIGTERM.
+    Told,
+    /// By `kill -9`.
+    Killed,
 }
 
 impl Replica {
@@ -45,6 +61,16 @@ impl Replica {
 
     pub(super) fn is_stopped(&self) -> bool {
         self.stopped_until.is_some()
+    }
+
+    /// Whether its process, or the next one if that is ending, is of this build.
+    pub(super) fn is_of(&self, binary: &Path) -> bool {
+        self.binary == binary
+    }
+
+    /// Whether its process is making room for another build's.
+    pub(super) fn leaves(&self) -> bool {
+        self.leaves_since.is_some()
     }
 
     /// What it did so far.
@@ -58,6 +84,15 @@ impl Replica {
     /// Whether stopping it would leave calls without their outcome.
     pub(super) fn is_busy(&self) -> bool {
         self.is_busy && !self.is_stopped()
+    }
+
+    /// Starts its next process, which is not waited for.
+    fn begin_anew(&mut self, stage: &mut Stage) -> Result<()> {
+        self.gone = self.counts();
+        self.seen = Counts::default();
+        self.is_busy = false;
+        self.server = stage.start_build(&self.binary, self.at)?;
+        Ok(())
     }
 
     /// Reads its counters; a process that does not answer keeps its last ones.
@@ -76,13 +111,22 @@ impl Replica {
 impl Fleet {
     /// Starts so many and waits until all are ready.
     pub(super) async fn start(stage: &mut Stage, count: usize, chance: &mut Chance) -> Result<Self> {
+        let binary = stage.binary().to_owned();
+        Self::start_build(stage, &binary, count, chance).await
+    }
+
+    /// The same of another build.
+    pub(super) async fn start_build(stage: &mut Stage, binary: &Path, count: usize, chance: &mut Chance) -> Result<Self> {
         let mut replicas = Vec::new();
         for _ in 0..count {
             let at = fixed_address(chance)?;
-            let (server, _) = stage.serve(at).await?;
+            let mut server = stage.start_build(binary, at)?;
+            server.ready().await?;
             replicas.push(Replica {
                 at,
+                binary: binary.to_owned(),
                 server,
+                leaves_since: None,
                 gone: Counts::default(),
                 seen: Counts::default(),
                 is_busy: false,
@@ -94,6 +138,7 @@ impl Fleet {
             replicas,
             kills: 0,
             stops: 0,
+            leaves: Vec::new(),
         })
     }
 
@@ -110,25 +155,37 @@ impl Fleet {
         let replica = &mut self.replicas[index];
         replica.look().await;
         replica.server.kill()?;
-        replica.gone = replica.counts();
-        replica.seen = Counts::default();
-        replica.is_busy = false;
-        replica.server = stage.start_server(replica.at, None, &[])?;
+        replica.begin_anew(stage)?;
         replica.spared_until = Instant::now() + Duration::from_secs(4);
         self.kills += 1;
         Ok(())
     }
 
-    /// Starts anew what ended by itself; tells how many did.
+    /// Has one replaced by another build. One that is told to make room goes on for a moment; [`Fleet::revive`] sees its end.
+    pub(super) async fn replace(&mut self, stage: &mut Stage, index: usize, binary: &Path, how: Leave) -> Result<()> {
+        let replica = &mut self.replicas[index];
+        binary.clone_into(&mut replica.binary);
+        match how {
+            Leave::Killed => self.kill(stage, index).await,
+            Leave::Told => {
+                replica.look().await;
+                replica.leaves_since = Some(Instant::now());
+                replica.server.process.signal_alone("-TERM");
+                Ok(())
+            }
+        }
+    }
+
+    /// Starts anew what ended by itself; tells how many did, but for those that were told to.
     pub(super) fn revive(&mut self, stage: &mut Stage) -> Result<usize> {
         let mut ended = 0;
         for replica in &mut self.replicas {
             if replica.server.ended().is_some() {
-                ended += 1;
-                replica.gone = replica.counts();
-                replica.seen = Counts::default();
-                replica.is_busy = false;
-                replica.server = stage.start_server(replica.at, None, &[])?;
+                match replica.leaves_since.take() {
+                    Some(since) => self.leaves.push(since.elapsed()),
+                    None => ended += 1,
+                }
+                replica.begin_anew(stage)?;
             }
         }
         Ok(ended)

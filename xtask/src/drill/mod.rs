@@ -27,6 +27,7 @@ mod settle;
 mod sigterm;
 mod simulate;
 mod stage;
+mod upgrade;
 mod web;
 
 use std::future::Future;
@@ -51,6 +52,8 @@ Options:
   --seed S      what chance begins with; a drill prints its seed
   --store NAME  sqlite, postgres or both (default: all that the drill has)
   --ums FILE    drill this program instead of the one that is built (failpoints are in debug builds only)
+  --old FILE    the program of the release before, for `upgrade`
+  --new FILE    the same as --ums
   --json        print the figures as JSON
   --list        name the drills
 
@@ -88,6 +91,12 @@ const DRILLS: &[Drill] = &[
         what: "4 replicas, killed and stopped, and their database restarted; rounds are messages",
         stores: &[Store::Postgres],
         rounds: 20_000,
+    },
+    Drill {
+        name: "upgrade",
+        what: "5 replicas of the release before (--old) are killed, and replaced one by one; rounds are messages",
+        stores: &[Store::Postgres],
+        rounds: 8_000,
     },
     Drill {
         name: "idempotency",
@@ -138,6 +147,8 @@ const DRILLS: &[Drill] = &[
 pub(crate) struct Play<'a> {
     workspace: &'a Workspace,
     binary: PathBuf,
+    /// The release before.
+    old: Option<PathBuf>,
     seed: u64,
     rounds: u64,
 }
@@ -171,7 +182,8 @@ pub(crate) fn main(workspace: &Workspace, mut arguments: Arguments) -> Result<()
     };
     let rounds = arguments.number("--rounds", 0)?;
     let stores = stores(&arguments.values("--store")?)?;
-    let named = arguments.values("--ums")?.pop();
+    let named = arguments.values("--new")?.pop().or(arguments.values("--ums")?.pop());
+    let old = arguments.values("--old")?.pop();
     let json = arguments.flag("--json");
     let Some(drill) = arguments.rest_as_one()? else {
         return Err(Usage("which drill? --list names them".to_owned()).into());
@@ -183,9 +195,13 @@ pub(crate) fn main(workspace: &Workspace, mut arguments: Arguments) -> Result<()
         .iter()
         .find(|known| known.name == drill)
         .ok_or_else(|| Usage(format!("no such drill: {drill}; --list names them")))?;
+    if (drill.name == "upgrade") != old.is_some() {
+        return Err(Usage("upgrade, and no other drill, wants --old FILE".to_owned()).into());
+    }
     let play = Play {
         workspace,
         binary: stage::binary(workspace, named)?,
+        old: old.map(|old| stage::binary(workspace, Some(old))).transpose()?,
         seed,
         rounds: if rounds == 0 { drill.rounds } else { rounds },
     };
@@ -210,6 +226,7 @@ pub(crate) fn short(workspace: &Workspace) -> Result<()> {
     let play = Play {
         workspace,
         binary: stage::binary(workspace, None)?,
+        old: None,
         seed,
         rounds: 60,
     };
@@ -220,6 +237,7 @@ pub(crate) fn short(workspace: &Workspace) -> Result<()> {
         let reports = Play {
             workspace,
             binary: play.binary.clone(),
+            old: None,
             seed,
             rounds: SHORT_FEEDBACK,
         };
@@ -259,6 +277,7 @@ async fn run(play: &Play<'_>, drill: &str, store: Store) -> Result<Report> {
         "judge" => judging::run(play).await,
         "crash" => crash::run(play, store, crash::Plan::whole(play.rounds)).await,
         "replicas" => replicas::run(play).await,
+        "upgrade" => upgrade::run(play).await,
         "idempotency" => idempotency::run(play, store).await,
         "disk-full" => disk_full::run(play).await,
         "fsync" => fsync::run(play, store).await,

@@ -151,9 +151,19 @@ impl Stage {
 
     /// `ums words…` with the servers' settings.
     pub(super) fn ums(&self, words: &[&str]) -> Command {
-        let mut command = isolated(&self.binary, &self.folder);
+        self.ums_of(&self.binary, words)
+    }
+
+    /// The same of another build.
+    pub(super) fn ums_of(&self, binary: &Path, words: &[&str]) -> Command {
+        let mut command = isolated(binary, &self.folder);
         command.envs(self.settings.iter().map(|(name, value)| (name, value))).args(words);
         command
+    }
+
+    /// The program that is drilled.
+    pub(super) fn binary(&self) -> &Path {
+        &self.binary
     }
 
     /// Starts a server at an address, behind a prefix such as strace; it is not ready yet.
@@ -173,13 +183,19 @@ impl Stage {
             }
             command = outer;
         }
-        let process = Background::start(&format!("server-{}", self.starts), &command, &self.folder)?;
-        Ok(Server {
-            process,
-            at,
-            started: Instant::now(),
-            web: self.web.clone(),
-        })
+        self.started(&command, at)
+    }
+
+    /// Starts a server of another build; it is not ready yet.
+    pub(super) fn start_build(&mut self, binary: &Path, at: SocketAddr) -> Result<Server> {
+        self.starts += 1;
+        let command = self.ums_of(binary, &["serve", "--listen", &at.to_string()]);
+        self.started(&command, at)
+    }
+
+    fn started(&self, command: &Command, at: SocketAddr) -> Result<Server> {
+        let process = Background::start(&format!("server-{}", self.starts), command, &self.folder)?;
+        Ok(Server::of(process, at, &self.web))
     }
 
     /// Starts a server and waits until it is ready; tells how long that took.

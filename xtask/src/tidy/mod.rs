@@ -2,15 +2,19 @@
 //!
 //! A check is a pure function from the tree to complaints; each has a test that plants the fault.
 
+mod architecture;
 mod dependencies;
 mod dialects;
 mod edges;
 mod fixtures;
+mod floors;
 mod links;
 mod markers;
+mod modules;
 mod problems;
 mod sizes;
 mod sleeps;
+mod tokens;
 mod tree;
 mod unused;
 
@@ -32,6 +36,12 @@ Usage: cargo xtask tidy
 type FileCheck = (&'static str, &'static str, fn(&Tree) -> Vec<String>);
 
 const FILE_CHECKS: &[FileCheck] = &[
+    ("floors", "the modules of a crate use one another in one direction", floors::check),
+    (
+        "architecture",
+        "ARCHITECTURE.md says which crates and modules may use which",
+        architecture::check,
+    ),
     ("sizes", "a file over 500 lines says why in its header", sizes::check),
     ("markers", "nothing is left for later in a comment", markers::check),
     ("dialects", "two dialects of SQL, one shape", dialects::check),

@@ -1,6 +1,6 @@
 //! Every failure class at every position of the chain does what the table says.
 
-use ums_core::{AttemptOutcome, BreakerStateWord, Duplicates, FailureClass, ProviderKind, Status};
+use ums_core::{BreakerStateWord, Duplicates, FailureClass, OutcomeWord, ProviderKind, Status};
 use ums_testkit::Reply;
 
 use crate::setup::{email, start};
@@ -69,7 +69,7 @@ async fn check(row: &Row, position: usize, duplicates: Duplicates) {
     assert_eq!(result.attempts.len(), position + 1 + usize::from(taken_by_next), "{what}");
     assert_eq!(result.attempts[position].class, Some(row.class), "{what}");
     let unknown = row.class == FailureClass::Unknown;
-    let outcome = if unknown { AttemptOutcome::Unknown } else { AttemptOutcome::Failed };
+    let outcome = if unknown { OutcomeWord::Unknown } else { OutcomeWord::Failed };
     assert_eq!(result.attempts[position].outcome, outcome, "{what}");
     assert_eq!(result.possibly_duplicate, unknown && taken_by_next, "{what}");
     assert_eq!(result.error_message.is_none(), taken_by_next, "{what}");
@@ -122,6 +122,6 @@ async fn an_acceptance_without_an_id_is_unknown() {
     let bench = start().await;
     bench.ses.answer_once(Reply::AcceptAs(ums_core::Accepted::new("")));
     let result = bench.send(email()).await;
-    assert_eq!(result.attempts[0].outcome, AttemptOutcome::Unknown);
+    assert_eq!(result.attempts[0].outcome, OutcomeWord::Unknown);
     assert!(result.possibly_duplicate);
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use ums_core::{
     AttemptOutcome, Clock as _, Duplicates, Event, EventKind, Failure, FailureClass, FeedbackSource, MessageId, NoticeFilter, NoticeKind,
-    Polled, ProviderKind, Secret, SendSms, Status, SuppressionReason, TenantId, Timestamp,
+    Polled, ProviderKind, Secret, SendSms, Status, SuppressionReason, TenantId, Timestamp, Work,
 };
 use ums_delivery::{EndpointChange, FeedbackTally, Mark};
 use ums_testkit::Reply;
@@ -78,7 +78,7 @@ async fn a_message_that_waits_for_feedback_is_sent_no_more_once_it_was_taken() {
     assert_eq!(bench.record(id).await.status, Status::Queued);
     bench.report(id, EventKind::Sent).await;
     let record = bench.record(id).await;
-    assert_eq!((record.status, record.due_at), (Status::Sent, None));
+    assert_eq!((record.status, record.work), (Status::Sent, Work::Ended));
     assert_eq!(record.attempts[0].outcome, AttemptOutcome::Accepted);
     assert_eq!(record.result().error_message, None);
     bench.pass(Duration::from_hours(80)).await;

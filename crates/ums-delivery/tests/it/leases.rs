@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use ums_core::{AttemptOutcome, Lease, Status};
+use ums_core::{AttemptOutcome, Lease, NotCalled, Status};
 use ums_testkit::{Moment, Operation, Reply};
 
 use crate::setup::{Bench, Broken, Failing, Setup, email};
@@ -61,7 +61,7 @@ async fn an_intent_that_was_committed_too_late_is_not_called_and_the_message_is_
     let attempt = &record.attempts[0];
     assert_eq!(
         (attempt.outcome, attempt.code.as_deref()),
-        (AttemptOutcome::Failed, Some("lease_lost"))
+        (AttemptOutcome::NotCalled(NotCalled::LeaseLost), Some("lease_lost"))
     );
     assert_eq!(bench.ses.calls(), 0, "surely not sent");
 
@@ -82,7 +82,11 @@ async fn an_intent_of_an_earlier_registration_is_not_called_though_the_lease_is_
     bench.idle().await;
     let record = bench.record(id).await;
     assert!(
-        record.attempts.iter().all(|attempt| attempt.outcome == AttemptOutcome::Failed) || record.attempts.len() == 2,
+        record
+            .attempts
+            .iter()
+            .all(|attempt| attempt.outcome == AttemptOutcome::NotCalled(NotCalled::LeaseLost))
+            || record.attempts.len() == 2,
         "{record:?}"
     );
     assert_eq!(record.attempts[0].code.as_deref(), Some("lease_lost"));

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ums_core::{AttemptOutcome, MessageFilter, Status, StoreError, TenantId};
+use ums_core::{AttemptOutcome, MessageFilter, NotCalled, Status, StoreError, TenantId};
 use ums_delivery::SubmitError;
 use ums_testkit::{Moment, Operation};
 
@@ -27,7 +27,7 @@ async fn a_message_that_was_stored_after_all_is_not_sent_from_memory_and_not_unk
     let attempt = &record.attempts[0];
     assert_eq!(
         (attempt.outcome, attempt.code.as_deref()),
-        (AttemptOutcome::Failed, Some("not_called"))
+        (AttemptOutcome::NotCalled(NotCalled::IntentLate), Some("not_called"))
     );
     assert_eq!((record.status, record.attempts.len()), (Status::Sent, 2), "the queue has sent it");
     assert!(!record.result().possibly_duplicate);

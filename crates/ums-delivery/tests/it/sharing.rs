@@ -230,7 +230,7 @@ async fn without_the_leave_the_provider_stays_skipped_until_its_holder_is_gone()
             .unwrap()
             .unwrap()
     };
-    assert_eq!(record.skips[0].reason, "probing");
+    assert_eq!(record.skips[0].reason.as_str(), "probing");
     assert_eq!(replicas.ses.calls(), calls);
     replicas.pass(Duration::from_secs(7)).await;
     assert_eq!(replicas.send(0).await.provider(), Some(SES));
@@ -330,7 +330,7 @@ async fn a_limit_a_day_holds_over_all_processes() {
         .unwrap()
         .unwrap();
     if bulk.status == Status::Queued {
-        assert_eq!(record.skips[0].reason, "day_limit");
+        assert_eq!(record.skips[0].reason.as_str(), "day_limit");
     }
     for _ in 0..3 {
         replicas.send(0).await;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ums_core::{
     Accepted, Channel, Failure, FailureClass, HealthStatus, MessageFilter, ProviderKind, Refusal, SendEmail, SendResult, SendSms, Status,
-    Store as _, Suppression, SuppressionFilter, SuppressionOrigin, SuppressionReason, TenantId,
+    Store as _, Suppression, SuppressionFilter, SuppressionOrigin, SuppressionReason, TenantId, Work,
 };
 use ums_delivery::{NewSuppression, ReplayRequest};
 use ums_testkit::Reply;
@@ -202,7 +202,7 @@ async fn a_queued_message_without_anybody_to_write_to_calls_nobody() {
         message: message.clone(),
         status: Status::Queued,
         error: None,
-        due_at: Some(message.accepted_at),
+        work: Work::Due(message.accepted_at),
         recipients,
         intent: None,
         skips: Vec::new(),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ums_core::{AttemptOutcome, FailureClass, MessageFilter, Purpose, Status, Store, TenantId};
+use ums_core::{AttemptOutcome, FailureClass, MessageFilter, Purpose, Status, Store, TenantId, Work};
 use ums_testkit::Reply;
 
 use crate::setup::{Setup, email};
@@ -83,7 +83,7 @@ async fn a_message_that_is_the_stores_but_in_nobodys_hand_is_given_back_at_the_s
         message: stray.message.clone(),
         status: Status::Pending,
         error: None,
-        due_at: None,
+        work: Work::InHand,
         recipients: stray.recipients.clone(),
         intent: None,
         skips: Vec::new(),

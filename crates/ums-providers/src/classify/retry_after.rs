@@ -6,7 +6,7 @@ use aws_smithy_types::DateTime;
 use aws_smithy_types::date_time::Format;
 use ums_core::{FailureClass, Timestamp};
 
-use super::Answer;
+use crate::http::Answer;
 
 const SHORTEST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_mins(15);

@@ -19,7 +19,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::stream::{Meter, Metered, Socket};
 use super::watch::{Watch, first_look};
-use super::{Cause, NoReply, Origin, Outgoing, Reply, TimeLimits, Transport};
+use super::{Cause, NoReply, Outgoing, Reply, TimeLimits};
 
 const OUR_NAME: HeaderValue = HeaderValue::from_static(concat!("unified-messaging/", env!("CARGO_PKG_VERSION")));
 
@@ -45,15 +45,16 @@ impl Connection {
         })
     }
 
-    /// Writes the request, reads the whole reply, and gives the connection back for the next one.
+    /// Writes the request and reads the whole reply, of which the body has at most `max_bytes`. Gives the connection back with it
+    /// when the connection can carry another request.
     pub(super) async fn run(
         mut self,
-        origin: &Origin,
+        host: &HeaderValue,
         request: &Outgoing<'_>,
         limits: &TimeLimits,
         deadline: Instant,
-        transport: &Transport,
-    ) -> Result<Reply, NoReply> {
+        max_bytes: usize,
+    ) -> Result<(Reply, Option<Self>), NoReply> {
         let reused = std::mem::replace(&mut self.used, true);
         self.meter.begin(reused);
         let timer = pin!(sleep_until(first_look(limits, deadline)));
@@ -65,19 +66,16 @@ impl Connection {
                 reused,
             })?;
         }
-        match self.exchange(origin, request, &mut watch, transport.settings.max_reply_bytes).await {
+        match self.exchange(host, request, &mut watch, max_bytes).await {
             Ok(reply) => {
-                if self.settle().await {
-                    origin.checkin(self, transport.settings.idle_timeout, transport.settings.max_idle);
-                }
-                Ok(reply)
+                let is_open = self.settle().await;
+                Ok((reply, is_open.then_some(self)))
             }
             // The rest of a too long refusal is not needed to understand it.
-            Err((Cause::TooLong, Some(head))) if !(200..300).contains(&head.0) => Ok(Reply {
-                status: head.0,
-                headers: head.1,
-                body: Bytes::new(),
-            }),
+            Err((Cause::TooLong, Some((status, headers)))) if !(200..300).contains(&status) => {
+                let body = Bytes::new();
+                Ok((Reply { status, headers, body }, None))
+            }
             Err((cause, _)) => Err(NoReply {
                 cause,
                 sent: self.meter.handed(),
@@ -89,16 +87,16 @@ impl Connection {
     /// Writes the request and reads the reply's status; what becomes of the rest of the reply does not matter.
     pub(super) async fn run_for_status(
         mut self,
-        origin: &Origin,
+        host: &HeaderValue,
         request: &Outgoing<'_>,
+        limits: &TimeLimits,
         deadline: Instant,
-        transport: &Transport,
+        max_bytes: usize,
     ) -> Result<u16, Cause> {
-        let (limits, max_bytes) = (&transport.settings.limits, transport.settings.max_reply_bytes);
         self.meter.begin(false);
         let timer = pin!(sleep_until(first_look(limits, deadline)));
         let mut watch = Watch { limits, deadline, timer };
-        match self.exchange(origin, request, &mut watch, max_bytes).await {
+        match self.exchange(host, request, &mut watch, max_bytes).await {
             Ok(reply) => Ok(reply.status),
             Err((_, Some((status, _)))) => Ok(status),
             Err((cause, None)) => Err(cause),
@@ -107,12 +105,12 @@ impl Connection {
 
     async fn exchange(
         &mut self,
-        origin: &Origin,
+        host: &HeaderValue,
         request: &Outgoing<'_>,
         watch: &mut Watch<'_>,
         max_bytes: usize,
     ) -> Result<Reply, (Cause, Option<(u16, HeaderMap)>)> {
-        let outgoing = build(origin, request);
+        let outgoing = build(host, request);
         let mut response = pin!(self.sender.send_request(outgoing));
         let (driver, meter) = (&mut self.driver, &*self.meter);
         let answer = poll_fn(|cx| poll_driven(driver, watch, meter, cx, |cx| response.as_mut().poll(cx))).await;
@@ -203,9 +201,9 @@ fn poll_driven<T>(
     watch.poll_expired(meter, cx).map(Err)
 }
 
-fn build(origin: &Origin, request: &Outgoing<'_>) -> Request<Full<Bytes>> {
+fn build(host: &HeaderValue, request: &Outgoing<'_>) -> Request<Full<Bytes>> {
     let mut headers = HeaderMap::with_capacity(request.headers.len() + 3);
-    headers.insert(HOST, origin.host_header().clone());
+    headers.insert(HOST, host.clone());
     headers.insert(USER_AGENT, OUR_NAME);
     for (name, value) in request.headers {
         headers.insert(name.clone(), value.clone());

@@ -22,8 +22,8 @@ use serde::Deserialize;
 use ums_core::{Accepted, Call, Email, Failure, FailureClass, Mailbox, Probe, Provider, ProviderKind, Secret};
 
 use crate::Error;
-use crate::classify::{Answer, FailureTable, Sent, refusal, refusal_by_status, success_without_id};
-use crate::http::{Origin, Outgoing, Transport};
+use crate::classify::{FailureTable, Sent, refusal, refusal_by_status, success_without_id};
+use crate::http::{Answer, Origin, Outgoing, Transport};
 use crate::sender::SenderRule;
 
 const KIND: ProviderKind = ProviderKind::SendGrid;

@@ -23,8 +23,8 @@ use ums_core::{Accepted, Call, Email, Failure, FailureClass, Mailbox, Probe, Pro
 
 use crate::Error;
 use crate::aws::{self, AwsApi, AwsCredentials, AwsService};
-use crate::classify::{Answer, FailureTable, refusal, refusal_by_status, success_without_id};
-use crate::http::Transport;
+use crate::classify::{FailureTable, refusal, refusal_by_status, success_without_id};
+use crate::http::{Answer, Transport};
 use crate::sender::{Chosen, SenderRule};
 
 const API: AwsApi = AwsApi {

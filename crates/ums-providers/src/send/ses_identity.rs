@@ -7,9 +7,9 @@ use ums_core::{Failure, FailureClass, ProviderKind};
 
 use super::ses::{ASK_TIME, FAILURES, Ses};
 use crate::aws;
-use crate::classify::{Answer, refusal, refusal_by_status};
+use crate::classify::{refusal, refusal_by_status};
 use crate::form;
-use crate::http::Reply;
+use crate::http::{Answer, Reply};
 
 /// How far the verification of an address or a domain is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -22,9 +22,9 @@ use ums_core::{Accepted, Call, Failure, FailureClass, Provider, ProviderKind, Pu
 
 use crate::Error;
 use crate::aws::{self, AwsApi, AwsCredentials, AwsService};
-use crate::classify::{Answer, FailureTable, Sent, refusal, refusal_by_status, success_without_id};
+use crate::classify::{FailureTable, Sent, refusal, refusal_by_status, success_without_id};
 use crate::form::{self, Form};
-use crate::http::Transport;
+use crate::http::{Answer, Transport};
 
 const API: AwsApi = AwsApi {
     service: "sns",

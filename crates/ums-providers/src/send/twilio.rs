@@ -23,9 +23,9 @@ use serde::Deserialize;
 use ums_core::{Accepted, Call, Failure, FailureClass, PhoneNumber, Probe, Provider, ProviderKind, Secret, Sms};
 
 use crate::Error;
-use crate::classify::{Answer, Sent, refusal, refusal_by_status, success_without_id};
+use crate::classify::{Sent, refusal, refusal_by_status, success_without_id};
 use crate::form::{self, Form};
-use crate::http::{Origin, Outgoing, Transport};
+use crate::http::{Answer, Origin, Outgoing, Transport};
 
 pub(crate) use self::codes::{FAILURES, class_of};
 

@@ -9,8 +9,8 @@ use axum::response::{IntoResponse as _, Response};
 use hyper::{StatusCode, Uri};
 use serde::Serialize;
 use ums_core::{EmailAddress, MessageFilter, MessageId, MessageRecord, PhoneNumber, Region, SendResult, Suppression};
+use ums_story::{Explanation, MessageStory};
 
-use crate::api::explain::{Explanation, MessageStory};
 use crate::api::{App, json, store_problem};
 use crate::problem::{ErrorCode, Problem};
 use crate::query::{self, time, word};

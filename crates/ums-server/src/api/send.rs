@@ -109,7 +109,7 @@ async fn answer(app: &App, ticket: Ticket, preference: Preference, so_far: SoFar
     // It was accepted, whatever the store says now: a fault here would have it sent twice.
     let result = known.ok().flatten().unwrap_or_else(|| so_far.result(message_id));
     let is_async = preference.respond_async && preference.wait_seconds.is_none();
-    let status = if has_outcome(result.status) && !is_async {
+    let status = if has_outcome(&result) && !is_async {
         StatusCode::OK
     } else {
         StatusCode::ACCEPTED
@@ -131,9 +131,13 @@ async fn answer(app: &App, ticket: Ticket, preference: Preference, so_far: SoFar
     response
 }
 
-/// Whether the caller learns more than that the message was accepted: an outcome, or that it is held.
-const fn has_outcome(status: Status) -> bool {
-    match status {
+/// Whether the caller learns more than that the message was accepted: each recipient has an outcome, or is held. While a
+/// process works on the message, recipients may get theirs any moment, whatever the message's word.
+const fn has_outcome(result: &SendResult) -> bool {
+    if result.under_way {
+        return false;
+    }
+    match result.status {
         Status::Pending | Status::Scheduled | Status::Sending => false,
         Status::Queued
         | Status::Sent
@@ -184,9 +188,11 @@ impl SoFar {
             currency: "USD".to_owned(),
             possibly_duplicate: false,
             simulated: false,
+            open_recipients: u32::try_from(recipients.len()).unwrap_or(u32::MAX),
             recipients,
             metadata: self.metadata,
             attempts: Vec::new(),
+            under_way: true,
         }
     }
 }

@@ -6,8 +6,8 @@ use serde_json::{Map, Value, json};
 use ums_core::Clock as _;
 use ums_core::request::Disposition;
 use ums_core::{
-    AttemptOutcome, BounceKind, BreakerStateWord, Channel, Duplicates, Event, EventKind, FailureClass, HealthStatus, NoticeKind,
-    NoticeState, OnExhausted, Priority, ProviderKind, Purpose, RecipientKind, Status, SuppressionOrigin, SuppressionReason,
+    BounceKind, BreakerStateWord, Channel, Duplicates, Event, EventKind, FailureClass, HealthStatus, NoticeKind, NoticeState, OnExhausted,
+    OutcomeWord, Priority, ProviderKind, Purpose, RecipientKind, Status, SuppressionOrigin, SuppressionReason,
 };
 use ums_server::{ErrorCode, openapi_document};
 use ums_testkit::Reply;
@@ -178,7 +178,7 @@ fn every_set_of_words_is_the_one_of_the_code() {
     }
     for attempt in ["AttemptResult", "StoryStep"] {
         check(attempt, "provider", ProviderKind::WORDS);
-        check(attempt, "outcome", AttemptOutcome::WORDS);
+        check(attempt, "outcome", OutcomeWord::WORDS);
         check(attempt, "class", FailureClass::WORDS);
     }
     check("ProviderHealth", "circuit_breaker", BreakerStateWord::WORDS);

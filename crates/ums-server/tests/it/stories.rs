@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use ums_core::{BounceKind, Clock as _, Event, EventKind, FailureClass, MessageId, ProviderKind, SuppressionReason, Timestamp};
+use ums_core::{
+    Accepted, BounceKind, Clock as _, EmailAddress, Event, EventKind, Failure, FailureClass, MessageId, ProviderKind, Refusal,
+    SuppressionReason, Timestamp,
+};
 use ums_testkit::Reply;
 
 use crate::setup::{Bench, EMAIL, start};
@@ -116,4 +119,73 @@ async fn a_hard_bounce_is_told_with_what_it_means_for_the_recipient() {
         .json();
     assert_eq!(column(&next["story"], "step"), ["accepted", "suppressed"], "{next}");
     assert_eq!(next["events"], json!([]));
+}
+
+#[tokio::test]
+async fn a_recipient_who_is_refused_for_now_is_named_held_and_counted() {
+    let bench = start().await;
+    let refusal = |address: &str, class, code: &str, detail: &str| Refusal {
+        address: EmailAddress::parse(address).unwrap(),
+        failure: Failure::provider(class, code, detail),
+        next_transaction: false,
+    };
+    bench.ses.answer_once(Reply::AcceptAs(Accepted {
+        refused: vec![
+            refusal(
+                "b@example.com",
+                FailureClass::Throttled,
+                "452 4.5.3",
+                "452 4.5.3 too many recipients",
+            ),
+            refusal(
+                "c@example.com",
+                FailureClass::InvalidRecipient,
+                "550 5.1.1",
+                "550 5.1.1 no such user",
+            ),
+        ],
+        ..Accepted::new("ses-1")
+    }));
+    bench.ses.answer(Reply::FailAs(FailureClass::Unavailable));
+    bench.sendgrid.answer(Reply::FailAs(FailureClass::Unavailable));
+    let email = EMAIL.replace('}', r#", "cc": ["b@example.com", "c@example.com"]}"#);
+    let answer = bench.post("/v1/emails", &[], &email).await;
+    let result = answer.json();
+    assert_eq!(
+        (answer.status, &result["status"], &result["open_recipients"]),
+        (200, &json!("sent"), &json!(1)),
+        "{result}"
+    );
+    assert_eq!(result["attempts"][0]["recipients"], json!(["customer@example.com"]));
+    assert_eq!(result["attempts"][1]["recipients"], json!(["b@example.com"]));
+    assert!(result["error_message"].as_str().unwrap().contains("b@example.com"), "{result}");
+
+    let told = bench.get(&format!("{}/explain", answer.header("location").unwrap())).await;
+    assert!(!told.body.contains("customer@example.com"), "{}", told.body);
+    let told = told.json();
+    assert!(
+        told["summary"]
+            .as_str()
+            .unwrap()
+            .contains("; 1 recipient is still held: b@example.com ("),
+        "{told}"
+    );
+    assert!(told["next"].as_str().unwrap().starts_with("It is taken up at "), "{told}");
+    let text = told["steps"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|step| step["outcome"] == "accepted")
+        .unwrap()["text"]
+        .clone();
+    let text = text.as_str().unwrap();
+    assert!(text.starts_with("aws_ses took it for 1 of 3 recipients in "), "{text}");
+    assert!(
+        text.contains("b@example.com was refused for now (452 4.5.3: too many recipients), so it "),
+        "{text}"
+    );
+    assert!(
+        text.contains("c@example.com was refused for good (550 5.1.1: no such user)"),
+        "{text}"
+    );
 }

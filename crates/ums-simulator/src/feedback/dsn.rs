@@ -1,6 +1,6 @@
 //! What a mail server would send back for a message that bounced: a report of RFC 3464.
 
-use crate::recorder::SimMessage;
+use crate::message::SimMessage;
 use crate::{Mode, Provider};
 
 /// Writes the report on an SMTP message that was taken under `bounce`; `None` for any other.

@@ -17,9 +17,9 @@ use super::keys::digest_hex;
 use super::{End, FeedbackSettings};
 use crate::call::Call;
 use crate::fault_board::lock;
+use crate::ids::Ids;
 use crate::recorder::Draft;
 use crate::reply::Reply;
-use crate::world::World;
 use crate::{aws, clock, segments};
 
 /// Most records kept.
@@ -197,13 +197,13 @@ pub(crate) fn is_for(call: &Call) -> bool {
 }
 
 /// Answers a call as CloudWatch Logs would.
-pub(crate) fn answer(world: &World, call: &Call) -> Reply {
-    route(world, call)
+pub(crate) fn answer(logs: &Logs, ids: &Ids, call: &Call) -> Reply {
+    route(logs, call)
         .unwrap_or_else(|refusal| refusal)
-        .header("x-amzn-requestid", &world.ids.uuid())
+        .header("x-amzn-requestid", &ids.uuid())
 }
 
-fn route(world: &World, call: &Call) -> Result<Reply, Reply> {
+fn route(logs: &Logs, call: &Call) -> Result<Reply, Reply> {
     aws::check_signature(call, "logs").map_err(|fault| match fault {
         aws::SignatureFault::Missing => error("MissingAuthenticationTokenException", "Missing Authentication Token"),
         aws::SignatureFault::Incomplete(text) => error("IncompleteSignatureException", text),
@@ -214,8 +214,8 @@ fn route(world: &World, call: &Call) -> Result<Reply, Reply> {
     })?;
     let target = call.header("x-amz-target").and_then(|target| target.strip_prefix(TARGET));
     match target {
-        Some("FilterLogEvents") => filter_events(&world.feedback.logs, read(call)?),
-        Some("DescribeLogGroups") => describe_groups(&world.feedback.logs, &read(call)?),
+        Some("FilterLogEvents") => filter_events(logs, read(call)?),
+        Some("DescribeLogGroups") => describe_groups(logs, &read(call)?),
         _ => Err(error("UnknownOperationException", "The simulator does not play this operation.")),
     }
 }

@@ -10,7 +10,8 @@ use super::error;
 use super::mail::{File, Mail, Person, Personalization};
 use crate::address::email_fault;
 use crate::call::Call;
-use crate::recorder::{Attachment, Draft, SimMessage};
+use crate::message::{Attachment, SimMessage};
+use crate::recorder::Draft;
 use crate::reply::Reply;
 use crate::{Provider, clock};
 

@@ -10,7 +10,8 @@ use serde::Deserialize;
 use super::{bad_request, error};
 use crate::address::{Mailbox, email_fault};
 use crate::call::Call;
-use crate::recorder::{Attachment, Draft, SimMessage};
+use crate::message::{Attachment, SimMessage};
+use crate::recorder::Draft;
 use crate::reply::Reply;
 use crate::{Provider, mime};
 

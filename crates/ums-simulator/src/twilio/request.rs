@@ -5,7 +5,8 @@ use crate::Provider;
 use crate::address::is_e164;
 use crate::call::Call;
 use crate::form::Form;
-use crate::recorder::{Draft, SimMessage};
+use crate::message::SimMessage;
+use crate::recorder::Draft;
 use crate::reply::Reply;
 
 /// Longest body, in characters.

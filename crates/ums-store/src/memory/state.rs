@@ -8,7 +8,8 @@ use ums_core::{
     Recovered, Status, Step, StoreError, Stored, Suppression, TenantId, Timestamp, Work,
 };
 
-use super::feedback::{Calls, Events};
+use super::calls::Calls;
+use super::events::Events;
 use super::outbox::Outbox;
 use super::rates::Rates;
 use super::suppressions::Suppressions;

@@ -11,7 +11,7 @@ use ums_core::{
 
 use super::connection::{Fault, Session, within};
 use super::suppressions::Change;
-use super::{PostgresStore, attempts, cursors, endpoints, events, feedback, messages, notices, rates, suppressions};
+use super::{PostgresStore, attempts, cursors, endpoints, events, feedback, messages, notices, rates, suppressions, targets};
 
 /// How often a transaction is tried when others are in its way.
 const TRIES: usize = 8;
@@ -70,7 +70,7 @@ impl PostgresStore {
 #[async_trait]
 impl FeedbackStore for PostgresStore {
     async fn feedback_targets(&self, events: &[Event]) -> Result<Targets, StoreError> {
-        look!(self, |session| events::targets(session, events))
+        look!(self, |session| targets::of(session, events))
     }
 
     async fn take_feedback(&self, steps: Vec<FeedbackStep>) -> Result<Vec<FeedbackTaken>, StoreError> {

@@ -8,8 +8,8 @@ use ums_core::{MessageId, MustNotContact, Step, TenantId, Timestamp};
 
 use super::connection::{Fault, Session};
 use super::recipients;
+use super::request::{Request, Work};
 use super::suppressions::Contacts;
-use super::writer::{Request, Work};
 use crate::listed::{self, Call, Listing};
 
 /// A message's key.

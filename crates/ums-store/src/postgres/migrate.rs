@@ -5,7 +5,7 @@ use ums_core::{StoreError, Timestamp, failpoint};
 use super::address::Address;
 use super::connection::{Fault, Session};
 use super::row::one;
-use crate::migrations::{Migration, lacking};
+use crate::migration::{Migration, lacking};
 
 /// Every version of the schema in order.
 pub(crate) const MIGRATIONS: [Migration; 3] = [

@@ -11,18 +11,18 @@
 //! later one waits, so that they keep their order and no statement meets a row twice.
 
 use std::collections::{HashSet, VecDeque};
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Notify, Semaphore, oneshot, watch};
-use ums_core::{Clock, Step, StoreError, Stored};
+use ums_core::{Clock, StoreError, Stored};
 
 use super::address::Address;
 use super::connection::{Fault, Session};
 use super::group::{self, Written};
 use super::heads::Heads;
+use super::request::{Answer, Request, TAKEN, WAITS, WITHDRAWN, Work, subjects};
 use super::{ANSWER_WITHIN, Identity, STATEMENT_WITHIN};
 use crate::encoded::Encoded;
 
@@ -35,10 +35,6 @@ const QUEUE: usize = 1_024;
 /// How often a group is written again when others were in its way.
 const TRIES: usize = 8;
 
-const WAITS: u8 = 0;
-const TAKEN: u8 = 1;
-const WITHDRAWN: u8 = 2;
-
 /// Why a request came to nothing without the database having been asked.
 #[derive(Debug, thiserror::Error)]
 enum Refused {
@@ -50,59 +46,6 @@ enum Refused {
     Late,
     #[error("others were in the way again and again")]
     Contended,
-}
-
-/// What is to be written.
-#[derive(Debug)]
-pub(crate) enum Work {
-    /// Messages: all of them or none.
-    Accept(Vec<Encoded>),
-    /// A step, with its mark.
-    Record(Box<Step>, i64),
-}
-
-/// What came of it.
-#[derive(Debug)]
-pub(crate) enum Answer {
-    Stored(Vec<Stored>),
-    Recorded,
-}
-
-/// A request that waits for its answer.
-#[derive(Debug)]
-pub(crate) struct Request {
-    pub(crate) work: Work,
-    bytes: usize,
-    /// Hashes of the messages and keys that it is about.
-    subjects: Vec<u64>,
-    state: Arc<AtomicU8>,
-    caller: oneshot::Sender<Result<Answer, StoreError>>,
-}
-
-impl Request {
-    pub(crate) fn answer(self, answer: Result<Answer, StoreError>) {
-        // A caller who has gone away wants no answer.
-        drop(self.caller.send(answer));
-    }
-}
-
-fn subjects(work: &Work) -> Vec<u64> {
-    fn hash(subject: impl Hash) -> u64 {
-        let mut hasher = DefaultHasher::new();
-        subject.hash(&mut hasher);
-        hasher.finish()
-    }
-    match work {
-        Work::Accept(rows) => {
-            let ids = rows.iter().map(|row| hash((&row.new.message.tenant, row.new.message.id)));
-            let keys = rows.iter().filter_map(|row| {
-                let key = row.new.idempotency.as_ref()?;
-                Some(hash((&row.new.message.tenant, &key.key)))
-            });
-            ids.chain(keys).collect()
-        }
-        Work::Record(step, _) => vec![hash((&step.tenant, step.message_id))],
-    }
 }
 
 /// Requests that wait, and what is being written.

@@ -7,14 +7,14 @@ use ums_core::{
     SuppressionFilter, SuppressionPage, SuppressionStore, Targets, TenantId, Timestamp, Undo, suppression_address,
 };
 
-use super::{SqliteStore, attempts, cursors, endpoints, events, feedback, messages, notices, rates, suppressions};
+use super::{SqliteStore, attempts, cursors, endpoints, events, feedback, messages, notices, rates, suppressions, targets};
 use crate::encoded::EncodedFeedback;
 
 #[async_trait]
 impl FeedbackStore for SqliteStore {
     async fn feedback_targets(&self, events: &[Event]) -> Result<Targets, StoreError> {
         let events = events.to_vec();
-        self.read(move |connection| events::targets(connection, &events)).await
+        self.read(move |connection| targets::of(connection, &events)).await
     }
 
     async fn take_feedback(&self, steps: Vec<FeedbackStep>) -> Result<Vec<FeedbackTaken>, StoreError> {

@@ -7,7 +7,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior, pa
 use ums_core::{StoreError, Timestamp, failpoint};
 
 use super::connection::{create_private, store_error};
-use crate::migrations::{Migration, lacking};
+use crate::migration::{Migration, lacking};
 
 /// Every version of the schema in order.
 pub(crate) const MIGRATIONS: [Migration; 3] = [

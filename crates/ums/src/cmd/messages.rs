@@ -1,13 +1,12 @@
 //! `ums messages`: what was sent, to whom it went, why it took the way it took, and what an operator does about it.
 
 mod acts;
-mod explain;
 mod list;
 mod replay;
 
 use anyhow::{Result, bail};
 use ums_core::{MessageId, SendResult};
-use ums_server::MessageStory;
+use ums_story::{Explanation, MessageStory};
 
 use crate::exit::Exit;
 use crate::output;
@@ -18,7 +17,7 @@ use crate::service::{Look, Remote};
 pub(crate) enum Command {
     /// List messages, newest first
     List(list::Args),
-    /// Show one message as callers see it, and its whole story: attempts, what providers reported, when
+    /// Show one message as callers see it, which recipients are still open, and its whole story: attempts, reports, when
     Show(One),
     /// Tell each provider that was considered: skipped or tried, what its answer meant, what followed
     Explain(One),
@@ -64,11 +63,11 @@ pub(crate) async fn run(command: Command) -> Result<Exit> {
         }
         Command::Explain(one) => {
             let story = match Look::open(&one.remote).await? {
-                Look::Archive(archive) => archive.record(one.id).await?.map(|record| explain::of(&record)),
+                Look::Archive(archive) => archive.record(one.id).await?.map(|record| Explanation::of(&record, &[])),
                 Look::Remote(client) => client.explanation(one.id).await?,
             };
             let story = found(story, one.id)?;
-            output::either(one.json, &story, || explain::for_people(&story))?;
+            output::either(one.json, &story, || story.for_people())?;
             Ok(Exit::Done)
         }
     }
@@ -82,8 +81,7 @@ fn found<T>(message: Option<T>, id: MessageId) -> Result<T> {
 }
 
 fn for_people(message: &MessageStory) -> String {
-    let story = explain::steps(&message.story).join("\n");
-    format!("{}\n\n{story}", table(&message.result))
+    format!("{}\n\n{}", table(&message.result), message.steps_for_people())
 }
 
 fn table(result: &SendResult) -> String {
@@ -97,6 +95,7 @@ fn table(result: &SendResult) -> String {
         ("delivered at", time(result.delivered_at)),
         ("simulated", result.simulated.to_string()),
         ("possibly duplicate", result.possibly_duplicate.to_string()),
+        ("open recipients", result.open_recipients.to_string()),
     ];
     if let Some(error) = &result.error_message {
         rows.push(("error", error.clone()));

@@ -87,7 +87,7 @@ pub(crate) async fn run(command: Command) -> Result<Exit> {
     let sending = Box::pin(service::send(&common.remote, request));
     let result = progress::shown(WAITING, sending).await?;
     output::either(common.json, &result, || for_people(&result))?;
-    Ok(result.status.into())
+    Ok(Exit::of(&result))
 }
 
 /// The result in a few lines.

@@ -1,6 +1,6 @@
 //! `ums messages` and `ums health`: what is told from the record, here and over HTTP.
 
-use crate::program::{Place, Running};
+use crate::program::{Place, Run, Running};
 
 fn send(place: &Place, to: &str) -> String {
     let result = place
@@ -149,6 +149,66 @@ fn a_running_service_is_asked_over_http() {
     let wrong = run(&["send", "sms", "--to", "+1900", "--body", "Hello"]).expect(2);
     assert!(wrong.err.contains("UMS1002"), "{}", wrong.err);
     run(&["messages", "show", "0199f3a0-0000-7000-8000-000000000000"]).expect(1);
+}
+
+/// Sends an e-mail to two, of whom the only provider that works takes one; exit code 3 says that the other is held.
+fn send_while_one_is_deferred(simulator: &Running, run: impl Fn(&[&str]) -> Run) {
+    for provider in ["ses", "sendgrid"] {
+        simulator.fault(provider, r#"{"mode": "error", "status": 503}"#);
+    }
+    simulator.fault("smtp", r#"{"mode": "defer", "recipients": ["b@example.com"]}"#);
+    let email = [
+        "send",
+        "email",
+        "--to",
+        "a@example.com",
+        "--cc",
+        "b@example.com",
+        "--subject",
+        "s",
+        "--text",
+        "t",
+        "--json",
+    ];
+    let result = run(&email).expect(3).json();
+    assert_eq!(
+        (&result["status"], &result["open_recipients"]),
+        (&"sent".into(), &1.into()),
+        "{result}"
+    );
+    let id = result["message_id"].as_str().unwrap();
+    let shown = run(&["messages", "show", id]).expect(0).out;
+    assert!(
+        shown.lines().any(|line| line.contains("open recipients") && line.contains('1')),
+        "{shown}"
+    );
+    let told = run(&["messages", "explain", id]).expect(0).out;
+    for part in [
+        "Sent by smtp after ",
+        "; 1 recipient is still held: b@example.com (",
+        "smtp took it for 1 of 2 recipients in ",
+        "b@example.com was refused for now (451 4.7.1",
+        "  Next: It is ",
+    ] {
+        assert!(told.contains(part), "{part}: {told}");
+    }
+}
+
+#[test]
+fn a_recipient_who_is_held_while_another_has_the_message_is_told() {
+    let beside = Place::new();
+    let simulator = beside.simulator();
+    let mut place = Place::new();
+    place.with_providers(&simulator);
+    send_while_one_is_deferred(&simulator, |words| place.run(words));
+}
+
+#[test]
+fn a_service_tells_who_is_held_as_well() {
+    let place = Place::new();
+    let dev = place.start(&["dev", "--listen", "127.0.0.1:0"], "Stop with Ctrl-C");
+    let server = format!("http://{}", dev.address("service"));
+    send_while_one_is_deferred(&dev, |words| Place::new().run(&[words, &["--server", &server]].concat()));
 }
 
 #[test]

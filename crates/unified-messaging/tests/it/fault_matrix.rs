@@ -9,7 +9,7 @@
 use std::time::Duration;
 
 use ums_simulator::{Fault, Mode, Provider};
-use unified_messaging::{AttemptOutcome, BreakerStateWord, Duplicates, FailureClass, HealthStatus, SendResult, Status};
+use unified_messaging::{BreakerStateWord, Duplicates, FailureClass, HealthStatus, OutcomeWord, SendResult, Status};
 
 use crate::setup::{Bed, Setup, kind};
 
@@ -218,7 +218,7 @@ struct Row {
     line: String,
     fault: Fault,
     failure: Option<(FailureClass, String)>,
-    outcome: AttemptOutcome,
+    outcome: OutcomeWord,
     asks_backup: [bool; 2],
     breaker: String,
     ends: [Status; 3],
@@ -267,7 +267,7 @@ impl Row {
             backup_took_it: run.has_backup && asked,
             breaker: self.breaker.clone(),
             end,
-            possibly_duplicate: run.has_backup && asked && self.outcome == AttemptOutcome::Unknown,
+            possibly_duplicate: run.has_backup && asked && self.outcome == OutcomeWord::Unknown,
             recorded: self.recorded,
             handed_over_twice: false,
         }
@@ -292,7 +292,7 @@ fn read_fault(text: &str) -> Fault {
 struct Seen {
     class: Option<FailureClass>,
     code: Option<String>,
-    outcome: AttemptOutcome,
+    outcome: OutcomeWord,
     backup_took_it: bool,
     breaker: String,
     end: Status,

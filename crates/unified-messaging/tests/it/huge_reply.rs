@@ -4,7 +4,7 @@ use std::fs;
 use std::process::Command;
 
 use ums_simulator::{Mode, Provider};
-use unified_messaging::AttemptOutcome;
+use unified_messaging::OutcomeWord;
 
 use crate::setup::Setup;
 
@@ -34,7 +34,7 @@ async fn alone_in_its_process() {
         let before = kib("VmRSS:");
         let result = bed.send_to(provider, 1, |_| {}).await;
         let grown = kib("VmHWM:").saturating_sub(before);
-        assert_eq!(result.attempts[0].outcome, AttemptOutcome::Unknown, "{provider}");
+        assert_eq!(result.attempts[0].outcome, OutcomeWord::Unknown, "{provider}");
         assert_ne!(
             result.attempts[0].code.as_deref(),
             Some("reply_timeout"),

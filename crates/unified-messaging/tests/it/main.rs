@@ -12,3 +12,6 @@ mod round_trip;
 mod sending;
 mod settings;
 mod setup;
+mod shown;
+mod upgrade;
+mod upgraded_file;

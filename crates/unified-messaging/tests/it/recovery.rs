@@ -8,7 +8,7 @@ use ums_core::SystemClock;
 use ums_simulator::{Fault, Mode, Provider};
 use ums_testkit::TestClock;
 use unified_messaging::{
-    AttemptOutcome, BreakerStateWord, Error, FailureClass, HealthStatus, MessageFilter, OnExhausted, ProviderKind, SendSms, Status,
+    BreakerStateWord, Error, FailureClass, HealthStatus, MessageFilter, OnExhausted, OutcomeWord, ProviderKind, SendSms, Status,
 };
 
 use crate::setup::{Bed, EMAIL, SMS, Setup, email, kind, simulator};
@@ -317,8 +317,8 @@ async fn a_revoked_key_opens_at_the_first_message_which_goes_out_by_the_next_pro
             .iter()
             .map(|attempt| (attempt.provider, attempt.outcome, attempt.class))
             .collect();
-        let refused = (kind(revoked), AttemptOutcome::Failed, Some(FailureClass::Misconfigured));
-        assert_eq!(attempts, [refused, (kind(next), AttemptOutcome::Accepted, None)]);
+        let refused = (kind(revoked), OutcomeWord::Failed, Some(FailureClass::Misconfigured));
+        assert_eq!(attempts, [refused, (kind(next), OutcomeWord::Accepted, None)]);
         let health = bed.health(revoked);
         assert_eq!(
             (health.circuit_breaker, health.is_healthy),
@@ -372,7 +372,7 @@ async fn what_was_held_while_all_were_down_goes_out_once_after_they_healed() {
         .messages;
     assert!(
         sent.iter()
-            .all(|record| record.status == Status::Sent && record.unknown_attempts() == 0)
+            .all(|record| record.status == Status::Sent && !record.has_unknown_attempt())
     );
     let received: Vec<_> = bed.simulator.messages().into_iter().flat_map(|message| message.to).collect();
     assert_eq!(received.len(), MESSAGES, "each went out once");

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use ums_core::Random as _;
 use ums_simulator::{Provider, Simulator};
 use ums_testkit::{SeededRandom, TestClock};
-use unified_messaging::{AttemptOutcome, AttemptResult, FailureClass, request::AttachmentRequest};
+use unified_messaging::{AttemptResult, FailureClass, OutcomeWord, request::AttachmentRequest};
 
 use crate::cutter::{Cut, Cutter, Passed};
 use crate::setup::{Bed, Setup, email, simulator};
@@ -82,7 +82,7 @@ impl Line {
     /// Random cuts over the whole of a request and of a reply, and a little beyond.
     async fn cuts(&self, random: &SeededRandom, is_reused: bool) -> Vec<Cut> {
         let whole = self.send(Cut::Never, is_reused).await;
-        assert_eq!(whole.attempt.outcome, AttemptOutcome::Accepted);
+        assert_eq!(whole.attempt.outcome, OutcomeWord::Accepted);
         let (request, reply) = (whole.passed.up(), whole.passed.down());
         let within = |length: usize| below(random, length + length / 8);
         let mut cuts = vec![
@@ -111,13 +111,13 @@ impl Case {
 
     /// What must hold whichever the protocol.
     fn check(&self) {
-        let is_accepted = self.attempt.outcome == AttemptOutcome::Accepted;
+        let is_accepted = self.attempt.outcome == OutcomeWord::Accepted;
         assert!(
             is_accepted || self.is(FailureClass::Unknown) || self.is(FailureClass::Unavailable),
             "{self:?}"
         );
         assert_eq!(
-            self.attempt.outcome == AttemptOutcome::Failed,
+            self.attempt.outcome == OutcomeWord::Failed,
             self.is(FailureClass::Unavailable),
             "{self:?}"
         );
@@ -190,7 +190,7 @@ async fn a_connection_that_was_reset_while_idle_costs_no_attempt() {
         }
         line.cutter.arm(Cut::Never);
         let result = bed.send_to(provider, 1, |_| {}).await;
-        assert_eq!(result.attempts[0].outcome, AttemptOutcome::Accepted, "{provider}: {result:?}");
+        assert_eq!(result.attempts[0].outcome, OutcomeWord::Accepted, "{provider}: {result:?}");
         assert_eq!(line.simulator.stats(provider).accepted, 2, "{provider}");
     }
 }

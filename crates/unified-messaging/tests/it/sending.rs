@@ -6,7 +6,7 @@ use ums_core::{Email, FailureClass, ProviderKind};
 use ums_simulator::{Fault, Mode, Provider, Simulator, SimulatorConfig};
 use ums_testkit::{FakeProvider, Reply};
 use unified_messaging::{
-    AttemptOutcome, BreakerStateWord, Error, MessageFilter, Purpose, SendEmail, SendSms, Status, UnifiedMessagingService,
+    BreakerStateWord, Error, MessageFilter, OutcomeWord, Purpose, SendEmail, SendSms, Status, UnifiedMessagingService,
 };
 
 async fn simulator() -> Simulator {
@@ -70,7 +70,7 @@ async fn in_memory_a_message_that_nobody_takes_fails_with_every_reason() {
     assert_eq!(result.status, Status::Failed);
     let error = result.error_message.unwrap();
     assert!(error.contains("aws_ses") && error.contains("sendgrid"), "{error}");
-    assert!(result.attempts.iter().all(|attempt| attempt.outcome == AttemptOutcome::Failed));
+    assert!(result.attempts.iter().all(|attempt| attempt.outcome == OutcomeWord::Failed));
     service.shutdown().await;
 }
 

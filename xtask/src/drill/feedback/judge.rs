@@ -61,6 +61,24 @@ impl Sent {
 
 type All = BTreeMap<String, Sent>;
 
+/// Adds to what was sent what the simulator did to it.
+pub(super) async fn arrivals(stand: &Stand, mut sent: All) -> Result<All> {
+    let mut after = 0;
+    loop {
+        let page = stand.control(&Ask::get(&format!("/_sim/messages?after={after}&limit=500"))).await?;
+        let messages = page["messages"].as_array().context("no messages")?;
+        let Some(last) = messages.last() else {
+            return Ok(sent);
+        };
+        after = last["seq"].as_u64().context("no number")?;
+        for message in messages {
+            let to = message["to"][0].as_str().unwrap_or_default();
+            let known = sent.get_mut(to).with_context(|| format!("nobody sent to {to}"))?;
+            known.fault = message["fault"].as_str().map(str::to_owned);
+        }
+    }
+}
+
 /// Waits until every message has the status that is due; tells how long, or none if some never have.
 pub(super) async fn settled(stand: &Stand, all: &All, most: Duration) -> Result<Option<Duration>> {
     let start = Instant::now();

@@ -1,6 +1,5 @@
 //! `ums dev` in a folder of its own, and the ways to talk to its two halves.
 
-use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -10,7 +9,6 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
-use super::judge::Sent;
 use crate::drill::chance::Chance;
 use crate::drill::stage::{Server, fixed_address, isolated};
 use crate::drill::web::{Ask, Web};
@@ -89,24 +87,6 @@ impl Stand {
         let text = String::from_utf8_lossy(&answer.text);
         ensure!(answer.is_success(), "{} {}: {} {text}", ask.method, ask.path, answer.status);
         Ok(answer.json())
-    }
-
-    /// Adds to what was sent what the simulator did to it.
-    pub(super) async fn arrivals(&self, mut sent: BTreeMap<String, Sent>) -> Result<BTreeMap<String, Sent>> {
-        let mut after = 0;
-        loop {
-            let page = self.control(&Ask::get(&format!("/_sim/messages?after={after}&limit=500"))).await?;
-            let messages = page["messages"].as_array().context("no messages")?;
-            let Some(last) = messages.last() else {
-                return Ok(sent);
-            };
-            after = last["seq"].as_u64().context("no number")?;
-            for message in messages {
-                let to = message["to"][0].as_str().unwrap_or_default();
-                let known = sent.get_mut(to).with_context(|| format!("nobody sent to {to}"))?;
-                known.fault = message["fault"].as_str().map(str::to_owned);
-            }
-        }
     }
 
     /// Pipes a bounce message into `ums feedback dsn`, as a mail server would.

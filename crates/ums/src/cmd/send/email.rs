@@ -37,7 +37,7 @@ const MEDIA_TYPES: &[(&str, &str)] = &[
 /// Arguments of `ums send email`.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Exit code: 0 sent, 1 failed, 2 wrong usage or configuration, 3 held (will be tried again).
+    after_help = "Exit code: 0 sent, 1 failed, 2 wrong usage or configuration, 3 held for a recipient or more (will be tried again).
 
 Examples:
   ums send email --to customer@example.com --subject 'Your receipt' --text 'Thank you.'
