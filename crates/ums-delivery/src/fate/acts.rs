@@ -146,17 +146,23 @@ fn settle(record: &mut MessageRecord, mark: Mark, now: Timestamp) -> Result<ActR
     if mark == Mark::Delivered {
         record.delivered_at = record.delivered_at.or(Some(act.at));
     }
-    // Those whom a provider refused by name stay refused.
+    // Those whom a provider refused by name stay refused. A recipient who opted out after the attempt may have the message all the same.
     for (place, recipient) in record.recipients.iter_mut().enumerate() {
-        let is_meant = recipient.status == Status::Unknown || !recipient.status.is_final();
+        let is_left_out = matches!(recipient.status, Status::Suppressed | Status::Unsubscribed);
+        let is_meant = recipient.status == Status::Unknown || !recipient.status.is_final() || (is_left_out && mark != Mark::Failed);
         if carried.contains(place) && is_meant {
             (recipient.status, recipient.reason) = (status, None);
         }
     }
+    let before = record.status;
     let error = (mark == Mark::Failed).then(|| by.describe().to_owned());
     match record.work {
         Work::Due(at) if !record.open_recipients().is_empty() => recipients::hold(record, at, error),
         Work::Due(_) | Work::InHand | Work::Ended => recipients::close(record, error),
+    }
+    if record.has_ended() && before == Status::Unknown && record.status.says_not_sent() {
+        // A message that was unknown does not become suppressed or expired afterwards.
+        record.status = Status::Failed;
     }
     Ok(act)
 }
