@@ -14,6 +14,8 @@ use ums_core::{
     redact, suppression_address,
 };
 
+use super::causes;
+
 /// Where one attempt stands for one recipient, and the event that says so.
 #[derive(Clone, Copy)]
 struct Standing<'a> {
@@ -41,13 +43,14 @@ pub(crate) fn reported(before: &MessageRecord, now: Timestamp) -> MessageRecord 
         reports.settle(place, attempt);
     }
     lift_times(&mut after);
-    let is_closed = matches!(before.status, Status::Cancelled | Status::Suppressed | Status::Unsubscribed);
-    if is_closed && before.has_ended() {
-        return after;
-    }
+    // A message that ended so stays so, and so do its recipients who did; the others have fates of their own.
+    let is_closed = before.has_ended() && must_stay_closed(before.status);
     let mut ends = vec![None; after.recipients.len()];
     for (place, end) in ends.iter_mut().enumerate() {
         *end = reports.end_of(place, &after.attempts);
+        if is_closed && must_stay_closed(after.recipients[place].status) {
+            continue;
+        }
         if let Some(end) = end
             && may_stand(after.recipients[place].status, end.status)
         {
@@ -56,9 +59,10 @@ pub(crate) fn reported(before: &MessageRecord, now: Timestamp) -> MessageRecord 
         }
     }
     let first = ends.into_iter().next().flatten();
+    let is_settled = before.status == Status::Unknown && !after.has_unknown_attempt();
     if !before.has_ended() && !after.open_recipients().is_empty() {
         go_on_waiting(before, &mut after, now);
-    } else if first.is_some() || !before.has_ended() {
+    } else if !is_closed && (first.is_some() || is_settled || !before.has_ended()) {
         end_message(before, &mut after, first);
     }
     after
@@ -82,10 +86,7 @@ fn go_on_waiting(before: &MessageRecord, after: &mut MessageRecord, now: Timesta
     {
         after.work = Work::Due(at.min(now));
     }
-    let word = after.word(before.status);
-    if word == before.status || before.status.may_become(word) {
-        after.status = word;
-    }
+    after.status = after.word(before.status);
 }
 
 /// Nobody waits any more: the message follows its first recipient; `first` is what was reported of that one.
@@ -110,6 +111,8 @@ fn end_message(before: &MessageRecord, after: &mut MessageRecord, first: Option<
         (Status::Sent | Status::Delivered, _) => None,
         (Status::Unknown, Some(by)) => Some(format!("a provider may have taken it; nothing more will be tried ({})", tell(by))),
         (_, Some(by)) => Some(tell(by)),
+        // The last unknown attempt was settled, and it was not the first recipient's.
+        (Status::Failed, None) if before.status == Status::Unknown => Some(causes::why_not_taken(after)),
         (_, None) => after.error.take(),
     };
 }
@@ -123,6 +126,10 @@ fn may_stand(from: Status, to: Status) -> bool {
             from == to || from.may_become(to)
         }
     }
+}
+
+const fn must_stay_closed(status: Status) -> bool {
+    matches!(status, Status::Cancelled | Status::Suppressed | Status::Unsubscribed)
 }
 
 const fn is_bad(status: Status) -> bool {
