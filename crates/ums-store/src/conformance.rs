@@ -10,12 +10,14 @@ mod accepting;
 mod aftermath;
 mod batching;
 mod beside;
+mod facts;
 mod feedback;
 mod fencing;
 mod gates;
 mod keeping;
 mod outbox;
 mod parking;
+mod partly;
 mod queueing;
 mod rates;
 mod reading;
@@ -31,12 +33,14 @@ use ums_core::{Store, StoreError};
 pub use accepting::*;
 pub use batching::*;
 pub use beside::*;
+pub use facts::*;
 pub use feedback::*;
 pub use fencing::*;
 pub use gates::*;
 pub use keeping::*;
 pub use outbox::*;
 pub use parking::*;
+pub use partly::*;
 pub use queueing::*;
 pub use rates::*;
 pub use reading::*;
@@ -77,6 +81,16 @@ macro_rules! store_suite {
             an_attempt_is_replaced_in_its_place,
             an_illegal_move_changes_nothing,
             a_step_for_nobody_is_not_found,
+            a_step_says_what_is_left_to_be_done,
+            a_partly_done_message_waits_under_its_word,
+            a_partly_done_message_is_listed_by_its_word,
+            a_partly_done_message_is_given_back_with_its_ends,
+            a_partly_done_message_is_kept_until_it_has_ended,
+            a_partly_done_message_in_hand_takes_no_feedback,
+            a_message_may_be_partly_done_at_the_door,
+            every_fact_of_an_attempt_is_kept,
+            a_report_keeps_the_facts_of_its_attempt,
+            every_reason_for_a_skip_is_kept,
             a_failed_message_can_be_sent_again,
             due_messages_come_by_lane_then_time_then_id,
             a_message_is_claimed_once,
@@ -137,6 +151,7 @@ macro_rules! store_suite {
             refusals_of_a_faulty_provider_are_undone,
             a_message_to_a_listed_address_is_not_stored,
             no_intent_is_recorded_for_a_listed_address,
+            an_intent_contacts_its_own_recipients,
             a_step_s_own_entries_count,
             a_repeated_intent_is_known_after_an_opt_out,
             no_message_is_stored_after_the_opt_out,

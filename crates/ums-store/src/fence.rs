@@ -9,7 +9,7 @@
 //!    strength of it. So a process whose intent was committed unseen and then taken from it is refused.
 //! 2. Else the token must be the step's, and the owner must be this process or nobody.
 //! 3. A process that may not send writes only to messages that nobody works on, and leaves them so.
-//! 4. The status must be one that may follow.
+//! 4. The status must be one that may follow, as both are [kept].
 //!
 //! What belongs to this process keeps its token; what belonged to nobody gets the next one, so that of two who
 //! read the same state one is refused. Whatever else changes hands (a claim, a recovery, a message given back)
@@ -18,8 +18,11 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use ums_core::{
-    ActRecord, AttemptRecord, EventRecord, Lift, Notice, Purpose, RecipientRecord, Skip, Status, Step, StoreError, Suppression, Timestamp,
+    ActRecord, AttemptRecord, EventRecord, Failure, Lift, Notice, Purpose, RecipientRecord, RefusedRecipient, SettledBy, Skip, Status,
+    Step, StoreError, Suppression, Work,
 };
+
+use crate::kept;
 
 /// Lanes in the order in which they are served.
 pub(crate) const LANES: [Purpose; 3] = [Purpose::Otp, Purpose::Transactional, Purpose::Bulk];
@@ -45,6 +48,7 @@ pub(crate) struct Process {
 /// What the fence has to know of a message.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Standing {
+    /// As it is [kept].
     pub(crate) status: Status,
     /// The process that works on it.
     pub(crate) owner: Option<i64>,
@@ -68,7 +72,7 @@ pub(crate) type Judge = fn(&Standing, Process, &Step, i64) -> Result<Leave, Stor
 /// Decides about a step of a process, by the rules in the head of this file.
 pub(crate) fn judge(standing: &Standing, process: Process, step: &Step, mark: i64) -> Result<Leave, StoreError> {
     let is_mine = standing.owner == Some(process.owner);
-    let goes_on = is_under_way(step.status, due(step.status, step.due_at));
+    let goes_on = step.work == Work::InHand;
     if standing.mark == Some(mark) {
         // When it took the message from nobody it raised the token by one; nothing else raises it by one
         // and leaves the message with its owner.
@@ -88,7 +92,7 @@ pub(crate) fn judge(standing: &Standing, process: Process, step: &Step, mark: i6
     if standing.token != step.token || !may_write {
         return Err(StoreError::Fenced);
     }
-    check_move(standing.status, step.status)?;
+    check_move(standing.status, kept::status_of(step.status, step.work))?;
     Ok(Leave::Write {
         owner: goes_on.then_some(process.owner),
         token: standing.token + i64::from(is_nobodys),
@@ -114,7 +118,7 @@ pub(crate) fn mark(owner: i64, step: &Step) -> i64 {
         skips,
         status,
         error,
-        due_at,
+        work,
         sent_at,
         delivered_at,
         recipients,
@@ -127,7 +131,8 @@ pub(crate) fn mark(owner: i64, step: &Step) -> i64 {
         notices,
     } = step;
     let mut hasher = DefaultHasher::new();
-    (owner, token, status.as_str(), error, due_at, sent_at).hash(&mut hasher);
+    (owner, token, status.as_str(), error, sent_at).hash(&mut hasher);
+    (*work == Work::InHand, work.due_at()).hash(&mut hasher);
     (delivered_at, expires_at, forget_body).hash(&mut hasher);
     mark_aftermath((events, suppress, lift, notices), &mut hasher);
     hasher.write_usize(attempts.len());
@@ -143,7 +148,7 @@ pub(crate) fn mark(owner: i64, step: &Step) -> i64 {
         detail,
     } in skips
     {
-        (provider.as_str(), account, at, reason, detail).hash(&mut hasher);
+        (provider.as_str(), account, at, reason.as_str(), detail).hash(&mut hasher);
     }
     hasher.write_usize(recipients.as_ref().map_or(usize::MAX, Vec::len));
     for RecipientRecord {
@@ -225,22 +230,25 @@ fn mark_attempt(attempt: &AttemptRecord, hasher: &mut impl Hasher) {
         from_substituted,
         cost_micros,
         reported,
+        recipients,
+        refused,
+        settled_by,
     } = attempt;
-    (id, provider.as_str(), account, called_at, outcome.as_str()).hash(hasher);
+    (id, provider.as_str(), account, called_at, outcome).hash(hasher);
     (class.map(ums_core::FailureClass::as_str), code, detail, duration_ms).hash(hasher);
     (provider_message_id, simulated, from_substituted, cost_micros).hash(hasher);
-    reported.map(ums_core::Status::as_str).hash(hasher);
-}
-
-/// Whether a process works on a message that stands like this. Such a message has an owner; an
-/// ended one, and one that waits for its time, has none.
-pub(crate) const fn is_under_way(status: Status, due_at: Option<Timestamp>) -> bool {
-    !status.is_final() && due_at.is_none()
-}
-
-/// An ended message is never due.
-pub(crate) fn due(status: Status, due_at: Option<Timestamp>) -> Option<Timestamp> {
-    due_at.filter(|_| !status.is_final())
+    (reported.map(Status::as_str), recipients, settled_by.map(SettledBy::as_str)).hash(hasher);
+    hasher.write_usize(refused.len());
+    for RefusedRecipient { place, failure } in refused {
+        let Failure {
+            class,
+            code,
+            detail,
+            retry_after,
+            source,
+        } = failure;
+        (place, class.as_str(), code, detail, retry_after, source.as_str()).hash(hasher);
+    }
 }
 
 /// Refuses a step to a status that cannot follow; a message may stay where it is.

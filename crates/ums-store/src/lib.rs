@@ -11,8 +11,11 @@
 //! when the store is durable. **Invariant:** no error names an address, a body or a key.
 
 mod batch;
+mod before;
 mod encoded;
+mod facts;
 mod fence;
+mod kept;
 mod listed;
 mod location;
 mod matching;

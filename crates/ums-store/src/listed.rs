@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ums_core::{
-    AttemptOutcome, Channel, Lift, MustNotContact, NewMessage, RecipientRecord, Step, Suppression, SuppressionReason, Timestamp,
-    suppression_address,
+    AttemptOutcome, AttemptRecord, Channel, Lift, MustNotContact, NewMessage, RecipientRecord, RecipientSet, Step, Suppression,
+    SuppressionReason, Timestamp, Work, suppression_address,
 };
 
 /// What is known of one address for one reason: the entry, if one was reported, and the last lift.
@@ -69,24 +69,43 @@ pub(crate) const fn is_kept_alone(reason: SuppressionReason) -> bool {
     }
 }
 
-/// The addresses that a provider would be asked to contact, in the form in which they are compared.
-pub(crate) fn to_contact(channel: Channel, recipients: &[RecipientRecord]) -> BTreeSet<String> {
-    let open = recipients.iter().filter(|recipient| !recipient.status.is_final());
-    open.map(|recipient| suppression_address(channel, &recipient.address)).collect()
+/// A call to a provider that is made, now or later, on the strength of what is to be written.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Call {
+    pub(crate) channel: Channel,
+    /// Whom it is for, as far as they are open.
+    pub(crate) recipients: RecipientSet,
 }
 
-/// The addresses that a message to be stored would contact; none when it has ended.
+/// The addresses that a call would contact, in the form in which they are compared.
+pub(crate) fn to_contact(call: Call, recipients: &[RecipientRecord]) -> BTreeSet<String> {
+    let places = recipients.iter().enumerate();
+    let contacted = places.filter(|(place, recipient)| !recipient.status.is_final() && call.recipients.contains(*place));
+    contacted
+        .map(|(_, recipient)| suppression_address(call.channel, &recipient.address))
+        .collect()
+}
+
+/// The addresses that a message to be stored would contact; none when it has ended. Its intent may be for some of its open recipients.
 pub(crate) fn contacts_of(new: &NewMessage) -> BTreeSet<String> {
-    if new.status.is_final() && new.intent.is_none() {
+    if new.work == Work::Ended && new.intent.is_none() {
         return BTreeSet::new();
     }
-    to_contact(new.message.content.channel(), &new.recipients)
+    let call = Call {
+        channel: new.message.content.channel(),
+        recipients: new.intent.as_ref().map_or(RecipientSet::NOT_RECORDED, |intent| intent.recipients),
+    };
+    to_contact(call, &new.recipients)
 }
 
-/// The channel of the call that follows a step; none when it makes no intent, or ends the message.
-pub(crate) fn call_after(step: &Step) -> Option<Channel> {
-    let intent = step.attempts.iter().find(|attempt| attempt.outcome == AttemptOutcome::Calling);
-    intent.filter(|_| !step.status.is_final()).map(|intent| intent.provider.channel())
+/// The call that follows a step; none when it makes no intent, or ends the message.
+pub(crate) fn call_after(step: &Step) -> Option<Call> {
+    let is_intent = |attempt: &&AttemptRecord| attempt.outcome == AttemptOutcome::Calling;
+    let intent = step.attempts.iter().find(is_intent).filter(|_| step.work != Work::Ended)?;
+    Some(Call {
+        channel: intent.provider.channel(),
+        recipients: intent.recipients,
+    })
 }
 
 /// Entries in force, by address and reason.

@@ -19,8 +19,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use ums_core::{
-    AccountId, AttemptOutcome, BreakerRecord, Clock, MessageFilter, MessageId, MessagePage, MessageRecord, NewMessage, ProviderKind,
-    Pruned, Recovered, Retention, Room, Status, Step, Store, StoreError, Stored, TenantId, Timestamp,
+    AccountId, AttemptRecord, BreakerRecord, Clock, MessageFilter, MessageId, MessagePage, MessageRecord, NewMessage, ProviderKind, Pruned,
+    RecipientRecord, Recovered, Retention, Room, Status, Step, Store, StoreError, Stored, TenantId, Timestamp,
 };
 
 use crate::fence;
@@ -78,6 +78,15 @@ fn matches(record: &MessageRecord, filter: &MessageFilter) -> bool {
         && filter.purpose.is_none_or(|purpose| message.handling.purpose == purpose)
         && filter.since.is_none_or(|since| message.accepted_at >= since)
         && filter.until.is_none_or(|until| message.accepted_at < until)
+}
+
+/// How many recipients an attempt carried; where that is not recorded, all that were not left out.
+fn carried(attempt: &AttemptRecord, recipients: &[RecipientRecord]) -> u64 {
+    if attempt.recipients.is_recorded() {
+        return attempt.recipients.count(recipients.len()).into();
+    }
+    let is_left_out = |recipient: &&RecipientRecord| matches!(recipient.status, Status::Suppressed | Status::Unsubscribed);
+    u64::try_from(recipients.iter().filter(|recipient| !is_left_out(recipient)).count()).unwrap_or(u64::MAX)
 }
 
 #[async_trait]
@@ -178,13 +187,12 @@ impl Store for MemoryStore {
         let sent = state.messages.values().flat_map(|entry| {
             let record = &entry.record;
             let taken = record.attempts.iter().filter(|attempt| {
-                let may_have_sent = matches!(attempt.outcome, AttemptOutcome::Accepted | AttemptOutcome::Unknown);
+                let may_have_sent = attempt.outcome.may_have_been_accepted();
                 may_have_sent && attempt.provider == provider && attempt.account == *account && attempt.called_at >= since
             });
-            let written_to = |status| !matches!(status, Status::Suppressed | Status::Unsubscribed);
-            taken.map(move |_| record.recipients.iter().filter(|recipient| written_to(recipient.status)).count())
+            taken.map(move |attempt| carried(attempt, &record.recipients))
         });
-        Ok(sent.map(|count| u64::try_from(count).unwrap_or(u64::MAX)).sum())
+        Ok(sent.sum())
     }
 
     async fn check(&self) -> Result<(), StoreError> {

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use ums_core::{IdempotencyKey, NewMessage, ProviderKind, Status, Store, StoreError, Stored, TenantId, Timestamp};
+use ums_core::{IdempotencyKey, NewMessage, ProviderKind, SkipReason, Status, Store, StoreError, Stored, TenantId, Timestamp, Work};
 
-use super::sample::{key, moment, skip};
+use super::sample::{key, skip};
 use super::{Ground, Outcome, Sample};
 
 /// Everything that was accepted is read back, for an e-mail and a text message.
@@ -12,12 +12,18 @@ pub async fn a_message_reads_back_as_it_was_accepted(ground: &dyn Ground) -> Out
     let store = ground.open().await?;
     for sample in [Sample::email(1), Sample::sms(2)] {
         let mut new = sample.sending()?;
-        new.skips = vec![skip(ProviderKind::Smtp, "open"), skip(ProviderKind::Console, "via")];
+        new.skips = vec![
+            skip(ProviderKind::Smtp, SkipReason::Open),
+            skip(ProviderKind::Console, SkipReason::Quota),
+        ];
         new.error = Some("waits".to_owned());
         assert_eq!(store.accept(new.clone()).await?, Stored::New);
         let record = store.message(sample.tenant(), sample.id()).await?.ok_or("not stored")?;
         assert_eq!(*record.message, *new.message);
-        assert_eq!((record.status, record.error, record.due_at), (Status::Sending, new.error, None));
+        assert_eq!(
+            (record.status, record.error, record.work),
+            (Status::Sending, new.error, Work::InHand)
+        );
         assert_eq!((record.sent_at, record.delivered_at), (None, None));
         assert_eq!(record.recipients, new.recipients);
         assert_eq!(record.attempts, Vec::from_iter(new.intent));
@@ -134,13 +140,13 @@ pub async fn an_end_decided_at_the_door_is_kept(ground: &dyn Ground) -> Outcome 
     let sample = Sample::sms(1);
     let new = NewMessage {
         error: Some("opted out".to_owned()),
-        ..sample.new_message(Status::Unsubscribed, Some(moment(0)))?
+        ..sample.new_message(Status::Unsubscribed, None)?
     };
     assert_eq!(store.accept(new).await?, Stored::New);
     let record = store.message(sample.tenant(), sample.id()).await?.ok_or("not stored")?;
     assert_eq!(
-        (record.status, record.error.as_deref(), record.due_at),
-        (Status::Unsubscribed, Some("opted out"), None)
+        (record.status, record.error.as_deref(), record.work),
+        (Status::Unsubscribed, Some("opted out"), Work::Ended)
     );
     assert_eq!(store.next_due().await?, None);
     Ok(())

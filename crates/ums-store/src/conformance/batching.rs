@@ -1,6 +1,6 @@
 //! Batches: all of it is safe, or nothing was written.
 
-use ums_core::{NewMessage, Status, Store, Stored};
+use ums_core::{NewMessage, Status, Store, Stored, Work};
 
 use super::sample::{key, moment};
 use super::{Ground, Outcome, Sample};
@@ -36,8 +36,8 @@ pub async fn a_batch_is_stored_whole(ground: &dyn Ground) -> Outcome {
         let record = store.message(&new.message.tenant, new.message.id).await?.ok_or("not stored")?;
         assert_eq!(record.message, new.message);
         assert_eq!(
-            (record.status, record.due_at, record.recipients),
-            (Status::Queued, Some(moment(1)), new.recipients.clone())
+            (record.status, record.work, record.recipients),
+            (Status::Queued, Work::Due(moment(1)), new.recipients.clone())
         );
     }
     Ok(())

@@ -1,8 +1,8 @@
 //! Feedback: an event is kept once, with its message or without one, and what follows from it whole or not at all.
 
 use ums_core::{
-    AccountId, AttemptOutcome, Event, EventKind, EventRecord, FeedbackTaken, ProviderKind, Room, Status, Step, Store, StoreError,
-    SuppressionReason, Target, Timestamp,
+    AccountId, AttemptOutcome, AttemptRecord, Event, EventKind, EventRecord, FeedbackTaken, ProviderKind, Room, SkipReason, Status, Step,
+    Store, StoreError, SuppressionReason, Target, Timestamp, Work,
 };
 
 use super::aftermath::{LONG_AGO, apply, endpoint, entry, event, kept, lift, notice, park, parked, read, reported, sent};
@@ -43,7 +43,7 @@ pub async fn an_event_comes_to_its_message(ground: &dyn Ground) -> Outcome {
     let step = Step {
         attempts: attempts.clone(),
         delivered_at: Some(moment(20)),
-        skips: vec![skip(SES, "open")],
+        skips: vec![skip(SES, SkipReason::Open)],
         ..reported(&sample, &before, Status::Delivered, events.clone())
     };
     assert_eq!(store.take_feedback(vec![apply(step)]).await?, [FeedbackTaken::Kept]);
@@ -242,7 +242,7 @@ pub async fn a_refused_step_leaves_nothing(ground: &dyn Ground) -> Outcome {
     assert_eq!(store.next_notice_due().await?, None);
 
     let put_back = Step {
-        due_at: Some(moment(60)),
+        work: Work::Due(moment(60)),
         ..under_way.step(Status::Queued)
     };
     store.record(put_back).await?;
@@ -367,7 +367,8 @@ pub async fn a_repeated_step_is_told_from_another(ground: &dyn Ground) -> Outcom
     Ok(())
 }
 
-/// By provider, account, time of the call and address, of all tenants; only while nobody knows the outcome.
+/// By provider, account, time of the call and address, of all tenants; only while nobody knows the outcome, and only those whom the attempt was
+/// for.
 pub async fn unknown_attempts_are_found_by_address_and_time(ground: &dyn Ground) -> Outcome {
     let store = ground.open().await?;
     // Sample 1 to 6 are called at their numbers in seconds.
@@ -407,6 +408,20 @@ pub async fn unknown_attempts_are_found_by_address_and_time(ground: &dyn Ground)
     assert_eq!(find("copy@example.com", (0, 9), 2).await?, [1, 2]);
     assert_eq!(find("customer3@example.com", (0, 9), 9).await?, [3]);
     assert_eq!(find("nobody@example.com", (0, 9), 9).await?, Vec::<u32>::new());
+    // The copy of the third was sent by another attempt.
+    let third = Sample::email(3).of("odd");
+    let step = Step {
+        attempts: vec![AttemptRecord {
+            outcome: AttemptOutcome::Unknown,
+            recipients: [0, 2].into_iter().collect(),
+            ..third.intent(1)
+        }],
+        token: read(&*store, &third).await?.token,
+        ..third.step(Status::Unknown)
+    };
+    store.record(step).await?;
+    assert_eq!(find("copy@example.com", (0, 9), 9).await?, [1, 2, 6]);
+    assert_eq!(find("hidden@example.net", (0, 9), 9).await?, [1, 2, 3, 6]);
     let window = (moment(0), moment(9));
     let others = store
         .unknown_attempts_to(ProviderKind::SendGrid, &AccountId::default(), "copy@example.com", window, 9)

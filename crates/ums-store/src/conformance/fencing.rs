@@ -1,6 +1,6 @@
 //! The fence: who writes late or twice changes nothing.
 
-use ums_core::{ActKind, AttemptOutcome, MessageRecord, ProviderKind, Recovered, Room, Status, Step, Store, StoreError};
+use ums_core::{ActKind, AttemptOutcome, MessageRecord, ProviderKind, Recovered, Room, SkipReason, Status, Step, Store, StoreError, Work};
 
 use super::sample::{act, moment, skip};
 use super::{Ground, Outcome, Sample};
@@ -78,11 +78,11 @@ pub async fn a_repeated_step_is_done_once(ground: &dyn Ground) -> Outcome {
     store.accept(nobodys.new_message(Status::Scheduled, Some(moment(50)))?).await?;
     let goes_on = Step {
         attempts: vec![ours.intent(2)],
-        skips: vec![skip(ProviderKind::Smtp, "open")],
+        skips: vec![skip(ProviderKind::Smtp, SkipReason::Open)],
         ..ours.step(Status::Sending)
     };
     let ends = Step {
-        skips: vec![skip(ProviderKind::Console, "via")],
+        skips: vec![skip(ProviderKind::Console, SkipReason::Probing)],
         sent_at: Some(moment(5)),
         ..ours.step(Status::Sent)
     };
@@ -110,7 +110,7 @@ pub async fn a_repeated_step_is_known_after_the_message_was_claimed(ground: &dyn
     let sample = Sample::sms(1);
     store.accept(sample.sending()?).await?;
     let put_back = Step {
-        due_at: Some(moment(3)),
+        work: Work::Due(moment(3)),
         ..sample.step(Status::Queued)
     };
     store.record(put_back.clone()).await?;
@@ -147,7 +147,7 @@ pub async fn of_two_acts_on_one_state_one_is_refused(ground: &dyn Ground) -> Out
     let sample = Sample::sms(1);
     store.accept(sample.new_message(Status::Failed, None)?).await?;
     let resend = |detail: &str| Step {
-        due_at: Some(moment(9)),
+        work: Work::Due(moment(9)),
         act: Some(act(ActKind::Resent, detail)),
         ..sample.step(Status::Queued)
     };
@@ -173,7 +173,7 @@ pub async fn acts_are_kept_in_order(ground: &dyn Ground) -> Outcome {
         store
             .record(Step {
                 token,
-                due_at: Some(moment(60)),
+                work: if status.is_final() { Work::Ended } else { Work::Due(moment(60)) },
                 act: Some(one.clone()),
                 ..sample.step(status)
             })
@@ -209,7 +209,7 @@ pub async fn a_message_may_get_new_time(ground: &dyn Ground) -> Outcome {
     let sample = Sample::sms(1);
     store.accept(sample.new_message(Status::Expired, None)?).await?;
     let again = Step {
-        due_at: Some(moment(9)),
+        work: Work::Due(moment(9)),
         expires_at: Some(moment(5_000)),
         ..sample.step(Status::Queued)
     };

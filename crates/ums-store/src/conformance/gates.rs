@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use ums_core::{MustNotContact, NewMessage, Status, Step, StoreError, Stored, Suppression, SuppressionReason as Reason};
+use ums_core::{
+    AttemptRecord, MustNotContact, NewMessage, Status, Step, StoreError, Stored, Suppression, SuppressionReason as Reason, Work,
+};
 
 use super::aftermath::{entry, lift, read};
 use super::sample::{key, moment};
@@ -105,7 +107,7 @@ pub async fn no_intent_is_recorded_for_a_listed_address(ground: &dyn Ground) -> 
     assert_eq!(read(&*store, &sample).await?, before);
 
     let put_back = Step {
-        due_at: Some(moment(60)),
+        work: Work::Due(moment(60)),
         ..sample.step(Status::Queued)
     };
     store.record(put_back).await?;
@@ -132,6 +134,47 @@ pub async fn no_intent_is_recorded_for_a_listed_address(ground: &dyn Ground) -> 
         ..sample.step(Status::Unsubscribed)
     };
     store.record(ends).await?;
+    Ok(())
+}
+
+/// An intent for some of the open recipients contacts those alone, at the door and later, whether or not the step names the recipients.
+pub async fn an_intent_contacts_its_own_recipients(ground: &dyn Ground) -> Outcome {
+    let store = ground.open().await?;
+    let copied = [entry("copy@example.com", Reason::Unsubscribe, 5)];
+    store.suppress(copied.to_vec(), Vec::new()).await?;
+    let sample = Sample::email(1);
+    let of = |attempt: u32, places: &[usize]| AttemptRecord {
+        recipients: places.iter().copied().collect(),
+        ..sample.intent(attempt)
+    };
+    let new = |places: &[usize]| -> Result<NewMessage, Box<dyn std::error::Error>> {
+        Ok(NewMessage {
+            intent: Some(of(1, places)),
+            ..sample.sending()?
+        })
+    };
+    let refused = store.accept(new(&[0, 1, 2])?).await;
+    assert_eq!(refusals(refused)?, [refusal(&sample, &copied)]);
+    assert_eq!(store.accept(new(&[0, 2])?).await?, Stored::New);
+
+    let recipients = sample.sending()?.recipients;
+    let mut attempt = 1;
+    for named in [None, Some(recipients)] {
+        // An entry of its own has the recipients looked up before the step is written.
+        for suppress in [Vec::new(), vec![entry("stranger@example.com", Reason::Manual, 5)]] {
+            attempt += 2;
+            let step = |number: u32, places: &[usize]| Step {
+                attempts: vec![of(number, places)],
+                recipients: named.clone(),
+                suppress: suppress.clone(),
+                ..sample.step(Status::Sending)
+            };
+            let refused = store.record(step(attempt, &[1])).await;
+            assert_eq!(refusals(refused)?, [refusal(&sample, &copied)]);
+            store.record(step(attempt + 1, &[2])).await?;
+        }
+    }
+    assert_eq!(read(&*store, &sample).await?.attempts.len(), 5);
     Ok(())
 }
 

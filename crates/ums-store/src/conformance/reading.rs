@@ -1,8 +1,8 @@
 //! Reading: lists, counts, and what is kept beside the messages.
 
 use ums_core::{
-    AccountId, AttemptOutcome, BreakerRecord, Channel, MessageFilter, MessageId, MessagePage, ProviderKind, Purpose, Status, Step, Store,
-    TenantId,
+    AccountId, AttemptOutcome, AttemptRecord, BreakerRecord, Channel, MessageFilter, MessageId, MessagePage, ProviderKind, Purpose,
+    RecipientSet, Status, Step, Store, TenantId,
 };
 
 use super::sample::moment;
@@ -138,7 +138,8 @@ async fn send(store: &dyn Store, sample: &Sample, outcome: AttemptOutcome) -> Ou
     Ok(())
 }
 
-/// Recipients, not messages; accepted or unknown, of this account, since then, and not those that were left out.
+/// Recipients, not messages; accepted or unknown, of this account, since then, and those alone that an attempt carried. Where that is not
+/// recorded, all but those that were left out.
 pub async fn recipients_sent_are_counted_by_account_and_time(ground: &dyn Ground) -> Outcome {
     let store = ground.open().await?;
     let account = AccountId::default();
@@ -157,18 +158,32 @@ pub async fn recipients_sent_are_counted_by_account_and_time(ground: &dyn Ground
         0
     );
 
-    let mut recipients = Sample::email(2).sending()?.recipients;
-    recipients.truncate(3);
+    // Nobody wrote down whom the second attempt of this message was for; its third recipient was left out.
+    let sample = Sample::email(2);
+    let mut recipients = sample.sending()?.recipients;
     if let Some(left_out) = recipients.last_mut() {
         left_out.status = Status::Suppressed;
     }
-    store
-        .record(Step {
-            recipients: Some(recipients),
-            ..Sample::email(2).step(Status::Sent)
-        })
-        .await?;
-    assert_eq!(count(2).await?, 5);
+    let of = |attempt: u32, set: RecipientSet| AttemptRecord {
+        outcome: AttemptOutcome::Accepted,
+        recipients: set,
+        ..sample.intent(attempt)
+    };
+    let rows = [
+        (RecipientSet::NOT_RECORDED, 2),
+        ([0, 2].into_iter().collect(), 2),
+        ([1].into_iter().collect(), 1),
+        (RecipientSet::NOBODY, 0),
+    ];
+    for (set, carried) in rows {
+        let step = Step {
+            attempts: vec![of(1, set)],
+            recipients: Some(recipients.clone()),
+            ..sample.step(Status::Sending)
+        };
+        store.record(step).await?;
+        assert_eq!(count(2).await?, 3 + carried, "{set:?}");
+    }
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 //! Recording: a step is done whole or not at all.
 
-use ums_core::{AttemptOutcome, FailureClass, NewMessage, ProviderKind, Status, Step, StoreError};
+use ums_core::{AttemptOutcome, FailureClass, NewMessage, ProviderKind, SkipReason, Status, Step, StoreError, Work};
 
 use super::sample::{moment, skip};
 use super::{Ground, Outcome, Sample};
@@ -10,7 +10,7 @@ pub async fn a_step_moves_the_message_and_adds_to_its_story(ground: &dyn Ground)
     let store = ground.open().await?;
     let sample = Sample::email(1);
     let new = NewMessage {
-        skips: vec![skip(ProviderKind::Smtp, "open")],
+        skips: vec![skip(ProviderKind::Smtp, SkipReason::Open)],
         ..sample.sending()?
     };
     let mut recipients = new.recipients.clone();
@@ -28,7 +28,7 @@ pub async fn a_step_moves_the_message_and_adds_to_its_story(ground: &dyn Ground)
     store
         .record(Step {
             attempts,
-            skips: vec![skip(ProviderKind::SendGrid, "paced")],
+            skips: vec![skip(ProviderKind::SendGrid, SkipReason::Paced)],
             ..sample.step(Status::Sending)
         })
         .await?;
@@ -47,22 +47,23 @@ pub async fn a_step_moves_the_message_and_adds_to_its_story(ground: &dyn Ground)
         sent_at: Some(moment(5)),
         recipients: Some(recipients.clone()),
         error: Some("all well".to_owned()),
-        due_at: Some(moment(9)),
         ..sample.step(Status::Sent)
     };
     store.record(step).await?;
 
     let record = store.message(sample.tenant(), sample.id()).await?.ok_or("not stored")?;
     assert_eq!(
-        (record.status, record.sent_at, record.due_at),
-        (Status::Sent, Some(moment(5)), None),
-        "an ended message is not due"
+        (record.status, record.sent_at, record.work),
+        (Status::Sent, Some(moment(5)), Work::Ended)
     );
     assert_eq!(record.error.as_deref(), Some("all well"));
     assert_eq!(record.attempts, [failed, second]);
     assert_eq!(
         record.skips,
-        [skip(ProviderKind::Smtp, "open"), skip(ProviderKind::SendGrid, "paced")]
+        [
+            skip(ProviderKind::Smtp, SkipReason::Open),
+            skip(ProviderKind::SendGrid, SkipReason::Paced)
+        ]
     );
     assert_eq!(record.recipients, recipients);
     Ok(())
@@ -131,6 +132,7 @@ pub async fn an_illegal_move_changes_nothing(ground: &dyn Ground) -> Outcome {
             let step = Step {
                 attempts: vec![sample.intent(1)],
                 error: Some("moved".to_owned()),
+                recipients: Some(sample.new_message(*to, None)?.recipients),
                 ..sample.step(*to)
             };
             let moved = store.record(step).await;
@@ -167,7 +169,7 @@ pub async fn a_failed_message_can_be_sent_again(ground: &dyn Ground) -> Outcome 
         .await?;
     store
         .record(Step {
-            due_at: Some(moment(1)),
+            work: Work::Due(moment(1)),
             ..sample.step(Status::Queued)
         })
         .await?;

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use ums_core::{
     AccountId, ActKind, ActRecord, Attachment, AttemptId, AttemptRecord, Channel, Content, Email, EmailAddress, Handling, Header,
-    IdempotencyKey, Mailbox, Message, MessageId, MessageRecord, NewMessage, PhoneNumber, ProviderKind, Purpose, Skip, Sms, SmsSender,
-    Status, Step, TenantId, Timestamp,
+    IdempotencyKey, Mailbox, Message, MessageId, MessageRecord, NewMessage, PhoneNumber, ProviderKind, Purpose, Skip, SkipReason, Sms,
+    SmsSender, Status, Step, TenantId, Timestamp, Work,
 };
 use uuid::Uuid;
 
@@ -122,7 +122,7 @@ impl Sample {
         })
     }
 
-    /// The message as it is handed to a store, without an intent.
+    /// The message as it is handed to a store, without an intent: it has ended, waits until a time, or is in hand.
     pub fn new_message(&self, status: Status, due_at: Option<Timestamp>) -> Result<NewMessage, Box<dyn std::error::Error>> {
         let message = self.message()?;
         let recipients = MessageRecord::accepted(Arc::clone(&message), status).recipients;
@@ -130,7 +130,7 @@ impl Sample {
             message,
             status,
             error: None,
-            due_at,
+            work: work(status, due_at),
             recipients,
             intent: None,
             skips: Vec::new(),
@@ -157,10 +157,19 @@ impl Sample {
         } else {
             ProviderKind::AwsSns
         };
-        AttemptRecord::intent(id, provider, AccountId::default(), self.accepted_at())
+        let everybody = (0..self.recipients()).collect();
+        AttemptRecord::intent(id, provider, AccountId::default(), self.accepted_at(), everybody)
     }
 
-    /// A step to a status that changes nothing else.
+    /// How many recipients it has.
+    pub fn recipients(&self) -> usize {
+        match self.channel {
+            Channel::Email => 3,
+            Channel::Sms => 1,
+        }
+    }
+
+    /// A step to a status that changes nothing else; the message has ended with it, or is in hand.
     pub fn step(&self, status: Status) -> Step {
         Step {
             tenant: self.tenant.clone(),
@@ -169,7 +178,7 @@ impl Sample {
             skips: Vec::new(),
             status,
             error: None,
-            due_at: None,
+            work: work(status, None),
             sent_at: None,
             delivered_at: None,
             recipients: None,
@@ -190,18 +199,27 @@ impl Sample {
     }
 }
 
+/// The work of a message with one recipient.
+fn work(status: Status, due_at: Option<Timestamp>) -> Work {
+    if status.is_final() {
+        Work::Ended
+    } else {
+        due_at.map_or(Work::InHand, Work::Due)
+    }
+}
+
 /// A fixed time and some seconds.
 pub(super) fn moment(seconds: u64) -> Timestamp {
     Timestamp::from_micros(1_795_341_600_000_001) + Duration::from_secs(seconds)
 }
 
 /// A provider that was passed over.
-pub(super) fn skip(provider: ProviderKind, reason: &str) -> Skip {
+pub(super) fn skip(provider: ProviderKind, reason: SkipReason) -> Skip {
     Skip {
         provider,
         account: AccountId::new("spare"),
         at: moment(3),
-        reason: reason.to_owned(),
+        reason,
         detail: "reopens in 30 s".to_owned(),
     }
 }

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 use ums_core::{
-    AccountId, AttemptId, AttemptOutcome, AttemptRecord, Event, EventRecord, FeedbackStep, FeedbackStore, FeedbackTaken, MessageId,
-    MessageRecord, Parked, ProviderKind, Step, StoreError, Target, Targets, Timestamp, suppression_address,
+    AccountId, AttemptId, AttemptRecord, Event, EventRecord, FeedbackStep, FeedbackStore, FeedbackTaken, MessageId, MessageRecord, Parked,
+    ProviderKind, RecipientRecord, Step, StoreError, Target, Targets, Timestamp, suppression_address,
 };
 
 use super::MemoryStore;
@@ -268,14 +268,17 @@ impl FeedbackStore for MemoryStore {
         limit: usize,
     ) -> Result<Vec<MessageRecord>, StoreError> {
         let address = suppression_address(provider.channel(), address);
-        let is_it = |attempt: &AttemptRecord| {
-            let is_theirs = attempt.provider == provider && attempt.account == *account;
-            is_theirs && attempt.outcome == AttemptOutcome::Unknown && (since..=until).contains(&attempt.called_at)
+        let is_theirs = |attempt: &&AttemptRecord| {
+            let is_in_time = (since..=until).contains(&attempt.called_at);
+            is_in_time && attempt.provider == provider && attempt.account == *account
         };
         let state = self.state();
         let found = state.messages.values().map(|entry| &entry.record).filter(|record| {
-            let mut addresses = record.recipients.iter().map(|recipient| &recipient.address);
-            record.attempts.iter().any(is_it) && addresses.any(|other| suppression_address(provider.channel(), other) == address)
+            let is_address = |recipient: &RecipientRecord| suppression_address(provider.channel(), &recipient.address) == address;
+            record.unknown_attempts().filter(is_theirs).any(|attempt| {
+                let mut places = record.recipients.iter().enumerate();
+                places.any(|(place, recipient)| attempt.is_unknown_for(place) && is_address(recipient))
+            })
         });
         Ok(found.take(limit).cloned().collect())
     }

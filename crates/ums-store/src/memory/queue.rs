@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::ops::Bound;
 
-use ums_core::{MessageId, MessageRecord, Purpose, Room, TenantId, Timestamp};
+use ums_core::{MessageId, MessageRecord, Purpose, Room, TenantId, Timestamp, Work};
 use uuid::Uuid;
 
 use super::state::State;
@@ -36,7 +36,7 @@ impl State {
     }
 
     pub(super) fn under_way(&self, limit: usize) -> Vec<(TenantId, MessageId)> {
-        let entries = self.messages.iter().filter(|(_, entry)| entry.is_under_way());
+        let entries = self.messages.iter().filter(|(_, entry)| entry.record.is_under_way());
         let keys = entries.map(|(id, entry)| (entry.record.message.tenant.clone(), *id));
         keys.take(limit).collect()
     }
@@ -55,7 +55,7 @@ impl DueInLane<'_> {
         let mut owned = Vec::with_capacity(ids.len());
         for id in ids {
             let Some(entry) = self.state.messages.get_mut(&id) else { continue };
-            let was_due_at = entry.record.due_at.take();
+            let was_due_at = std::mem::replace(&mut entry.record.work, Work::InHand).due_at();
             entry.record.token += 1;
             owned.push(entry.record.clone());
             self.state.settle(id, was_due_at, usize::MAX);

@@ -6,7 +6,7 @@ use super::state::{Entry, State, without_body};
 
 impl State {
     pub(super) fn prune(&mut self, retention: Retention, now: Timestamp, limit: usize) -> Pruned {
-        let is_old = |entry: &Entry, before| entry.record.status.is_final() && entry.record.message.accepted_at < before;
+        let is_old = |entry: &Entry, before| entry.record.has_ended() && entry.record.message.accepted_at < before;
         let mut pruned = Pruned::default();
         for entry in self.messages.values_mut() {
             if pruned.bodies < count(limit) && is_old(entry, retention.bodies_before) && entry.record.message.content.has_body() {

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 use ums_core::{
-    AccountId, AttemptOutcome, AttemptRecord, BreakerRecord, FIRST_TOKEN, FailureClass, Lift, Message, MessageId, MessageRecord,
-    MustNotContact, NewMessage, Notice, ProviderKind, Recovered, Status, Step, StoreError, Stored, Suppression, TenantId, Timestamp,
+    AccountId, BreakerRecord, FIRST_TOKEN, Lift, Message, MessageId, MessageRecord, MustNotContact, NewMessage, Notice, ProviderKind,
+    Recovered, Status, Step, StoreError, Stored, Suppression, TenantId, Timestamp, Work,
 };
 
 use super::feedback::{Calls, Events};
@@ -14,7 +14,7 @@ use super::rates::Rates;
 use super::suppressions::Suppressions;
 use crate::batch::{self, Twins};
 use crate::fence::{self, Judge, Leave, Process, Standing};
-use crate::listed;
+use crate::{kept, listed};
 
 /// The one process that there is.
 const PROCESS: Process = Process { owner: 0, may_send: true };
@@ -47,6 +47,8 @@ pub(super) struct State {
 
 pub(super) struct Entry {
     pub(super) record: MessageRecord,
+    /// The status as a row would have it, from which the record's word follows.
+    kept: Status,
     pub(super) keys: Vec<String>,
     /// The number of its ending, unless it is unfinished.
     pub(super) ending: Option<u64>,
@@ -58,12 +60,6 @@ pub(super) struct Key {
     fingerprint: [u8; 32],
     pub(super) message_id: MessageId,
     pub(super) expires_at: Timestamp,
-}
-
-impl Entry {
-    pub(super) fn is_under_way(&self) -> bool {
-        fence::is_under_way(self.record.status, self.record.due_at)
-    }
 }
 
 impl State {
@@ -145,7 +141,7 @@ impl State {
             message,
             status,
             error,
-            due_at,
+            work,
             recipients,
             intent,
             skips,
@@ -167,12 +163,13 @@ impl State {
             entry.keys.append(&mut keys);
             return Stored::Replayed(id);
         }
+        let kept = kept::status_of(status, work);
         let record = MessageRecord {
             message,
             status,
             sent_at: None,
             delivered_at: None,
-            due_at: fence::due(status, due_at),
+            work,
             error,
             recipients,
             attempts: intent.into_iter().collect(),
@@ -182,7 +179,8 @@ impl State {
             token: FIRST_TOKEN,
         };
         let entry = Entry {
-            record,
+            record: kept::with_word(record, kept),
+            kept,
             keys,
             ending: None,
             mark: None,
@@ -199,8 +197,8 @@ impl State {
     pub(super) fn standing(&self, step: &Step) -> Result<Standing, StoreError> {
         let entry = self.entry(&step.tenant, step.message_id).ok_or(StoreError::NotFound)?;
         Ok(Standing {
-            status: entry.record.status,
-            owner: entry.is_under_way().then_some(PROCESS.owner),
+            status: entry.kept,
+            owner: entry.record.is_under_way().then_some(PROCESS.owner),
             token: entry.record.token,
             mark: entry.mark,
         })
@@ -222,12 +220,14 @@ impl State {
         let Some(entry) = self.messages.get_mut(&id) else {
             return Err(StoreError::NotFound);
         };
-        let was_due_at = entry.record.due_at;
+        let was_due_at = entry.record.work.due_at();
         (entry.record.token, entry.mark) = (token, Some(mark));
+        entry.kept = kept::status_of(step.status, step.work);
         for attempt in &step.attempts {
             self.calls.note(id, attempt);
         }
         apply(&mut entry.record, step);
+        entry.record.status = kept::word(&entry.record, entry.kept);
         self.events.give(id, events);
         self.note_aside(suppress, lift, notices, now);
         self.settle(id, was_due_at, keep_ended);
@@ -235,12 +235,12 @@ impl State {
     }
 
     fn forbids_call(&self, step: &Step, now: Timestamp) -> Option<MustNotContact> {
-        let channel = listed::call_after(step)?;
+        let call = listed::call_after(step)?;
         let entry = self.messages.get(&step.message_id)?;
         let recipients = step.recipients.as_ref().unwrap_or(&entry.record.recipients);
-        let addresses = listed::to_contact(channel, recipients);
-        let listing = self.suppressions.of(&step.tenant, channel, &addresses);
-        listed::forbids(step, channel, &addresses, listing, now)
+        let addresses = listed::to_contact(call, recipients);
+        let listing = self.suppressions.of(&step.tenant, call.channel, &addresses);
+        listed::forbids(step, call.channel, &addresses, listing, now)
     }
 
     /// Does what follows from a step or an event beside its message.
@@ -259,21 +259,23 @@ impl State {
         let mut recovered = Recovered::default();
         for (tenant, id) in messages {
             let entry = self.messages.get_mut(id).filter(|entry| entry.record.message.tenant == *tenant);
-            let Some(entry) = entry.filter(|entry| entry.is_under_way()) else {
+            let Some(entry) = entry.filter(|entry| entry.record.is_under_way()) else {
                 continue;
             };
             let record = &mut entry.record;
-            (record.status, record.due_at) = (Status::Queued, Some(now));
+            record.work = Work::Due(now);
             record.token += 1;
             for recipient in &mut record.recipients {
                 if matches!(recipient.status, Status::Pending | Status::Scheduled | Status::Sending) {
                     recipient.status = Status::Queued;
                 }
             }
-            match record.attempts.iter_mut().filter_map(lose).sum() {
+            match record.attempts.iter_mut().map(|attempt| u64::from(attempt.lose())).sum() {
                 0 => recovered.requeued += 1,
                 calls => recovered.unknown += calls,
             }
+            entry.kept = Status::Queued;
+            record.status = kept::word(record, entry.kept);
             self.settle(*id, None, usize::MAX);
         }
         recovered
@@ -284,17 +286,18 @@ impl State {
         let Some(entry) = self.messages.get_mut(&id) else { return };
         let record = &entry.record;
         let (lane, tenant) = (fence::lane(record.message.handling.purpose), &record.message.tenant);
-        if was_due_at != record.due_at {
+        let due_at = record.work.due_at();
+        if was_due_at != due_at {
             if let Some(due_at) = was_due_at {
                 self.due.remove(&(lane, tenant.clone(), due_at, id));
                 self.next.remove(&(lane, due_at, id));
             }
-            if let Some(due_at) = record.due_at {
+            if let Some(due_at) = due_at {
                 self.due.insert((lane, tenant.clone(), due_at, id));
                 self.next.insert((lane, due_at, id));
             }
         }
-        match (record.status.is_final(), entry.ending) {
+        match (record.has_ended(), entry.ending) {
             (true, None) => {
                 self.endings += 1;
                 entry.ending = Some(self.endings);
@@ -307,19 +310,7 @@ impl State {
     }
 }
 
-/// Ends a call whose process is dead as unknown. Counts it.
-fn lose(attempt: &mut AttemptRecord) -> Option<u64> {
-    if attempt.outcome != AttemptOutcome::Calling {
-        return None;
-    }
-    attempt.outcome = AttemptOutcome::Unknown;
-    attempt.class = Some(FailureClass::Unknown);
-    attempt.code = Some("process_ended".to_owned());
-    attempt.detail = Some("the process ended during the call".to_owned());
-    Some(1)
-}
-
-/// Applies a step that the fence let pass.
+/// Applies a step that the fence let pass, but for the word for its message.
 fn apply(record: &mut MessageRecord, step: Step) {
     for attempt in step.attempts {
         match record.attempts.iter_mut().find(|known| known.id == attempt.id) {
@@ -329,9 +320,8 @@ fn apply(record: &mut MessageRecord, step: Step) {
     }
     record.skips.extend(step.skips);
     record.acts.extend(step.act);
-    record.status = step.status;
     record.error = step.error;
-    record.due_at = fence::due(step.status, step.due_at);
+    record.work = step.work;
     record.sent_at = step.sent_at.or(record.sent_at);
     record.delivered_at = step.delivered_at.or(record.delivered_at);
     if let Some(recipients) = step.recipients {

@@ -3,13 +3,14 @@
 use std::borrow::Cow;
 
 use ums_core::{
-    AccountId, AttemptId, AttemptRecord, FailureClass, MessageId, ProviderKind, Status, StoreError, TenantId, Timestamp,
-    suppression_address,
+    AccountId, AttemptId, AttemptOutcome, AttemptRecord, FailureClass, MessageId, OutcomeWord, ProviderKind, RecipientSet, SettledBy,
+    Status, StoreError, TenantId, Timestamp, suppression_address,
 };
 use uuid::Uuid;
 
 use super::connection::{Fault, Session, Value};
 use super::row::{Columns, count, gather, optional_text, split, text};
+use crate::facts::{self, Words};
 
 /// Attempts of several messages, column by column.
 #[derive(Debug, Default)]
@@ -31,11 +32,15 @@ pub(crate) struct Rows<'a> {
     from_substituted: Vec<bool>,
     cost_micros: Vec<Option<i64>>,
     reported: Vec<Option<&'static str>>,
+    not_called: Vec<Option<&'static str>>,
+    settled_by: Vec<Option<&'static str>>,
+    recipients: Vec<Option<i64>>,
+    refused: Vec<Option<String>>,
 }
 
 impl<'a> Rows<'a> {
     /// Adds attempts of a message.
-    pub(crate) fn add(&mut self, tenant: &'a TenantId, message: MessageId, attempts: &'a [AttemptRecord]) {
+    pub(crate) fn add(&mut self, tenant: &'a TenantId, message: MessageId, attempts: &'a [AttemptRecord]) -> Result<(), StoreError> {
         for (place, attempt) in attempts.iter().enumerate() {
             // One statement writes a row once, so of two records of one attempt the last one counts.
             if attempts.iter().skip(place + 1).any(|later| later.id == attempt.id) {
@@ -48,7 +53,7 @@ impl<'a> Rows<'a> {
             self.provider.push(attempt.provider.as_str());
             self.account.push(attempt.account.as_str());
             self.called_at.push(attempt.called_at.as_micros());
-            self.outcome.push(attempt.outcome.as_str());
+            self.outcome.push(attempt.outcome.word().as_str());
             self.class.push(attempt.class.map(FailureClass::as_str));
             self.code.push(optional_text(attempt.code.as_deref()));
             self.detail.push(optional_text(attempt.detail.as_deref()));
@@ -59,10 +64,15 @@ impl<'a> Rows<'a> {
             self.from_substituted.push(attempt.from_substituted);
             self.cost_micros.push(attempt.cost_micros);
             self.reported.push(attempt.reported.map(Status::as_str));
+            self.not_called.push(facts::not_called(attempt));
+            self.settled_by.push(attempt.settled_by.map(SettledBy::as_str));
+            self.recipients.push(attempt.recipients.bits());
+            self.refused.push(facts::refused(attempt)?);
         }
+        Ok(())
     }
 
-    fn values(&self) -> [Value<'_>; 17] {
+    fn values(&self) -> [Value<'_>; 21] {
         [
             &self.tenant,
             &self.message_id,
@@ -81,6 +91,10 @@ impl<'a> Rows<'a> {
             &self.from_substituted,
             &self.cost_micros,
             &self.reported,
+            &self.not_called,
+            &self.settled_by,
+            &self.recipients,
+            &self.refused,
         ]
     }
 }
@@ -91,9 +105,10 @@ pub(crate) async fn insert(session: &Session, rows: &Rows<'_>) -> Result<(), Fau
         return Ok(());
     }
     let sql = "INSERT INTO attempts (tenant, message_id, number, id, provider, account, called_at, outcome, class, code, detail,
-           duration_ms, provider_message_id, simulated, from_substituted, cost_micros, reported)
+           duration_ms, provider_message_id, simulated, from_substituted, cost_micros, reported, not_called, settled_by, recipients, refused)
          SELECT * FROM unnest($1::text[], $2::uuid[], $3::integer[], $4::uuid[], $5::text[], $6::text[], $7::bigint[], $8::text[],
-           $9::text[], $10::text[], $11::text[], $12::bigint[], $13::text[], $14::boolean[], $15::boolean[], $16::bigint[], $17::text[])";
+           $9::text[], $10::text[], $11::text[], $12::bigint[], $13::text[], $14::boolean[], $15::boolean[], $16::bigint[], $17::text[],
+           $18::text[], $19::text[], $20::bigint[], $21::text[])";
     session.execute(sql, &rows.values()).await.map(drop)
 }
 
@@ -103,27 +118,29 @@ pub(crate) async fn upsert(session: &Session, rows: &Rows<'_>) -> Result<(), Fau
         return Ok(());
     }
     let sql = "INSERT INTO attempts (tenant, message_id, number, id, provider, account, called_at, outcome, class, code, detail,
-           duration_ms, provider_message_id, simulated, from_substituted, cost_micros, reported)
+           duration_ms, provider_message_id, simulated, from_substituted, cost_micros, reported, not_called, settled_by, recipients, refused)
          SELECT s.tenant, s.message_id, s.number + coalesce((
              SELECT max(a.number) FROM attempts a WHERE a.tenant = s.tenant AND a.message_id = s.message_id), 0),
            s.id, s.provider, s.account, s.called_at, s.outcome, s.class, s.code, s.detail, s.duration_ms, s.provider_message_id,
-           s.simulated, s.from_substituted, s.cost_micros, s.reported
+           s.simulated, s.from_substituted, s.cost_micros, s.reported, s.not_called, s.settled_by, s.recipients, s.refused
          FROM unnest($1::text[], $2::uuid[], $3::integer[], $4::uuid[], $5::text[], $6::text[], $7::bigint[], $8::text[],
-           $9::text[], $10::text[], $11::text[], $12::bigint[], $13::text[], $14::boolean[], $15::boolean[], $16::bigint[], $17::text[])
+           $9::text[], $10::text[], $11::text[], $12::bigint[], $13::text[], $14::boolean[], $15::boolean[], $16::bigint[], $17::text[],
+           $18::text[], $19::text[], $20::bigint[], $21::text[])
            AS s(tenant, message_id, number, id, provider, account, called_at, outcome, class, code, detail, duration_ms,
-             provider_message_id, simulated, from_substituted, cost_micros, reported)
+             provider_message_id, simulated, from_substituted, cost_micros, reported, not_called, settled_by, recipients, refused)
          ON CONFLICT (tenant, message_id, id) DO UPDATE SET provider = excluded.provider, account = excluded.account,
            called_at = excluded.called_at, outcome = excluded.outcome, class = excluded.class, code = excluded.code,
            detail = excluded.detail, duration_ms = excluded.duration_ms, provider_message_id = excluded.provider_message_id,
            simulated = excluded.simulated, from_substituted = excluded.from_substituted, cost_micros = excluded.cost_micros,
-           reported = excluded.reported";
+           reported = excluded.reported, not_called = excluded.not_called, settled_by = excluded.settled_by,
+           recipients = excluded.recipients, refused = excluded.refused";
     session.execute(sql, &rows.values()).await.map(drop)
 }
 
 /// The attempts of messages in order.
 pub(crate) async fn of(session: &Session, keys: &[(TenantId, MessageId)]) -> Result<Vec<Result<Vec<AttemptRecord>, StoreError>>, Fault> {
     let sql = "SELECT w.nth, a.id, a.provider, a.account, a.called_at, a.outcome, a.class, a.code, a.detail, a.duration_ms,
-           a.provider_message_id, a.simulated, a.from_substituted, a.cost_micros, a.reported
+           a.provider_message_id, a.simulated, a.from_substituted, a.cost_micros, a.reported, a.not_called, a.settled_by, a.recipients, a.refused
          FROM unnest($1::text[], $2::uuid[]) WITH ORDINALITY AS w(tenant, id, nth)
          JOIN attempts a ON a.tenant = w.tenant AND a.message_id = w.id ORDER BY w.nth, a.number";
     let (tenants, ids) = split(keys);
@@ -132,12 +149,12 @@ pub(crate) async fn of(session: &Session, keys: &[(TenantId, MessageId)]) -> Res
 }
 
 fn attempt(columns: &Columns<'_>) -> Result<AttemptRecord, StoreError> {
-    Ok(AttemptRecord {
+    let attempt = AttemptRecord {
         id: AttemptId::from_uuid(columns.value("id")?),
         provider: columns.word("provider")?,
         account: AccountId::new(columns.value::<&str>("account")?),
         called_at: columns.time("called_at")?,
-        outcome: columns.word("outcome")?,
+        outcome: AttemptOutcome::from(columns.word::<OutcomeWord>("outcome")?),
         class: columns.optional_word("class")?,
         code: columns.value("code")?,
         detail: columns.value("detail")?,
@@ -149,10 +166,18 @@ fn attempt(columns: &Columns<'_>) -> Result<AttemptRecord, StoreError> {
         from_substituted: columns.value("from_substituted")?,
         cost_micros: columns.value("cost_micros")?,
         reported: columns.optional_word("reported")?,
-    })
+        recipients: RecipientSet::from_bits(columns.value("recipients")?),
+        refused: columns.optional_json("refused")?.unwrap_or_default(),
+        settled_by: None,
+    };
+    let words = Words {
+        not_called: columns.value("not_called")?,
+        settled_by: columns.value("settled_by")?,
+    };
+    Ok(facts::with_words(attempt, &words))
 }
 
-/// Ends the calls of messages whose process is dead as unknown. Returns the messages of these calls.
+/// Ends the calls of messages whose process is dead as unknown, as [`AttemptRecord::lose`] does. Returns the messages of these calls.
 pub(crate) async fn lose(session: &Session, tenants: &[&str], ids: &[Uuid]) -> Result<Vec<Uuid>, Fault> {
     let sql = "UPDATE attempts a SET outcome = 'unknown', class = 'unknown', code = 'process_ended',
            detail = 'the process ended during the call'
@@ -163,7 +188,7 @@ pub(crate) async fn lose(session: &Session, tenants: &[&str], ids: &[Uuid]) -> R
     Ok(rows.iter().filter_map(|row| row.try_get("message_id").ok()).collect())
 }
 
-/// Messages with an unknown attempt of a provider account, called within a time, to an address.
+/// Messages with an unknown attempt of a provider account, called within a time, that was for an address.
 pub(crate) async fn unknown_to(
     session: &Session,
     (provider, account): (ProviderKind, &AccountId),
@@ -174,7 +199,7 @@ pub(crate) async fn unknown_to(
     let sql = "SELECT DISTINCT a.message_id, a.tenant FROM attempts a
          JOIN recipients r ON r.tenant = a.tenant AND r.message_id = a.message_id
          WHERE a.provider = $1 AND a.account = $2 AND a.outcome = 'unknown' AND a.called_at BETWEEN $3 AND $4
-           AND coalesce(r.folded, lower(r.address)) = $5
+           AND coalesce(r.folded, lower(r.address)) = $5 AND (a.recipients IS NULL OR (a.recipients >> r.idx) & 1 = 1)
          ORDER BY a.message_id LIMIT $6";
     let address = suppression_address(provider.channel(), address);
     let (provider, account) = (provider.as_str(), account.as_str());
@@ -200,8 +225,10 @@ pub(crate) async fn recipients_sent_since(
     since: Timestamp,
 ) -> Result<u64, Fault> {
     let sql = "SELECT count(*) AS sent FROM attempts a
-         JOIN recipients r ON r.tenant = a.tenant AND r.message_id = a.message_id AND r.status NOT IN ('suppressed', 'unsubscribed')
-         WHERE a.provider = $1 AND a.account = $2 AND a.called_at >= $3 AND a.outcome IN ('accepted', 'unknown')";
+         JOIN recipients r ON r.tenant = a.tenant AND r.message_id = a.message_id
+         WHERE a.provider = $1 AND a.account = $2 AND a.called_at >= $3 AND a.outcome IN ('accepted', 'unknown')
+           AND CASE WHEN a.recipients IS NULL THEN r.status NOT IN ('suppressed', 'unsubscribed')
+             ELSE (a.recipients >> r.idx) & 1 = 1 END";
     let rows = session
         .query(sql, &[&provider.as_str(), &account.as_str(), &since.as_micros()])
         .await?;

@@ -4,13 +4,13 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use ums_core::{Channel, MessageId, MustNotContact, Step, TenantId, Timestamp};
+use ums_core::{MessageId, MustNotContact, Step, TenantId, Timestamp};
 
 use super::connection::{Fault, Session};
 use super::recipients;
 use super::suppressions::Contacts;
 use super::writer::{Request, Work};
-use crate::listed::{self, Listing};
+use crate::listed::{self, Call, Listing};
 
 /// A message's key.
 type Key = (TenantId, MessageId);
@@ -27,30 +27,30 @@ impl Known {
     /// transaction that writes the step.
     pub(crate) async fn read(session: &Session, requests: &[Request]) -> Result<Self, Fault> {
         let mut keys = Vec::new();
-        let mut channels = Vec::new();
+        let mut calls = Vec::new();
         for step in requests.iter().filter_map(step) {
             let changes_list = !step.suppress.is_empty() || !step.lift.is_empty();
-            if let Some(channel) = listed::call_after(step)
+            if let Some(call) = listed::call_after(step)
                 && changes_list
                 && step.recipients.is_none()
             {
                 keys.push((step.tenant.clone(), step.message_id));
-                channels.push(channel);
+                calls.push(call);
             }
         }
         if keys.is_empty() {
             return Ok(Self::default());
         }
         let recipients = recipients::of(session, &keys).await?;
-        let found = keys.into_iter().zip(channels).zip(recipients);
-        let addresses = found.map(|((key, channel), recipients)| Ok((key, listed::to_contact(channel, &recipients?))));
+        let found = keys.into_iter().zip(calls).zip(recipients);
+        let addresses = found.map(|((key, call), recipients)| Ok((key, listed::to_contact(call, &recipients?))));
         Ok(Self(addresses.collect::<Result<_, Fault>>()?))
     }
 
     /// The addresses that a step would contact, as far as they are known without asking the database.
-    fn addresses(&self, step: &Step, channel: Channel) -> Option<BTreeSet<String>> {
+    fn addresses(&self, step: &Step, call: Call) -> Option<BTreeSet<String>> {
         match &step.recipients {
-            Some(recipients) => Some(listed::to_contact(channel, recipients)),
+            Some(recipients) => Some(listed::to_contact(call, recipients)),
             None => self.0.get(&(step.tenant.clone(), step.message_id)).cloned(),
         }
     }
@@ -68,10 +68,10 @@ impl Known {
                     }
                 }
                 Work::Record(step, _) => {
-                    let Some(channel) = listed::call_after(step) else { continue };
-                    match self.addresses(step, channel) {
-                        Some(addresses) => contacts.add(&step.tenant, step.message_id, channel, addresses),
-                        None => contacts.add_stored(&step.tenant, step.message_id, channel),
+                    let Some(call) = listed::call_after(step) else { continue };
+                    match self.addresses(step, call) {
+                        Some(addresses) => contacts.add(&step.tenant, step.message_id, call.channel, addresses),
+                        None => contacts.add_stored(&step.tenant, step.message_id, call),
                     }
                 }
             }
@@ -91,12 +91,12 @@ impl Known {
                 listed.collect()
             }
             Work::Record(step, _) => {
-                let Some(channel) = listed::call_after(step) else {
+                let Some(call) = listed::call_after(step) else {
                     return Vec::new();
                 };
-                let addresses = self.addresses(step, channel).unwrap_or_default();
+                let addresses = self.addresses(step, call).unwrap_or_default();
                 let listing = listing(&step.tenant, step.message_id).cloned().unwrap_or_default();
-                listed::forbids(step, channel, &addresses, listing, now).into_iter().collect()
+                listed::forbids(step, call.channel, &addresses, listing, now).into_iter().collect()
             }
         }
     }

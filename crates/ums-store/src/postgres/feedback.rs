@@ -19,7 +19,7 @@ use super::messages::{self, Standings};
 use super::suppressions::{self, Contacts};
 use super::tables::Tables;
 use crate::fence::{self, Leave, Process, Standing};
-use crate::listed;
+use crate::{kept, listed};
 
 /// Takes a batch. What each step came to, in order. [`Fault::Busy`] when others were in the way; then it is to be rolled back and taken again.
 pub(crate) async fn take(session: &Session, owner: i64, now: Timestamp, steps: &[FeedbackStep]) -> Result<Vec<FeedbackTaken>, Fault> {
@@ -141,7 +141,7 @@ impl<'a> Batch<'a> {
         pass.fresh += fresh;
         self.kept.extend(names.into_iter().map(|name| (name, false)));
         let standing = Standing {
-            status: step.status,
+            status: kept::status_of(step.status, step.work),
             owner: None,
             token,
             mark: Some(mark),

@@ -44,7 +44,7 @@ fn tables(requests: &[Request]) -> Result<Tables<'_>, StoreError> {
     rows.sort_unstable_by_key(|row| (&row.new.message.tenant, row.new.message.id));
     steps.sort_unstable_by_key(|(step, _)| (&step.tenant, step.message_id));
     for row in rows {
-        tables.add_new(row);
+        tables.add_new(row)?;
     }
     for (step, mark) in steps {
         tables.add_step(step, mark, &step.events)?;

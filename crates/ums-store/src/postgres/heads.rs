@@ -138,7 +138,7 @@ impl Heads {
 
     /// Notes that a message that waits was stored.
     pub(crate) fn stored(&self, new: &NewMessage) {
-        if let Some(due_at) = fence::due(new.status, new.due_at) {
+        if let Some(due_at) = new.work.due_at() {
             let message = &new.message;
             self.note(message.handling.purpose, &message.tenant, (due_at, message.id));
         }
@@ -146,7 +146,7 @@ impl Heads {
 
     /// Notes that a message was put back. A step does not say in which lane, so it is looked for in all.
     pub(crate) fn moved(&self, step: &Step) {
-        if let Some(due_at) = fence::due(step.status, step.due_at) {
+        if let Some(due_at) = step.work.due_at() {
             for purpose in fence::LANES {
                 self.note(purpose, &step.tenant, (due_at, step.message_id));
             }

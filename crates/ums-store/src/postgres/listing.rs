@@ -36,7 +36,15 @@ async fn ids(
 ) -> Result<Vec<MessageId>, Fault> {
     let all = "SELECT m.id FROM messages m
          WHERE m.tenant = $1 AND m.id <= $2 AND ($3::uuid IS NULL OR m.id < $3) AND $4::text IS NULL
-           AND ($5::text IS NULL OR m.status = $5) AND ($6::text IS NULL OR m.channel = $6) AND ($7::text IS NULL OR m.purpose = $7)
+           AND ($5::text IS NULL OR $5 = CASE WHEN m.owner IS NULL AND m.due_at IS NULL THEN m.status ELSE coalesce((
+             -- The word for a message with open recipients, as `MessageRecord::word` makes it.
+             SELECT CASE
+               WHEN f.status IN ('pending', 'scheduled', 'queued', 'sending') THEN m.status
+               WHEN f.status IN ('failed', 'expired', 'cancelled', 'suppressed', 'unsubscribed') AND EXISTS (
+                 SELECT 1 FROM attempts a WHERE a.tenant = m.tenant AND a.message_id = m.id AND a.outcome = 'unknown') THEN 'unknown'
+               ELSE f.status END
+             FROM recipients f WHERE f.tenant = m.tenant AND f.message_id = m.id AND f.idx = 0), m.status) END)
+           AND ($6::text IS NULL OR m.channel = $6) AND ($7::text IS NULL OR m.purpose = $7)
            AND ($8::bigint IS NULL OR m.accepted_at >= $8) AND ($9::bigint IS NULL OR m.accepted_at < $9)
            AND ($10::text IS NULL OR EXISTS (
              SELECT 1 FROM attempts a WHERE a.tenant = m.tenant AND a.message_id = m.id AND a.provider = $10))
@@ -44,7 +52,15 @@ async fn ids(
     let by_recipient = "SELECT DISTINCT r.message_id AS id FROM recipients r
          JOIN messages m ON m.tenant = r.tenant AND m.id = r.message_id
          WHERE r.tenant = $1 AND r.message_id <= $2 AND ($3::uuid IS NULL OR r.message_id < $3) AND lower(r.address) = lower($4 COLLATE \"C\")
-           AND ($5::text IS NULL OR m.status = $5) AND ($6::text IS NULL OR m.channel = $6) AND ($7::text IS NULL OR m.purpose = $7)
+           AND ($5::text IS NULL OR $5 = CASE WHEN m.owner IS NULL AND m.due_at IS NULL THEN m.status ELSE coalesce((
+             -- The word for a message with open recipients, as `MessageRecord::word` makes it.
+             SELECT CASE
+               WHEN f.status IN ('pending', 'scheduled', 'queued', 'sending') THEN m.status
+               WHEN f.status IN ('failed', 'expired', 'cancelled', 'suppressed', 'unsubscribed') AND EXISTS (
+                 SELECT 1 FROM attempts a WHERE a.tenant = m.tenant AND a.message_id = m.id AND a.outcome = 'unknown') THEN 'unknown'
+               ELSE f.status END
+             FROM recipients f WHERE f.tenant = m.tenant AND f.message_id = m.id AND f.idx = 0), m.status) END)
+           AND ($6::text IS NULL OR m.channel = $6) AND ($7::text IS NULL OR m.purpose = $7)
            AND ($8::bigint IS NULL OR m.accepted_at >= $8) AND ($9::bigint IS NULL OR m.accepted_at < $9)
            AND ($10::text IS NULL OR EXISTS (
              SELECT 1 FROM attempts a WHERE a.tenant = m.tenant AND a.message_id = m.id AND a.provider = $10))

@@ -5,13 +5,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use tokio_postgres::Row;
-use ums_core::{FIRST_TOKEN, Message, MessageId, MessageRecord, NewMessage, Status, Step, StoreError, TenantId, Timestamp};
+use ums_core::{FIRST_TOKEN, Message, MessageId, MessageRecord, NewMessage, Status, Step, StoreError, TenantId, Timestamp, Work};
 use uuid::Uuid;
 
 use super::connection::{Fault, Session, Value};
 use super::row::{Columns, one, optional_text, split};
 use super::{acts, attempts, events, recipients, skips};
 use crate::fence::{self, Standing};
+use crate::kept;
 
 /// New messages, column by column.
 #[derive(Debug, Default)]
@@ -33,18 +34,17 @@ pub(crate) struct Rows<'a> {
 impl<'a> Rows<'a> {
     pub(crate) fn add(&mut self, new: &'a NewMessage) {
         let message = &new.message;
-        let due_at = fence::due(new.status, new.due_at);
         self.tenant.push(message.tenant.as_str());
         self.id.push(message.id.as_uuid());
         self.channel.push(message.content.channel().as_str());
         self.purpose.push(message.handling.purpose.as_str());
         self.lane.push(fence::lane(message.handling.purpose).into());
-        self.status.push(new.status.as_str());
+        self.status.push(kept::status_of(new.status, new.work).as_str());
         self.error.push(optional_text(new.error.as_deref()));
         self.accepted_at.push(message.accepted_at.as_micros());
         self.expires_at.push(message.expires_at.as_micros());
-        self.due_at.push(due_at.map(Timestamp::as_micros));
-        self.under_way.push(fence::is_under_way(new.status, due_at));
+        self.due_at.push(new.work.due_at().map(Timestamp::as_micros));
+        self.under_way.push(new.work == Work::InHand);
         self.has_intent.push(new.intent.is_some());
     }
 
@@ -59,9 +59,11 @@ pub(crate) async fn insert(session: &Session, owner: i64, rows: &Rows<'_>, now: 
     if rows.id.is_empty() {
         return Ok(0);
     }
-    // What a process without a lease may not work on is due at once, for those who may.
+    // What a process without a lease may not work on is due at once, for those who may; without an intent nothing of it is being sent.
     let sql = "INSERT INTO messages (tenant, id, channel, purpose, lane, status, error, accepted_at, expires_at, due_at, owner, token)
-         SELECT s.tenant, s.id, s.channel, s.purpose, s.lane, s.status, s.error, s.accepted_at, s.expires_at,
+         SELECT s.tenant, s.id, s.channel, s.purpose, s.lane,
+           CASE WHEN s.under_way AND NOT lease.holds AND s.status = 'sending' THEN 'queued' ELSE s.status END,
+           s.error, s.accepted_at, s.expires_at,
            CASE WHEN s.under_way AND NOT lease.holds THEN $14 ELSE s.due_at END,
            CASE WHEN s.under_way AND lease.holds THEN $13 END, $15
          FROM (SELECT EXISTS (SELECT 1 FROM owners WHERE id = $13
@@ -112,19 +114,19 @@ pub(crate) struct Moves<'a> {
 
 impl<'a> Moves<'a> {
     pub(crate) fn add(&mut self, step: &'a Step, mark: i64) {
-        let due_at = fence::due(step.status, step.due_at);
+        let kept = kept::status_of(step.status, step.work);
         self.tenant.push(step.tenant.as_str());
         self.id.push(step.message_id.as_uuid());
         self.token.push(step.token);
         self.mark.push(mark);
-        self.from.push(may_become(step.status));
-        self.status.push(step.status.as_str());
+        self.from.push(may_become(kept));
+        self.status.push(kept.as_str());
         self.error.push(optional_text(step.error.as_deref()));
-        self.due_at.push(due_at.map(Timestamp::as_micros));
+        self.due_at.push(step.work.due_at().map(Timestamp::as_micros));
         self.sent_at.push(step.sent_at.map(Timestamp::as_micros));
         self.delivered_at.push(step.delivered_at.map(Timestamp::as_micros));
         self.expires_at.push(step.expires_at.map(Timestamp::as_micros));
-        self.under_way.push(fence::is_under_way(step.status, due_at));
+        self.under_way.push(step.work == Work::InHand);
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -268,21 +270,23 @@ pub(crate) async fn records(session: &Session, keys: &[(TenantId, MessageId)], w
         .zip(children)
         .map(|(found, ((((recipients, attempts), skips), acts), events))| {
             found.map(|record| {
-                Ok(MessageRecord {
+                let record = MessageRecord {
                     recipients: recipients?,
                     attempts: attempts?,
                     skips: skips?,
                     acts: acts?,
                     events: events?,
                     ..record?
-                })
+                };
+                let kept = record.status;
+                Ok(kept::with_word(record, kept))
             })
         });
     Ok(whole.collect())
 }
 
 async fn rows(session: &Session, keys: &[(TenantId, MessageId)]) -> Result<Vec<Row>, Fault> {
-    let sql = "SELECT w.nth, m.status, m.error, m.accepted_at, m.expires_at, m.due_at, m.sent_at, m.delivered_at, m.token,
+    let sql = "SELECT w.nth, m.status, m.error, m.accepted_at, m.expires_at, m.due_at, m.sent_at, m.delivered_at, m.owner, m.token,
            c.content, c.handling, c.metadata
          FROM unnest($1::text[], $2::uuid[]) WITH ORDINALITY AS w(tenant, id, nth)
          JOIN messages m ON m.tenant = w.tenant AND m.id = w.id
@@ -291,6 +295,7 @@ async fn rows(session: &Session, keys: &[(TenantId, MessageId)]) -> Result<Vec<R
     session.query(sql, &[&tenants, &ids]).await
 }
 
+/// What a row of the table says: its status is the one that is kept.
 fn record(row: &Row, (tenant, id): &(TenantId, MessageId)) -> Result<MessageRecord, StoreError> {
     let columns = Columns {
         row,
@@ -311,12 +316,13 @@ fn record(row: &Row, (tenant, id): &(TenantId, MessageId)) -> Result<MessageReco
         accepted_at: columns.time("accepted_at")?,
         expires_at: columns.time("expires_at")?,
     };
+    let owner: Option<i64> = columns.value("owner")?;
     Ok(MessageRecord {
         message: Arc::new(message),
         status: columns.word("status")?,
+        work: Work::of_row(owner.is_some(), columns.optional_time("due_at")?),
         sent_at: columns.optional_time("sent_at")?,
         delivered_at: columns.optional_time("delivered_at")?,
-        due_at: columns.optional_time("due_at")?,
         error: columns.value("error")?,
         recipients: Vec::new(),
         attempts: Vec::new(),

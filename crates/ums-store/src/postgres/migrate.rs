@@ -8,11 +8,23 @@ use super::row::one;
 use crate::migrations::{Migration, lacking};
 
 /// Every version of the schema in order.
-pub(crate) const MIGRATIONS: [Migration; 1] = [Migration {
-    version: 1,
-    name: "messages",
-    sql: include_str!("../../migrations/postgres/0001_messages.sql"),
-}];
+pub(crate) const MIGRATIONS: [Migration; 3] = [
+    Migration {
+        version: 1,
+        name: "messages",
+        sql: include_str!("../../migrations/postgres/0001_messages.sql"),
+    },
+    Migration {
+        version: 2,
+        name: "attempt facts",
+        sql: include_str!("../../migrations/postgres/0002_attempt_facts.sql"),
+    },
+    Migration {
+        version: 3,
+        name: "old attempts",
+        sql: include_str!("../../migrations/postgres/0003_old_attempts.sql"),
+    },
+];
 
 /// Brings the database to this program's schema. Processes that start together wait for each other.
 pub(crate) async fn migrate(address: &Address, now: Timestamp) -> Result<Vec<Migration>, StoreError> {

@@ -5,7 +5,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use ums_core::{MessageId, Pruned, Retention, Status, TenantId, Timestamp};
+use ums_core::{MessageId, Pruned, Retention, TenantId, Timestamp};
 use uuid::Uuid;
 
 use super::connection::{Fault, Session, Value};
@@ -80,18 +80,14 @@ async fn walk(
     Ok((found, more))
 }
 
-/// Begins a transaction and locks those of the messages that have ended. Those that others work on have not.
+/// Begins a transaction and locks those of the messages that have ended: nobody works on them, and they do not wait.
 async fn lock_ended(session: &Session, messages: &[Key]) -> Result<Vec<Key>, Fault> {
     let sql = "SELECT m.tenant, m.id FROM unnest($1::text[], $2::uuid[]) AS w(tenant, id)
-         JOIN messages m ON m.tenant = w.tenant AND m.id = w.id WHERE m.status = ANY($3) FOR UPDATE OF m SKIP LOCKED";
-    let ended: Vec<&str> = Status::ALL
-        .iter()
-        .filter(|status| status.is_final())
-        .map(|status| status.as_str())
-        .collect();
+         JOIN messages m ON m.tenant = w.tenant AND m.id = w.id
+         WHERE m.owner IS NULL AND m.due_at IS NULL FOR UPDATE OF m SKIP LOCKED";
     let (tenants, ids) = split(messages);
     session.run("BEGIN").await?;
-    let rows = session.query(sql, &[&tenants, &ids, &ended]).await?;
+    let rows = session.query(sql, &[&tenants, &ids]).await?;
     let columns = |row| Columns {
         row,
         table: "messages",

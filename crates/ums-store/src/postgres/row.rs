@@ -55,6 +55,13 @@ impl<'a> Columns<'a> {
         serde_json::from_str(self.value(column)?).map_err(|_| self.corrupt(column))
     }
 
+    /// A value kept as JSON, or null.
+    pub(crate) fn optional_json<T: DeserializeOwned>(&self, column: &'static str) -> Result<Option<T>, StoreError> {
+        let text: Option<&str> = self.value(column)?;
+        text.map(|text| serde_json::from_str(text).map_err(|_| self.corrupt(column)))
+            .transpose()
+    }
+
     /// The message that a row belongs to.
     pub(crate) fn key(&self, column: &'static str) -> Result<(TenantId, MessageId), StoreError> {
         let tenant = TenantId::new(self.value::<&str>("tenant")?);

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use ums_core::{AccountId, MessageId, Skip, StoreError, TenantId};
+use ums_core::{AccountId, MessageId, Skip, SkipReason, StoreError, TenantId};
 use uuid::Uuid;
 
 use super::connection::{Fault, Session, Value};
@@ -18,7 +18,7 @@ pub(crate) struct Rows<'a> {
     provider: Vec<&'static str>,
     account: Vec<&'a str>,
     at: Vec<i64>,
-    reason: Vec<Cow<'a, str>>,
+    reason: Vec<&'static str>,
     detail: Vec<Cow<'a, str>>,
 }
 
@@ -40,7 +40,7 @@ impl<'a> Rows<'a> {
             self.provider.push(provider.as_str());
             self.account.push(account.as_str());
             self.at.push(at.as_micros());
-            self.reason.push(text(reason));
+            self.reason.push(reason.as_str());
             self.detail.push(text(detail));
         }
     }
@@ -86,7 +86,8 @@ fn skip(columns: &Columns<'_>) -> Result<Skip, StoreError> {
         provider: columns.word("provider")?,
         account: AccountId::new(columns.value::<&str>("account")?),
         at: columns.time("at")?,
-        reason: columns.value("reason")?,
+        // A later release may work beside this one.
+        reason: columns.value::<&str>("reason")?.parse().unwrap_or(SkipReason::Other),
         detail: columns.value("detail")?,
     })
 }

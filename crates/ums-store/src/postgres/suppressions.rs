@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use super::connection::{Fault, Session, Value};
 use super::row::{Columns, count, optional_text, text};
-use crate::listed::{self, Listed, Listing};
+use crate::listed::{self, Call, Listed, Listing};
 
 /// Begins a transaction that looks at the list and acts on it.
 pub(crate) const BEGIN_LOOK: &str = "BEGIN; SELECT pg_advisory_xact_lock_shared(7893522, hashtext(current_schema()))";
@@ -32,8 +32,17 @@ type Key = (TenantId, MessageId);
 pub(crate) struct Contacts<'a> {
     /// Tenant, message, channel, address.
     given: (Vec<&'a str>, Vec<Uuid>, Vec<&'static str>, Vec<String>),
-    /// Messages whose recipients are those that are stored.
-    stored: (Vec<&'a str>, Vec<Uuid>, Vec<&'static str>),
+    /// Calls for recipients that are stored.
+    stored: Stored<'a>,
+}
+
+/// Calls, column by column; the recipients as [`ums_core::RecipientSet::bits`].
+#[derive(Debug, Default)]
+struct Stored<'a> {
+    tenant: Vec<&'a str>,
+    message_id: Vec<Uuid>,
+    channel: Vec<&'static str>,
+    recipients: Vec<Option<i64>>,
 }
 
 impl<'a> Contacts<'a> {
@@ -47,15 +56,16 @@ impl<'a> Contacts<'a> {
         }
     }
 
-    /// Adds those recipients of a message that are stored and have no outcome yet.
-    pub(crate) fn add_stored(&mut self, tenant: &'a TenantId, id: MessageId, channel: Channel) {
-        self.stored.0.push(tenant.as_str());
-        self.stored.1.push(id.as_uuid());
-        self.stored.2.push(channel.as_str());
+    /// Adds those recipients of a message that a call is for, that are stored and have no outcome yet.
+    pub(crate) fn add_stored(&mut self, tenant: &'a TenantId, id: MessageId, call: Call) {
+        self.stored.tenant.push(tenant.as_str());
+        self.stored.message_id.push(id.as_uuid());
+        self.stored.channel.push(call.channel.as_str());
+        self.stored.recipients.push(call.recipients.bits());
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.given.0.is_empty() && self.stored.0.is_empty()
+        self.given.0.is_empty() && self.stored.tenant.is_empty()
     }
 }
 
@@ -71,8 +81,9 @@ pub(crate) async fn of_contacts(session: &Session, contacts: &Contacts<'_>) -> R
              FROM unnest($1::text[], $2::uuid[], $3::text[], $4::text[]) AS g(tenant, message_id, channel, address)
            UNION ALL
            SELECT k.tenant, k.message_id, k.channel, coalesce(r.folded, lower(r.address))
-             FROM unnest($5::text[], $6::uuid[], $7::text[]) AS k(tenant, message_id, channel)
-             JOIN recipients r ON r.tenant = k.tenant AND r.message_id = k.message_id WHERE r.status = ANY($8)) AS w
+             FROM unnest($5::text[], $6::uuid[], $7::text[], $8::bigint[]) AS k(tenant, message_id, channel, recipients)
+             JOIN recipients r ON r.tenant = k.tenant AND r.message_id = k.message_id
+             WHERE r.status = ANY($9) AND (k.recipients IS NULL OR (k.recipients >> r.idx) & 1 = 1)) AS w
          JOIN suppressions s ON s.tenant = w.tenant AND s.channel = w.channel AND s.address = w.address";
     let open: Vec<&str> = Status::ALL
         .iter()
@@ -80,7 +91,17 @@ pub(crate) async fn of_contacts(session: &Session, contacts: &Contacts<'_>) -> R
         .map(|status| status.as_str())
         .collect();
     let (given, stored) = (&contacts.given, &contacts.stored);
-    let values: [Value<'_>; 8] = [&given.0, &given.1, &given.2, &given.3, &stored.0, &stored.1, &stored.2, &open];
+    let values: [Value<'_>; 9] = [
+        &given.0,
+        &given.1,
+        &given.2,
+        &given.3,
+        &stored.tenant,
+        &stored.message_id,
+        &stored.channel,
+        &stored.recipients,
+        &open,
+    ];
     for row in session.query(sql, &values).await? {
         let columns = columns(&row);
         let key = columns.key("contacted")?;

@@ -44,7 +44,7 @@ pub(crate) struct Outcome {
 }
 
 impl<'a> Tables<'a> {
-    pub(crate) fn add_new(&mut self, row: &'a Encoded) {
+    pub(crate) fn add_new(&mut self, row: &'a Encoded) -> Result<(), StoreError> {
         let new = &row.new;
         let (tenant, id) = (&new.message.tenant, new.message.id);
         if let Some(key) = &new.idempotency {
@@ -53,9 +53,10 @@ impl<'a> Tables<'a> {
         self.messages.add(new);
         self.contents.add(row);
         self.new_recipients.add(tenant, id, &new.recipients);
-        self.new_attempts.add(tenant, id, new.intent.as_slice());
+        self.new_attempts.add(tenant, id, new.intent.as_slice())?;
         self.skips.add(tenant, id, &new.skips, true);
         self.notices.add(&new.notices);
+        Ok(())
     }
 
     /// Adds a step with those of its events that are given.
@@ -67,7 +68,7 @@ impl<'a> Tables<'a> {
     ) -> Result<(), StoreError> {
         let (tenant, id) = (&step.tenant, step.message_id);
         self.moves.add(step, mark);
-        self.attempts.add(tenant, id, &step.attempts);
+        self.attempts.add(tenant, id, &step.attempts)?;
         self.skips.add(tenant, id, &step.skips, false);
         if let Some(list) = &step.recipients {
             self.recipients.add(tenant, id, list);

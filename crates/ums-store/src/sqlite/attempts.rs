@@ -4,12 +4,13 @@ use std::collections::BTreeSet;
 
 use rusqlite::{Connection, params};
 use ums_core::{
-    AccountId, AttemptId, AttemptRecord, FailureClass, MessageId, ProviderKind, Status, StoreError, TenantId, Timestamp,
-    suppression_address,
+    AccountId, AttemptId, AttemptOutcome, AttemptRecord, FailureClass, MessageId, OutcomeWord, ProviderKind, RecipientSet, SettledBy,
+    Status, StoreError, TenantId, Timestamp, suppression_address,
 };
 
 use super::connection::store_error;
 use super::row::{Columns, signed};
+use crate::facts::{self, Words};
 
 /// Stores attempts; one that is there already is replaced and keeps its place.
 pub(crate) fn upsert(connection: &Connection, tenant: &TenantId, id: MessageId, attempts: &[AttemptRecord]) -> Result<(), StoreError> {
@@ -20,12 +21,13 @@ pub(crate) fn upsert(connection: &Connection, tenant: &TenantId, id: MessageId, 
         let mut statement = connection
             .prepare_cached(
                 "INSERT INTO attempts (tenant, message_id, id, number, provider, account, called_at, outcome, class, code, detail,
-                   duration_ms, provider_message_id, simulated, from_substituted, cost_micros, reported)
-                 SELECT ?1, ?2, ?3, coalesce(max(number), 0) + 1, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16
+                   duration_ms, provider_message_id, simulated, from_substituted, cost_micros, reported, not_called, settled_by, recipients,
+                   refused)
+                 SELECT ?1, ?2, ?3, coalesce(max(number), 0) + 1, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20
                  FROM attempts WHERE tenant = ?1 AND message_id = ?2
                  ON CONFLICT (tenant, message_id, id) DO UPDATE SET provider = ?4, account = ?5, called_at = ?6, outcome = ?7, class = ?8,
                    code = ?9, detail = ?10, duration_ms = ?11, provider_message_id = ?12, simulated = ?13, from_substituted = ?14,
-                   cost_micros = ?15, reported = ?16",
+                   cost_micros = ?15, reported = ?16, not_called = ?17, settled_by = ?18, recipients = ?19, refused = ?20",
             )
             .map_err(store_error)?;
         let stored = statement.execute(params![
@@ -35,7 +37,7 @@ pub(crate) fn upsert(connection: &Connection, tenant: &TenantId, id: MessageId, 
             attempt.provider.as_str(),
             attempt.account.as_str(),
             attempt.called_at.as_micros(),
-            attempt.outcome.as_str(),
+            attempt.outcome.word().as_str(),
             attempt.class.map(FailureClass::as_str),
             attempt.code,
             attempt.detail,
@@ -45,6 +47,10 @@ pub(crate) fn upsert(connection: &Connection, tenant: &TenantId, id: MessageId, 
             attempt.from_substituted,
             attempt.cost_micros,
             attempt.reported.map(Status::as_str),
+            facts::not_called(attempt),
+            attempt.settled_by.map(SettledBy::as_str),
+            attempt.recipients.bits(),
+            facts::refused(attempt)?,
         ]);
         stored.map_err(store_error)?;
     }
@@ -57,7 +63,7 @@ fn report(connection: &Connection, tenant: &TenantId, id: MessageId, attempt: &A
     let mut statement = connection
         .prepare_cached(
             "UPDATE attempts SET reported = ?4, class = ?5, code = ?6, detail = ?7, duration_ms = ?8, simulated = ?9, from_substituted = ?10,
-               cost_micros = ?11
+               cost_micros = ?11, not_called = ?17, settled_by = ?18, recipients = ?19, refused = ?20
              WHERE tenant = ?1 AND message_id = ?2 AND id = ?3 AND provider = ?12 AND account = ?13 AND called_at = ?14 AND outcome = ?15
                AND provider_message_id IS ?16",
         )
@@ -77,8 +83,12 @@ fn report(connection: &Connection, tenant: &TenantId, id: MessageId, attempt: &A
         attempt.provider.as_str(),
         attempt.account.as_str(),
         attempt.called_at.as_micros(),
-        attempt.outcome.as_str(),
+        attempt.outcome.word().as_str(),
         attempt.provider_message_id,
+        facts::not_called(attempt),
+        attempt.settled_by.map(SettledBy::as_str),
+        attempt.recipients.bits(),
+        facts::refused(attempt)?,
     ]);
     Ok(updated.map_err(store_error)? == 1)
 }
@@ -88,7 +98,7 @@ pub(crate) fn of(connection: &Connection, tenant: &TenantId, id: MessageId) -> R
     let mut statement = connection
         .prepare_cached(
             "SELECT id, provider, account, called_at, outcome, class, code, detail, duration_ms, provider_message_id, simulated,
-               from_substituted, cost_micros, reported
+               from_substituted, cost_micros, reported, not_called, settled_by, recipients, refused
              FROM attempts WHERE tenant = ?1 AND message_id = ?2 ORDER BY number",
         )
         .map_err(store_error)?;
@@ -107,12 +117,12 @@ pub(crate) fn of(connection: &Connection, tenant: &TenantId, id: MessageId) -> R
 }
 
 fn attempt(columns: &Columns<'_>) -> Result<AttemptRecord, StoreError> {
-    Ok(AttemptRecord {
+    let attempt = AttemptRecord {
         id: AttemptId::from_uuid(columns.uuid("id")?),
         provider: columns.word("provider")?,
         account: AccountId::new(columns.value::<String>("account")?),
         called_at: columns.time("called_at")?,
-        outcome: columns.word("outcome")?,
+        outcome: AttemptOutcome::from(columns.word::<OutcomeWord>("outcome")?),
         class: columns.optional_word("class")?,
         code: columns.value("code")?,
         detail: columns.value("detail")?,
@@ -124,10 +134,19 @@ fn attempt(columns: &Columns<'_>) -> Result<AttemptRecord, StoreError> {
         from_substituted: columns.value("from_substituted")?,
         cost_micros: columns.value("cost_micros")?,
         reported: columns.optional_word("reported")?,
-    })
+        recipients: RecipientSet::from_bits(columns.value("recipients")?),
+        refused: columns.optional_json("refused")?.unwrap_or_default(),
+        settled_by: None,
+    };
+    let (not_called, settled_by): (Option<String>, Option<String>) = (columns.value("not_called")?, columns.value("settled_by")?);
+    let words = Words {
+        not_called: not_called.as_deref(),
+        settled_by: settled_by.as_deref(),
+    };
+    Ok(facts::with_words(attempt, &words))
 }
 
-/// Ends the calls of a message whose process is dead as unknown. Returns how many there were.
+/// Ends the calls of a message whose process is dead as unknown, as [`AttemptRecord::lose`] does. Returns how many there were.
 pub(crate) fn lose(connection: &Connection, tenant: &TenantId, id: MessageId) -> Result<u64, StoreError> {
     let mut statement = connection
         .prepare_cached(
@@ -152,8 +171,10 @@ pub(crate) fn recipients_sent_since(
     let mut statement = connection
         .prepare_cached(
             "SELECT count(*) FROM attempts a
-             JOIN recipients r ON r.tenant = a.tenant AND r.message_id = a.message_id AND r.status NOT IN ('suppressed', 'unsubscribed')
-             WHERE a.provider = ?1 AND a.account = ?2 AND a.called_at >= ?3 AND a.outcome IN ('accepted', 'unknown')",
+             JOIN recipients r ON r.tenant = a.tenant AND r.message_id = a.message_id
+             WHERE a.provider = ?1 AND a.account = ?2 AND a.called_at >= ?3 AND a.outcome IN ('accepted', 'unknown')
+               AND CASE WHEN a.recipients IS NULL THEN r.status NOT IN ('suppressed', 'unsubscribed')
+                 ELSE (a.recipients >> r.idx) & 1 = 1 END",
         )
         .map_err(store_error)?;
     let count = statement.query_row(params![provider.as_str(), account.as_str(), since.as_micros()], |row| {
@@ -162,7 +183,7 @@ pub(crate) fn recipients_sent_since(
     Ok(count.map_err(store_error)?.unsigned_abs())
 }
 
-/// Messages with an attempt of this account whose outcome is unknown, that was called in the window, and with this recipient.
+/// Messages with an attempt of this account whose outcome is unknown, that was called in the window, and that was for this recipient.
 pub(crate) fn unknown_to(
     connection: &Connection,
     (provider, account): (ProviderKind, &AccountId),
@@ -173,7 +194,8 @@ pub(crate) fn unknown_to(
         .prepare_cached(
             "SELECT a.tenant, a.message_id, r.address FROM attempts a
              CROSS JOIN recipients r ON r.tenant = a.tenant AND r.message_id = a.message_id
-             WHERE a.provider = ?1 AND a.account = ?2 AND a.outcome = 'unknown' AND a.called_at BETWEEN ?3 AND ?4",
+             WHERE a.provider = ?1 AND a.account = ?2 AND a.outcome = 'unknown' AND a.called_at BETWEEN ?3 AND ?4
+               AND (a.recipients IS NULL OR (a.recipients >> r.idx) & 1 = 1)",
         )
         .map_err(store_error)?;
     let address = suppression_address(provider.channel(), address);

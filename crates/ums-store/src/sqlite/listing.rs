@@ -40,7 +40,15 @@ fn ids(
 ) -> Result<Vec<MessageId>, StoreError> {
     let all = "SELECT m.id FROM messages m
          WHERE m.tenant = :tenant AND m.id < :cursor AND :to IS NULL
-           AND (:status IS NULL OR m.status = :status) AND (:channel IS NULL OR m.channel = :channel)
+           AND (:status IS NULL OR :status = CASE WHEN m.owner IS NULL AND m.due_at IS NULL THEN m.status ELSE coalesce((
+             -- The word for a message with open recipients, as `MessageRecord::word` makes it.
+             SELECT CASE
+               WHEN f.status IN ('pending', 'scheduled', 'queued', 'sending') THEN m.status
+               WHEN f.status IN ('failed', 'expired', 'cancelled', 'suppressed', 'unsubscribed') AND EXISTS (
+                 SELECT 1 FROM attempts a WHERE a.tenant = m.tenant AND a.message_id = m.id AND a.outcome = 'unknown') THEN 'unknown'
+               ELSE f.status END
+             FROM recipients f WHERE f.tenant = m.tenant AND f.message_id = m.id AND f.idx = 0), m.status) END)
+           AND (:channel IS NULL OR m.channel = :channel)
            AND (:purpose IS NULL OR m.purpose = :purpose)
            AND (:since IS NULL OR m.accepted_at >= :since) AND (:until IS NULL OR m.accepted_at < :until)
            AND (:provider IS NULL OR EXISTS (
@@ -50,7 +58,15 @@ fn ids(
     let by_recipient = "SELECT DISTINCT r.message_id AS id FROM recipients r
          CROSS JOIN messages m ON m.tenant = r.tenant AND m.id = r.message_id
          WHERE r.tenant = :tenant AND r.address = :to AND r.message_id < :cursor
-           AND (:status IS NULL OR m.status = :status) AND (:channel IS NULL OR m.channel = :channel)
+           AND (:status IS NULL OR :status = CASE WHEN m.owner IS NULL AND m.due_at IS NULL THEN m.status ELSE coalesce((
+             -- The word for a message with open recipients, as `MessageRecord::word` makes it.
+             SELECT CASE
+               WHEN f.status IN ('pending', 'scheduled', 'queued', 'sending') THEN m.status
+               WHEN f.status IN ('failed', 'expired', 'cancelled', 'suppressed', 'unsubscribed') AND EXISTS (
+                 SELECT 1 FROM attempts a WHERE a.tenant = m.tenant AND a.message_id = m.id AND a.outcome = 'unknown') THEN 'unknown'
+               ELSE f.status END
+             FROM recipients f WHERE f.tenant = m.tenant AND f.message_id = m.id AND f.idx = 0), m.status) END)
+           AND (:channel IS NULL OR m.channel = :channel)
            AND (:purpose IS NULL OR m.purpose = :purpose)
            AND (:since IS NULL OR m.accepted_at >= :since) AND (:until IS NULL OR m.accepted_at < :until)
            AND (:provider IS NULL OR EXISTS (

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use rusqlite::{Connection, params};
-use ums_core::{FIRST_TOKEN, Message, MessageId, MessageRecord, MustNotContact, NewMessage, Step, StoreError, Stored, TenantId, Timestamp};
+use ums_core::{
+    FIRST_TOKEN, Message, MessageId, MessageRecord, MustNotContact, NewMessage, Step, StoreError, Stored, TenantId, Timestamp, Work,
+};
 
 use super::connection::store_error;
 use super::row::Columns;
@@ -11,7 +13,7 @@ use super::{acts, attempts, contents, events, idempotency, notices, recipients, 
 use crate::batch::{self, Twins};
 use crate::encoded::{Encoded, EncodedStep};
 use crate::fence::{self, Judge, Leave, Process, Standing};
-use crate::listed;
+use crate::{kept, listed};
 
 /// Stores a message and all that belongs to it.
 pub(crate) fn accept(connection: &Connection, process: Process, row: &Encoded, now: Timestamp) -> Result<Stored, StoreError> {
@@ -96,12 +98,12 @@ fn earlier(connection: &Connection, new: &NewMessage, now: Timestamp) -> Result<
 /// False when there is a message of that id.
 fn insert_message(connection: &Connection, process: Process, new: &NewMessage, now: Timestamp) -> Result<bool, StoreError> {
     let message = &new.message;
-    let mut due_at = fence::due(new.status, new.due_at);
-    if !process.may_send && fence::is_under_way(new.status, due_at) {
+    let work = match new.work {
         // This process may not work on it; the one that may finds it by its time.
-        due_at = Some(now);
-    }
-    let owner = fence::is_under_way(new.status, due_at).then_some(process.owner);
+        Work::InHand if !process.may_send => Work::Due(now),
+        Work::InHand | Work::Due(_) | Work::Ended => new.work,
+    };
+    let owner = (work == Work::InHand).then_some(process.owner);
     let mut statement = connection
         .prepare_cached(
             "INSERT INTO messages (tenant, id, channel, purpose, lane, status, error, accepted_at, expires_at, due_at, owner, token)
@@ -114,11 +116,11 @@ fn insert_message(connection: &Connection, process: Process, new: &NewMessage, n
         message.content.channel().as_str(),
         message.handling.purpose.as_str(),
         fence::lane(message.handling.purpose),
-        new.status.as_str(),
+        kept::status_of(new.status, work).as_str(),
         new.error,
         message.accepted_at.as_micros(),
         message.expires_at.as_micros(),
-        due_at.map(Timestamp::as_micros),
+        work.due_at().map(Timestamp::as_micros),
         owner,
         FIRST_TOKEN,
     ]);
@@ -160,13 +162,13 @@ pub(crate) fn record(
 }
 
 fn forbids_call(connection: &Connection, step: &Step, now: Timestamp) -> Result<Option<MustNotContact>, StoreError> {
-    let Some(channel) = listed::call_after(step) else { return Ok(None) };
+    let Some(call) = listed::call_after(step) else { return Ok(None) };
     let addresses = match &step.recipients {
-        Some(recipients) => listed::to_contact(channel, recipients),
-        None => listed::to_contact(channel, &recipients::of(connection, &step.tenant, step.message_id)?),
+        Some(recipients) => listed::to_contact(call, recipients),
+        None => listed::to_contact(call, &recipients::of(connection, &step.tenant, step.message_id)?),
     };
-    let listing = suppressions::of(connection, &step.tenant, channel, &addresses)?;
-    Ok(listed::forbids(step, channel, &addresses, listing, now))
+    let listing = suppressions::of(connection, &step.tenant, call.channel, &addresses)?;
+    Ok(listed::forbids(step, call.channel, &addresses, listing, now))
 }
 
 fn standing(connection: &Connection, tenant: &TenantId, id: MessageId) -> Result<Standing, StoreError> {
@@ -201,9 +203,9 @@ fn update_message(connection: &Connection, step: &Step, owner: Option<i64>, toke
     let updated = statement.execute(params![
         step.tenant.as_str(),
         step.message_id.as_uuid().into_bytes(),
-        step.status.as_str(),
+        kept::status_of(step.status, step.work).as_str(),
         step.error,
-        fence::due(step.status, step.due_at).map(Timestamp::as_micros),
+        step.work.due_at().map(Timestamp::as_micros),
         step.sent_at.map(Timestamp::as_micros),
         owner,
         token,
@@ -227,7 +229,8 @@ pub(crate) fn whole(connection: &Connection, tenant: &TenantId, id: MessageId) -
 pub(crate) fn message(connection: &Connection, tenant: &TenantId, id: MessageId) -> Result<Option<MessageRecord>, StoreError> {
     let mut statement = connection
         .prepare_cached(
-            "SELECT m.status, m.error, m.accepted_at, m.expires_at, m.due_at, m.sent_at, m.delivered_at, m.token, c.content, c.handling, c.metadata
+            "SELECT m.status, m.error, m.accepted_at, m.expires_at, m.due_at, m.sent_at, m.delivered_at, m.owner, m.token,
+               c.content, c.handling, c.metadata
              FROM messages m LEFT JOIN contents c ON c.tenant = m.tenant AND c.message_id = m.id
              WHERE m.tenant = ?1 AND m.id = ?2",
         )
@@ -259,12 +262,13 @@ pub(crate) fn message(connection: &Connection, tenant: &TenantId, id: MessageId)
         accepted_at: columns.time("accepted_at")?,
         expires_at: columns.time("expires_at")?,
     };
-    Ok(Some(MessageRecord {
+    let (kept, owner) = (columns.word("status")?, columns.value::<Option<i64>>("owner")?);
+    let record = MessageRecord {
         message: Arc::new(message),
-        status: columns.word("status")?,
+        status: kept,
+        work: Work::of_row(owner.is_some(), columns.optional_time("due_at")?),
         sent_at: columns.optional_time("sent_at")?,
         delivered_at: columns.optional_time("delivered_at")?,
-        due_at: columns.optional_time("due_at")?,
         error: columns.value("error")?,
         recipients: recipients::of(connection, tenant, id)?,
         attempts: attempts::of(connection, tenant, id)?,
@@ -272,7 +276,8 @@ pub(crate) fn message(connection: &Connection, tenant: &TenantId, id: MessageId)
         acts: acts::of(connection, tenant, id)?,
         events: Vec::new(),
         token: columns.value("token")?,
-    }))
+    };
+    Ok(Some(kept::with_word(record, kept)))
 }
 
 /// Removes a message and all that belongs to it. Says whether it was there.

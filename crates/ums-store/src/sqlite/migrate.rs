@@ -10,11 +10,23 @@ use super::connection::{create_private, store_error};
 use crate::migrations::{Migration, lacking};
 
 /// Every version of the schema in order.
-pub(crate) const MIGRATIONS: [Migration; 1] = [Migration {
-    version: 1,
-    name: "messages",
-    sql: include_str!("../../migrations/sqlite/0001_messages.sql"),
-}];
+pub(crate) const MIGRATIONS: [Migration; 3] = [
+    Migration {
+        version: 1,
+        name: "messages",
+        sql: include_str!("../../migrations/sqlite/0001_messages.sql"),
+    },
+    Migration {
+        version: 2,
+        name: "attempt facts",
+        sql: include_str!("../../migrations/sqlite/0002_attempt_facts.sql"),
+    },
+    Migration {
+        version: 3,
+        name: "old attempts",
+        sql: include_str!("../../migrations/sqlite/0003_old_attempts.sql"),
+    },
+];
 
 /// How long to wait for another program's write when only the schema is brought forward.
 const BUSY: Duration = Duration::from_secs(30);

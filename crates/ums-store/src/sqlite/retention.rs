@@ -6,7 +6,7 @@
 //! under a clock that ran ahead: it must not hold up the walk until its time has come.
 
 use rusqlite::{Connection, params};
-use ums_core::{MessageId, Pruned, Retention, Status, StoreError, TenantId, Timestamp};
+use ums_core::{MessageId, Pruned, Retention, StoreError, TenantId, Timestamp};
 
 use super::connection::store_error;
 use super::row::Columns;
@@ -55,7 +55,7 @@ struct Row {
     seq: i64,
     tenant: TenantId,
     id: MessageId,
-    status: Status,
+    has_ended: bool,
     accepted_at: Timestamp,
 }
 
@@ -97,7 +97,7 @@ fn step(connection: &Connection, kind: Kind, before: Timestamp, now: Timestamp, 
             is_over = true;
             break;
         }
-        if row.status.is_final() && !is_ahead {
+        if row.has_ended && !is_ahead {
             removed += u64::from(kind.remove(connection, &row)?);
         } else {
             pass(connection, kind, row.seq)?;
@@ -112,7 +112,7 @@ fn step(connection: &Connection, kind: Kind, before: Timestamp, now: Timestamp, 
         walk.looked = passed.last().filter(|_| more).map_or(LOOKED_AT_ALL, |(seq, _)| *seq);
         for (seq, row) in passed {
             if let Some(row) = row {
-                if !row.status.is_final() || row.accepted_at >= before {
+                if !row.has_ended || row.accepted_at >= before {
                     continue;
                 }
                 removed += u64::from(kind.remove(connection, &row)?);
@@ -163,7 +163,7 @@ fn end_run(connection: &Connection) -> Result<(), StoreError> {
 fn rows_after(connection: &Connection, walked: i64, limit: usize) -> Result<Vec<Row>, StoreError> {
     let mut statement = connection
         .prepare_cached(
-            "SELECT c.seq, m.tenant, m.id, m.status, m.accepted_at
+            "SELECT c.seq, m.tenant, m.id, m.owner IS NULL AND m.due_at IS NULL AS has_ended, m.accepted_at
              FROM contents c CROSS JOIN messages m ON m.tenant = c.tenant AND m.id = c.message_id
              WHERE c.seq > ?1 ORDER BY c.seq LIMIT ?2",
         )
@@ -187,7 +187,7 @@ fn read(row: &rusqlite::Row<'_>) -> Result<Row, StoreError> {
         seq: columns.value("seq")?,
         tenant: TenantId::new(columns.value::<String>("tenant")?),
         id: MessageId::from_uuid(columns.uuid("id")?),
-        status: columns.word("status")?,
+        has_ended: columns.value("has_ended")?,
         accepted_at: columns.time("accepted_at")?,
     })
 }
@@ -203,7 +203,7 @@ fn pass(connection: &Connection, kind: Kind, seq: i64) -> Result<(), StoreError>
 fn passed_after(connection: &Connection, kind: Kind, looked: i64, limit: usize) -> Result<Vec<(i64, Option<Row>)>, StoreError> {
     let mut statement = connection
         .prepare_cached(
-            "SELECT p.seq, m.tenant, m.id, m.status, m.accepted_at
+            "SELECT p.seq, m.tenant, m.id, m.owner IS NULL AND m.due_at IS NULL AS has_ended, m.accepted_at
              FROM prune_passed p LEFT JOIN contents c ON c.seq = p.seq LEFT JOIN messages m ON m.tenant = c.tenant AND m.id = c.message_id
              WHERE p.kind = ?1 AND p.seq > ?2 ORDER BY p.seq LIMIT ?3",
         )

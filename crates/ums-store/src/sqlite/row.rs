@@ -55,6 +55,13 @@ impl Columns<'_> {
         serde_json::from_str(&text).map_err(|_| self.corrupt(column))
     }
 
+    /// A value kept as JSON, or null.
+    pub(crate) fn optional_json<T: DeserializeOwned>(&self, column: &'static str) -> Result<Option<T>, StoreError> {
+        let text: Option<String> = self.value(column)?;
+        text.map(|text| serde_json::from_str(&text).map_err(|_| self.corrupt(column)))
+            .transpose()
+    }
+
     /// A count.
     pub(crate) fn number(&self, column: &'static str) -> Result<u64, StoreError> {
         self.value::<i64>(column)?.try_into().map_err(|_| self.corrupt(column))

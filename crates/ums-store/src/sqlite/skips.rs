@@ -1,7 +1,7 @@
 //! Providers that were considered for a message and passed over.
 
 use rusqlite::{Connection, params};
-use ums_core::{AccountId, MessageId, Skip, StoreError, TenantId};
+use ums_core::{AccountId, MessageId, Skip, SkipReason, StoreError, TenantId};
 
 use super::connection::store_error;
 use super::row::Columns;
@@ -28,7 +28,7 @@ pub(crate) fn append(connection: &Connection, tenant: &TenantId, id: MessageId, 
             provider.as_str(),
             account.as_str(),
             at.as_micros(),
-            reason,
+            reason.as_str(),
             detail
         ];
         statement.execute(row).map_err(store_error)?;
@@ -55,7 +55,8 @@ pub(crate) fn of(connection: &Connection, tenant: &TenantId, id: MessageId) -> R
             provider: columns.word("provider")?,
             account: AccountId::new(columns.value::<String>("account")?),
             at: columns.time("at")?,
-            reason: columns.value("reason")?,
+            // A later release may work beside this one.
+            reason: columns.value::<String>("reason")?.parse().unwrap_or(SkipReason::Other),
             detail: columns.value("detail")?,
         });
     }

@@ -1,6 +1,6 @@
 //! What only the store in memory does: it forgets.
 
-use ums_core::{IdempotencyKey, NewMessage, Status, Step, Store, Stored, Timestamp};
+use ums_core::{IdempotencyKey, NewMessage, Status, Step, Store, Stored, Timestamp, Work};
 use ums_store::MemoryStore;
 use ums_store::conformance::Sample;
 
@@ -55,10 +55,9 @@ async fn a_message_sent_again_is_not_forgotten_while_it_is_under_way() {
     let store = MemoryStore::new(clock()).keep_ended(1);
     let again = Sample::sms(1);
     store.accept(again.new_message(Status::Failed, None).unwrap()).await.unwrap();
-    let due_at = Some(Timestamp::from_micros(1));
     store
         .record(Step {
-            due_at,
+            work: Work::Due(Timestamp::from_micros(1)),
             ..again.step(Status::Queued)
         })
         .await

@@ -53,7 +53,7 @@ async fn an_existing_database_is_opened_as_it_is() {
         .stranger()
         .query_row("SELECT count(*) FROM schema_migrations", [], |row| row.get(0))
         .unwrap();
-    assert_eq!(versions, 1);
+    assert_eq!(versions, 3);
 }
 
 #[tokio::test]

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use ums_core::{
-    ActKind, ActRecord, AttemptOutcome, IdempotencyKey, MessageFilter, NewMessage, Purpose, RecipientRecord, Retention, Room, Status,
-    Store, StoreError, TenantId, Timestamp,
+    ActKind, ActRecord, AttemptOutcome, AttemptRecord, Failure, FailureClass, IdempotencyKey, MessageFilter, NewMessage, NotCalled,
+    Purpose, RecipientRecord, RefusedRecipient, Retention, Room, SettledBy, Status, Store, StoreError, TenantId, Timestamp, Work,
 };
 use ums_store::conformance::Sample;
 use ums_store::{MemoryStore, SqliteStore};
@@ -17,7 +17,7 @@ enum Act {
     Accept {
         number: u32,
         status: usize,
-        due: Option<i64>,
+        work: usize,
         key: Option<(u8, u8)>,
         intent: bool,
     },
@@ -25,9 +25,10 @@ enum Act {
         number: u32,
         status: usize,
         attempt: Option<(u32, usize)>,
-        due: Option<i64>,
+        work: usize,
         sent: bool,
-        recipients: bool,
+        /// Statuses of the first recipient and of the others.
+        recipients: Option<(usize, usize)>,
         /// How far the step's token is from the message's.
         token: i64,
         forget_body: bool,
@@ -56,25 +57,26 @@ enum Act {
 fn acts() -> impl Strategy<Value = Vec<Act>> {
     let number = 1..8_u32;
     let status = 0..Status::ALL.len();
-    let due = prop::option::of(0..20_i64);
+    let work = 0..WORKS;
     let key = prop::option::of((0..3_u8, 0..2_u8));
     let accept =
-        (number.clone(), status.clone(), due.clone(), key, any::<bool>()).prop_map(|(number, status, due, key, intent)| Act::Accept {
+        (number.clone(), status.clone(), work.clone(), key, any::<bool>()).prop_map(|(number, status, work, key, intent)| Act::Accept {
             number,
             status,
-            due,
+            work,
             key,
             intent,
         });
-    let attempt = prop::option::of((1..4_u32, 0..AttemptOutcome::ALL.len()));
+    let attempt = prop::option::of((1..4_u32, 0..ENDINGS.len()));
     let token = prop_oneof![8 => Just(0_i64), 1 => Just(-1), 1 => Just(1)];
-    let what = (number.clone(), status, attempt, due, any::<bool>(), any::<bool>());
+    let recipients = prop::option::of((status.clone(), status.clone()));
+    let what = (number.clone(), status, attempt, work, any::<bool>(), recipients);
     let record = (what, token, prop::bool::weighted(0.2), 0..3_usize).prop_map(
-        |((number, status, attempt, due, sent, recipients), token, forget_body, repeats)| Act::Record {
+        |((number, status, attempt, work, sent, recipients), token, forget_body, repeats)| Act::Record {
             number,
             status,
             attempt,
-            due,
+            work,
             sent,
             recipients,
             token,
@@ -90,6 +92,47 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
     let prune = (0..9_u64, 0..9_u64, 1..4_usize).prop_map(|(bodies, messages, limit)| Act::Prune { bodies, messages, limit });
     let act = prop_oneof![6 => accept, 12 => record, 2 => accept_all, 3 => claim, 1 => give_back, 1 => prune];
     prop::collection::vec(act, 1..60)
+}
+
+/// In hand, ended, or due at a time from zero on.
+const WORKS: usize = 22;
+
+fn one_work(number: usize) -> Work {
+    match number {
+        0 => Work::InHand,
+        1 => Work::Ended,
+        due => Work::Due(Timestamp::from_micros(0) + Duration::from_micros(due as u64 - 2)),
+    }
+}
+
+/// Ways in which an attempt ends.
+const ENDINGS: [(AttemptOutcome, Option<SettledBy>); 10] = [
+    (AttemptOutcome::Calling, None),
+    (AttemptOutcome::Accepted, None),
+    (AttemptOutcome::Failed, None),
+    (AttemptOutcome::Unknown, None),
+    (AttemptOutcome::NotCalled(NotCalled::LeaseLost), None),
+    (AttemptOutcome::NotCalled(NotCalled::Expired), None),
+    (AttemptOutcome::Accepted, Some(SettledBy::Feedback)),
+    (AttemptOutcome::Accepted, Some(SettledBy::MarkedDelivered)),
+    (AttemptOutcome::Failed, Some(SettledBy::MarkedFailed)),
+    (AttemptOutcome::Unknown, None),
+];
+
+/// An attempt that ended so; a later way was for fewer recipients, and every third one was refused for some.
+fn ended(intent: AttemptRecord, ending: usize) -> AttemptRecord {
+    let (outcome, settled_by) = ENDINGS[ending];
+    let refused = RefusedRecipient {
+        place: ending,
+        failure: Failure::provider(FailureClass::Throttled, "451", "later"),
+    };
+    AttemptRecord {
+        outcome,
+        settled_by,
+        recipients: (ending % 4..3).collect(),
+        refused: if ending.is_multiple_of(3) { vec![refused] } else { Vec::new() },
+        ..intent
+    }
 }
 
 const TENANTS: [&str; 2] = ["default", "other"];
@@ -113,18 +156,18 @@ async fn perform(store: &dyn Store, act: &Act) -> String {
         Act::Accept {
             number,
             status,
-            due,
+            work,
             key,
             intent,
         } => {
             let sample = sample(number);
             let idempotency = key.map(|(key, request)| idempotency(key, request));
-            let due_at = due.map(Timestamp::from_micros);
             let intent = intent.then(|| sample.intent(1));
             let new = NewMessage {
                 idempotency,
                 intent,
-                ..sample.new_message(Status::ALL[status], due_at).unwrap()
+                work: one_work(work),
+                ..sample.new_message(Status::ALL[status], None).unwrap()
             };
             format!("{:?}", store.accept(new).await.map_err(|error| error_kind(&error)))
         }
@@ -166,7 +209,7 @@ async fn record(store: &dyn Store, act: Act) -> String {
         number,
         status,
         attempt,
-        due,
+        work,
         sent,
         recipients,
         token,
@@ -186,20 +229,19 @@ async fn record(store: &dyn Store, act: Act) -> String {
         kind: ActKind::Marked,
         detail: "by hand".to_owned(),
     });
-    step.expires_at = recipients.then_some(Timestamp::from_micros(11));
-    step.attempts.extend(attempt.map(|(attempt, outcome)| {
-        let mut record = sample.intent(attempt);
-        record.outcome = AttemptOutcome::ALL[outcome];
-        record
-    }));
-    step.due_at = due.map(Timestamp::from_micros);
+    step.expires_at = recipients.map(|_| Timestamp::from_micros(11));
+    step.attempts
+        .extend(attempt.map(|(attempt, outcome)| ended(sample.intent(attempt), outcome)));
+    step.work = one_work(work);
     step.sent_at = sent.then_some(Timestamp::from_micros(7));
     step.error = sent.then(|| "why".to_owned());
-    if recipients {
-        let all = sample.new_message(Status::ALL[status], None).unwrap().recipients;
+    if let Some((first, others)) = recipients {
+        let all = sample.new_message(Status::ALL[others], None).unwrap().recipients;
         step.recipients = Some(
             all.into_iter()
-                .map(|one| RecipientRecord {
+                .enumerate()
+                .map(|(place, one)| RecipientRecord {
+                    status: Status::ALL[if place == 0 { first } else { others }],
                     reason: Some("moved".to_owned()),
                     ..one
                 })
@@ -255,10 +297,13 @@ proptest! {
                 prop_assert_eq!(one, other, "{:?}", act);
             }
             for tenant in TENANTS.map(TenantId::new) {
-                let filter = MessageFilter::default();
-                let one = memory.messages(&tenant, &filter, None, 100).await.unwrap().messages;
-                let other = sqlite.messages(&tenant, &filter, None, 100).await.unwrap().messages;
-                prop_assert_eq!(one, other);
+                let words = Status::ALL.iter().map(|status| Some(*status));
+                for status in words.chain([None]) {
+                    let filter = MessageFilter { status, ..MessageFilter::default() };
+                    let one = memory.messages(&tenant, &filter, None, 100).await.unwrap().messages;
+                    let other = sqlite.messages(&tenant, &filter, None, 100).await.unwrap().messages;
+                    prop_assert_eq!(one, other, "{:?}", status);
+                }
             }
             Ok(())
         })?;

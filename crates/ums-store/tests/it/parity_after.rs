@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use ums_core::{
     AttemptOutcome, Channel, Endpoint, EndpointId, Event, EventKind, EventRecord, FeedbackStep, Lift, Notice, NoticeFilter, NoticeId,
     NoticeKind, NoticeOutcome, NoticeState, Parked, ProviderKind, Retention, Status, Step, Store, StoreError, Suppression,
-    SuppressionFilter, SuppressionOrigin, SuppressionReason, TenantId, Timestamp,
+    SuppressionFilter, SuppressionOrigin, SuppressionReason, TenantId, Timestamp, Work,
 };
 use ums_store::conformance::Sample;
 use ums_store::{MemoryStore, SqliteStore};
@@ -225,12 +225,13 @@ fn told<T: std::fmt::Debug>(answer: &Result<T, StoreError>) -> String {
 async fn step(store: &dyn Store, (number, status): (u32, usize), events: Events, token: i64) -> Step {
     let sample = sample(number);
     let known = store.message(sample.tenant(), sample.id()).await.unwrap();
+    let plain = sample.step(Status::ALL[status]);
     Step {
         token: known.map_or(0, |record| record.token) + token,
         events: events.into_iter().map(record_of).collect(),
         delivered_at: (status % 2 == 0).then(|| at(3)),
-        due_at: (status % 3 == 0).then(|| at(9)),
-        ..sample.step(Status::ALL[status])
+        work: if status % 3 == 0 { Work::Due(at(9)) } else { plain.work },
+        ..plain
     }
 }
 

@@ -90,7 +90,7 @@ async fn without_a_lease_nothing_new_is_begun_and_what_ended_is_still_told() {
     let pending = Sample::sms(4).new_message(Status::Pending, None).unwrap();
     store.accept(pending).await.unwrap();
     let record = store.message(called.tenant(), Sample::sms(4).id()).await.unwrap().unwrap();
-    assert!(record.due_at.is_some(), "it is left to those who may work on it");
+    assert!(record.work.due_at().is_some(), "it is left to those who may work on it");
 
     store.record(called.step(Status::Sent)).await.unwrap();
     let before = store.renew().await.unwrap();

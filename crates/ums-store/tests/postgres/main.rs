@@ -10,5 +10,6 @@ mod leases;
 mod opening;
 mod opt_outs;
 mod sharing;
+mod upgrade;
 
 ums_store::store_suite!(postgres, crate::ground::Suite::default());

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use ums_core::{
     AccountId, AttemptOutcome, Channel, FeedbackStore, FeedbackTaken, Lift, NewMessage, ProviderKind, Status, Step, Store, StoreError,
-    SuppressionReason, SuppressionStore, TenantId, Timestamp,
+    SuppressionReason, SuppressionStore, TenantId, Timestamp, Work,
 };
 use ums_store::conformance::Sample;
 
@@ -51,7 +51,7 @@ async fn no_intent_is_committed_after_an_opt_out_on_another_replica() {
         // Three are accepted with an intent, three wait for theirs.
         for number in first + 3..first + 6 {
             let mut waiting = sending_to(number, &address);
-            (waiting.intent, waiting.status, waiting.due_at) = (None, Status::Queued, Some(FAR));
+            (waiting.intent, waiting.status, waiting.work) = (None, Status::Queued, Work::Due(FAR));
             sender.accept(waiting).await.unwrap();
         }
         let calls: Vec<_> = (first..first + 6)
@@ -153,7 +153,7 @@ async fn an_address_that_is_not_ascii_is_known_in_the_database_too() {
     let database = Database::new().await;
     let store = database.store().await;
     let mut waiting = sending_to(1, "GRÜßE@example.com");
-    (waiting.intent, waiting.status, waiting.due_at) = (None, Status::Queued, Some(FAR));
+    (waiting.intent, waiting.status, waiting.work) = (None, Status::Queued, Work::Due(FAR));
     store.accept(waiting).await.unwrap();
     let entries = vec![entry(Channel::Email, "Grüße@Example.com")];
     store.suppress(entries, Vec::new()).await.unwrap();
