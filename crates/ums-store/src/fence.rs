@@ -246,6 +246,8 @@ fn mark_attempt(attempt: &AttemptRecord, hasher: &mut impl Hasher) {
             detail,
             retry_after,
             source,
+            // A refusal of its own has none.
+            refusals: _,
         } = failure;
         (place, class.as_str(), code, detail, retry_after, source.as_str()).hash(hasher);
     }
