@@ -85,6 +85,10 @@ async fn consider(
     slice: &mut ReplaySlice,
 ) -> Result<(), ActError> {
     let content = &record.message.content;
+    if !record.has_ended() {
+        // Its first recipient has failed, and others are still tried.
+        return Ok(());
+    }
     if record.message.expires_at <= desk.now() {
         slice.expired += 1;
     } else if !content.has_body() {
@@ -121,7 +125,9 @@ async fn is_listed(desk: &Desk, record: &MessageRecord) -> Result<bool, StoreErr
 async fn send_again(desk: &Desk, record: &MessageRecord) -> Result<bool, ActError> {
     match record_act(desk, record, Act::Replay).await {
         Ok(()) => Ok(true),
-        Err(ActError::Store(StoreError::Fenced | StoreError::NotFound | StoreError::IllegalMove { .. })) => Ok(false),
+        Err(ActError::NotPossible { .. } | ActError::Store(StoreError::Fenced | StoreError::NotFound | StoreError::IllegalMove { .. })) => {
+            Ok(false)
+        }
         Err(error) => Err(error),
     }
 }

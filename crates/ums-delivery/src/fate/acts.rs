@@ -46,7 +46,7 @@ pub(crate) fn act(record: &mut MessageRecord, act: Act, rules: &Rules, now: Time
     match act {
         Act::Cancel => cancel(record, now),
         Act::Resend => resend(record, rules, now),
-        Act::Replay => Ok(send_again(record, ActKind::Replayed, record.message.accepted_at.min(now), now)),
+        Act::Replay => replay(record, now),
         Act::Mark(mark) => settle(record, mark, now),
     }
 }
@@ -95,6 +95,17 @@ fn resend(record: &mut MessageRecord, rules: &Rules, now: Timestamp) -> Result<A
     let expiry = rules.expiry.of(record.message.handling.purpose);
     Arc::make_mut(&mut record.message).expires_at = now + expiry;
     Ok(act)
+}
+
+fn replay(record: &mut MessageRecord, now: Timestamp) -> Result<ActRecord, NotPossible> {
+    if !record.has_ended() {
+        // Its first recipient has failed, and others are still tried.
+        return Err(NotPossible {
+            act: "sent again",
+            why: "it has not ended yet",
+        });
+    }
+    Ok(send_again(record, ActKind::Replayed, record.message.accepted_at.min(now), now))
 }
 
 /// Whether a recipient who stands so is written to when the message is sent again. Whoever has it, bounced or opted out is not.
