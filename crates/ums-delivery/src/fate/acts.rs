@@ -8,6 +8,9 @@ use ums_core::{ActKind, ActRecord, AttemptOutcome, MessageRecord, RecipientSet, 
 use super::recipients;
 use crate::rules::Rules;
 
+/// Why nobody of a message is written to again.
+const NOT_TO_BE_CONTACTED: &str = "its recipient is not to be contacted";
+
 /// What an operator says became of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mark {
@@ -83,13 +86,13 @@ fn resend(record: &mut MessageRecord, rules: &Rules, now: Timestamp) -> Result<A
         Status::Pending | Status::Scheduled | Status::Queued | Status::Sending => return not_possible("it has not ended yet"),
         Status::Sent | Status::Delivered => return not_possible("a provider took it; send a new message"),
         Status::Cancelled => return not_possible("its sender stopped it; send a new message"),
-        Status::Bounced | Status::Suppressed | Status::Unsubscribed => return not_possible("its recipient is not to be contacted"),
+        Status::Bounced | Status::Suppressed | Status::Unsubscribed => return not_possible(NOT_TO_BE_CONTACTED),
     }
     if !record.message.content.has_body() {
         return not_possible("its body is no longer kept; send a new message");
     }
-    if !record.recipients.iter().any(|recipient| may_be_written_to_again(recipient.status)) {
-        return not_possible("its recipient is not to be contacted");
+    if !has_somebody_to_write_to_again(record) {
+        return not_possible(NOT_TO_BE_CONTACTED);
     }
     let act = send_again(record, ActKind::Resent, now, now);
     let expiry = rules.expiry.of(record.message.handling.purpose);
@@ -98,14 +101,19 @@ fn resend(record: &mut MessageRecord, rules: &Rules, now: Timestamp) -> Result<A
 }
 
 fn replay(record: &mut MessageRecord, now: Timestamp) -> Result<ActRecord, NotPossible> {
+    let not_possible = |why| Err(NotPossible { act: "sent again", why });
     if !record.has_ended() {
         // Its first recipient has failed, and others are still tried.
-        return Err(NotPossible {
-            act: "sent again",
-            why: "it has not ended yet",
-        });
+        return not_possible("it has not ended yet");
+    }
+    if !has_somebody_to_write_to_again(record) {
+        return not_possible(NOT_TO_BE_CONTACTED);
     }
     Ok(send_again(record, ActKind::Replayed, record.message.accepted_at.min(now), now))
+}
+
+fn has_somebody_to_write_to_again(record: &MessageRecord) -> bool {
+    record.recipients.iter().any(|recipient| may_be_written_to_again(recipient.status))
 }
 
 /// Whether a recipient who stands so is written to when the message is sent again. Whoever has it, bounced or opted out is not.
