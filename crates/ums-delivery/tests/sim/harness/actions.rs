@@ -282,12 +282,12 @@ async fn do_to(engine: &Messaging, tenant: &TenantId, id: ums_core::MessageId, d
     done.map(drop).map_err(|error| error.to_string())
 }
 
-/// Opting in again is as likely, so that somebody is left to write to.
+/// Opting in again is likelier, so that somebody is left to write to.
 fn opt_out(stage: &mut Stage) {
     let (address, tenant, out) = {
         let mut world = stage.shared.lock();
-        let address = cast::address(world.chance.below(6)).to_owned();
-        (address, cast::tenant(world.chance.below(4) / 3), world.chance.happens(500))
+        let address = cast::address(world.chance.below(SINGLES)).to_owned();
+        (address, cast::tenant(world.chance.below(4) / 3), world.chance.happens(400))
     };
     let Some((process, engine)) = stage.any_engine() else { return };
     let shared = stage.shared.clone();

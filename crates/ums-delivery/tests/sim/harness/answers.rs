@@ -149,9 +149,10 @@ fn verdicts<'a>(world: &mut World, asked: Asked<'a>, is_picky: bool) -> Verdicts
                 (50, V::Taken),
                 (22, V::Refused(C::Unavailable)),
                 (4, V::Refused(C::Throttled)),
-                (5, V::Refused(C::InvalidRecipient)),
-                (4, V::Refused(C::RecipientBlocked)),
-                (2, V::Refused(C::InvalidMessage)),
+                // These two bring the recipient onto the suppression list.
+                (1, V::Refused(C::InvalidRecipient)),
+                (1, V::Refused(C::RecipientBlocked)),
+                (4, V::Refused(C::InvalidMessage)),
                 (3, V::Refused(C::Unsupported)),
                 (1, V::Refused(C::Misconfigured)),
                 (9, V::TooMany),

@@ -1,6 +1,6 @@
 //! What must hold at the end, when everything was healed and all time has passed.
 
-use ums_core::{AttemptOutcome, AttemptRecord, MessageId, SettledBy, Status};
+use ums_core::{AttemptOutcome, AttemptRecord, MessageId, OnExhausted, Retry, SettledBy, Status};
 
 use super::cast::{self, Set};
 use super::ledger::Row;
@@ -85,11 +85,32 @@ fn fault_of_recipient(world: &World, row: &Row, place: usize, calls: &[CallMade]
     if !is_fine {
         return Some(format!("who is {status}; arrived: {has_arrived}, unknown: {is_unknown}"));
     }
+    if status == Status::Failed
+        && let Some(fault) = given_up_too_soon(world, row, place)
+    {
+        return Some(fault);
+    }
     let silent = taken.find(|attempt| !world.reports.says_something(attempt.id));
     silent.map(|attempt| format!("who is {status} although {} took the message", attempt.provider))
 }
 
-/// The message's word is its first recipient's.
+/// A message that is held until its time is over gives nobody up before, unless a provider said that no try would help.
+fn given_up_too_soon(world: &World, row: &Row, place: usize) -> Option<String> {
+    if row.record.message.handling.on_exhausted != Some(OnExhausted::Hold) {
+        return None;
+    }
+    let mut attempts = row.record.attempts.iter();
+    let is_reason = attempts.any(|attempt| {
+        let by_name = attempt.refused.iter().find(|refused| refused.place == place);
+        let whole = attempt.class.filter(|_| attempt.recipients.contains(place));
+        let class = by_name.map(|refused| refused.failure.class).or(whole);
+        let is_hopeless = class.is_some_and(|class| class.consequence().retry == Retry::No);
+        is_hopeless || world.reports.says_something(attempt.id)
+    });
+    (!is_reason).then(|| "who was given up although the message is to be held".to_owned())
+}
+
+/// The message's word is its first recipient's, and says when the message was sent.
 fn word_of_another(row: &Row) -> Option<String> {
     let record = &row.record;
     let (word, first) = (record.status, record.recipients.first()?.status);
@@ -104,6 +125,9 @@ fn word_of_another(row: &Row) -> Option<String> {
             first,
             Status::Suppressed | Status::Unsubscribed | Status::Cancelled | Status::Expired
         );
+    if first.is_success() && record.sent_at.is_none() {
+        return Some(format!("is {word}, and does not say since when"));
+    }
     (word != expected && !was_unknown).then(|| format!("is {word}, and its first recipient is {first}"))
 }
 

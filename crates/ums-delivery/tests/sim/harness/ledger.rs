@@ -86,11 +86,11 @@ impl Row {
 }
 
 /// The status that is kept of a message with open recipients is never an end.
-pub(super) const fn kept_status(word: Status, work: Work) -> Status {
+pub(super) const fn kept_status(status: Status, work: Work) -> Status {
     match work {
-        Work::Due(_) if word.is_final() => Status::Queued,
-        Work::InHand if word.is_final() => Status::Sending,
-        Work::Due(_) | Work::InHand | Work::Ended => word,
+        Work::Due(_) if status.is_final() => Status::Queued,
+        Work::InHand if status.is_final() => Status::Sending,
+        Work::Due(_) | Work::InHand | Work::Ended => status,
     }
 }
 
