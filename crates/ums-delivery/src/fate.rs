@@ -15,8 +15,6 @@ mod calls;
 mod causes;
 mod holds;
 mod notices;
-#[cfg(test)]
-mod partly_tests;
 mod recipients;
 mod reports;
 mod says;

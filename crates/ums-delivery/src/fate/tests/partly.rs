@@ -7,7 +7,7 @@ use ums_core::{
     ProviderKind, RecipientSet, SendEmail, Status, TenantId, Timestamp, Work,
 };
 
-use super::{Act, Mark, act, reported};
+use super::super::{Act, Mark, act, reported};
 use crate::rules::Rules;
 
 const ADDRESSES: [&str; 3] = ["ada@example.com", "ben@example.net", "cleo@example.org"];
