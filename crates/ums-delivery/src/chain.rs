@@ -19,7 +19,7 @@ use self::walk::Pending;
 pub(crate) use self::walk::Walk;
 use crate::breaker::{Breaker, Now, Refusal};
 use crate::carried::Carried;
-use crate::pacing::{Blocks, Take};
+use crate::pacing::{Blocks, Reservation};
 use crate::ports::Ports;
 use crate::rates::{Rates, Verdicts};
 use crate::retry::Budget;
@@ -190,18 +190,18 @@ impl<M: 'static> Chain<M> {
             }
         }
         let over = match link.reserve(walk.recipients, now.mono) {
-            Take::Taken => {
+            Reservation::Reserved => {
                 self.count_first(walk, now.mono);
                 walk.tried |= bit;
                 return Asked::Room(Slot::new(link.clone(), CallPermit { permit, probe }, walk.recipients));
             }
-            Take::Asked(answers) if walk.waited_for_pace & bit == 0 => {
+            Reservation::Asked(answers) if walk.waited_for_pace & bit == 0 => {
                 walk.waited_for_pace |= bit;
                 walk.pending = Some(Pending::Pace(answers));
                 return Asked::Stop;
             }
-            Take::Asked(_) => Blocks::late(),
-            Take::Over(over) => over,
+            Reservation::Asked(_) => Blocks::late(),
+            Reservation::Over(over) => over,
         };
         walk.skip_paced(link, now, over);
         if walk.purpose == Purpose::Bulk {
@@ -270,14 +270,14 @@ impl<M: 'static> Chain<M> {
             let Some(probe) = link.share.last_resort().await else {
                 continue;
             };
-            let taken = match link.reserve(walk.recipients, now.mono) {
-                Take::Asked(answers) => {
+            let reservation = match link.reserve(walk.recipients, now.mono) {
+                Reservation::Asked(answers) => {
                     Pending::Pace(answers).wait().await;
                     link.reserve(walk.recipients, self.ports.clock.monotonic())
                 }
-                take @ (Take::Taken | Take::Over(_)) => take,
+                known @ (Reservation::Reserved | Reservation::Over(_)) => known,
             };
-            if matches!(taken, Take::Taken) {
+            if matches!(reservation, Reservation::Reserved) {
                 self.count_first(walk, now.mono);
                 walk.tried |= 1 << (place % 64);
                 return Some(Slot::new(link.clone(), CallPermit { permit, probe }, walk.recipients));

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use ums_core::{AccountId, Monotonic, ProviderKind, SkipReason};
 
-pub(crate) use self::blocks::{Blocks, Take};
+pub(crate) use self::blocks::{Blocks, Reservation};
 pub use self::settings::{OverPace, PaceSettings};
 
 const DAY: Duration = Duration::from_hours(24);

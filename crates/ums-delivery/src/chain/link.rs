@@ -7,7 +7,7 @@ use std::sync::Arc;
 use ums_core::{AccountId, Monotonic, Probe, Provider, ProviderKind};
 
 use crate::breaker::{Breaker, BreakerSettings, Now, Permit, Verdict};
-use crate::pacing::{PaceSettings, Pacer, Take};
+use crate::pacing::{PaceSettings, Pacer, Reservation};
 use crate::ports::Ports;
 use crate::rejection::Rejections;
 use crate::sharing::{MayProbe, Plug, ProbeOut, Share};
@@ -115,20 +115,20 @@ impl<M: 'static> Link<M> {
         drop(permit);
     }
 
-    /// Takes room in the pace.
-    pub(super) fn reserve(&self, recipients: u32, now: Monotonic) -> Take {
+    /// Reserves room in the pace for that many recipients.
+    pub(super) fn reserve(&self, recipients: u32, now: Monotonic) -> Reservation {
         let Some(blocks) = self.pacer.blocks() else {
             return match self.pacer.reserve(recipients, now) {
-                Ok(()) => Take::Taken,
-                Err(over) => Take::Over(over),
+                Ok(()) => Reservation::Reserved,
+                Err(over) => Reservation::Over(over),
             };
         };
-        let (take, ask) = blocks.take(recipients, now);
+        let (reservation, ask) = blocks.reserve(recipients, now);
         if ask {
             let ports = &self.ports;
             ports.tasks.spawn(blocks.clone().refill(ports.store.clone(), ports.clock.clone()));
         }
-        take
+        reservation
     }
 }
 

@@ -49,14 +49,14 @@ struct Hand {
     over: Option<(SkipReason, Monotonic)>,
 }
 
-/// What taking room came to.
+/// What a request for room came to.
 #[derive(Debug)]
-pub(crate) enum Take {
-    /// It is taken.
-    Taken,
-    /// There is none.
+pub(crate) enum Reservation {
+    /// The room is reserved.
+    Reserved,
+    /// The account has no room now.
     Over(OverPace),
-    /// The store is being asked; its answer can be waited for.
+    /// The store was asked for more; the receiver changes with its answer.
     Asked(watch::Receiver<u64>),
 }
 
@@ -79,24 +79,24 @@ impl Blocks {
         self.hand.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes room for that many recipients; and whether the caller must have the store asked for more ([`Blocks::refill`]).
-    pub(crate) fn take(&self, units: u32, now: Monotonic) -> (Take, bool) {
+    /// Reserves room for that many recipients. The flag says whether the caller must start [`Blocks::refill`].
+    pub(crate) fn reserve(&self, units: u32, now: Monotonic) -> (Reservation, bool) {
         let mut hand = self.hand();
         let over = hand.over.filter(|(_, until)| *until > now);
         if hand.units >= units {
             hand.units -= units;
             let ask = hand.units <= self.block / 2 && over.is_none() && !hand.asking;
             hand.asking |= ask;
-            return (Take::Taken, ask);
+            return (Reservation::Reserved, ask);
         }
         hand.wanted = hand.wanted.max(units);
         if let Some((reason, until)) = over {
             let wait = until.since(now);
-            return (Take::Over(OverPace { reason, wait }), false);
+            return (Reservation::Over(OverPace { reason, wait }), false);
         }
         let ask = !hand.asking;
         hand.asking = true;
-        (Take::Asked(self.answers.subscribe()), ask)
+        (Reservation::Asked(self.answers.subscribe()), ask)
     }
 
     /// The answer did not come in time.
