@@ -215,7 +215,7 @@ impl Breaker {
 
     /// Takes up what an earlier process kept. Unreadable state is left out: the breaker starts closed.
     pub fn restore(&self, kept: &serde_json::Value, now: Now) {
-        self.locked(|slow| (slow.take_up(kept, (&self.settings, Duration::MAX), now), None));
+        self.locked(|slow| (slow.load(kept, (&self.settings, Duration::MAX), now), None));
         self.restore_last_success(kept);
     }
 
@@ -227,7 +227,7 @@ impl Breaker {
     pub(crate) fn adopt(&self, kept: &serde_json::Value, (known, looked): (u64, Duration), now: Now) -> bool {
         let (adopted, change) = self.locked(|slow| {
             if slow.deeds == known {
-                (true, slow.take_up(kept, (&self.settings, looked), now))
+                (true, slow.load(kept, (&self.settings, looked), now))
             } else {
                 (false, None)
             }

@@ -107,7 +107,7 @@ impl<M: 'static> Chain<M> {
     /// How long to wait when the budget is spent; nothing may be called then.
     pub(crate) fn pay_for_retry(&self, walk: &mut Walk) -> Result<(), Duration> {
         walk.retry = true;
-        walk.token = self.budget.take(walk.purpose, self.ports.clock.monotonic());
+        walk.token = self.budget.acquire(walk.purpose, self.ports.clock.monotonic());
         if walk.token.is_some() {
             Ok(())
         } else {

@@ -63,8 +63,8 @@ impl Drain {
         if rests { 0 } else { window.size.saturating_sub(window.out) }
     }
 
-    /// That many messages of a lane were taken up.
-    pub(crate) fn took(&self, purpose: Purpose, messages: usize) {
+    /// Counts messages of a lane that were claimed.
+    pub(crate) fn claimed(&self, purpose: Purpose, messages: usize) {
         self.window(purpose).out += messages;
     }
 
@@ -97,14 +97,14 @@ mod tests {
         let drain = Drain::new(100);
         let bulk = Purpose::Bulk;
         assert_eq!(drain.room(bulk, Instant::now()), FIRST);
-        drain.took(bulk, FIRST);
+        drain.claimed(bulk, FIRST);
         assert_eq!(drain.room(bulk, Instant::now()), 0);
         for _ in 0..FIRST {
             drain.done(bulk, Progress::Through, Instant::now());
         }
         assert_eq!(drain.room(bulk, Instant::now()), 2 * FIRST, "it doubles with a full round");
         for _ in 0..10 {
-            drain.took(bulk, 1);
+            drain.claimed(bulk, 1);
             drain.done(bulk, Progress::Held, Instant::now());
         }
         assert_eq!(drain.room(bulk, Instant::now()), 0, "the lane rests");

@@ -91,7 +91,8 @@ impl Parking {
         }
     }
 
-    pub(crate) fn take_ready(&self) -> Vec<Item> {
+    /// Removes the events whose message is free now.
+    pub(crate) fn drain_ready(&self) -> Vec<Item> {
         let ready = std::mem::take(&mut self.waiting().ready);
         self.at_hand.fetch_sub(ready.len(), Ordering::Relaxed);
         ready

@@ -54,9 +54,9 @@ impl Rates {
         *self.verdicts.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(verdicts);
     }
 
-    /// What was counted since the last time.
-    fn take(&self) -> Vec<RateRow> {
-        self.pending.lock().unwrap_or_else(PoisonError::into_inner).take()
+    /// Removes what was counted since the last call, for the store.
+    fn drain(&self) -> Vec<RateRow> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner).drain()
     }
 
     /// The store did not take them.

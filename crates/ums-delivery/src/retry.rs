@@ -61,8 +61,8 @@ impl Budget {
         self.firsts.success(now);
     }
 
-    /// Takes leave for one retry round; none when the budget is spent.
-    pub(crate) fn take(self: &Arc<Self>, purpose: Purpose, now: Monotonic) -> Option<Token> {
+    /// Acquires the token of one retry round; none when the budget is spent.
+    pub(crate) fn acquire(self: &Arc<Self>, purpose: Purpose, now: Monotonic) -> Option<Token> {
         let mut spent = self.spent.lock().unwrap_or_else(PoisonError::into_inner);
         spent.advance(now);
         let floor = u64::from(self.settings.floor_per_minute);
@@ -107,9 +107,8 @@ impl Drop for Token {
             return;
         }
         let mut spent = self.budget.spent.lock().unwrap_or_else(PoisonError::into_inner);
-        let taken_at = self.second;
-        let forgotten = spent.newest >= taken_at + SECONDS as u64;
-        if !forgotten && let Some(second) = spent.second(taken_at) {
+        let forgotten = spent.newest >= self.second + SECONDS as u64;
+        if !forgotten && let Some(second) = spent.second(self.second) {
             *second = second.saturating_sub(1);
             spent.rounds = spent.rounds.saturating_sub(1);
         }
@@ -163,7 +162,7 @@ mod tests {
     /// Spends as many tokens as there are.
     fn spend_all(budget: &Arc<Budget>, purpose: Purpose, seconds: u64) -> usize {
         let mut spent = 0;
-        while let Some(token) = budget.take(purpose, at(seconds)) {
+        while let Some(token) = budget.acquire(purpose, at(seconds)) {
             token.spend();
             spent += 1;
         }
@@ -195,13 +194,13 @@ mod tests {
     fn a_round_without_failure_gives_its_token_back() {
         let budget = budget(0, 1);
         for second in 0..100 {
-            drop(budget.take(Purpose::Otp, at(second)).expect("given back each time"));
+            drop(budget.acquire(Purpose::Otp, at(second)).expect("given back each time"));
         }
-        let late = budget.take(Purpose::Otp, at(100)).unwrap();
-        let next = budget.take(Purpose::Otp, at(161)).expect("a minute later there is another one");
+        let late = budget.acquire(Purpose::Otp, at(100)).unwrap();
+        let next = budget.acquire(Purpose::Otp, at(161)).expect("a minute later there is another one");
         drop(late);
         assert!(
-            budget.take(Purpose::Otp, at(161)).is_none(),
+            budget.acquire(Purpose::Otp, at(161)).is_none(),
             "a token of another minute is not given back to this one"
         );
         next.spend();

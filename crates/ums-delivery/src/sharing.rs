@@ -195,8 +195,8 @@ impl Keeper {
         }
     }
 
-    /// Takes up what an earlier process knew of the providers.
-    pub(crate) async fn take_up(&self) -> Result<(), StoreError> {
+    /// Restores what an earlier process knew of the providers.
+    pub(crate) async fn restore(&self) -> Result<(), StoreError> {
         let ports = &self.plug.ports;
         let records = ports.store.breakers().await?;
         let now = Now::read(&*ports.clock);

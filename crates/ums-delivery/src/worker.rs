@@ -33,7 +33,7 @@ const AGAIN: Duration = Duration::from_secs(1);
 pub(crate) async fn run(dispatch: Arc<Dispatch>) {
     let desk = &dispatch.desk;
     loop {
-        let wait = match take_up_what_is_due(&dispatch).await {
+        let wait = match claim_what_is_due(&dispatch).await {
             Ok(wait) => wait,
             Err(error) => {
                 tracing::warn!(%error, "the queue could not be read");
@@ -50,7 +50,7 @@ pub(crate) async fn run(dispatch: Arc<Dispatch>) {
 }
 
 /// Takes up all that is due and that there is room for, and gives the time until it is worth a look again.
-async fn take_up_what_is_due(dispatch: &Arc<Dispatch>) -> Result<Duration, StoreError> {
+async fn claim_what_is_due(dispatch: &Arc<Dispatch>) -> Result<Duration, StoreError> {
     let desk = &dispatch.desk;
     loop {
         if desk.ports.closing.is_cancelled() || !desk.may_send() {
@@ -133,7 +133,7 @@ async fn claim(dispatch: &Arc<Dispatch>, mut permits: ClaimPermits) -> Result<us
     for record in due {
         let purpose = record.message.handling.purpose;
         let permit = permits.0[lane(purpose)].pop();
-        dispatch.drain.took(purpose, 1);
+        dispatch.drain.claimed(purpose, 1);
         let hold = (desk.in_hand.hold(record.message.id), permit);
         match record.message.content {
             Content::Email(_) => go::<Email>(dispatch, record, term, hold),

@@ -405,7 +405,7 @@ impl Slow {
     ///
     /// Times are counted from when they were written, by the clock of who wrote them, so that clocks that differ neither lengthen
     /// nor shorten a wait by more than the time since the last look; no wait is longer than the settings here allow.
-    pub(super) fn take_up(&mut self, kept: &Value, (settings, looked): (&BreakerSettings, Duration), now: Now) -> Option<Change> {
+    pub(super) fn load(&mut self, kept: &Value, (settings, looked): (&BreakerSettings, Duration), now: Now) -> Option<Change> {
         let time = |name: &str| kept.get(name).and_then(Value::as_i64).map(Timestamp::from_micros);
         let written_at = time("at_micros").unwrap_or(now.wall);
         let age = now.wall.since(written_at).min(looked);
@@ -432,11 +432,11 @@ impl Slow {
             },
             (None, ..) | (Some(_), None, None) => Mode::Closed,
         };
-        self.take_up_mode(mode)
+        self.load_mode(mode)
     }
 
     /// A mode of the same kind replaces what it says and leaves a probe that is out alone; another one drops late results.
-    fn take_up_mode(&mut self, mode: Mode) -> Option<Change> {
+    fn load_mode(&mut self, mode: Mode) -> Option<Change> {
         match (&mut self.mode, mode) {
             (Mode::Closed, Mode::Closed) => None,
             (here @ Mode::Open { .. }, told @ Mode::Open { .. }) | (here @ Mode::HalfOpen { .. }, told @ Mode::HalfOpen { .. }) => {

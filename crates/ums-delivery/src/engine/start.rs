@@ -81,7 +81,7 @@ impl Messaging {
             sms: chain(from.sms, &rules, &plug, &rates),
         };
         let keeper = Arc::new(Keeper::new(plug, shares(&chains)));
-        take_up(&ports, &chains, &keeper).await?;
+        recover(&ports, &chains, &keeper).await?;
         let endpoints = Arc::new(Endpoints::default());
         endpoints.refresh(&*ports.store).await?;
 
@@ -151,8 +151,8 @@ fn shares(chains: &Chains) -> Vec<Arc<Share>> {
     email.chain(chains.sms.links.iter().map(|link| link.share.clone())).collect()
 }
 
-/// Takes up breakers, used allowances and unfinished messages of earlier processes.
-async fn take_up(ports: &Ports, chains: &Chains, keeper: &Keeper) -> Result<(), StoreError> {
+/// Restores breakers and used allowances of earlier processes, and requeues their unfinished messages.
+async fn recover(ports: &Ports, chains: &Chains, keeper: &Keeper) -> Result<(), StoreError> {
     let now = Now::read(&*ports.clock);
     let recovered = ports.store.recover(now.wall).await?;
     failpoint::pass("recover.committed");
@@ -163,7 +163,7 @@ async fn take_up(ports: &Ports, chains: &Chains, keeper: &Keeper) -> Result<(), 
             "took up messages of an earlier process"
         );
     }
-    keeper.take_up().await?;
+    keeper.restore().await?;
     restore_days(ports, &chains.email, now).await?;
     restore_days(ports, &chains.sms, now).await
 }

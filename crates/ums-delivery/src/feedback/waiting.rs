@@ -48,7 +48,7 @@ pub(crate) async fn run(desk: Arc<Desk>) {
 
 /// Takes up what was released, and what is due if it is time.
 async fn look(desk: &Desk, is_time: bool) -> Result<(), StoreError> {
-    let ready = desk.parking.take_ready();
+    let ready = desk.parking.drain_ready();
     if !ready.is_empty() {
         take_items(desk, ready).await?;
     }

@@ -28,8 +28,8 @@ const NO_HURRY: Duration = Duration::from_millis(50);
 const GATHER: Duration = Duration::from_millis(20);
 /// Longest post, should the one who posts not keep time itself.
 const LONGEST_POST: Duration = Duration::from_secs(30);
-/// How long a notice that was taken is left alone by others: longer than a post may take, with the record of how it ended.
-const TAKEN: Duration = Duration::from_mins(1);
+/// Length of a claim on a notice: longer than a post and the record of its outcome may take.
+const CLAIM: Duration = Duration::from_mins(1);
 /// Waits between tries to keep how a post ended; then the notice is posted again.
 const KEEP: [Duration; 4] = [
     Duration::from_millis(100),
@@ -180,7 +180,7 @@ async fn claim(postbox: &Arc<Postbox>, endpoints: &[Endpoint], webhooks: &Arc<dy
         let now = ports.clock.now();
         let claimed = ports
             .store
-            .claim_notices(&endpoint.tenant, endpoint.id, (now, now + TAKEN), places)
+            .claim_notices(&endpoint.tenant, endpoint.id, (now, now + CLAIM), places)
             .await;
         let claimed = match claimed {
             // The other endpoints do not wait for this one's.
@@ -199,7 +199,7 @@ async fn claim(postbox: &Arc<Postbox>, endpoints: &[Endpoint], webhooks: &Arc<dy
     Ok(full)
 }
 
-/// Posts a notice that was taken, and records how that ended.
+/// Posts a claimed notice and records the outcome.
 async fn deliver(place: Posting, webhooks: Arc<dyn WebhookPost>, endpoint: Endpoint, notice: Notice) {
     let postbox = &*place.postbox;
     let ports = &*postbox.ports;

@@ -58,8 +58,8 @@ impl Counts {
         self.0.values()
     }
 
-    /// All that was counted since the last time.
-    pub(super) fn take(&mut self) -> Vec<RateRow> {
+    /// Removes all counts.
+    pub(super) fn drain(&mut self) -> Vec<RateRow> {
         self.0.drain().map(|(_, row)| row).collect()
     }
 }

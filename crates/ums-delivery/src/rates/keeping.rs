@@ -45,7 +45,7 @@ async fn turn(ports: &Ports, rates: &Rates, read_at: &mut Option<Monotonic>) -> 
 
 /// Adds what was counted to the store.
 pub(crate) async fn keep(ports: &Ports, rates: &Rates) -> Result<(), StoreError> {
-    let rows = rates.take();
+    let rows = rates.drain();
     if rows.is_empty() {
         return Ok(());
     }
