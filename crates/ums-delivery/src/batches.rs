@@ -78,7 +78,7 @@ fn queued(dispatch: &Dispatch, submission: Submission, now: Now) -> Item {
 /// Reports what nobody could carry, of all items together; each field is named with its item.
 fn refuse_faults(desk: &Desk, submissions: &[Submission]) -> Result<(), SubmitError> {
     let mut faults = Vec::new();
-    for (place, submission) in submissions.iter().enumerate() {
+    for (index, submission) in submissions.iter().enumerate() {
         let fine = match submission.parsed.content {
             Content::Email(_) => refuse_what_nobody_could_carry(&desk.chains.email, submission),
             Content::Sms(_) => refuse_what_nobody_could_carry(&desk.chains.sms, submission),
@@ -86,7 +86,7 @@ fn refuse_faults(desk: &Desk, submissions: &[Submission]) -> Result<(), SubmitEr
         match fine {
             Ok(()) => {}
             Err(SubmitError::Invalid(invalid)) => faults.extend(invalid.faults.into_iter().map(|mut fault| {
-                fault.field = format!("messages[{place}].{}", fault.field);
+                fault.field = format!("messages[{index}].{}", fault.field);
                 fault
             })),
             Err(other) => return Err(other),

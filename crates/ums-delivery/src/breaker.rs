@@ -392,9 +392,9 @@ impl Breaker {
         (value, change)
     }
 
-    /// A probe was dropped without an outcome: its place is free again.
+    /// A permit was dropped without an outcome: the next probe may go out.
     #[cold]
-    fn give_back(&self, generation: u64) {
+    fn release(&self, generation: u64) {
         self.locked(|slow| {
             if slow.generation == generation {
                 slow.probe_ended(true);
@@ -465,7 +465,7 @@ impl<B: Borrow<Breaker>> Drop for Permit<B> {
     #[inline]
     fn drop(&mut self) {
         if self.open && self.kind != Kind::Plain {
-            self.breaker.borrow().give_back(self.generation);
+            self.breaker.borrow().release(self.generation);
         }
     }
 }

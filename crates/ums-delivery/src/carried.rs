@@ -28,7 +28,7 @@ pub(crate) trait Carried: Clone + Send + Sync + Sized + 'static {
     /// The content for those recipients of a message; borrowed when that is all of them.
     fn for_recipients(record: &MessageRecord, set: RecipientSet) -> Option<Cow<'_, Self>> {
         let content = Self::of(&record.message.content)?;
-        let is_for_all = (0..record.recipients.len()).all(|place| set.contains(place));
+        let is_for_all = (0..record.recipients.len()).all(|index| set.contains(index));
         Some(if is_for_all {
             Cow::Borrowed(content)
         } else {
@@ -64,8 +64,8 @@ impl Carried for Email {
 
     fn for_some(&self, recipients: &[RecipientRecord], some: RecipientSet) -> Self {
         self.only(|address| {
-            let mut places = recipients.iter().enumerate();
-            places.any(|(place, recipient)| some.contains(place) && recipient.address == address.expose())
+            let mut indexed = recipients.iter().enumerate();
+            indexed.any(|(index, recipient)| some.contains(index) && recipient.address == address.expose())
         })
     }
 }

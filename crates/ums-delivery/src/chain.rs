@@ -15,8 +15,8 @@ use ums_core::{Content, Email, Monotonic, ProviderKind, Purpose, Sms};
 use self::link::CallPermit;
 pub(crate) use self::link::{Link, Slot};
 pub use self::link::{LinkParts, Price};
-use self::walk::Pending;
 pub(crate) use self::walk::Walk;
+use self::walk::{Pending, bit};
 use crate::breaker::{Breaker, Now, Refusal};
 use crate::carried::Carried;
 use crate::pacing::{Blocks, Reservation};
@@ -92,13 +92,17 @@ impl<M: 'static> Chain<M> {
         }
     }
 
-    /// The provider at that place takes more of the message in another transaction: it is looked at again in this round.
+    /// Has the walk look at a provider once more in this round: the provider takes the rest of the message in another transaction.
     pub(crate) fn again(&self, walk: &mut Walk, link: &Link<M>) {
-        let mut places = self.links.iter().enumerate();
-        let place = places.find_map(|(place, other)| (other.kind == link.kind && other.account == link.account).then_some(place));
-        if let Some(place) = place {
-            walk.tried &= !(1 << (place % 64));
+        let same = |other: &Arc<Link<M>>| other.kind == link.kind && other.account == link.account;
+        if let Some(index) = self.links.iter().position(same) {
+            walk.tried &= !bit(index);
         }
+    }
+
+    /// The links in order, each with its bit in [`Walk::tried`] and its like.
+    fn with_bits(&self) -> impl Iterator<Item = (u64, &Arc<Link<M>>)> {
+        self.links.iter().enumerate().map(|(index, link)| (bit(index), link))
     }
 
     /// Makes the walk a retry round, of a message that was called for before, and pays for it.
@@ -121,13 +125,11 @@ impl<M: 'static> Chain<M> {
         let now = Now::read(&*self.ports.clock);
         let verdicts = self.rates.verdicts();
         let late = self.late(walk.via, &verdicts);
-        let places = || self.links.iter().enumerate().map(|(place, link)| (1_u64 << (place % 64), link));
-        let (on_time, after_them) = (|(bit, _): &(u64, _)| late & bit == 0, |(bit, _): &(u64, _)| late & bit != 0);
-        let passed_over = late & !walk.tried;
-        for (_, link) in places().filter(|(bit, _)| passed_over & bit != 0) {
+        let among = |links: u64| self.with_bits().filter(move |(bit, _)| links & bit != 0);
+        for (_, link) in among(late & !walk.tried) {
             walk.skip_late(link, now);
         }
-        for (bit, link) in places().filter(on_time).chain(places().filter(after_them)) {
+        for (bit, link) in among(!late).chain(among(late)) {
             if walk.tried & bit != 0 || walk.via.is_some_and(|via| via != link.kind) {
                 continue;
             }
@@ -150,12 +152,12 @@ impl<M: 'static> Chain<M> {
         if via.is_some() || !verdicts.has_late() {
             return 0;
         }
-        let bits = |is: &dyn Fn(&Link<M>) -> bool| {
-            let places = self.links.iter().enumerate().filter(|(_, link)| is(link));
-            places.fold(0, |bits, (place, _)| bits | 1_u64 << (place % 64))
-        };
-        let late = bits(&|link| verdicts.is_late(link.kind, &link.account));
-        if late == bits(&|_| true) { 0 } else { late }
+        let is_late = |link: &Link<M>| verdicts.is_late(link.kind, &link.account);
+        if self.links.iter().all(|link| is_late(link)) {
+            return 0;
+        }
+        let late = self.with_bits().filter(|(_, link)| is_late(link));
+        late.fold(0, |bits, (bit, _)| bits | bit)
     }
 
     /// Asks one provider's breaker and pace.
@@ -256,14 +258,12 @@ impl<M: 'static> Chain<M> {
     /// All are open: the one that reopens first is tried through its single permit.
     async fn last_resort(&self, walk: &mut Walk) -> Option<Slot<M>> {
         let now = Now::read(&*self.ports.clock);
-        let mut places: Vec<_> = self
-            .links
-            .iter()
-            .enumerate()
+        let mut asked_for: Vec<_> = self
+            .with_bits()
             .filter(|(_, link)| walk.via.is_none_or(|via| via == link.kind))
             .collect();
-        places.sort_by_cached_key(|(_, link)| link.breaker.snapshot(now).reopens_at);
-        for (place, link) in places {
+        asked_for.sort_by_cached_key(|(_, link)| link.breaker.snapshot(now).reopens_at);
+        for (bit, link) in asked_for {
             let Some(permit) = Breaker::admit_last_resort(link.breaker.clone(), now) else {
                 continue;
             };
@@ -279,7 +279,7 @@ impl<M: 'static> Chain<M> {
             };
             if matches!(reservation, Reservation::Reserved) {
                 self.count_first(walk, now.mono);
-                walk.tried |= 1 << (place % 64);
+                walk.tried |= bit;
                 return Some(Slot::new(link.clone(), CallPermit { permit, probe }, walk.recipients));
             }
         }

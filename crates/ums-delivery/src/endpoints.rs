@@ -15,8 +15,8 @@ pub(crate) struct Endpoints {
     stale: AtomicBool,
     /// There may be something to tell.
     news: Notify,
-    /// A post ended.
-    place: Notify,
+    /// Notified when a post ends.
+    post_ended: Notify,
 }
 
 impl Endpoints {
@@ -55,13 +55,14 @@ impl Endpoints {
         self.news.notified().await;
     }
 
-    /// Another post may begin.
-    pub(crate) fn place_is_free(&self) {
-        self.place.notify_one();
+    /// Tells the poster that a post ended: another one to the same endpoint may begin.
+    pub(crate) fn post_ended(&self) {
+        self.post_ended.notify_one();
     }
 
-    pub(crate) async fn place(&self) {
-        self.place.notified().await;
+    /// Waits until a post ends.
+    pub(crate) async fn until_post_ends(&self) {
+        self.post_ended.notified().await;
     }
 
     /// Whether somebody of the tenant wants to be told about any of these.

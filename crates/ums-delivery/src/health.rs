@@ -16,7 +16,7 @@ pub(crate) fn report(chains: &Chains, verdicts: &Verdicts, not_configured: &[Not
 }
 
 fn providers<M: 'static>(chain: &Chain<M>, now: Now, verdicts: &Verdicts) -> Vec<ProviderHealth> {
-    let rows = chain.links.iter().enumerate().map(|(place, link)| {
+    let rows = chain.links.iter().enumerate().map(|(index, link)| {
         let seen = link.breaker.snapshot(now);
         let by_calls = status(&seen);
         let by_reports = verdicts.reason(link.kind, &link.account);
@@ -24,7 +24,7 @@ fn providers<M: 'static>(chain: &Chain<M>, now: Now, verdicts: &Verdicts) -> Vec
         ProviderHealth {
             name: link.kind.guide_name().to_owned(),
             provider: link.kind,
-            priority: Priority::of_place(place),
+            priority: Priority::of_place(index),
             circuit_breaker: seen.state,
             is_healthy: seen.state != BreakerStateWord::Open
                 && !matches!(status, HealthStatus::Down | HealthStatus::Misconfigured | HealthStatus::Exhausted),

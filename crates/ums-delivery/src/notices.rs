@@ -262,7 +262,7 @@ struct AboutEvent<'a> {
     code: Option<&'a str>,
     detail: Option<&'a str>,
     by_machine: bool,
-    /// The place of its recipient among the message's: other addresses than the first are not told.
+    /// Index of the recipient in the message, from 0: a notice holds no address but the first recipient's.
     recipient_index: Option<usize>,
 }
 
@@ -270,7 +270,7 @@ impl<'a> AboutEvent<'a> {
     fn of(record: &MessageRecord, kept: &'a EventRecord) -> Self {
         let event = &kept.event;
         let form = |address: &str| suppression_address(event.channel(), address);
-        let place = |address: &String| record.recipients.iter().position(|other| form(&other.address) == form(address));
+        let index = |address: &String| record.recipients.iter().position(|other| form(&other.address) == form(address));
         Self {
             kind: event.kind,
             provider: event.provider,
@@ -281,7 +281,7 @@ impl<'a> AboutEvent<'a> {
             code: event.code.as_deref(),
             detail: event.detail.as_deref(),
             by_machine: event.by_machine,
-            recipient_index: event.recipient.as_ref().and_then(place),
+            recipient_index: event.recipient.as_ref().and_then(index),
         }
     }
 }

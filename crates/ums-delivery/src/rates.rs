@@ -78,7 +78,7 @@ impl Rates {
         *self.known.lock().unwrap_or_else(PoisonError::into_inner) = known;
     }
 
-    /// All counts since a bucket; a place may stand there more than once.
+    /// All counts since a bucket; a key may occur more than once.
     fn all(&self, since: Timestamp) -> Vec<RateRow> {
         let mut all = {
             let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
@@ -99,7 +99,7 @@ impl Rates {
     /// Feedback was kept with a message: `record` holds the message with the events that it had before, `new` those that came now.
     /// A receipt counts once for each recipient and attempt, and so does a hard bounce and a complaint.
     pub(crate) fn events(&self, record: &MessageRecord, new: &[EventRecord]) {
-        for (place, event) in new.iter().enumerate() {
+        for (index, event) in new.iter().enumerate() {
             let Some(attempt) = record.attempts.iter().find(|attempt| Some(attempt.id) == event.attempt_id) else {
                 continue;
             };
@@ -108,7 +108,7 @@ impl Rates {
                 record
                     .events
                     .iter()
-                    .chain(&new[..place])
+                    .chain(&new[..index])
                     .filter(|other| counts::is_about_same(event, other))
             };
             let receipt = counts::is_timely_receipt(event, attempt, self.rules.receipt_within)

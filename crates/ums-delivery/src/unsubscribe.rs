@@ -182,7 +182,7 @@ fn header(name: &str, value: String) -> Header {
 struct Claim {
     tenant: TenantId,
     message_id: MessageId,
-    /// The place among the message's recipients.
+    /// Index among the recipients of the message.
     recipient: u8,
 }
 
@@ -267,13 +267,13 @@ mod tests {
         let key = [Secret::new("key")];
         let token = claim("default").token(&key[0]);
         let bytes = URL_SAFE_NO_PAD.decode(&token).unwrap();
-        for place in 0..bytes.len() {
+        for index in 0..bytes.len() {
             for bit in 0..8 {
                 let mut changed = bytes.clone();
-                changed[place] ^= 1 << bit;
-                assert_eq!(Claim::read(&URL_SAFE_NO_PAD.encode(changed), &key), None, "byte {place}, bit {bit}");
+                changed[index] ^= 1 << bit;
+                assert_eq!(Claim::read(&URL_SAFE_NO_PAD.encode(changed), &key), None, "byte {index}, bit {bit}");
             }
-            assert_eq!(Claim::read(&URL_SAFE_NO_PAD.encode(&bytes[..place]), &key), None, "cut at {place}");
+            assert_eq!(Claim::read(&URL_SAFE_NO_PAD.encode(&bytes[..index]), &key), None, "cut at {index}");
         }
         let tenant_moved = URL_SAFE_NO_PAD.encode([&bytes[..17], b"other", &bytes[17..]].concat());
         for bad in [

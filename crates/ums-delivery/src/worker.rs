@@ -1,6 +1,6 @@
 //! Takes up messages that are due: scheduled ones, held ones, batches, and what an earlier process left.
 //!
-//! **Invariant:** what is claimed has its place and is worked on: a claimed message without either would lie until its owner dies.
+//! **Invariant:** every claimed message has a lane permit and a task. A claimed message without either would lie until this process dies.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -79,8 +79,8 @@ async fn claim_what_is_due(dispatch: &Arc<Dispatch>) -> Result<Duration, StoreEr
     }
 }
 
-/// The lanes of each claim: all at once while there are places enough for all, else one after the other, so that places that
-/// are kept for one lane while the store looks are not missing in another.
+/// The lanes of each claim: all lanes in one claim while there are permits enough, else one lane after the other. A claim holds its
+/// permits while the store answers; few permits held for one lane would be missing in another.
 fn turns(dispatch: &Dispatch) -> &'static [&'static [Purpose]] {
     const TOGETHER: &[&[Purpose]] = &[&LANES];
     const IN_TURN: &[&[Purpose]] = &[&[Purpose::Otp], &[Purpose::Transactional], &[Purpose::Bulk]];
@@ -172,7 +172,7 @@ impl Drop for Out<'_> {
 }
 
 /// A provider that took the message last and then said that it did not send it is not the first to be asked again, if there are others.
-fn leave_out_who_gave_it_up<M: Routed>(desk: &Desk, record: &MessageRecord, walk: &mut Walk) {
+fn exclude_who_gave_it_up<M: Routed>(desk: &Desk, record: &MessageRecord, walk: &mut Walk) {
     let gave_up = |attempt: &&AttemptRecord| (attempt.outcome, attempt.reported) == (AttemptOutcome::Failed, Some(Status::Failed));
     let Some(last) = record.attempts.last().filter(gave_up) else {
         return;
@@ -180,9 +180,9 @@ fn leave_out_who_gave_it_up<M: Routed>(desk: &Desk, record: &MessageRecord, walk
     let links = &M::chain(&desk.chains).links;
     let via = record.message.handling.via;
     if links.iter().filter(|link| via.is_none_or(|via| via == link.kind)).count() > 1 {
-        let places = links.iter().enumerate();
-        let its = places.filter(|(_, link)| (link.kind, &link.account) == (last.provider, &last.account));
-        its.for_each(|(place, _)| walk.leave_out(place));
+        let indexed = links.iter().enumerate();
+        let its = indexed.filter(|(_, link)| (link.kind, &link.account) == (last.provider, &last.account));
+        its.for_each(|(index, _)| walk.exclude(index));
     }
 }
 
@@ -199,7 +199,7 @@ async fn work_on<M: Routed>(desk: &Desk, record: MessageRecord, term: Term, held
         return Progress::Neutral;
     }
     let mut walk = walk_of::<M>(&record.message);
-    leave_out_who_gave_it_up::<M>(desk, &record, &mut walk);
+    exclude_who_gave_it_up::<M>(desk, &record, &mut walk);
     let work = Work::<M> {
         walk,
         record,

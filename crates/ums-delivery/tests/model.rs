@@ -72,7 +72,7 @@ fn at_most_one_probe_is_out_whatever_the_interleaving() {
         for prober in probers {
             prober.join().unwrap();
         }
-        assert!(Breaker::admit(breaker, at(31)).is_ok(), "the place is free again");
+        assert!(Breaker::admit(breaker, at(31)).is_ok(), "the permit is free again");
     });
 }
 

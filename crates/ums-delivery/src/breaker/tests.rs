@@ -150,7 +150,7 @@ fn a_dropped_permit_is_given_back_and_not_counted() {
     let breaker = breaker(settings());
     trip(&breaker, 0);
     drop(Breaker::admit(breaker.clone(), at(31)).unwrap());
-    let permit = Breaker::admit(breaker.clone(), at(31)).expect("the place is free again");
+    let permit = Breaker::admit(breaker.clone(), at(31)).expect("the permit is free again");
     permit.settle(Verdict::Failure(&failure(FailureClass::InvalidRecipient)), at(31));
     assert_eq!(state(&breaker, 31), BreakerStateWord::HalfOpen, "a bad recipient says nothing");
     assert!(Breaker::admit(breaker, at(31)).is_ok());
@@ -436,7 +436,7 @@ proptest! {
     }
 
     /// Two breakers of which each adopts what the other learned, after every call: they agree, adopting twice is adopting once,
-    /// and nothing that was adopted counts as learned. A pause of nothing, a probe's place or counts are each one's own.
+    /// and nothing that was adopted counts as learned. A pause of nothing, a probe's permit or counts are each one's own.
     #[test]
     fn two_that_adopt_from_each_other_agree(
         steps in prop::collection::vec((0_u64..40, prop::bool::ANY, 0_usize..6, -20_i64..20), 1..200),

@@ -38,6 +38,11 @@ impl Pending {
     }
 }
 
+/// The bit of the provider with that index in the chain. A chain has at most as many providers as a word has bits.
+pub(super) const fn bit(index: usize) -> u64 {
+    1 << (index % 64)
+}
+
 /// One message's way along the chain, in one round.
 #[derive(Debug)]
 pub(crate) struct Walk {
@@ -96,9 +101,9 @@ impl Walk {
         self
     }
 
-    /// The provider at that place is left out of this round.
-    pub(crate) fn leave_out(&mut self, place: usize) {
-        self.tried |= 1 << (place % 64);
+    /// Excludes the provider with that index in the chain from this round.
+    pub(crate) fn exclude(&mut self, index: usize) {
+        self.tried |= bit(index);
     }
 
     /// A call of this round failed: the token of a retry round is gone.

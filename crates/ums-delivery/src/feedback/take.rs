@@ -119,29 +119,29 @@ async fn sort(desk: &Desk, items: Vec<Item>, tally: &mut FeedbackTally) -> Resul
     let events: Vec<Event> = items.iter().map(|item| item.record.event.clone()).collect();
     let targets = desk.ports.store.feedback_targets(&events).await?;
     let mut groups: Vec<(MessageRecord, Vec<Item>)> = targets.messages.into_iter().map(|message| (message, Vec::new())).collect();
-    let mut places: BTreeMap<_, usize> = groups
+    let mut indices: BTreeMap<_, usize> = groups
         .iter()
         .enumerate()
-        .map(|(place, (message, _))| (message.message.id, place))
+        .map(|(index, (message, _))| (message.message.id, index))
         .collect();
     let mut plans = Vec::new();
     for (mut item, target) in items.into_iter().zip(targets.of) {
         match target {
             Target::Known => tally.count(&*desk.ports.observer, &item, FeedbackEnd::Known),
-            Target::Message(place, attempt) => {
+            Target::Message(index, attempt) => {
                 item.record.attempt_id = attempt;
-                if let Some((_, group)) = groups.get_mut(place) {
+                if let Some((_, group)) = groups.get_mut(index) {
                     group.push(item);
                 }
             }
             Target::Nobody => {
                 if let Some((message, attempt)) = matching::by_recipient_and_time(desk, &item).await? {
                     item.record.attempt_id = Some(attempt);
-                    let place = *places.entry(message.message.id).or_insert_with(|| {
+                    let index = *indices.entry(message.message.id).or_insert_with(|| {
                         groups.push((message, Vec::new()));
                         groups.len() - 1
                     });
-                    groups[place].1.push(item);
+                    groups[index].1.push(item);
                 } else {
                     parked::give_up_on_recipient(desk, &item).await?;
                     plans.push(Plan::park(desk, item, None).await);

@@ -103,7 +103,7 @@ impl Drop for Posting {
             }
         }
         drop(counts);
-        self.postbox.endpoints.place_is_free();
+        self.postbox.endpoints.post_ended();
     }
 }
 
@@ -120,7 +120,7 @@ pub(crate) async fn run(postbox: Arc<Postbox>) {
         tokio::select! {
             biased;
             () = ports.closing.cancelled() => return,
-            () = postbox.endpoints.place() => {}
+            () = postbox.endpoints.until_post_ends() => {}
             () = postbox.endpoints.news() => tokio::time::sleep(GATHER).await,
             () = tokio::time::sleep(wait) => {}
         }
@@ -172,15 +172,15 @@ async fn claim(postbox: &Arc<Postbox>, endpoints: &[Endpoint], webhooks: &Arc<dy
     let ports = &postbox.ports;
     let mut full = false;
     for endpoint in endpoints.iter().filter(|endpoint| endpoint.disabled.is_none()) {
-        let places = postbox.rules.at_once.max(1).saturating_sub(postbox.posts_to(endpoint.id));
-        if places == 0 {
+        let room = postbox.rules.at_once.max(1).saturating_sub(postbox.posts_to(endpoint.id));
+        if room == 0 {
             full = true;
             continue;
         }
         let now = ports.clock.now();
         let claimed = ports
             .store
-            .claim_notices(&endpoint.tenant, endpoint.id, (now, now + CLAIM), places)
+            .claim_notices(&endpoint.tenant, endpoint.id, (now, now + CLAIM), room)
             .await;
         let claimed = match claimed {
             // The other endpoints do not wait for this one's.
@@ -190,18 +190,18 @@ async fn claim(postbox: &Arc<Postbox>, endpoints: &[Endpoint], webhooks: &Arc<dy
             }
             claimed => claimed?,
         };
-        full |= claimed.len() == places;
+        full |= claimed.len() == room;
         for notice in claimed {
-            let place = postbox.begin(endpoint.id);
-            ports.tasks.spawn(deliver(place, webhooks.clone(), endpoint.clone(), notice));
+            let posting = postbox.begin(endpoint.id);
+            ports.tasks.spawn(deliver(posting, webhooks.clone(), endpoint.clone(), notice));
         }
     }
     Ok(full)
 }
 
 /// Posts a claimed notice and records the outcome.
-async fn deliver(place: Posting, webhooks: Arc<dyn WebhookPost>, endpoint: Endpoint, notice: Notice) {
-    let postbox = &*place.postbox;
+async fn deliver(posting: Posting, webhooks: Arc<dyn WebhookPost>, endpoint: Endpoint, notice: Notice) {
+    let postbox = &*posting.postbox;
     let ports = &*postbox.ports;
     let began = ports.clock.monotonic();
     let posted = tokio::select! {
@@ -225,7 +225,7 @@ async fn deliver(place: Posting, webhooks: Arc<dyn WebhookPost>, endpoint: Endpo
     if let Err(error) = disable_if_due(postbox, &posted, &endpoint).await {
         tracing::warn!(endpoint = %endpoint.id, %error, "a webhook endpoint could not be disabled; trying again after its next failure");
     }
-    drop(place);
+    drop(posting);
 }
 
 /// Until a receiver has had its time at a shutdown, which is not to wait for one that hangs.
@@ -299,8 +299,8 @@ fn wait(rules: &WebhookRules, tries: u32, random: &dyn Random) -> Duration {
 }
 
 fn whole_wait(rules: &WebhookRules, tries: u32) -> Duration {
-    let place = usize::try_from(tries.saturating_sub(1)).unwrap_or(usize::MAX);
-    rules.retry.get(place).or(rules.retry.last()).copied().unwrap_or(LONGEST_POST)
+    let index = usize::try_from(tries.saturating_sub(1)).unwrap_or(usize::MAX);
+    rules.retry.get(index).or(rules.retry.last()).copied().unwrap_or(LONGEST_POST)
 }
 
 /// Whether a notice is too old to be posted again. One that was had posted again by an operator has its tries anew: it is given up only

@@ -1,4 +1,4 @@
-//! Counts by place, and which events count.
+//! Counts by key, and which events count.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use ums_core::{
     AccountId, AttemptRecord, BounceKind, EventKind, EventRecord, ProviderKind, RateRow, SuppressionReason, Timestamp, suppression_address,
 };
 
-/// Where something is counted.
+/// The bucket, the sender and the account that a count belongs to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Key {
     pub(super) provider: ProviderKind,
@@ -16,12 +16,12 @@ pub(super) struct Key {
     pub(super) bucket: Timestamp,
 }
 
-/// Counts by place.
+/// Counts by key.
 #[derive(Debug, Default)]
 pub(super) struct Counts(HashMap<Key, RateRow>);
 
 impl Counts {
-    /// Counts something at a place.
+    /// Adds to the counts of a key.
     pub(super) fn add(&mut self, key: Key, add: impl FnOnce(&mut RateRow)) {
         add(self.0.entry(key).or_insert_with_key(|key| RateRow {
             provider: key.provider,
