@@ -13,13 +13,15 @@ const LONGEST_WAIT: Duration = Duration::from_mins(15);
 /// Pages that are read one after the other before others have a turn.
 const PAGES: usize = 100;
 
-/// Why nothing was learned.
-enum Fault {
+/// Why a poll failed.
+enum PollError {
+    /// The source did not answer.
     Source(ums_core::Failure),
+    /// The store did not keep the events or the cursor.
     Store(StoreError),
 }
 
-impl From<StoreError> for Fault {
+impl From<StoreError> for PollError {
     fn from(error: StoreError) -> Self {
         Self::Store(error)
     }
@@ -44,17 +46,17 @@ pub(crate) async fn run(desk: Arc<Desk>, source: Arc<dyn FeedbackSource>) {
         wait = source.every();
         match asked {
             Ok(()) => errors = 0,
-            Err(fault) => {
+            Err(error) => {
                 errors = errors.saturating_add(1);
                 wait = wait.saturating_mul(1 << errors.min(10)).min(LONGEST_WAIT.max(wait));
-                tell(&*source, &fault, wait);
+                tell(&*source, &error, wait);
             }
         }
     }
 }
 
 /// Reads what is new. The cursor is kept after the events, so that a crash between has them read again.
-async fn ask(desk: &Desk, source: &dyn FeedbackSource) -> Result<(), Fault> {
+async fn ask(desk: &Desk, source: &dyn FeedbackSource) -> Result<(), PollError> {
     let name = source.name();
     let turn = format!("feedback {name}");
     for _ in 0..PAGES {
@@ -64,7 +66,7 @@ async fn ask(desk: &Desk, source: &dyn FeedbackSource) -> Result<(), Fault> {
             return Ok(());
         }
         let cursor = desk.ports.store.feedback_cursor(name).await?;
-        let polled = source.poll(cursor.as_deref(), desk.now()).await.map_err(Fault::Source)?;
+        let polled = source.poll(cursor.as_deref(), desk.now()).await.map_err(PollError::Source)?;
         if !polled.events.is_empty() {
             let tally = take(desk, polled.events).await?;
             tracing::debug!(
@@ -85,11 +87,11 @@ async fn ask(desk: &Desk, source: &dyn FeedbackSource) -> Result<(), Fault> {
     Ok(())
 }
 
-fn tell(source: &dyn FeedbackSource, fault: &Fault, again_in: Duration) {
+fn tell(source: &dyn FeedbackSource, error: &PollError, again_in: Duration) {
     let (source, again_in_ms) = (source.name(), millis(again_in));
-    match fault {
-        Fault::Store(error) => tracing::warn!(source, again_in_ms, %error, "feedback was not kept; it is read again"),
-        Fault::Source(failure) => {
+    match error {
+        PollError::Store(error) => tracing::warn!(source, again_in_ms, %error, "feedback was not kept; it is read again"),
+        PollError::Source(failure) => {
             let check = match failure.class {
                 FailureClass::Misconfigured => "check the account's keys and that they may read its delivery reports",
                 FailureClass::Unsupported => "check that the account writes delivery reports at all",

@@ -184,8 +184,8 @@ async fn claim(postbox: &Arc<Postbox>, endpoints: &[Endpoint], webhooks: &Arc<dy
             .await;
         let claimed = match claimed {
             // The other endpoints do not wait for this one's.
-            Err(fault @ StoreError::Corrupt { .. }) => {
-                tracing::error!(endpoint = %endpoint.id, error = %fault, "notices cannot be posted");
+            Err(error @ StoreError::Corrupt { .. }) => {
+                tracing::error!(endpoint = %endpoint.id, %error, "notices cannot be posted");
                 continue;
             }
             claimed => claimed?,
@@ -234,13 +234,13 @@ async fn shutdown(ports: &Ports) {
     tokio::time::timeout(LAST_POSTS, ports.ended.cancelled()).await.ok();
 }
 
-/// How a post ended.
+/// The outcome of a post.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Posted {
-    /// With an answer.
+    /// The receiver answered with this HTTP status.
     Status(u16),
-    /// Without one.
-    Fault(String),
+    /// The receiver did not answer, or was not called; the text says why.
+    NoAnswer(String),
 }
 
 impl Posted {
@@ -254,7 +254,7 @@ impl Posted {
             Self::Status(status @ 300..=399) => format!("{status}: redirects are not followed"),
             Self::Status(status @ 410) => format!("{status}: the receiver wants no more"),
             Self::Status(status) => status.to_string(),
-            Self::Fault(fault) => fault.clone(),
+            Self::NoAnswer(reason) => reason.clone(),
         }
     }
 }
@@ -262,13 +262,13 @@ impl Posted {
 /// Signs a notice and posts it once.
 pub(super) async fn post(postbox: &Postbox, webhooks: &dyn WebhookPost, endpoint: &Endpoint, notice: &Notice) -> Posted {
     let Some(secrets) = postbox.secrets(endpoint) else {
-        return Posted::Fault(NO_KEY.to_owned());
+        return Posted::NoAnswer(NO_KEY.to_owned());
     };
     let call = signing::signed(endpoint, notice, &secrets, postbox.ports.clock.now());
     match tokio::time::timeout(LONGEST_POST, webhooks.post(call)).await {
         Ok(Ok(status)) => Posted::Status(status),
-        Ok(Err(WebhookFault::NotAllowed(fault) | WebhookFault::NoAnswer(fault))) => Posted::Fault(fault),
-        Err(_) => Posted::Fault("timeout".to_owned()),
+        Ok(Err(WebhookFault::NotAllowed(reason) | WebhookFault::NoAnswer(reason))) => Posted::NoAnswer(reason),
+        Err(_) => Posted::NoAnswer("timeout".to_owned()),
     }
 }
 
