@@ -22,7 +22,7 @@ use ums_core::{BreakerEffect, BreakerStateWord, Failure, LastFailure, Monotonic,
 
 pub use self::settings::BreakerSettings;
 pub use self::state::{Cause, Snapshot};
-use self::state::{Mode, Slow};
+use self::state::{Admission, Mode, Slow};
 use self::sync::{AtomicI64, AtomicU32, AtomicU64, Mutex, MutexGuard, Ordering};
 use self::window::Window;
 
@@ -107,7 +107,7 @@ enum Kind {
     LastResort,
 }
 
-/// Leave to call the provider once. Dropped without [`Permit::settle`], the call is not counted.
+/// A permit to call the provider once. The breaker does not count a permit that is dropped without [`Permit::settle`].
 #[derive(Debug)]
 pub struct Permit<B: Borrow<Breaker>> {
     breaker: B,
@@ -132,7 +132,7 @@ impl Breaker {
         }
     }
 
-    /// Asks for leave to call the provider.
+    /// Admits a call to the provider, or refuses it.
     ///
     /// # Errors
     /// A [`Refusal`] with the reason and the time left. It is boxed so that the usual answer fits
@@ -162,8 +162,8 @@ impl Breaker {
         });
         self.tell(change);
         match decision? {
-            state::Leave::Plain => Ok((generation, Kind::Plain, false)),
-            state::Leave::Probe { ask_first } => Ok((generation, Kind::Probe, ask_first)),
+            Admission::Plain => Ok((generation, Kind::Plain, false)),
+            Admission::Probe { ask_first } => Ok((generation, Kind::Probe, ask_first)),
         }
     }
 
@@ -171,8 +171,8 @@ impl Breaker {
     /// is tried, at most once a second, unless it is misconfigured or exhausted.
     pub fn admit_last_resort<B: Borrow<Self>>(breaker: B, now: Now) -> Option<Permit<B>> {
         let this: &Self = breaker.borrow();
-        let (leave, generation) = this.locked(|slow| ((slow.admit_last_resort(now), slow.generation), None)).0;
-        leave.then(|| Permit {
+        let (admitted, generation) = this.locked(|slow| ((slow.admit_last_resort(now), slow.generation), None)).0;
+        admitted.then(|| Permit {
             breaker,
             generation,
             kind: Kind::LastResort,

@@ -100,7 +100,7 @@ impl<M: 'static> Chain<M> {
         }
     }
 
-    /// The links in order, each with its bit in [`Walk::tried`] and its like.
+    /// The links in order, each with its bit in the sets of a walk.
     fn with_bits(&self) -> impl Iterator<Item = (u64, &Arc<Link<M>>)> {
         self.links.iter().enumerate().map(|(index, link)| (bit(index), link))
     }

@@ -1,7 +1,7 @@
-//! This process's leave to work on messages: renewed in the background, asked for before every call.
+//! This process's lease on the messages it works on: the heartbeat renews it, and a delivery checks it before every call.
 //!
-//! **Invariant:** no provider is called within 5 s of the lease's end, nor under another lease than the one that the intent was
-//! committed under. A process that was stopped for longer than its lease wakes up with intents that belong to others by then.
+//! **Invariant:** no call to a provider starts within 5 s of the end of the lease, or under another term than the one its intent was
+//! committed under. By the time a process wakes up that was stopped for longer than its lease, another process owns its intents.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};

@@ -39,7 +39,7 @@ struct Spent {
     rounds: u64,
 }
 
-/// Leave for one retry round. Dropped without [`Token::spend`] it is given back.
+/// Pays for one retry round. The budget gets a token back that is dropped without [`Token::spend`].
 #[derive(Debug)]
 pub(crate) struct Token {
     budget: Arc<Budget>,

@@ -128,8 +128,8 @@ impl Default for Slow {
     }
 }
 
-/// Leave that the slow state gives.
-pub(super) enum Leave {
+/// What the slow state admits.
+pub(super) enum Admission {
     Plain,
     Probe { ask_first: bool },
 }
@@ -225,19 +225,19 @@ impl Slow {
         }
     }
 
-    pub(super) fn admit(&mut self, now: Now) -> Result<Leave, Box<Refusal>> {
+    pub(super) fn admit(&mut self, now: Now) -> Result<Admission, Box<Refusal>> {
         let refused = |cause: Cause, reopens_in: Duration| Err(Box::new(Refusal { cause, reopens_in }));
         if let Some(until) = self.paused_until {
             return refused(Cause::Throttled, until.since(now.mono));
         }
         match &self.mode {
-            Mode::Closed => Ok(Leave::Plain),
+            Mode::Closed => Ok(Admission::Plain),
             Mode::Open { cause, until } => refused(cause.clone(), until.since(now.mono)),
             Mode::HalfOpen { .. } if self.probe_out => refused(Cause::Probing, Duration::ZERO),
             Mode::HalfOpen { asked, .. } => {
                 let ask_first = !asked;
                 self.probe_out = true;
-                Ok(Leave::Probe { ask_first })
+                Ok(Admission::Probe { ask_first })
             }
         }
     }

@@ -38,7 +38,7 @@ impl Pending {
     }
 }
 
-/// The bit of the provider with that index in the chain. A chain has at most as many providers as a word has bits.
+/// The bit of the provider with that index in the chain. Providers that are 64 apart share a bit.
 pub(super) const fn bit(index: usize) -> u64 {
     1 << (index % 64)
 }
