@@ -77,15 +77,15 @@ pub(crate) async fn accept<M: Routed>(dispatch: &Arc<Dispatch>, submission: Subm
                 term,
                 held,
             };
-            Some(go(desk, work, permit))
+            Some(spawn(desk, work, permit))
         }
         None => None,
     };
     Ok(ticket(message.id, false, settled))
 }
 
-/// Sends it on a task of its own, so that a caller who goes away cancels nothing.
-fn go<M: Routed>(desk: &Arc<Desk>, work: Work<M>, permit: Option<LanePermit>) -> oneshot::Receiver<SendResult> {
+/// Delivers a message in a task of its own, so that a caller who goes away cancels nothing.
+fn spawn<M: Routed>(desk: &Arc<Desk>, work: Work<M>, permit: Option<LanePermit>) -> oneshot::Receiver<SendResult> {
     let (settle, settled) = oneshot::channel();
     let desk_of_task = desk.clone();
     desk.ports.tasks.spawn(async move {
@@ -205,7 +205,7 @@ pub(crate) fn compose(dispatch: &Dispatch, submission: Submission, now: Now) -> 
     let stopped = gates::check(rules, &content, desk.chains.are_local_for(&content));
     let starts_later = handling.send_at.filter(|send_at| *send_at > now.wall);
     let id = MessageId::new(&*ports.clock, &*ports.random);
-    add_unsubscribe_link(dispatch, (&submission.tenant, id), handling.purpose, &mut content);
+    add_unsubscribe_link(dispatch, &submission.tenant, id, handling.purpose, &mut content);
     let message = Arc::new(Message {
         id,
         tenant: submission.tenant,
@@ -224,9 +224,9 @@ pub(crate) fn compose(dispatch: &Dispatch, submission: Submission, now: Now) -> 
     (message, record)
 }
 
-fn add_unsubscribe_link(dispatch: &Dispatch, of: (&TenantId, MessageId), purpose: Purpose, content: &mut Content) {
+fn add_unsubscribe_link(dispatch: &Dispatch, tenant: &TenantId, id: MessageId, purpose: Purpose, content: &mut Content) {
     if let (Content::Email(email), Purpose::Bulk) = (content, purpose) {
-        dispatch.links.add(of, email);
+        dispatch.links.add(tenant, id, email);
     }
 }
 

@@ -21,8 +21,8 @@ use std::time::Duration;
 use ums_core::{BreakerEffect, BreakerStateWord, Failure, LastFailure, Monotonic, Random, Timestamp};
 
 pub use self::settings::BreakerSettings;
-pub use self::state::{Cause, Snapshot};
 use self::state::{Admission, Mode, Slow};
+pub use self::state::{Cause, Snapshot};
 use self::sync::{AtomicI64, AtomicU32, AtomicU64, Mutex, MutexGuard, Ordering};
 use self::window::Window;
 
@@ -215,7 +215,7 @@ impl Breaker {
 
     /// Takes up what an earlier process kept. Unreadable state is left out: the breaker starts closed.
     pub fn restore(&self, kept: &serde_json::Value, now: Now) {
-        self.locked(|slow| (slow.load(kept, (&self.settings, Duration::MAX), now), None));
+        self.locked(|slow| (slow.load(kept, &self.settings, Duration::MAX, now), None));
         self.restore_last_success(kept);
     }
 
@@ -224,10 +224,10 @@ impl Breaker {
     ///
     /// Results of calls that were admitted before are dropped if the state changes by it. A change is told, but not as learned:
     /// it is not kept a second time.
-    pub(crate) fn adopt(&self, kept: &serde_json::Value, (known, looked): (u64, Duration), now: Now) -> bool {
+    pub(crate) fn adopt(&self, kept: &serde_json::Value, known: u64, looked: Duration, now: Now) -> bool {
         let (adopted, change) = self.locked(|slow| {
             if slow.deeds == known {
-                (true, slow.load(kept, (&self.settings, looked), now))
+                (true, slow.load(kept, &self.settings, looked, now))
             } else {
                 (false, None)
             }
@@ -254,9 +254,9 @@ impl Breaker {
     }
 
     #[inline]
-    fn success(&self, permit: (u64, Kind), now: Now) {
+    fn success(&self, generation: u64, kind: Kind, now: Now) {
         let word = self.word.load(Ordering::Acquire);
-        if word >> 1 != permit.0 {
+        if word >> 1 != generation {
             return;
         }
         // Written once a millisecond at most: threads that share the breaker would otherwise take
@@ -271,8 +271,8 @@ impl Breaker {
         if self.settings.rate_percent.is_some() {
             self.window.success(now.mono);
         }
-        if permit.1 != Kind::Plain {
-            self.probe_succeeded(permit.0);
+        if kind != Kind::Plain {
+            self.probe_succeeded(generation);
         }
     }
 
@@ -293,8 +293,8 @@ impl Breaker {
     }
 
     #[cold]
-    fn failure(&self, permit: (u64, Kind), failure: &Failure, now: Now) {
-        if self.word.load(Ordering::Acquire) >> 1 != permit.0 {
+    fn failure(&self, generation: u64, kind: Kind, failure: &Failure, now: Now) {
+        if self.word.load(Ordering::Acquire) >> 1 != generation {
             return;
         }
         let effect = failure.class.consequence().breaker;
@@ -306,7 +306,7 @@ impl Breaker {
         let trip = counted.then(|| self.trip_cause(failure, now)).flatten();
         let jitter = self.random.unit();
         let ((), change) = self.locked(|slow| {
-            if slow.generation != permit.0 {
+            if slow.generation != generation {
                 return ((), None);
             }
             slow.last_failure = Some(LastFailure {
@@ -315,28 +315,29 @@ impl Breaker {
                 code: failure.code.clone(),
                 detail: failure.detail.clone(),
             });
-            let probing = permit.1;
-            slow.probe_ended(probing != Kind::Plain);
+            slow.probe_ended(kind != Kind::Plain);
             let change = match effect {
                 BreakerEffect::NotCounted => None,
-                BreakerEffect::Counted if probing == Kind::LastResort => None,
-                BreakerEffect::Counted if probing == Kind::Probe => Some(slow.open(
+                BreakerEffect::Counted if kind == Kind::LastResort => None,
+                BreakerEffect::Counted if kind == Kind::Probe => Some(slow.open(
                     Cause::Failures {
                         code: failure.code.clone(),
                         detail: "the probe failed".into(),
                     },
                     None,
-                    (&self.settings, jitter),
+                    &self.settings,
+                    jitter,
                     now,
                 )),
-                BreakerEffect::Counted => trip.map(|cause| slow.open(cause, None, (&self.settings, jitter), now)),
+                BreakerEffect::Counted => trip.map(|cause| slow.open(cause, None, &self.settings, jitter, now)),
                 BreakerEffect::OpensMisconfigured => Some(slow.open(
                     Cause::Misconfigured {
                         code: failure.code.clone(),
                         detail: failure.detail.clone(),
                     },
                     None,
-                    (&self.settings, jitter),
+                    &self.settings,
+                    jitter,
                     now,
                 )),
                 BreakerEffect::OpensExhausted => Some(slow.open(
@@ -345,7 +346,8 @@ impl Breaker {
                         detail: failure.detail.clone(),
                     },
                     failure.retry_after,
-                    (&self.settings, jitter),
+                    &self.settings,
+                    jitter,
                     now,
                 )),
                 BreakerEffect::Pauses => Some(slow.pause(failure.retry_after, now)),
@@ -453,10 +455,10 @@ impl<B: Borrow<Breaker>> Permit<B> {
     #[inline]
     pub fn settle(mut self, verdict: Verdict<'_>, now: Now) {
         self.open = false;
-        let permit = (self.generation, self.kind);
+        let breaker: &Breaker = self.breaker.borrow();
         match verdict {
-            Verdict::Success => self.breaker.borrow().success(permit, now),
-            Verdict::Failure(failure) => self.breaker.borrow().failure(permit, failure, now),
+            Verdict::Success => breaker.success(self.generation, self.kind, now),
+            Verdict::Failure(failure) => breaker.failure(self.generation, self.kind, failure, now),
         }
     }
 }

@@ -16,10 +16,11 @@ use ums_core::{
 };
 
 use crate::breaker::Now;
+use crate::carried::Addressee;
 use crate::ports::Ports;
 
 const RECIPIENTS: usize = 5;
-const DOMAINS: usize = 3;
+const GROUPS: usize = 3;
 const WITHIN: Duration = Duration::from_mins(10);
 /// Waits between tries to undo what a provider's own fault brought onto the suppression list.
 const UNDO_AGAIN: Duration = Duration::from_secs(1);
@@ -43,7 +44,7 @@ struct Window {
 #[derive(Clone, Copy, Debug)]
 struct Refused {
     recipient: u64,
-    domain: u64,
+    group: u64,
     at: Monotonic,
     wall: Timestamp,
 }
@@ -55,13 +56,13 @@ impl Window {
             .retain(|earlier| refused.at.since(earlier.at) < WITHIN && earlier.recipient != refused.recipient);
         self.seen.push(refused);
         // No more are needed to tell: the newest ones decide.
-        let excess = self.seen.len().saturating_sub(RECIPIENTS * DOMAINS);
+        let excess = self.seen.len().saturating_sub(RECIPIENTS * GROUPS);
         self.seen.drain(..excess);
-        let mut domains: Vec<u64> = self.seen.iter().map(|refused| refused.domain).collect();
-        domains.sort_unstable();
-        domains.dedup();
+        let mut groups: Vec<u64> = self.seen.iter().map(|refused| refused.group).collect();
+        groups.sort_unstable();
+        groups.dedup();
         let since = self.seen.iter().map(|refused| refused.wall).min()?;
-        (self.seen.len() >= RECIPIENTS && domains.len() >= DOMAINS).then(|| {
+        (self.seen.len() >= RECIPIENTS && groups.len() >= GROUPS).then(|| {
             let since = self
                 .judged
                 .filter(|judged| judged.1 >= since)
@@ -78,7 +79,7 @@ impl Rejections {
         &self,
         result: Result<Accepted, Failure>,
         provider: ProviderKind,
-        whom: (&str, &str),
+        recipient: Addressee<'_>,
         now: Now,
     ) -> Result<Accepted, Failure> {
         match result {
@@ -86,7 +87,7 @@ impl Rejections {
                 self.clear();
                 Ok(accepted)
             }
-            Err(failure) if failure.class == FailureClass::InvalidRecipient => Err(match self.note(whom, (now.mono, now.wall), now.wall) {
+            Err(failure) if failure.class == FailureClass::InvalidRecipient => Err(match self.note(recipient, now.wall, now) {
                 Some(since) => systemic(provider, &failure, since),
                 None => failure,
             }),
@@ -106,16 +107,17 @@ impl Rejections {
         }
     }
 
-    fn note(&self, (recipient, domain): (&str, &str), (at, wall): (Monotonic, Timestamp), now: Timestamp) -> Option<Timestamp> {
+    /// Notes a refusal that happened at `refused_at` and was heard of now.
+    fn note(&self, recipient: Addressee<'_>, refused_at: Timestamp, now: Now) -> Option<Timestamp> {
         let refused = Refused {
-            recipient: self.hasher.hash_one(recipient),
-            domain: self.hasher.hash_one(domain),
-            at,
-            wall,
+            recipient: self.hasher.hash_one(recipient.address),
+            group: self.hasher.hash_one(recipient.group),
+            at: now.mono,
+            wall: refused_at,
         };
         let mut window = self.window();
         self.any.store(true, Ordering::Relaxed);
-        window.is_one_too_many(refused, now)
+        window.is_one_too_many(refused, now.wall)
     }
 
     fn window(&self) -> MutexGuard<'_, Window> {
@@ -139,7 +141,7 @@ fn replay(provider: ProviderKind, since: Timestamp) -> String {
 }
 
 /// Takes off the suppression list what a provider's own fault brought there, until the store has done it.
-pub(crate) fn undo(ports: &Ports, (provider, origin): (ProviderKind, SuppressionOrigin), since: Timestamp) {
+pub(crate) fn undo(ports: &Ports, provider: ProviderKind, origin: SuppressionOrigin, since: Timestamp) {
     let (store, clock, ended) = (ports.store.clone(), ports.clock.clone(), ports.ended.clone());
     ports.tasks.spawn(async move {
         let mut wait = UNDO_AGAIN;
@@ -193,13 +195,16 @@ impl Reports {
             // What is wrong with the content is no word about recipients.
             EventKind::Rejected if event.class != Some(FailureClass::InvalidMessage) => {
                 let first = message.and_then(|message| message.recipients.first());
-                let recipient = event.recipient.as_deref().or(first.map(|recipient| recipient.address.as_str()))?;
-                let shared = match event.channel() {
-                    Channel::Email => recipient.rsplit_once('@').map_or(recipient, |(_, domain)| domain),
-                    Channel::Sms => recipient.get(..6).unwrap_or(recipient),
+                let address = event.recipient.as_deref().or(first.map(|recipient| recipient.address.as_str()))?;
+                let recipient = match event.channel() {
+                    Channel::Email => Addressee {
+                        address,
+                        group: address.rsplit_once('@').map_or(address, |(_, domain)| domain),
+                    },
+                    Channel::Sms => Addressee::of_number(address),
                 };
                 let rejections = accounts.entry((event.provider, event.account.clone())).or_default();
-                rejections.note((recipient, shared), (now.mono, record.happened_at()), now.wall)
+                rejections.note(recipient, record.happened_at(), now)
             }
             EventKind::Queued
             | EventKind::Sent
@@ -226,7 +231,7 @@ impl Reports {
         let provider = record.event.provider;
         let replay = replay(provider, since);
         tracing::error!(%provider, %since, replay, "provider needs an operator: it rejects everybody whom it had taken messages for; the account is probably suspended");
-        undo(ports, (provider, SuppressionOrigin::Feedback), since);
+        undo(ports, provider, SuppressionOrigin::Feedback, since);
     }
 }
 
@@ -242,13 +247,17 @@ mod tests {
         }
     }
 
+    fn recipient<'a>(address: &'a str, group: &'a str) -> Addressee<'a> {
+        Addressee { address, group }
+    }
+
     /// The class after each refusal of `(recipient, domain, second)`.
     fn classes(refusals: &[(&str, &str, u64)]) -> Vec<FailureClass> {
         let rejections = Rejections::default();
-        let judged = refusals.iter().map(|(recipient, domain, second)| {
+        let judged = refusals.iter().map(|(address, domain, second)| {
             let refused = Err(Failure::provider(FailureClass::InvalidRecipient, "550", ""));
             rejections
-                .judge(refused, ProviderKind::Smtp, (recipient, domain), at(*second))
+                .judge(refused, ProviderKind::Smtp, recipient(address, domain), at(*second))
                 .unwrap_err()
                 .class
         });
@@ -285,18 +294,18 @@ mod tests {
     #[test]
     fn an_acceptance_between_starts_anew() {
         let rejections = Rejections::default();
-        let refuse = |recipient: &str| {
+        let refuse = |address: &str| {
             let refused = Err(Failure::provider(FailureClass::InvalidRecipient, "550", ""));
             rejections
-                .judge(refused, ProviderKind::Smtp, (recipient, recipient), at(0))
+                .judge(refused, ProviderKind::Smtp, recipient(address, address), at(0))
                 .unwrap_err()
                 .class
         };
-        for recipient in ["a", "b", "c", "d"] {
-            refuse(recipient);
+        for address in ["a", "b", "c", "d"] {
+            refuse(address);
         }
         rejections
-            .judge(Ok(Accepted::new("id")), ProviderKind::Smtp, ("x", "x"), at(0))
+            .judge(Ok(Accepted::new("id")), ProviderKind::Smtp, recipient("x", "x"), at(0))
             .unwrap();
         assert_eq!(refuse("e"), FailureClass::InvalidRecipient);
     }

@@ -121,7 +121,7 @@ impl Plug {
     }
 
     /// A breaker with its listener, known to the store.
-    pub(crate) fn breaker(&self, (provider, account): (ProviderKind, AccountId), settings: BreakerSettings) -> Arc<Share> {
+    pub(crate) fn breaker(&self, provider: ProviderKind, account: AccountId, settings: BreakerSettings) -> Arc<Share> {
         let listener = listener(self.ports.observer.clone(), provider, self.news.clone());
         Arc::new(Share {
             provider,
@@ -228,7 +228,7 @@ impl Keeper {
         let records = answer.map_err(|late| StoreError::Unavailable(Box::new(late)))??;
         let owner = self.plug.lease.owner();
         for (share, known) in self.shares.iter().zip(known) {
-            share.adopt(&records, owner, (known, asked), Now::read(&*ports.clock));
+            share.adopt(&records, owner, known, asked, Now::read(&*ports.clock));
         }
         Ok(())
     }
@@ -281,12 +281,12 @@ impl Share {
 
     /// Takes up a record that another process wrote and that is newer than the last one seen. The records were read after
     /// `asked`, and after it was noted what this process knew.
-    fn adopt(&self, records: &[BreakerRecord], owner: i64, (known, asked): (Option<u64>, Monotonic), now: Now) {
+    fn adopt(&self, records: &[BreakerRecord], owner: i64, known: Option<u64>, asked: Monotonic, now: Now) {
         let Some(known) = known else { return };
         let mut seen = self.seen();
         if let Some(record) = self.own(records).filter(|record| record.version > seen.version) {
             let looked = seen.looked_at.map_or(Duration::MAX, |looked_at| now.mono.since(looked_at));
-            if record.writer != owner && !self.breaker.adopt(&record.state, (known, looked), now) {
+            if record.writer != owner && !self.breaker.adopt(&record.state, known, looked, now) {
                 // Something was learned here meanwhile; it is saved first, and wins.
                 return;
             }
@@ -349,7 +349,7 @@ impl Share {
         }
         let (known, asked) = (self.known(), ports.clock.monotonic());
         let records = ports.store.breakers().await?;
-        self.adopt(&records, lease.owner(), (known, asked), Now::read(&*ports.clock));
+        self.adopt(&records, lease.owner(), known, asked, Now::read(&*ports.clock));
         Ok(true)
     }
 

@@ -59,7 +59,8 @@ pub(crate) async fn suppress(desk: &Desk, tenant: &TenantId, entries: Vec<NewSup
 pub(crate) async fn unsuppress(
     desk: &Desk,
     tenant: &TenantId,
-    (channel, address): (Channel, &str),
+    channel: Channel,
+    address: &str,
     reason: Option<SuppressionReason>,
 ) -> Result<u64, StoreError> {
     let now = desk.now();

@@ -73,7 +73,7 @@ impl Links {
 
     /// Adds the link to mail to many with one recipient: with more, nobody could tell who followed it. A caller who sets such headers keeps
     /// a list of his own.
-    pub(crate) fn add(&self, (tenant, id): (&TenantId, MessageId), email: &mut Email) {
+    pub(crate) fn add(&self, tenant: &TenantId, id: MessageId, email: &mut Email) {
         let (Some(url), Some(key)) = (&self.base, self.keys.first()) else {
             return;
         };

@@ -134,17 +134,18 @@ async fn claim(dispatch: &Arc<Dispatch>, mut permits: ClaimPermits) -> Result<us
         let purpose = record.message.handling.purpose;
         let permit = permits.0[lane(purpose)].pop();
         dispatch.drain.claimed(purpose, 1);
-        let hold = (desk.in_hand.hold(record.message.id), permit);
+        let held = desk.in_hand.hold(record.message.id);
         match record.message.content {
-            Content::Email(_) => go::<Email>(dispatch, record, term, hold),
-            Content::Sms(_) => go::<Sms>(dispatch, record, term, hold),
+            Content::Email(_) => spawn::<Email>(dispatch, record, term, held, permit),
+            Content::Sms(_) => spawn::<Sms>(dispatch, record, term, held, permit),
         }
     }
     drop(claiming);
     Ok(claimed)
 }
 
-fn go<M: Routed>(dispatch: &Arc<Dispatch>, record: MessageRecord, term: Term, (held, permit): (Held, Option<LanePermit>)) {
+/// Works on a claimed message in a task of its own.
+fn spawn<M: Routed>(dispatch: &Arc<Dispatch>, record: MessageRecord, term: Term, held: Held, permit: Option<LanePermit>) {
     let of_task = dispatch.clone();
     dispatch.desk.ports.tasks.spawn(async move {
         let mut out = Out {

@@ -313,7 +313,7 @@ impl Slow {
     }
 
     /// Opens, or stays open for another round. Jitter only shortens.
-    pub(super) fn open(&mut self, cause: Cause, wait: Option<Duration>, (settings, jitter): (&BreakerSettings, f64), now: Now) -> Change {
+    pub(super) fn open(&mut self, cause: Cause, wait: Option<Duration>, settings: &BreakerSettings, jitter: f64, now: Now) -> Change {
         let (first, longest) = match &cause {
             Cause::Misconfigured { .. } => (settings.misconfigured, settings.misconfigured_max),
             Cause::Exhausted { .. } => (settings.exhausted, settings.exhausted),
@@ -405,7 +405,7 @@ impl Slow {
     ///
     /// Times are counted from when they were written, by the clock of who wrote them, so that clocks that differ neither lengthen
     /// nor shorten a wait by more than the time since the last look; no wait is longer than the settings here allow.
-    pub(super) fn load(&mut self, kept: &Value, (settings, looked): (&BreakerSettings, Duration), now: Now) -> Option<Change> {
+    pub(super) fn load(&mut self, kept: &Value, settings: &BreakerSettings, looked: Duration, now: Now) -> Option<Change> {
         let time = |name: &str| kept.get(name).and_then(Value::as_i64).map(Timestamp::from_micros);
         let written_at = time("at_micros").unwrap_or(now.wall);
         let age = now.wall.since(written_at).min(looked);

@@ -296,11 +296,11 @@ fn each_change_is_told_with_its_reason() {
 }
 
 /// Takes up what another breaker knows; the clock of who wrote it goes `skew` seconds ahead.
-fn adopt(from: &Arc<Breaker>, to: &Arc<Breaker>, (seconds, skew): (u64, i64)) -> bool {
+fn adopt(from: &Arc<Breaker>, to: &Arc<Breaker>, seconds: u64, skew: i64) -> bool {
     let mut there = at(seconds);
     there.wall = Timestamp::from_micros(there.wall.as_micros() + skew * 1_000_000);
     let looked = Duration::from_millis(500);
-    to.adopt(&from.to_json(there), (to.deeds(), looked), at(seconds))
+    to.adopt(&from.to_json(there), to.deeds(), looked, at(seconds))
 }
 
 #[test]
@@ -308,7 +308,7 @@ fn clocks_that_differ_do_not_change_how_long_it_is_open() {
     for skew in [-3_600, -5, 0, 5, 3_600] {
         let (one, other) = (breaker(settings()), breaker(settings()));
         trip(&one, 100);
-        assert!(adopt(&one, &other, (100, skew)));
+        assert!(adopt(&one, &other, 100, skew));
         let (here, there) = (refused(&other, 100).reopens_in, refused(&one, 100).reopens_in);
         assert!(
             here <= there && there.saturating_sub(here) <= Duration::from_millis(501),
@@ -332,7 +332,7 @@ fn what_was_learned_here_meanwhile_is_not_undone() {
     let (one, other) = (breaker(settings()), breaker(settings()));
     let (kept, known) = (one.to_json(at(0)), other.deeds());
     trip(&other, 0);
-    assert!(!other.adopt(&kept, (known, Duration::ZERO), at(0)));
+    assert!(!other.adopt(&kept, known, Duration::ZERO, at(0)));
     assert_eq!(state(&other, 0), BreakerStateWord::Open);
 }
 
@@ -345,7 +345,7 @@ fn what_is_adopted_drops_late_results_and_is_not_told_as_learned() {
     let other = Arc::new(Breaker::new(settings(), Arc::new(SeededRandom::new(1)), Some(listener)));
     let late: Vec<_> = (0..6).map(|_| Breaker::admit(other.clone(), at(0)).unwrap()).collect();
     trip(&one, 0);
-    assert!(adopt(&one, &other, (0, 0)));
+    assert!(adopt(&one, &other, 0, 0));
     let until = refused(&other, 0).reopens_in;
     for permit in late {
         permit.settle(Verdict::Failure(&failure(FailureClass::Unavailable)), at(0));
@@ -353,7 +353,7 @@ fn what_is_adopted_drops_late_results_and_is_not_told_as_learned() {
     assert_eq!(refused(&other, 0).reopens_in, until);
     call(&one, 31, None);
     call(&one, 31, None);
-    assert!(adopt(&one, &other, (31, 0)));
+    assert!(adopt(&one, &other, 31, 0));
     assert_eq!(state(&other, 31), BreakerStateWord::Closed);
     let told: Vec<_> = told.lock().unwrap().iter().map(|change| (change.to, change.learned)).collect();
     assert_eq!(told, [(BreakerStateWord::Open, false), (BreakerStateWord::Closed, false)]);
@@ -468,7 +468,7 @@ proptest! {
             }
             let deeds = other.deeds();
             for _ in 0..2 {
-                prop_assert!(adopt(caller, other, (now, skew)));
+                prop_assert!(adopt(caller, other, now, skew));
                 let (here, there) = (other.snapshot(at(now)), caller.snapshot(at(now)));
                 prop_assert_eq!((here.state, &here.cause), (there.state, &there.cause), "at {}", now);
                 let apart = |one: Option<Timestamp>, two: Option<Timestamp>| {

@@ -68,7 +68,7 @@ pub(crate) struct Link<M> {
 impl<M: 'static> Link<M> {
     pub(crate) fn new(parts: LinkParts<M>, plug: &Plug) -> Self {
         let (kind, account) = (parts.provider.kind(), parts.provider.account());
-        let share = plug.breaker((kind, account.clone()), parts.breaker);
+        let share = plug.breaker(kind, account.clone(), parts.breaker);
         Self {
             kind,
             breaker: share.breaker().clone(),

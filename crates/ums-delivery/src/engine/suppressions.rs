@@ -26,7 +26,7 @@ impl Messaging {
         address: &str,
         reason: Option<SuppressionReason>,
     ) -> Result<u64, StoreError> {
-        suppressions::unsuppress(&self.engine.desk, tenant, (channel, address), reason).await
+        suppressions::unsuppress(&self.engine.desk, tenant, channel, address, reason).await
     }
 
     /// Entries in the order of channel, address and reason.

@@ -100,14 +100,20 @@ pub(super) fn judge(rows: &[RateRow], rules: &RateRules, now: Timestamp) -> Verd
         let bounces = Rate::of(
             sums.hard_bounces,
             sums.accepted,
-            (rules.bounce_warn, rules.bounce_hold),
-            (50_000, 100_000),
+            Limits {
+                warn: rules.bounce_warn,
+                hold: rules.bounce_hold,
+            },
+            SES_BOUNCES,
         );
         let complaints = Rate::of(
             sums.complaints,
             sums.accepted,
-            (rules.complaint_warn, rules.complaint_hold),
-            (1_000, 5_000),
+            Limits {
+                warn: rules.complaint_warn,
+                hold: rules.complaint_hold,
+            },
+            SES_COMPLAINTS,
         );
         for (rate, held_for, name) in [
             (bounces, HeldFor::Bounces, "bounce rate"),
@@ -150,35 +156,48 @@ fn account(row: &RateRow) -> Account {
     (row.provider, row.account.clone())
 }
 
-/// A share in millionths with the limits that it stands against.
+/// Limits of a rate, in millionths.
+#[derive(Clone, Copy)]
+struct Limits {
+    warn: u32,
+    hold: u32,
+}
+
+/// Bounce rates at which Amazon SES reviews and pauses accounts: 5 % and 10 %.
+const SES_BOUNCES: Limits = Limits {
+    warn: 50_000,
+    hold: 100_000,
+};
+/// Complaint rates at which Amazon SES reviews and pauses accounts: 0.1 % and 0.5 %.
+const SES_COMPLAINTS: Limits = Limits { warn: 1_000, hold: 5_000 };
+
+/// A share in millionths, and the limits that it is compared with.
 #[derive(Clone, Copy)]
 struct Rate {
     share: u64,
-    warn: u32,
-    hold: u32,
-    /// The limits of Amazon SES, where a reader knows them from.
-    known: (u32, u32),
+    limits: Limits,
+    /// The limits of Amazon SES, which a reader knows.
+    ses: Limits,
 }
 
 impl Rate {
-    fn of(part: u64, whole: u64, (warn, hold): (u32, u32), known: (u32, u32)) -> Self {
+    fn of(part: u64, whole: u64, limits: Limits, ses: Limits) -> Self {
         Self {
             share: millionths(part, whole),
-            warn,
-            hold,
-            known,
+            limits,
+            ses,
         }
     }
 
     const fn is_held(self) -> bool {
-        self.share >= self.hold as u64
+        self.share >= self.limits.hold as u64
     }
 
     fn describe(self, name: &str, accepted: u64, sender: &str) -> Option<String> {
-        let (limit, what, known) = if self.is_held() {
-            (self.hold, "pauses", self.known.1)
-        } else if self.share >= u64::from(self.warn) {
-            (self.warn, "reviews", self.known.0)
+        let (limit, what, of_ses) = if self.is_held() {
+            (self.limits.hold, "pauses", self.ses.hold)
+        } else if self.share >= u64::from(self.limits.warn) {
+            (self.limits.warn, "reviews", self.ses.warn)
         } else {
             return None;
         };
@@ -189,7 +208,7 @@ impl Rate {
             percent(limit.into())
         );
         // Writing to a text does not fail.
-        if limit == known {
+        if limit == of_ses {
             write!(text, " at which SES {what} accounts").ok();
         } else {
             text.push_str(" that is set");
