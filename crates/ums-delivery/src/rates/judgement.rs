@@ -11,7 +11,38 @@ use super::bucket::{BUCKET, DEFAULT_SENDER, bucket};
 use crate::rules::RateRules;
 
 /// A provider account.
-pub(super) type Account = (ProviderKind, AccountId);
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Account {
+    pub(super) provider: ProviderKind,
+    pub(super) account: AccountId,
+}
+
+/// A sender, as far as one provider account sends for it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct AccountSender {
+    pub(super) account: Account,
+    pub(super) sender: String,
+}
+
+impl Account {
+    fn new(provider: ProviderKind, account: &AccountId) -> Self {
+        Self {
+            provider,
+            account: account.clone(),
+        }
+    }
+
+    fn of(row: &RateRow) -> Self {
+        Self::new(row.provider, &row.account)
+    }
+
+    fn sender(&self, sender: &str) -> AccountSender {
+        AccountSender {
+            account: self.clone(),
+            sender: sender.to_owned(),
+        }
+    }
+}
 
 /// Why mail to many is held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,9 +73,9 @@ impl HeldFor {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Verdicts {
     /// Senders whose mail to many is held.
-    pub(super) held: HashMap<(Account, String), HeldFor>,
+    pub(super) held: HashMap<AccountSender, HeldFor>,
     /// Senders that a provider sent as.
-    pub(super) senders: BTreeSet<(Account, String)>,
+    pub(super) senders: BTreeSet<AccountSender>,
     /// Providers that take messages and do not deliver them, and why that is thought.
     pub(super) late: HashMap<Account, String>,
     /// Why a provider is not as healthy as its calls look.
@@ -59,7 +90,7 @@ impl Verdicts {
 
     /// Whether a provider takes messages and does not deliver them, while others do.
     pub(crate) fn is_late(&self, provider: ProviderKind, account: &AccountId) -> bool {
-        self.late.contains_key(&(provider, account.clone()))
+        self.late.contains_key(&Account::new(provider, account))
     }
 
     /// Why mail to many by this provider is held for a sender; none for the provider's own.
@@ -67,15 +98,17 @@ impl Verdicts {
         if self.held.is_empty() {
             return None;
         }
-        let place = |sender: &str| ((provider, account.clone()), sender.to_owned());
-        let sender = sender.map(place).filter(|place| self.senders.contains(place));
-        // A provider that never sent as this sender puts its own in its stead.
-        self.held.get(&sender.unwrap_or_else(|| place(DEFAULT_SENDER))).copied()
+        let account = Account::new(provider, account);
+        let sender = sender.map(|sender| account.sender(sender));
+        let known = sender.filter(|sender| self.senders.contains(sender));
+        // An account that never sent as this sender substitutes its own.
+        self.held.get(&known.unwrap_or_else(|| account.sender(DEFAULT_SENDER))).copied()
     }
 
     /// Why a provider is not as healthy as its calls look.
     pub(crate) fn reason(&self, provider: ProviderKind, account: &AccountId) -> Option<String> {
-        self.reasons.get(&(provider, account.clone())).map(|reasons| reasons.join("; "))
+        let reasons = self.reasons.get(&Account::new(provider, account))?;
+        Some(reasons.join("; "))
     }
 }
 
@@ -90,10 +123,10 @@ pub(super) fn judge(rows: &[RateRow], rules: &RateRules, now: Timestamp) -> Verd
     let mut senders: BTreeMap<(Account, &str), Sums> = BTreeMap::new();
     let since = bucket(now - rules.window);
     for row in rows.iter().filter(|row| row.bucket >= since) {
-        senders.entry((account(row), &row.sender)).or_default().add(row);
+        senders.entry((Account::of(row), &row.sender)).or_default().add(row);
     }
     for ((account, sender), sums) in senders {
-        verdicts.senders.insert((account.clone(), sender.to_owned()));
+        verdicts.senders.insert(account.sender(sender));
         if sums.accepted < rules.min_sample.max(1) {
             continue;
         }
@@ -124,7 +157,7 @@ pub(super) fn judge(rows: &[RateRow], rules: &RateRules, now: Timestamp) -> Verd
             };
             verdicts.reasons.entry(account.clone()).or_default().push(text);
             if rate.is_held() {
-                verdicts.held.entry((account.clone(), sender.to_owned())).or_insert(held_for);
+                verdicts.held.entry(account.sender(sender)).or_insert(held_for);
             }
         }
     }
@@ -150,10 +183,6 @@ impl Sums {
         self.hard_bounces += row.hard_bounces;
         self.complaints += row.complaints;
     }
-}
-
-fn account(row: &RateRow) -> Account {
-    (row.provider, row.account.clone())
 }
 
 /// Limits of a rate, in millionths.
@@ -228,7 +257,7 @@ fn late(rows: &[RateRow], rules: &RateRules, now: Timestamp) -> Vec<(Account, St
     let is_judged = |row: &&RateRow| row.bucket >= earliest && row.bucket + Duration::from_micros(BUCKET.unsigned_abs()) <= latest;
     let mut judged: BTreeMap<Account, Sums> = BTreeMap::new();
     for row in rows.iter().filter(is_judged) {
-        judged.entry(account(row)).or_default().add(row);
+        judged.entry(Account::of(row)).or_default().add(row);
     }
     let enough = rules.receipt_min_sample.max(1);
     let missing = |sums: &Sums| millionths(sums.accepted.saturating_sub(sums.receipts), sums.accepted);
@@ -240,7 +269,7 @@ fn late(rows: &[RateRow], rules: &RateRules, now: Timestamp) -> Vec<(Account, St
     let is_late = |of: &Account, sums: &Sums| {
         let mut others = told
             .iter()
-            .filter(|(other, _)| *other != of && other.0.channel() == of.0.channel())
+            .filter(|(other, _)| *other != of && other.provider.channel() == of.provider.channel())
             .peekable();
         is_bad(sums) && (others.peek().is_none() || others.any(|(_, sums)| !is_bad(sums)))
     };
@@ -263,7 +292,7 @@ fn late(rows: &[RateRow], rules: &RateRules, now: Timestamp) -> Vec<(Account, St
 /// not set up, or for failures only, or for a sample, and what is missing says nothing.
 fn gives_receipts(rows: &[RateRow], of: &Account, rules: &RateRules) -> bool {
     let mut buckets: BTreeMap<Timestamp, Sums> = BTreeMap::new();
-    for row in rows.iter().filter(|row| row.provider == of.0 && row.account == of.1) {
+    for row in rows.iter().filter(|row| row.provider == of.provider && row.account == of.account) {
         buckets.entry(row.bucket).or_default().add(row);
     }
     let wanted = 1_000_000_u64.saturating_sub(rules.receipt_missing.into());

@@ -6,7 +6,7 @@ use std::time::Duration;
 use ums_core::{Monotonic, StoreError};
 
 use super::Rates;
-use super::judgement::{judge, looks_back};
+use super::judgement::{Account, AccountSender, judge, looks_back};
 use crate::ports::Ports;
 
 /// How often counts are added to the store and judged.
@@ -63,13 +63,15 @@ impl Rates {
     fn judge(&self, now: ums_core::Timestamp) {
         let verdicts = judge(&self.all(looks_back(&self.rules, now)), &self.rules, now);
         let before = self.verdicts();
-        for ((provider, account), reason) in &verdicts.late {
+        for (Account { provider, account }, reason) in &verdicts.late {
             if !before.is_late(*provider, account) {
                 tracing::warn!(%provider, %account, %reason, "a provider takes messages and does not deliver them");
             }
         }
-        for (((provider, account), sender), held_for) in &verdicts.held {
-            if before.held.get(&((*provider, account.clone()), sender.clone())) != Some(held_for) {
+        for (of, held_for) in &verdicts.held {
+            if before.held.get(of) != Some(held_for) {
+                let AccountSender { account, sender } = of;
+                let Account { provider, account } = account;
                 tracing::error!(%provider, %account, %sender, reason = held_for.reason().as_str(), "mail to many is held");
             }
         }

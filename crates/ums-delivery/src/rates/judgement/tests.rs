@@ -118,7 +118,7 @@ fn a_rate_is_its_senders_own_and_its_windows() {
 
 fn is_late(rows: &[RateRow], now: Timestamp) -> Vec<ProviderKind> {
     let verdicts = judge(rows, &RateRules::default(), now);
-    let mut late: Vec<_> = verdicts.late.keys().map(|(provider, _)| *provider).collect();
+    let mut late: Vec<_> = verdicts.late.keys().map(|account| account.provider).collect();
     late.sort_unstable();
     late
 }
