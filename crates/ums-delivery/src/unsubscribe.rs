@@ -78,12 +78,12 @@ impl Links {
             return;
         };
         if email.recipients().count() == 1 && !is_listed(email) {
-            let claim = Claim {
+            let target = LinkTarget {
                 tenant: tenant.clone(),
                 message_id: id,
                 recipient: 0,
             };
-            let link = format!("<{url}/unsubscribe/{}>", claim.token(key));
+            let link = format!("<{url}/unsubscribe/{}>", target.token(key));
             if header_text(&link, MAX_HEADER_VALUE_BYTES).is_ok() {
                 email.headers.push(header(LINK_HEADER, link));
                 email.headers.push(header(POST_HEADER, "List-Unsubscribe=One-Click".to_owned()));
@@ -93,24 +93,24 @@ impl Links {
 
     /// Whom a link is for; none when the token is not genuine or its message is no longer kept. Changes nothing.
     pub(crate) async fn unsubscriber(&self, ports: &Ports, token: &str) -> Result<Option<Unsubscriber>, StoreError> {
-        let Some(claim) = Claim::read(token, &self.keys) else {
+        let Some(target) = LinkTarget::read(token, &self.keys) else {
             return Ok(None);
         };
-        let Some(record) = ports.store.message(&claim.tenant, claim.message_id).await? else {
+        let Some(record) = ports.store.message(&target.tenant, target.message_id).await? else {
             return Ok(None);
         };
-        let Some(recipient) = record.recipients.get(usize::from(claim.recipient)) else {
+        let Some(recipient) = record.recipients.get(usize::from(target.recipient)) else {
             return Ok(None);
         };
         let channel = record.message.content.channel();
         let addresses = [recipient.address.clone()];
         let entries = ports
             .store
-            .suppressed(&claim.tenant, channel, &addresses, ports.clock.now())
+            .suppressed(&target.tenant, channel, &addresses, ports.clock.now())
             .await?;
         Ok(Some(Unsubscriber {
-            tenant: claim.tenant,
-            message_id: claim.message_id,
+            tenant: target.tenant,
+            message_id: target.message_id,
             channel,
             address: recipient.address.clone(),
             // An entry that ends is not what its owner asks for.
@@ -177,16 +177,16 @@ fn header(name: &str, value: String) -> Header {
     }
 }
 
-/// What a link says.
+/// The recipient of a message that a link names.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Claim {
+struct LinkTarget {
     tenant: TenantId,
     message_id: MessageId,
     /// Index among the recipients of the message.
     recipient: u8,
 }
 
-impl Claim {
+impl LinkTarget {
     fn token(&self, key: &Secret) -> String {
         let mut bytes = self.message_id.as_uuid().as_bytes().to_vec();
         bytes.push(self.recipient);
@@ -204,15 +204,15 @@ impl Claim {
             return None;
         }
         let bytes = URL_SAFE_NO_PAD.decode(token).ok()?;
-        let (claim, tag) = bytes.split_at_checked(bytes.len().checked_sub(TAG_BYTES)?)?;
-        let signed = |key: &Secret| {
-            let wanted = signature(key, claim);
+        let (signed, tag) = bytes.split_at_checked(bytes.len().checked_sub(TAG_BYTES)?)?;
+        let is_signed_by = |key: &Secret| {
+            let wanted = signature(key, signed);
             wanted.as_ref().get(..TAG_BYTES).is_some_and(|wanted| bool::from(wanted.ct_eq(tag)))
         };
-        if !keys.iter().any(signed) {
+        if !keys.iter().any(is_signed_by) {
             return None;
         }
-        let (id, rest) = claim.split_at_checked(ID_BYTES)?;
+        let (id, rest) = signed.split_at_checked(ID_BYTES)?;
         let (recipient, tenant) = rest.split_first()?;
         let id = u128::from_be_bytes(id.try_into().ok()?);
         Some(Self {
@@ -236,8 +236,8 @@ mod tests {
     use super::*;
     use ums_testkit::{SeededRandom, TestClock};
 
-    fn claim(tenant: &str) -> Claim {
-        Claim {
+    fn target(tenant: &str) -> LinkTarget {
+        LinkTarget {
             tenant: TenantId::new(tenant),
             message_id: MessageId::new(&TestClock::new(), &SeededRandom::new(1)),
             recipient: 0,
@@ -248,32 +248,40 @@ mod tests {
     fn tokens_are_short_and_say_what_was_signed_under_any_of_the_keys() {
         let (old, new) = (Secret::new("old-key"), Secret::new("new-key"));
         for tenant in ["default", "acme-2"] {
-            let claim = claim(tenant);
-            let token = claim.token(&old);
+            let target = target(tenant);
+            let token = target.token(&old);
             assert!(token.len() <= 52, "{token}");
             assert!(
                 token
                     .bytes()
                     .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
             );
-            assert_eq!(Claim::read(&token, &[new.clone(), old.clone()]), Some(claim));
-            assert_eq!(Claim::read(&token, std::slice::from_ref(&new)), None, "another key");
-            assert_eq!(Claim::read(&token, &[]), None, "no key");
+            assert_eq!(LinkTarget::read(&token, &[new.clone(), old.clone()]), Some(target));
+            assert_eq!(LinkTarget::read(&token, std::slice::from_ref(&new)), None, "another key");
+            assert_eq!(LinkTarget::read(&token, &[]), None, "no key");
         }
     }
 
     #[test]
     fn no_changed_token_is_read() {
         let key = [Secret::new("key")];
-        let token = claim("default").token(&key[0]);
+        let token = target("default").token(&key[0]);
         let bytes = URL_SAFE_NO_PAD.decode(&token).unwrap();
         for index in 0..bytes.len() {
             for bit in 0..8 {
                 let mut changed = bytes.clone();
                 changed[index] ^= 1 << bit;
-                assert_eq!(Claim::read(&URL_SAFE_NO_PAD.encode(changed), &key), None, "byte {index}, bit {bit}");
+                assert_eq!(
+                    LinkTarget::read(&URL_SAFE_NO_PAD.encode(changed), &key),
+                    None,
+                    "byte {index}, bit {bit}"
+                );
             }
-            assert_eq!(Claim::read(&URL_SAFE_NO_PAD.encode(&bytes[..index]), &key), None, "cut at {index}");
+            assert_eq!(
+                LinkTarget::read(&URL_SAFE_NO_PAD.encode(&bytes[..index]), &key),
+                None,
+                "cut at {index}"
+            );
         }
         let tenant_moved = URL_SAFE_NO_PAD.encode([&bytes[..17], b"other", &bytes[17..]].concat());
         for bad in [
@@ -285,7 +293,7 @@ mod tests {
             &"A".repeat(5_000),
             &tenant_moved,
         ] {
-            assert_eq!(Claim::read(bad, &key), None, "{bad:.60}");
+            assert_eq!(LinkTarget::read(bad, &key), None, "{bad:.60}");
         }
     }
 }
