@@ -198,19 +198,19 @@ impl Breaker {
         self.to_keep(now).0
     }
 
-    /// The same, with the count of what was learned until then.
+    /// As [`Breaker::to_json`], with the revision of that state.
     pub(crate) fn to_keep(&self, now: Now) -> (serde_json::Value, u64) {
-        let (mut kept, deeds) = self.locked(|slow| ((slow.to_json(now), slow.deeds), None)).0;
+        let (mut kept, revision) = self.locked(|slow| ((slow.to_json(now), slow.revision), None)).0;
         let last_success = self.last_success.load(Ordering::Relaxed);
         if last_success != i64::MIN {
             kept["last_success_micros"] = last_success.into();
         }
-        (kept, deeds)
+        (kept, revision)
     }
 
-    /// How much was learned by this process's own calls.
-    pub(crate) fn deeds(&self) -> u64 {
-        self.locked(|slow| (slow.deeds, None)).0
+    /// Grows with everything that calls of this process taught.
+    pub(crate) fn revision(&self) -> u64 {
+        self.locked(|slow| (slow.revision, None)).0
     }
 
     /// Takes up what an earlier process kept. Unreadable state is left out: the breaker starts closed.
@@ -226,7 +226,7 @@ impl Breaker {
     /// it is not kept a second time.
     pub(crate) fn adopt(&self, kept: &serde_json::Value, known: u64, looked: Duration, now: Now) -> bool {
         let (adopted, change) = self.locked(|slow| {
-            if slow.deeds == known {
+            if slow.revision == known {
                 (true, slow.load(kept, &self.settings, looked, now))
             } else {
                 (false, None)

@@ -213,7 +213,7 @@ impl Keeper {
     /// Saves what was learned and is not saved yet, and then releases the leases of probes that have ended.
     pub(crate) async fn keep(&self) {
         for share in &self.shares {
-            if share.breaker.deeds() != share.saved.load(Ordering::Acquire) {
+            if share.breaker.revision() != share.saved.load(Ordering::Acquire) {
                 share.save().await;
             }
             share.tend_lease().await;
@@ -255,14 +255,14 @@ impl Share {
 
     /// What was learned here, if all of it is saved.
     fn known(&self) -> Option<u64> {
-        let deeds = self.breaker.deeds();
-        (deeds == self.saved.load(Ordering::Acquire)).then_some(deeds)
+        let revision = self.breaker.revision();
+        (revision == self.saved.load(Ordering::Acquire)).then_some(revision)
     }
 
     async fn save(&self) {
         let ports = &self.plug.ports;
         let now = Now::read(&*ports.clock);
-        let (state, deeds) = self.breaker.to_keep(now);
+        let (state, revision) = self.breaker.to_keep(now);
         let record = BreakerRecord {
             provider: self.provider,
             account: self.account.clone(),
@@ -273,7 +273,7 @@ impl Share {
         };
         match ports.store.save_breaker(record).await {
             Ok(()) => {
-                self.saved.fetch_max(deeds, Ordering::AcqRel);
+                self.saved.fetch_max(revision, Ordering::AcqRel);
             }
             Err(error) => tracing::warn!(provider = %self.provider, %error, "the breaker's state was not kept"),
         }

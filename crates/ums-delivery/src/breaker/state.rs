@@ -103,8 +103,8 @@ pub(super) enum Mode {
 pub(super) struct Slow {
     pub(super) mode: Mode,
     pub(super) generation: u64,
-    /// Grows with all that a call or an answer taught, and that is to be kept.
-    pub(super) deeds: u64,
+    /// Grows with everything that a call or an answer taught. A revision that is not saved yet must be kept.
+    pub(super) revision: u64,
     pub(super) last_failure: Option<LastFailure>,
     /// How often it opened without having been closed between, for doubling.
     rounds: u32,
@@ -118,7 +118,7 @@ impl Default for Slow {
         Self {
             mode: Mode::Closed,
             generation: 0,
-            deeds: 0,
+            revision: 0,
             last_failure: None,
             rounds: 0,
             paused_until: None,
@@ -187,7 +187,7 @@ impl Slow {
 
     /// Marks a change that a call or an answer brought about.
     fn learned(&mut self, change: Change) -> Change {
-        self.deeds += 1;
+        self.revision += 1;
         Change { learned: true, ..change }
     }
 

@@ -300,7 +300,7 @@ fn adopt(from: &Arc<Breaker>, to: &Arc<Breaker>, seconds: u64, skew: i64) -> boo
     let mut there = at(seconds);
     there.wall = Timestamp::from_micros(there.wall.as_micros() + skew * 1_000_000);
     let looked = Duration::from_millis(500);
-    to.adopt(&from.to_json(there), to.deeds(), looked, at(seconds))
+    to.adopt(&from.to_json(there), to.revision(), looked, at(seconds))
 }
 
 #[test]
@@ -330,7 +330,7 @@ fn clocks_that_differ_do_not_change_how_long_it_is_open() {
 #[test]
 fn what_was_learned_here_meanwhile_is_not_undone() {
     let (one, other) = (breaker(settings()), breaker(settings()));
-    let (kept, known) = (one.to_json(at(0)), other.deeds());
+    let (kept, known) = (one.to_json(at(0)), other.revision());
     trip(&other, 0);
     assert!(!other.adopt(&kept, known, Duration::ZERO, at(0)));
     assert_eq!(state(&other, 0), BreakerStateWord::Open);
@@ -357,7 +357,7 @@ fn what_is_adopted_drops_late_results_and_is_not_told_as_learned() {
     assert_eq!(state(&other, 31), BreakerStateWord::Closed);
     let told: Vec<_> = told.lock().unwrap().iter().map(|change| (change.to, change.learned)).collect();
     assert_eq!(told, [(BreakerStateWord::Open, false), (BreakerStateWord::Closed, false)]);
-    assert_eq!(other.deeds(), 0);
+    assert_eq!(other.revision(), 0);
 }
 
 /// The rules once more, as slowly and plainly as they can be said.
@@ -454,7 +454,7 @@ proptest! {
         for (pause, second, outcome, skew) in steps {
             now += pause;
             let (caller, other) = if second { (&both[1], &both[0]) } else { (&both[0], &both[1]) };
-            let learned_before = caller.deeds();
+            let learned_before = caller.revision();
             let Ok(permit) = Breaker::admit(caller.clone(), at(now)) else {
                 prop_assert!(Breaker::admit(other.clone(), at(now)).is_err(), "one refuses, the other does not, at {}", now);
                 continue;
@@ -463,10 +463,10 @@ proptest! {
                 None => permit.settle(Verdict::Success, at(now)),
                 Some(class) => permit.settle(Verdict::Failure(&failure(class)), at(now)),
             }
-            if caller.deeds() == learned_before {
+            if caller.revision() == learned_before {
                 continue;
             }
-            let deeds = other.deeds();
+            let revision = other.revision();
             for _ in 0..2 {
                 prop_assert!(adopt(caller, other, now, skew));
                 let (here, there) = (other.snapshot(at(now)), caller.snapshot(at(now)));
@@ -476,7 +476,7 @@ proptest! {
                 };
                 prop_assert!(apart(here.reopens_at, there.reopens_at) <= 501_000, "{:?} {:?}", here.reopens_at, there.reopens_at);
             }
-            prop_assert_eq!(other.deeds(), deeds);
+            prop_assert_eq!(other.revision(), revision);
         }
     }
 }
