@@ -20,16 +20,16 @@ pub(crate) async fn accept_all(dispatch: &Dispatch, submissions: Vec<Submission>
     refuse_faults(desk, &submissions)?;
     refuse_pressure(desk, &submissions)?;
     let now = Now::read(&*desk.ports.clock);
-    let mut items: Vec<Item> = submissions
+    let mut items: Vec<BatchItem> = submissions
         .into_iter()
         .map(|submission| queued(dispatch, submission, now))
         .collect();
-    let ids: Vec<_> = items.iter().map(|(record, _)| record.message.id).collect();
+    let ids: Vec<_> = items.iter().map(|item| item.record.message.id).collect();
     if ids.is_empty() {
         return Ok(Vec::new());
     }
     let stored = store(desk, &mut items).await?;
-    let waiting = items.iter().filter(|(record, _)| !record.has_ended()).count();
+    let waiting = items.iter().filter(|item| !item.record.has_ended()).count();
     failpoint::pass("batch.committed");
     let accepted = answers(&ids, &stored)?;
     if accepted.iter().any(|item| !item.replayed) {
@@ -40,19 +40,22 @@ pub(crate) async fn accept_all(dispatch: &Dispatch, submissions: Vec<Submission>
     Ok(accepted)
 }
 
-/// A message of a batch, and its key.
-type Item = (MessageRecord, Option<IdempotencyKey>);
+/// A message of a batch before it is stored.
+struct BatchItem {
+    record: MessageRecord,
+    idempotency: Option<IdempotencyKey>,
+}
 
 /// Stores the messages without those who must not be contacted.
-async fn store(desk: &Desk, items: &mut [Item]) -> Result<Vec<Stored>, StoreError> {
+async fn store(desk: &Desk, items: &mut [BatchItem]) -> Result<Vec<Stored>, StoreError> {
     loop {
-        let news = items.iter().map(|(record, key)| to_store(desk, record, key.clone())).collect();
-        let stored = desk.ports.store.accept_all(news).await;
+        let news = items.iter().map(|item| to_store(desk, &item.record, item.idempotency.clone()));
+        let stored = desk.ports.store.accept_all(news.collect()).await;
         let Err(StoreError::MustNotContact(found)) = &stored else {
             return stored;
         };
         let mut left_out = false;
-        for (record, _) in items.iter_mut() {
+        for BatchItem { record, .. } in items.iter_mut() {
             let id = record.message.id;
             for found in found.iter().filter(|found| found.message_id == id) {
                 left_out |= leave_out(desk, record, &found.entries);
@@ -66,13 +69,13 @@ async fn store(desk: &Desk, items: &mut [Item]) -> Result<Vec<Stored>, StoreErro
 }
 
 /// A message of a batch as it is stored: due now or at its time, or ended by a gate.
-fn queued(dispatch: &Dispatch, submission: Submission, now: Now) -> Item {
+fn queued(dispatch: &Dispatch, submission: Submission, now: Now) -> BatchItem {
     let idempotency = submission.idempotency.clone();
     let (_, mut record) = compose(dispatch, submission, now);
     if record.is_under_way() {
         dispatch.desk.decide(&mut record, Happened::Enqueued);
     }
-    (record, idempotency)
+    BatchItem { record, idempotency }
 }
 
 /// Reports what nobody could carry, of all items together; each field is named with its item.

@@ -55,7 +55,7 @@ async fn find_out(desk: Arc<Desk>, message: Arc<Message>, held: Held) {
     loop {
         match desk.ports.store.message(&message.tenant, message.id).await {
             Ok(Some(record)) => {
-                put_back(&desk, record).await;
+                requeue(&desk, record).await;
                 break;
             }
             Ok(None) if began.elapsed() >= NEVER_COMES => break,
@@ -72,8 +72,8 @@ async fn find_out(desk: Arc<Desk>, message: Arc<Message>, held: Held) {
     drop(held);
 }
 
-/// What is stored as being worked on by us is queued, and its intent ends as not called.
-async fn put_back(desk: &Desk, record: MessageRecord) {
+/// Requeues a message that the store thinks is in hand here; its intent ends as not called.
+async fn requeue(desk: &Desk, record: MessageRecord) {
     if record.token == FIRST_TOKEN && record.is_under_way() {
         let mut journal = Journal::new(desk, record);
         journal.happened(Happened::NotCalled(NotCalled::IntentLate));

@@ -71,7 +71,7 @@ impl Messaging {
     /// The store, when it cannot be read.
     pub async fn start(from: Parts) -> Result<Self, StoreError> {
         let ports = Arc::new(Ports::new(from.clock, from.random, from.store, from.observer));
-        let rules = settled(from.rules, &*ports.store);
+        let rules = with_defaults_of_store(from.rules, &*ports.store);
         let asked = ports.clock.monotonic();
         let lease = Arc::new(HeldLease::new(ports.store.renew().await?, asked));
         let plug = Plug::new(ports.clone(), lease.clone());
@@ -133,8 +133,8 @@ impl Messaging {
     }
 }
 
-/// The rules, with what depends on the store.
-fn settled(mut rules: Rules, store: &dyn Store) -> Rules {
+/// Fills in the rules that depend on the store.
+fn with_defaults_of_store(mut rules: Rules, store: &dyn Store) -> Rules {
     let by_store = if store.is_durable() { OnExhausted::Hold } else { OnExhausted::Fail };
     rules.on_exhausted.get_or_insert(by_store);
     rules
