@@ -1,4 +1,4 @@
-//! Many messages as one: all are stored, or none. None is called for at once; the queue takes them up.
+//! A batch: one transaction stores all its messages, or none. The transaction stores no intents; the worker claims the messages from the queue.
 
 use std::collections::BTreeMap;
 
@@ -46,7 +46,7 @@ struct BatchItem {
     idempotency: Option<IdempotencyKey>,
 }
 
-/// Stores the messages without those who must not be contacted.
+/// Stores the messages without the recipients who must not be contacted.
 async fn store(desk: &Desk, items: &mut [BatchItem]) -> Result<Vec<Stored>, StoreError> {
     loop {
         let news = items.iter().map(|item| to_store(desk, &item.record, item.idempotency.clone()));
@@ -61,14 +61,14 @@ async fn store(desk: &Desk, items: &mut [BatchItem]) -> Result<Vec<Stored>, Stor
                 left_out |= leave_out(desk, record, &found.entries);
             }
         }
-        // Somebody is left out each time, so this ends.
+        // Each round leaves out a recipient, so the loop ends.
         if !left_out {
             return stored;
         }
     }
 }
 
-/// A message of a batch as it is stored: due now or at its time, or ended by a gate.
+/// Composes a message of a batch: due now or at its `send_at`, or ended by a gate.
 fn queued(dispatch: &Dispatch, submission: Submission, now: Now) -> BatchItem {
     let idempotency = submission.idempotency.clone();
     let (_, mut record) = compose(dispatch, submission, now);
@@ -78,7 +78,7 @@ fn queued(dispatch: &Dispatch, submission: Submission, now: Now) -> BatchItem {
     BatchItem { record, idempotency }
 }
 
-/// Reports what nobody could carry, of all items together; each field is named with its item.
+/// Refuses messages that no provider could carry. Reports the faults of all items together; each field names its item.
 fn refuse_faults(desk: &Desk, submissions: &[Submission]) -> Result<(), SubmitError> {
     let mut faults = Vec::new();
     for (index, submission) in submissions.iter().enumerate() {
@@ -102,6 +102,7 @@ fn refuse_faults(desk: &Desk, submissions: &[Submission]) -> Result<(), SubmitEr
     }
 }
 
+/// Refuses a batch that does not fit into the backlog.
 fn refuse_pressure(desk: &Desk, submissions: &[Submission]) -> Result<(), SubmitError> {
     let mut by_purpose: BTreeMap<Purpose, u64> = BTreeMap::new();
     for submission in submissions {
@@ -118,7 +119,7 @@ fn refuse_pressure(desk: &Desk, submissions: &[Submission]) -> Result<(), Submit
     }
 }
 
-/// What the store's answers say to the caller: all new, or all stored before; a mixture is another batch under a key that was used.
+/// Answers the caller: all messages are new, or all were stored before. A mixture means another batch under a used key: a conflict.
 fn answers(ids: &[MessageId], stored: &[Stored]) -> Result<Vec<Accepted>, SubmitError> {
     if stored.len() != ids.len() {
         let error = StoreError::Unusable("the store did not answer for every message of a batch".to_owned());

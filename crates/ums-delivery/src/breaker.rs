@@ -1,10 +1,8 @@
-//! The circuit breaker of one provider account: whether it may be called, decided from
-//! (state, now) when asked.
+//! The circuit breaker of one provider account: decides from state and time whether the account may be called.
 //!
-//! A closed breaker takes no lock: admitting reads one word, success counts into a time bucket.
-//! Everything else goes through one mutex, for failures are rare. Admission is a [`Permit`];
-//! dropped without an outcome it is returned as *not counted*. A generation number, raised by each
-//! change of state, drops results that come late.
+//! A closed breaker takes no lock: an admission reads one word, a success counts into a time bucket. Everything else goes through one
+//! mutex, for failures are rare. An admission is a [`Permit`]; a permit that is dropped without an outcome is *not counted*. Each change
+//! of state raises the generation; the breaker drops outcomes of an earlier generation.
 //!
 //! **Invariant:** half-open, at most one permit is out at a time.
 
@@ -26,9 +24,9 @@ pub use self::state::{Cause, Snapshot};
 use self::sync::{AtomicI64, AtomicU32, AtomicU64, Mutex, MutexGuard, Ordering};
 use self::window::Window;
 
-/// Lowest bit of the word: set when admission must look at the slow state.
+/// Lowest bit of the word: set when the slow state, behind the lock, decides on admission.
 const SLOW: u64 = 1;
-/// How exactly the time of the last success is known.
+/// Resolution of the time of the last success, in microseconds.
 const LAST_SUCCESS_MICROS: u64 = 1_000;
 
 /// Both clocks, read once for a decision.
@@ -50,8 +48,7 @@ impl Now {
     }
 }
 
-/// A change of state, or something learned that changes none (a pause, a good probe), told to the breaker's listener outside
-/// its lock.
+/// A change of state, or a fact that changes no state (a pause, a good probe). The breaker tells its listener outside its lock.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
     /// From.
@@ -60,20 +57,20 @@ pub struct Change {
     pub to: BreakerStateWord,
     /// Why; redacted.
     pub reason: String,
-    /// Whether a call or an answer here taught it: then it is kept, and told to other processes. What the passing of time
-    /// brought about, and what another process told, is not.
+    /// Whether a call or an answer in this process taught the change. Only such a change is saved, for a restart and for other processes;
+    /// not a change that the passing of time brought about or that another process told.
     pub learned: bool,
 }
 
-/// Told of each change of state.
+/// Is called with each change, outside the lock of the breaker.
 pub type Listener = Arc<dyn Fn(&Change) + Send + Sync>;
 
 /// Why a breaker refuses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
-    /// Why it is open or paused.
+    /// Why the breaker is open or paused.
     pub cause: Cause,
-    /// How long until it lets a probe through; zero while a probe is out.
+    /// Time until the breaker admits a probe; zero while a probe is out.
     pub reopens_in: Duration,
 }
 
@@ -82,7 +79,7 @@ pub struct Refusal {
 pub enum Verdict<'a> {
     /// The provider took the message.
     Success,
-    /// It did not, or nobody knows.
+    /// The provider did not take the message, or the outcome is unknown.
     Failure(&'a Failure),
 }
 
@@ -91,7 +88,7 @@ pub struct Breaker {
     settings: BreakerSettings,
     random: Arc<dyn Random>,
     listener: Option<Listener>,
-    /// Generation, and in the lowest bit whether the slow state decides.
+    /// Generation, shifted left by one; the lowest bit says whether the slow state decides.
     word: AtomicU64,
     consecutive: AtomicU32,
     last_success: AtomicI64,
@@ -99,7 +96,7 @@ pub struct Breaker {
     slow: Mutex<Slow>,
 }
 
-/// What a permit was given for.
+/// What a permit is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Plain,
@@ -167,8 +164,8 @@ impl Breaker {
         }
     }
 
-    /// Asks for the one permit of the last resort: when every provider refuses, the least bad one
-    /// is tried, at most once a second, unless it is misconfigured or exhausted.
+    /// Admits a call of the last resort: when every provider of a chain refuses, the chain tries the least bad one. None unless the
+    /// breaker is open for failed calls, has no pause and no probe out, and admitted no such call within the last second.
     pub fn admit_last_resort<B: Borrow<Self>>(breaker: B, now: Now) -> Option<Permit<B>> {
         let this: &Self = breaker.borrow();
         let (admitted, generation) = this.locked(|slow| ((slow.admit_last_resort(now), slow.generation), None)).0;
@@ -193,7 +190,7 @@ impl Breaker {
         snapshot
     }
 
-    /// What outlives a restart, and what other processes on the same store are told.
+    /// The state to save, for a restart and for other processes on the same store.
     pub fn to_json(&self, now: Now) -> serde_json::Value {
         self.to_keep(now).0
     }
@@ -213,17 +210,18 @@ impl Breaker {
         self.locked(|slow| (slow.revision, None)).0
     }
 
-    /// Takes up what an earlier process kept. Unreadable state is left out: the breaker starts closed.
+    /// Restores what an earlier process saved. The breaker ignores what is unreadable, and starts closed then.
     pub fn restore(&self, kept: &serde_json::Value, now: Now) {
         self.locked(|slow| (slow.load(kept, &self.settings, Duration::MAX, now), None));
         self.restore_last_success(kept);
     }
 
-    /// Takes up what another process that shares the store has learned; whether it did. Not when something was learned here that
-    /// the other cannot have known of: `known` is the count of what this process had learned, and kept, before it read the record.
+    /// Adopts what another process that shares the store has saved; whether it was adopted. It is not when this process has learned
+    /// something that the other one cannot have seen: `known` is the revision that the store had before the record was read. `looked` is
+    /// the time since the last look at the store.
     ///
-    /// Results of calls that were admitted before are dropped if the state changes by it. A change is told, but not as learned:
-    /// it is not kept a second time.
+    /// If the state changes, the breaker drops outcomes of calls that were admitted before. The listener hears of the change as not
+    /// learned, so that nobody saves it a second time.
     pub(crate) fn adopt(&self, kept: &serde_json::Value, known: u64, looked: Duration, now: Now) -> bool {
         let (adopted, change) = self.locked(|slow| {
             if slow.revision == known {
@@ -248,7 +246,7 @@ impl Breaker {
         }
     }
 
-    /// Lets a misconfigured breaker be probed at once: settings were mended.
+    /// Lets a misconfigured breaker be probed at once: an operator has mended the settings.
     pub fn reconfigured(&self, now: Now) {
         self.locked(|slow| (slow.reconfigured(now), None));
     }
@@ -259,8 +257,7 @@ impl Breaker {
         if word >> 1 != generation {
             return;
         }
-        // Written once a millisecond at most: threads that share the breaker would otherwise take
-        // its memory from each other with every call.
+        // At most once a millisecond: with every call, threads that share the breaker would fight for its cache line.
         let wall = now.wall.as_micros();
         if wall.abs_diff(self.last_success.load(Ordering::Relaxed)) >= LAST_SUCCESS_MICROS {
             self.last_success.store(wall, Ordering::Relaxed);
@@ -376,7 +373,7 @@ impl Breaker {
         })
     }
 
-    /// Runs a change of the slow state, and brings the word in line with it before the lock is given back.
+    /// Runs a change of the slow state, and updates the word before it releases the lock.
     fn locked<T>(&self, change: impl FnOnce(&mut Slow) -> (T, Option<Change>)) -> (T, Option<Change>) {
         let mut slow: MutexGuard<'_, Slow> = self.slow.lock().unwrap_or_else(PoisonError::into_inner);
         let before = slow.generation;
@@ -424,19 +421,19 @@ impl<B: Borrow<Breaker>> Permit<B> {
         self.ask_first
     }
 
-    /// Whether it is still so: another process may have asked, or found out more, since the permit was given.
+    /// Whether the provider must still be asked: another process may have asked it, or learned more, since the admission.
     pub(crate) fn still_to_ask(&self) -> bool {
         let this: &Breaker = self.breaker.borrow();
         this.locked(|slow| (slow.generation == self.generation && slow.is_to_be_asked(), None))
             .0
     }
 
-    /// Whether this call probes a provider that is not known to be well.
+    /// Whether the permit is for a probe, also one of the last resort.
     pub fn is_probe(&self) -> bool {
         self.kind != Kind::Plain
     }
 
-    /// The provider was asked and did not say no: the next permit is for a message.
+    /// Ends the permit of a provider that was asked and did not say no: the next permit is for a message.
     pub fn cleared(mut self) {
         self.open = false;
         let this: &Breaker = self.breaker.borrow();
@@ -451,7 +448,7 @@ impl<B: Borrow<Breaker>> Permit<B> {
         this.tell(change);
     }
 
-    /// Gives the permit back with the call's outcome.
+    /// Ends the permit with the outcome of its call.
     #[inline]
     pub fn settle(mut self, verdict: Verdict<'_>, now: Now) {
         self.open = false;

@@ -21,15 +21,15 @@ impl<'a> Addressee<'a> {
     }
 }
 
-/// What a chain carries.
+/// Content that a chain carries.
 pub(crate) trait Carried: Clone + Send + Sync + Sized + 'static {
     /// The content of this kind.
     fn of(content: &Content) -> Option<&Self>;
 
-    /// Recipients that a provider counts.
+    /// Number of recipients, as a pace counts them.
     fn recipients(&self) -> u32;
 
-    /// Parts that a provider bills: recipients of an e-mail but the refused ones, segments of a text message.
+    /// Number of units that a provider bills: recipients of an e-mail without the `refused` ones, segments of a text message.
     fn billed_units(&self, refused: usize) -> u32;
 
     /// The first recipient; empty if there is none.
@@ -38,10 +38,10 @@ pub(crate) trait Carried: Clone + Send + Sync + Sized + 'static {
     /// The calling code of the recipient's country, for content whose price depends on it.
     fn country_code(&self) -> Option<u16>;
 
-    /// The same content for those recipients only.
+    /// The content for `some` of these recipients only.
     fn for_some(&self, recipients: &[RecipientRecord], some: RecipientSet) -> Self;
 
-    /// The content for those recipients of a message; borrowed when that is all of them.
+    /// The content for a set of the recipients of a message; borrowed when the set holds all of them.
     fn for_recipients(record: &MessageRecord, set: RecipientSet) -> Option<Cow<'_, Self>> {
         let content = Self::of(&record.message.content)?;
         let is_for_all = (0..record.recipients.len()).all(|index| set.contains(index));

@@ -1,8 +1,10 @@
-//! The providers of a channel in priority order: which one is next, and why others are passed over.
+//! The providers of a channel in priority order: which provider is next for a message, and why others are skipped.
 //!
-//! Every walk starts at the first provider; there is no sticky backup and no sleep between
-//! providers. An open breaker skips, it never ends the walk. A provider that takes messages and does not deliver them is tried after the
-//! others, and never left out.
+//! Its place in the flow: `accept` and `deliver` ask the chain for a [`Slot`]; the chain asks breakers, paces and rates. It calls no
+//! provider with a message, and stores nothing.
+//!
+//! Every walk starts at the first provider; there is no sticky backup and no sleep between providers. An open breaker skips its provider
+//! and never ends the walk. A provider that accepts messages and does not deliver them is tried after the others, and never excluded.
 
 mod link;
 mod walk;
@@ -30,7 +32,7 @@ use crate::sharing::MayProbe;
 #[derive(Debug)]
 pub(crate) struct Chain<M> {
     pub(crate) links: Vec<Arc<Link<M>>>,
-    /// What bounds the retry rounds of held messages.
+    /// Bounds the retry rounds of held messages.
     budget: Arc<Budget>,
     rates: Arc<Rates>,
     ports: Arc<Ports>,
@@ -71,14 +73,14 @@ impl Chains {
     }
 }
 
-/// What one provider said to a message that would go to it.
+/// The answer of one provider's breaker and pace to a message.
 #[derive(Debug)]
 enum Asked<M> {
-    /// It has room.
+    /// The provider has room.
     Room(Slot<M>),
-    /// It is passed over.
+    /// The provider is skipped.
     PassOver,
-    /// The walk goes no further: something is waited for.
+    /// The walk stops here: the message waits for the store or for this pace.
     Stop,
 }
 
@@ -105,10 +107,10 @@ impl<M: 'static> Chain<M> {
         self.links.iter().enumerate().map(|(index, link)| (bit(index), link))
     }
 
-    /// Makes the walk a retry round, of a message that was called for before, and pays for it.
+    /// Makes the walk a retry round and pays for the round with a token.
     ///
     /// # Errors
-    /// How long to wait when the budget is spent; nothing may be called then.
+    /// The time to wait when the budget is spent. The message must not be sent to a provider then.
     pub(crate) fn pay_for_retry(&self, walk: &mut Walk) -> Result<(), Duration> {
         walk.retry = true;
         walk.token = self.budget.acquire(walk.purpose, self.ports.clock.monotonic());
@@ -119,8 +121,8 @@ impl<M: 'static> Chain<M> {
         }
     }
 
-    /// The next provider that takes a message now, without waiting for anything. None where only [`Chain::next`] can go on,
-    /// because the store must answer first.
+    /// A slot at the next provider that has room now; waits for nothing. None also where only [`Chain::next`] can go on, because the store
+    /// must answer first.
     pub(crate) fn pick(&self, walk: &mut Walk) -> Option<Slot<M>> {
         let now = Now::read(&*self.ports.clock);
         let verdicts = self.rates.verdicts();
@@ -146,8 +148,8 @@ impl<M: 'static> Chain<M> {
         None
     }
 
-    /// The links that are tried after the others, as bits: those that take messages and do not deliver them. If that is all of them, or
-    /// one was asked for by name, the order stays.
+    /// The links to try after the others, as bits: providers that accept messages and do not deliver them. Zero, which keeps the order, if
+    /// all links are such, or if the message names its provider.
     fn late(&self, via: Option<ProviderKind>, verdicts: &Verdicts) -> u64 {
         if via.is_some() || !verdicts.has_late() {
             return 0;
@@ -160,7 +162,7 @@ impl<M: 'static> Chain<M> {
         late.fold(0, |bits, (bit, _)| bits | bit)
     }
 
-    /// Asks one provider's breaker and pace.
+    /// Asks the breaker and the pace of one provider for room.
     fn ask(&self, link: &Arc<Link<M>>, bit: u64, walk: &mut Walk, now: Now) -> Asked<M> {
         let tasks = &self.ports.tasks;
         let permit = match Breaker::admit(link.breaker.clone(), now) {
@@ -213,14 +215,18 @@ impl<M: 'static> Chain<M> {
         }
     }
 
+    /// Counts a first attempt: the retry budget is a share of those.
     fn count_first(&self, walk: &Walk, now: Monotonic) {
         if walk.tried == 0 && !walk.retry {
             self.budget.first(now);
         }
     }
 
-    /// The next provider; waits for recovering ones that are being asked when no other is left,
-    /// and at the end takes the least bad one if nobody was tried at all.
+    /// A slot at the next provider. When no other provider is left, waits for recovering ones that are being asked; at the end, if the walk
+    /// tried nobody, tries the last resort.
+    ///
+    /// # Cancel safety
+    /// Dropping it loses no permit: a probe under way goes on in its task.
     pub(crate) async fn next(&self, walk: &mut Walk) -> Option<Slot<M>> {
         if let Some(slot) = self.pick_waiting(walk).await {
             return Some(slot);
@@ -242,7 +248,7 @@ impl<M: 'static> Chain<M> {
         }
     }
 
-    /// The next provider, waiting shortly for what the store is being asked for.
+    /// As [`Chain::pick`], but waits shortly for the answers of the store.
     async fn pick_waiting(&self, walk: &mut Walk) -> Option<Slot<M>> {
         loop {
             if let Some(pending) = walk.pending.take() {
@@ -255,7 +261,7 @@ impl<M: 'static> Chain<M> {
         }
     }
 
-    /// All are open: the one that reopens first is tried through its single permit.
+    /// All breakers are open: tries the provider that reopens first, by its permit of the last resort.
     async fn last_resort(&self, walk: &mut Walk) -> Option<Slot<M>> {
         let now = Now::read(&*self.ports.clock);
         let mut asked_for: Vec<_> = self

@@ -1,4 +1,4 @@
-//! The health report, from what the breakers know.
+//! The health report: what breakers and rates know about each provider, in words for people. Decides nothing.
 
 use ums_core::{BreakerStateWord, HealthReport, HealthStatus, NotConfigured, Priority, ProviderHealth};
 
@@ -60,7 +60,7 @@ fn reason(seen: &Snapshot, status: HealthStatus) -> Option<String> {
     }
 }
 
-/// What the calls to a provider say, and what came back from its recipients. That may be a warning, but never says that it is down.
+/// Joins what calls and what feedback say about a provider. Feedback may add a warning, but never says that a provider is down.
 fn joined(by_calls: HealthStatus, reason: Option<String>, by_reports: Option<String>) -> (HealthStatus, Option<String>) {
     match (by_calls, by_reports) {
         (by_calls, None) => (by_calls, reason),

@@ -1,7 +1,7 @@
-//! Tells a bad provider from bad recipients: one that refuses everybody is the problem itself.
+//! Tells a bad provider account from bad recipients: an account that refuses everybody is itself the problem.
 //!
-//! A suspended account may answer every recipient with "no such user". Five different recipients on
-//! three domains, refused within ten minutes and nobody accepted between, are no coincidence.
+//! A suspended account may answer every recipient with "no such user". Five different recipients in three groups (domains, or number
+//! prefixes), refused within ten minutes without an acceptance between, are no coincidence: the refusal counts as `misconfigured`.
 
 use std::collections::BTreeMap;
 use std::collections::hash_map::RandomState;
@@ -22,11 +22,11 @@ use crate::ports::Ports;
 const RECIPIENTS: usize = 5;
 const GROUPS: usize = 3;
 const WITHIN: Duration = Duration::from_mins(10);
-/// Waits between tries to undo what a provider's own fault brought onto the suppression list.
+/// First and longest wait between tries to undo suppressions.
 const UNDO_AGAIN: Duration = Duration::from_secs(1);
 const UNDO_AGAIN_LONGEST: Duration = Duration::from_mins(1);
 
-/// The refusals of one provider account since it last took a message. Keeps hashes, no recipients.
+/// The refusals by one provider account since its last acceptance. Holds hashes, no addresses.
 #[derive(Debug, Default)]
 pub(crate) struct Rejections {
     any: AtomicBool,
@@ -37,7 +37,7 @@ pub(crate) struct Rejections {
 #[derive(Debug, Default)]
 struct Window {
     seen: Vec<Refused>,
-    /// The refusals from then to then were the provider's own fault.
+    /// First and last time of the refusals that were judged to be systemic.
     judged: Option<(Timestamp, Timestamp)>,
 }
 
@@ -50,12 +50,12 @@ struct Refused {
 }
 
 impl Window {
-    /// Adds a refusal. When it makes it too many: since when they were the provider's fault.
+    /// Adds a refusal. If the refusals are systemic now: the time of the first one.
     fn is_one_too_many(&mut self, refused: Refused, now: Timestamp) -> Option<Timestamp> {
         self.seen
             .retain(|earlier| refused.at.since(earlier.at) < WITHIN && earlier.recipient != refused.recipient);
         self.seen.push(refused);
-        // No more are needed to tell: the newest ones decide.
+        // The newest refusals decide; older ones cost only memory.
         let excess = self.seen.len().saturating_sub(RECIPIENTS * GROUPS);
         self.seen.drain(..excess);
         let mut groups: Vec<u64> = self.seen.iter().map(|refused| refused.group).collect();
@@ -74,7 +74,7 @@ impl Window {
 }
 
 impl Rejections {
-    /// Looks at the outcome of one call: a refusal that makes it too many becomes the provider's failure.
+    /// Judges the outcome of one call: a systemic refusal becomes a failure of class `misconfigured`.
     pub(crate) fn judge(
         &self,
         result: Result<Accepted, Failure>,
@@ -95,7 +95,7 @@ impl Rejections {
         }
     }
 
-    /// Since when a refusal that was kept now, and others, are the provider's own fault after all.
+    /// The time of the first systemic refusal, if the refusal at that time is one of them.
     pub(crate) fn judged_since(&self, refused_at: Timestamp) -> Option<Timestamp> {
         let judged = self.window().judged?;
         (judged.0 <= refused_at && refused_at <= judged.1).then_some(judged.0)
@@ -107,7 +107,7 @@ impl Rejections {
         }
     }
 
-    /// Notes a refusal that happened at `refused_at` and was heard of now.
+    /// Notes a refusal of `refused_at` that this process hears of now.
     fn note(&self, recipient: Addressee<'_>, refused_at: Timestamp, now: Now) -> Option<Timestamp> {
         let refused = Refused {
             recipient: self.hasher.hash_one(recipient.address),
@@ -134,13 +134,13 @@ fn systemic(provider: ProviderKind, failure: &Failure, since: Timestamp) -> Fail
     Failure::provider(FailureClass::Misconfigured, "systemic_rejection", &detail)
 }
 
-/// What to do when it is mended.
+/// The advice to the operator: the command that sends the failed messages again.
 fn replay(provider: ProviderKind, since: Timestamp) -> String {
     // Messages may have been accepted long before they were refused.
     format!("Those that failed since {since} are sent again with: ums messages replay --failed --provider {provider} --since {since}")
 }
 
-/// Takes off the suppression list what a provider's own fault brought there, until the store has done it.
+/// Lifts the entries that systemic refusals put on the suppression list. Runs in a task of its own and tries until the store has done it.
 pub(crate) fn undo(ports: &Ports, provider: ProviderKind, origin: SuppressionOrigin, since: Timestamp) {
     let (store, clock, ended) = (ports.store.clone(), ports.clock.clone(), ports.ended.clone());
     ports.tasks.spawn(async move {
@@ -171,17 +171,16 @@ pub(crate) fn undo(ports: &Ports, provider: ProviderKind, origin: SuppressionOri
     });
 }
 
-/// What provider accounts report of recipients afterwards, judged like their answers: an account that rejects everybody whom it had
-/// taken messages for is the problem itself.
+/// Rejections that provider accounts report after they accepted a message, judged like refusals.
 ///
-/// An event is noted after what it says was kept, so that nothing is written after it was undone.
+/// The caller notes an event after the store has its entries for the suppression list, so that no entry is written after the undo.
 #[derive(Debug, Default)]
 pub(crate) struct Reports {
     accounts: Mutex<BTreeMap<(ProviderKind, AccountId), Rejections>>,
 }
 
 impl Reports {
-    /// Looks at an event that is kept. Since when the account's reports are its own fault, if this is one too many.
+    /// Judges a stored event. If the reports of the account are systemic now: the time of the first one.
     fn judge(&self, record: &EventRecord, message: Option<&MessageRecord>, now: Now) -> Option<Timestamp> {
         let event = &record.event;
         let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
@@ -192,7 +191,7 @@ impl Reports {
                 }
                 None
             }
-            // What is wrong with the content is no word about recipients.
+            // A rejection for its content says nothing about the recipient.
             EventKind::Rejected if event.class != Some(FailureClass::InvalidMessage) => {
                 let first = message.and_then(|message| message.recipients.first());
                 let address = event.recipient.as_deref().or(first.map(|recipient| recipient.address.as_str()))?;
@@ -223,7 +222,7 @@ impl Reports {
         }
     }
 
-    /// Looks at an event that is kept, and undoes what must be.
+    /// Judges a stored event, and undoes suppressions if the reports are systemic now.
     pub(crate) fn note(&self, ports: &Ports, record: &EventRecord, message: Option<&MessageRecord>) {
         let Some(since) = self.judge(record, message, Now::read(&*ports.clock)) else {
             return;

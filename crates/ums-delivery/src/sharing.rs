@@ -1,13 +1,13 @@
-//! What is known of a provider account beyond this process: its breaker is kept, and where several processes send from one
-//! store they share it, and probe in turn.
+//! The breakers of provider accounts beyond this process: the store keeps their states, and processes that send from one store share
+//! them and probe in turn.
 //!
-//! Each process saves what its own calls taught ([`Change::learned`]) and looks twice a second at what the others saved. Of two
-//! states the later write wins: the store numbers them. What was adopted is not saved again, what only the passing of time
-//! brought about is not saved at all, and nothing is adopted while something learned here is not saved yet: so two processes
-//! never answer each other, and nobody undoes what he has not seen.
+//! Each process saves what its own calls taught ([`Change::learned`]) and reads twice a second what the others saved. The store numbers
+//! the states; the later write wins. Three rules keep two processes from answering each other for ever, and from undoing what they have
+//! not seen: an adopted state is never saved again; a change that only the passing of time brought about is never saved; and a process
+//! adopts nothing while it has learned something that is not saved yet.
 //!
-//! **Invariant:** on a shared store a probe (half-open, or of the last resort) is out only while this process holds the store's
-//! probe lease, and the lease is released only after what the probe taught was saved.
+//! **Invariant:** on a shared store a probe (half-open, or of the last resort) is out only while this process holds the probe lease of
+//! the store, and this process releases the lease only after it has saved what the probe taught.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -22,52 +22,52 @@ use crate::lease::HeldLease;
 use crate::observer::{BreakerEvent, Observer};
 use crate::ports::Ports;
 
-/// How often a process looks at what others have learned.
+/// Time between two looks at what other processes have learned.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
-/// Longest wait for the store's answer to such a look.
+/// Longest wait for the answer of the store to such a look.
 const LONGEST_LOOK: Duration = Duration::from_secs(5);
 /// How long the store keeps a probe lease for a process that died with it.
 const PROBE_LEASE: Duration = Duration::from_secs(30);
-/// A probe starts at most this long after its lease was asked for, so that it ends before the store gives the lease to another process.
+/// A probe starts at most this long after its lease was requested, so that the probe ends before the lease does.
 const PROBE_USABLE: Duration = Duration::from_secs(25);
 /// The keeper renews the lease of a probe that is still out after this time.
 const PROBE_RENEW: Duration = Duration::from_secs(10);
 /// The keeper releases a lease that no probe has used for this time.
 const PROBE_IDLE: Duration = Duration::from_secs(1);
-/// How long the store is not asked again after another process was found to be probing.
+/// Time until the next request for a probe lease that another process holds.
 const PROBE_REFUSED: Duration = Duration::from_millis(250);
 /// Shortest time between two tries of the last resort, over all processes.
 const LAST_RESORT_EVERY: Duration = Duration::from_secs(1);
 
-/// What accounts share when they are put into service.
+/// What a link needs to be put into service: ports, the lease of this process, and the alarm of the keeper.
 #[derive(Clone)]
 pub(crate) struct Plug {
     pub(crate) ports: Arc<Ports>,
     pub(crate) lease: Arc<HeldLease>,
-    /// Wakes the keeper: something was learned, or a probe has ended.
+    /// Wakes the keeper: a breaker has learned something, or a probe has ended.
     news: Arc<Notify>,
 }
 
-/// A provider account as this process and others on the store know it.
+/// A provider account, as this process and the other processes on the store know it.
 pub(crate) struct Share {
     provider: ProviderKind,
     account: AccountId,
     breaker: Arc<Breaker>,
     plug: Plug,
-    /// How much of what the breaker learned is saved.
+    /// Revision of the breaker that the store has.
     saved: AtomicU64,
     seen: Mutex<Seen>,
     probing: Mutex<Probing>,
 }
 
-/// The last look at the store's record.
+/// The last look at the record of the store.
 #[derive(Debug, Default)]
 struct Seen {
     version: i64,
     looked_at: Option<Monotonic>,
 }
 
-/// This process's probe lease.
+/// The probe lease, as far as this process knows it.
 #[derive(Debug, Default)]
 struct Probing {
     held: Option<ProbeLease>,
@@ -76,9 +76,9 @@ struct Probing {
 
 #[derive(Clone, Copy, Debug)]
 struct ProbeLease {
-    /// When it was asked for.
+    /// Time of the request to the store; the lease counts from it.
     since: Monotonic,
-    /// When it was renewed, or last used.
+    /// Time at which the lease was granted or last used.
     touched: Monotonic,
     use_: Use,
 }
@@ -89,22 +89,22 @@ enum Use {
     Idle,
     /// A probe is out.
     Out,
-    /// The probe has ended; the lease is released after so long.
+    /// The probe has ended; the keeper releases the lease after this rest.
     Ended(Duration),
 }
 
 /// Whether a probe may go out.
 #[derive(Debug)]
 pub(crate) enum MayProbe {
-    /// It may.
+    /// The probe may go out; with a lease where the store is shared.
     Yes(Option<ProbeOut>),
-    /// The store must be asked.
+    /// This process must request the probe lease first.
     Ask,
-    /// Another process is probing.
+    /// Another probe is out, here or in another process.
     No,
 }
 
-/// A probe that is out. Dropped, its lease goes back to the store.
+/// A probe that is out. Dropping it lets the keeper release the lease, once the store has what the probe taught.
 #[derive(Debug)]
 pub(crate) struct ProbeOut {
     share: Arc<Share>,
@@ -120,7 +120,7 @@ impl Plug {
         }
     }
 
-    /// A breaker with its listener, known to the store.
+    /// Makes the breaker of an account, with its listener.
     pub(crate) fn breaker(&self, provider: ProviderKind, account: AccountId, settings: BreakerSettings) -> Arc<Share> {
         let listener = listener(self.ports.observer.clone(), provider, self.news.clone());
         Arc::new(Share {
@@ -135,7 +135,7 @@ impl Plug {
     }
 }
 
-/// Tells whoever counts, logs, and has what was learned kept.
+/// Counts and logs each change of a breaker, and wakes the keeper for a change that must be saved.
 fn listener(observer: Arc<dyn Observer>, provider: ProviderKind, news: Arc<Notify>) -> Listener {
     Arc::new(move |change: &Change| {
         let (from, to, reason) = (change.from.as_str(), change.to.as_str(), change.reason.as_str());
@@ -161,7 +161,7 @@ fn listener(observer: Arc<dyn Observer>, provider: ProviderKind, news: Arc<Notif
     })
 }
 
-/// Keeps what the provider accounts of this process learn, and looks at what others have learned.
+/// Saves what the breakers of this process learn, and reads what other processes have learned.
 pub(crate) struct Keeper {
     plug: Plug,
     shares: Vec<Arc<Share>>,
@@ -195,7 +195,7 @@ impl Keeper {
         }
     }
 
-    /// Restores what an earlier process knew of the providers.
+    /// Restores the breakers that an earlier process saved.
     pub(crate) async fn restore(&self) -> Result<(), StoreError> {
         let ports = &self.plug.ports;
         let records = ports.store.breakers().await?;
@@ -210,7 +210,7 @@ impl Keeper {
         Ok(())
     }
 
-    /// Saves what was learned and is not saved yet, and then releases the leases of probes that have ended.
+    /// Saves every revision that the store does not have, and then releases the leases of ended probes.
     pub(crate) async fn keep(&self) {
         for share in &self.shares {
             if share.breaker.revision() != share.saved.load(Ordering::Acquire) {
@@ -253,7 +253,7 @@ impl Share {
             .find(|record| record.provider == self.provider && record.account == self.account)
     }
 
-    /// What was learned here, if all of it is saved.
+    /// The revision of the breaker, if the store has it.
     fn known(&self) -> Option<u64> {
         let revision = self.breaker.revision();
         (revision == self.saved.load(Ordering::Acquire)).then_some(revision)
@@ -279,15 +279,15 @@ impl Share {
         }
     }
 
-    /// Takes up a record that another process wrote and that is newer than the last one seen. The records were read after
-    /// `asked`, and after it was noted what this process knew.
+    /// Adopts a record that another process wrote and that is newer than the last one seen. The caller read the records after `asked`,
+    /// and after it noted the revision `known`.
     fn adopt(&self, records: &[BreakerRecord], owner: i64, known: Option<u64>, asked: Monotonic, now: Now) {
         let Some(known) = known else { return };
         let mut seen = self.seen();
         if let Some(record) = self.own(records).filter(|record| record.version > seen.version) {
             let looked = seen.looked_at.map_or(Duration::MAX, |looked_at| now.mono.since(looked_at));
             if record.writer != owner && !self.breaker.adopt(&record.state, known, looked, now) {
-                // Something was learned here meanwhile; it is saved first, and wins.
+                // The breaker has learned something meanwhile. The keeper saves that first, and the later write wins.
                 return;
             }
             seen.version = record.version;
@@ -295,7 +295,7 @@ impl Share {
         seen.looked_at = Some(asked);
     }
 
-    /// Whether a probe may go out now, as far as is known without asking the store.
+    /// Whether a probe may go out now; decided without the store.
     pub(crate) fn may_probe(self: &Arc<Self>, now: Monotonic) -> MayProbe {
         if !self.plug.ports.store.is_shared() {
             return MayProbe::Yes(None);
@@ -313,13 +313,13 @@ impl Share {
                     rest: Duration::ZERO,
                 }))
             }
-            // The probe before has just ended, and its lease is about to be released.
+            // A probe is out, or has just ended and its lease is about to be released.
             Some(held) if held.use_ != Use::Idle => MayProbe::No,
             Some(_) | None => MayProbe::Ask,
         }
     }
 
-    /// Asks the store for the probe lease; with it, reads what the process that had it before has learned.
+    /// Requests the probe lease from the store. With the lease, adopts what its last holder has learned. Whether the lease is held.
     pub(crate) async fn lease_probe(&self) -> bool {
         let clock = &self.plug.ports.clock;
         let since = clock.monotonic();
@@ -353,7 +353,8 @@ impl Share {
         Ok(true)
     }
 
-    /// Lets an open provider be probed, since all are open: by one process at a time, at most once a second. The outer none is a no.
+    /// Lets an open provider be probed because all are open: by one process at a time, at most once a second. The outer `None` is a no;
+    /// the inner one a yes without a lease, on a store that no other process sends from.
     pub(crate) async fn last_resort(self: &Arc<Self>) -> Option<Option<ProbeOut>> {
         let clock = &self.plug.ports.clock;
         let mut may = self.may_probe(clock.monotonic());
@@ -371,7 +372,7 @@ impl Share {
         }
     }
 
-    /// Releases a lease that is done with, and renews one whose probe is still out.
+    /// Releases the lease when no probe needs it, and renews the lease of a probe that is still out.
     async fn tend_lease(&self) {
         let ports = &self.plug.ports;
         let now = ports.clock.monotonic();
@@ -379,11 +380,11 @@ impl Share {
         let length = match held.use_ {
             Use::Idle if now.since(held.touched) >= PROBE_IDLE => Duration::ZERO,
             Use::Out if now.since(held.since) >= PROBE_RENEW => PROBE_LEASE,
-            // The next holder of the lease must know what the probe taught.
+            // The next holder of the lease must be able to read what the probe taught.
             Use::Ended(rest) if self.known().is_some() => rest.saturating_sub(now.since(held.touched)),
             Use::Idle | Use::Out | Use::Ended(_) => return,
         };
-        // Before the store is told: a message must not take a lease that is being released.
+        // Forgotten before the store releases it: a message must not use a lease that is being released.
         if length != PROBE_LEASE && !self.release(held) {
             return;
         }
@@ -398,7 +399,7 @@ impl Share {
         }
     }
 
-    /// Forgets the lease if it is still as it was seen; whether it was.
+    /// Forgets the lease, unless it has been used or renewed since `seen`. Whether the lease was forgotten.
     fn release(&self, seen: ProbeLease) -> bool {
         let mut probing = self.probing();
         let unchanged = probing

@@ -1,4 +1,5 @@
-//! Takes up messages that are due: scheduled ones, held ones, batches, and what an earlier process left.
+//! 4. The worker claims due messages from the store (scheduled, held, of batches, and those of dead processes) and delivers each in a
+//! task of its own.
 //!
 //! **Invariant:** every claimed message has a lane permit and a task. A claimed message without either would lie until this process dies.
 
@@ -22,9 +23,9 @@ use crate::lanes::{LANES, LanePermit, lane};
 use crate::lease::Term;
 use crate::queue::LONGEST_WAIT;
 
-/// Most messages of a lane taken up at once.
+/// Most messages of a lane in one claim.
 const CLAIM: usize = 100;
-/// Sleep while a lane has no room, unless somebody makes room before.
+/// Longest sleep while a lane has no permits; freed permits wake the worker earlier.
 const NO_ROOM: Duration = Duration::from_millis(50);
 /// Sleep when the store could not be read.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -49,7 +50,7 @@ pub(crate) async fn run(dispatch: Arc<Dispatch>) {
     }
 }
 
-/// Takes up all that is due and that there is room for, and gives the time until it is worth a look again.
+/// Claims all due messages that have permits. Returns the time until the next look.
 async fn claim_what_is_due(dispatch: &Arc<Dispatch>) -> Result<Duration, StoreError> {
     let desk = &dispatch.desk;
     loop {
@@ -91,7 +92,7 @@ fn turns(dispatch: &Dispatch) -> &'static [&'static [Purpose]] {
     }
 }
 
-/// Permits that are acquired before the claim: messages that are accepted meanwhile may acquire what was merely seen to be free.
+/// Permits for one claim, by lane. Acquired before the claim, because messages that are accepted meanwhile compete for them.
 struct ClaimPermits([Vec<LanePermit>; 3]);
 
 impl ClaimPermits {
@@ -122,7 +123,7 @@ impl ClaimPermits {
     }
 }
 
-/// Claims what is due and starts work on it.
+/// Claims due messages and spawns their deliveries. Returns how many were claimed.
 async fn claim(dispatch: &Arc<Dispatch>, mut permits: ClaimPermits) -> Result<usize, StoreError> {
     let desk = &dispatch.desk;
     let claiming = dispatch.claiming.lock().await;
@@ -159,7 +160,7 @@ fn spawn<M: Routed>(dispatch: &Arc<Dispatch>, record: MessageRecord, term: Term,
     });
 }
 
-/// A message of the queue that is worked on. It leaves its lane's window when this is dropped, by a panic, too.
+/// A claimed message in the window of its lane. Dropping it takes the message out of the window, also when its task panics.
 struct Out<'a> {
     dispatch: &'a Dispatch,
     purpose: Purpose,
@@ -172,7 +173,7 @@ impl Drop for Out<'_> {
     }
 }
 
-/// A provider that took the message last and then said that it did not send it is not the first to be asked again, if there are others.
+/// Excludes the provider that accepted the message last and then reported that it did not send it, if the message may use another one.
 fn exclude_who_gave_it_up<M: Routed>(desk: &Desk, record: &MessageRecord, walk: &mut Walk) {
     let gave_up = |attempt: &&AttemptRecord| (attempt.outcome, attempt.reported) == (AttemptOutcome::Failed, Some(Status::Failed));
     let Some(last) = record.attempts.last().filter(gave_up) else {
@@ -187,6 +188,7 @@ fn exclude_who_gave_it_up<M: Routed>(desk: &Desk, record: &MessageRecord, walk: 
     }
 }
 
+/// Delivers a claimed message, unless a gate stops it.
 async fn work_on<M: Routed>(desk: &Desk, record: MessageRecord, term: Term, held: Held) -> Progress {
     let content = &record.message.content;
     if let Some(stopped) = gates::check(&desk.rules, content, desk.chains.are_local_for(content)) {
