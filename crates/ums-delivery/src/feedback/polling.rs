@@ -1,4 +1,4 @@
-//! Feedback that has to be asked for: each source in a task of its own, one process at a time.
+//! Polls the sources whose feedback does not come by webhook: each source in a task of its own, one process at a time.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,9 +8,9 @@ use ums_core::{FailureClass, FeedbackSource, StoreError, millis};
 use super::take::take;
 use crate::desk::Desk;
 
-/// The longest wait after errors.
+/// Longest wait after errors, unless the source itself is polled less often.
 const LONGEST_WAIT: Duration = Duration::from_mins(15);
-/// Pages that are read one after the other before others have a turn.
+/// Most pages of one poll.
 const PAGES: usize = 100;
 
 /// Why a poll failed.
@@ -27,10 +27,10 @@ impl From<StoreError> for PollError {
     }
 }
 
-/// Asks a source until the engine closes.
+/// Polls a source until the engine closes.
 pub(crate) async fn run(desk: Arc<Desk>, source: Arc<dyn FeedbackSource>) {
     let mut errors = 0_u32;
-    // A process that sends one message and ends asks nothing.
+    // The wait comes first: a process that sends one message and ends polls nothing.
     let mut wait = source.every();
     loop {
         tokio::select! {
@@ -55,12 +55,12 @@ pub(crate) async fn run(desk: Arc<Desk>, source: Arc<dyn FeedbackSource>) {
     }
 }
 
-/// Reads what is new. The cursor is kept after the events, so that a crash between has them read again.
+/// Reads new events. The store gets the cursor after the events; after a crash between the two the events are read again.
 async fn ask(desk: &Desk, source: &dyn FeedbackSource) -> Result<(), PollError> {
     let name = source.name();
     let turn = format!("feedback {name}");
     for _ in 0..PAGES {
-        // Longer than the pause, so that whoever has the turn keeps it.
+        // Longer than the pause, so that the process that has the turn keeps it.
         let length = source.every().saturating_mul(2).max(Duration::from_secs(10));
         if !desk.ports.store.take_turn(&turn, length).await? {
             return Ok(());

@@ -1,6 +1,6 @@
-//! Events are sorted to their messages, and each message makes one step of those that came for it.
+//! Takes events: sorts a batch to its messages, has each message decided once, and stores one step for each.
 //!
-//! **Invariant:** a message that a process works on is left alone; its events wait until it is free.
+//! **Invariant:** no step is written to a message that a process works on; its events are parked until the message is free.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,12 +14,12 @@ use crate::journal::step_between;
 use crate::observer::FeedbackEnd;
 use crate::parking::Item;
 
-/// Most events that are taken as one.
+/// Most events of one batch.
 const AT_ONCE: usize = 500;
-/// How often a message that changed meanwhile is read anew, before its events are parked.
+/// Number of tries on a message that changes meanwhile, before its events are parked.
 const TRIES: usize = 4;
 
-/// Takes events as they come from providers.
+/// Takes events that have just come from a provider. When this returns, the store has all of them.
 pub(crate) async fn take(desk: &Desk, events: Vec<Event>) -> Result<FeedbackTally, StoreError> {
     let mut tally = FeedbackTally::default();
     let mut events = events.into_iter().peekable();
@@ -39,7 +39,7 @@ pub(crate) async fn take(desk: &Desk, events: Vec<Event>) -> Result<FeedbackTall
     Ok(tally)
 }
 
-/// Takes events that came now or waited.
+/// Takes new events, or events that were parked.
 pub(super) async fn take_items(desk: &Desk, items: Vec<Item>) -> Result<FeedbackTally, StoreError> {
     let mut tally = FeedbackTally::default();
     let mut left = once_each(desk, items, &mut tally);
@@ -52,7 +52,7 @@ pub(super) async fn take_items(desk: &Desk, items: Vec<Item>) -> Result<Feedback
     Ok(tally)
 }
 
-/// Leaves out what is told twice in one batch.
+/// Drops the copies of an event within one batch.
 fn once_each(desk: &Desk, items: Vec<Item>, tally: &mut FeedbackTally) -> Vec<Item> {
     let mut seen = BTreeSet::new();
     let mut once = Vec::with_capacity(items.len());
@@ -67,8 +67,8 @@ fn once_each(desk: &Desk, items: Vec<Item>, tally: &mut FeedbackTally) -> Vec<It
     once
 }
 
-/// Sorts, decides and keeps; gives back what has to be decided anew because its message changed meanwhile. The last time that waits
-/// instead.
+/// Sorts, decides and stores the events. Returns the events that must be decided anew because their message changed meanwhile; parks them
+/// instead if this is the last try.
 async fn take_once(desk: &Desk, items: Vec<Item>, last: bool, tally: &mut FeedbackTally) -> Result<Vec<Item>, StoreError> {
     let (groups, mut plans) = sort(desk, items, tally).await?;
     for (message, items) in groups {
@@ -112,9 +112,10 @@ async fn take_once(desk: &Desk, items: Vec<Item>, last: bool, tally: &mut Feedba
     Ok(again)
 }
 
-/// Messages with the events that came for them, in the order in which they came; and plans for events that are nobody's.
+/// Messages with their events in the order of arrival, and plans for events without a message.
 type Sorted = (Vec<(MessageRecord, Vec<Item>)>, Vec<Plan>);
 
+/// Finds the message of each event: by our ids, by the id of the provider, or by recipient and time.
 async fn sort(desk: &Desk, items: Vec<Item>, tally: &mut FeedbackTally) -> Result<Sorted, StoreError> {
     let events: Vec<Event> = items.iter().map(|item| item.record.event.clone()).collect();
     let targets = desk.ports.store.feedback_targets(&events).await?;
@@ -153,14 +154,14 @@ async fn sort(desk: &Desk, items: Vec<Item>, tally: &mut FeedbackTally) -> Resul
     Ok((groups, plans))
 }
 
-/// What is to be kept for some events.
+/// The step to store for some events, and what follows when the store has it.
 struct Plan {
     step: FeedbackStep,
     items: Vec<Item>,
     applied: Option<Applied>,
 }
 
-/// A message before and after its events.
+/// A message before and after its new events.
 struct Applied {
     before: MessageRecord,
     after: MessageRecord,
@@ -197,7 +198,7 @@ impl Plan {
         }
     }
 
-    /// It is kept: tells whoever has to know.
+    /// The store has the step: counts the events, and tells rates, parking and queue.
     fn kept(self, desk: &Desk, tally: &mut FeedbackTally) {
         let end = if self.applied.is_some() {
             FeedbackEnd::Applied

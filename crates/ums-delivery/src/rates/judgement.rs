@@ -1,5 +1,5 @@
-//! What the counts say: which senders of a provider bounce or are complained of too often, and which providers take messages and
-//! do not deliver them. A pure function of counts, time and rules: a mark goes by itself when what led to it is past.
+//! Verdicts on the counts: which senders of an account draw too many bounces or complaints, and which accounts accept messages and do not
+//! deliver them. A pure function of counts, time and rules: a verdict ends by itself when its counts are older than the window.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Write as _;
@@ -44,7 +44,7 @@ impl Account {
     }
 }
 
-/// Why mail to many is held.
+/// Why bulk mail is held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum HeldFor {
     Bounces,
@@ -52,7 +52,7 @@ pub(crate) enum HeldFor {
 }
 
 impl HeldFor {
-    /// Why a provider is passed over for it.
+    /// The reason of the skip.
     pub(crate) const fn reason(self) -> SkipReason {
         match self {
             Self::Bounces => SkipReason::BounceRate,
@@ -60,7 +60,7 @@ impl HeldFor {
         }
     }
 
-    /// For people. Without figures: they change, and the story would grow with each change.
+    /// For people. Holds no figures: the figures change, and each change would add a skip to the story.
     pub(crate) const fn describe(self) -> &'static str {
         match self {
             Self::Bounces => "mail to many is held: too much of this sender's mail bounces; see the provider's health",
@@ -69,31 +69,31 @@ impl HeldFor {
     }
 }
 
-/// What all counts together say.
+/// The verdicts on all counts.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Verdicts {
-    /// Senders whose mail to many is held.
+    /// Senders whose bulk mail is held.
     pub(super) held: HashMap<AccountSender, HeldFor>,
-    /// Senders that a provider sent as.
+    /// Senders that an account has sent as.
     pub(super) senders: BTreeSet<AccountSender>,
-    /// Providers that take messages and do not deliver them, and why that is thought.
+    /// Accounts that accept messages and do not deliver them, with the reason for the verdict.
     pub(super) late: HashMap<Account, String>,
-    /// Why a provider is not as healthy as its calls look.
+    /// Reasons why an account is less healthy than its calls.
     pub(super) reasons: BTreeMap<Account, Vec<String>>,
 }
 
 impl Verdicts {
-    /// Whether any provider is tried after the others.
+    /// Whether an account must be tried after the others.
     pub(crate) fn has_late(&self) -> bool {
         !self.late.is_empty()
     }
 
-    /// Whether a provider takes messages and does not deliver them, while others do.
+    /// Whether an account accepts messages and does not deliver them, while others do.
     pub(crate) fn is_late(&self, provider: ProviderKind, account: &AccountId) -> bool {
         self.late.contains_key(&Account::new(provider, account))
     }
 
-    /// Why mail to many by this provider is held for a sender; none for the provider's own.
+    /// Why bulk mail by this account is held for a sender. Without a sender: for the configured sender of the account.
     pub(crate) fn held_for(&self, provider: ProviderKind, account: &AccountId, sender: Option<&str>) -> Option<HeldFor> {
         if self.held.is_empty() {
             return None;
@@ -105,19 +105,19 @@ impl Verdicts {
         self.held.get(&known.unwrap_or_else(|| account.sender(DEFAULT_SENDER))).copied()
     }
 
-    /// Why a provider is not as healthy as its calls look.
+    /// Why an account is less healthy than its calls.
     pub(crate) fn reason(&self, provider: ProviderKind, account: &AccountId) -> Option<String> {
         let reasons = self.reasons.get(&Account::new(provider, account))?;
         Some(reasons.join("; "))
     }
 }
 
-/// From when on counts matter.
+/// The start of the oldest bucket that a verdict can depend on.
 pub(super) fn looks_back(rules: &RateRules, now: Timestamp) -> Timestamp {
     bucket(now - rules.window.max(rules.receipt_window + rules.receipt_within))
 }
 
-/// Judges what was counted.
+/// Judges the counts.
 pub(super) fn judge(rows: &[RateRow], rules: &RateRules, now: Timestamp) -> Verdicts {
     let mut verdicts = Verdicts::default();
     let mut senders: BTreeMap<(Account, &str), Sums> = BTreeMap::new();
@@ -249,11 +249,11 @@ impl Rate {
     }
 }
 
-/// The providers of which too many receipts are missing while others do better, with the figures.
+/// The accounts with too many missing receipts while others do better, each with its reason.
 fn late(rows: &[RateRow], rules: &RateRules, now: Timestamp) -> Vec<(Account, String)> {
     let latest = now - rules.receipt_within;
     let earliest = bucket(latest - rules.receipt_window);
-    // Only whole buckets: a receipt of the last call in it had its time.
+    // Only buckets whose last call had the whole time for its receipt.
     let is_judged = |row: &&RateRow| row.bucket >= earliest && row.bucket + Duration::from_micros(BUCKET.unsigned_abs()) <= latest;
     let mut judged: BTreeMap<Account, Sums> = BTreeMap::new();
     for row in rows.iter().filter(is_judged) {
@@ -288,8 +288,8 @@ fn late(rows: &[RateRow], rules: &RateRules, now: Timestamp) -> Vec<(Account, St
     .collect()
 }
 
-/// Whether a provider is known to report deliveries: in some five minutes it did so for as many as is asked of it. Else its feedback is
-/// not set up, or for failures only, or for a sample, and what is missing says nothing.
+/// Whether an account is known to report deliveries: it has buckets with enough receipts. Otherwise the feedback of the account is not set
+/// up, or reports only failures or a sample, and a missing receipt says nothing.
 fn gives_receipts(rows: &[RateRow], of: &Account, rules: &RateRules) -> bool {
     let mut buckets: BTreeMap<Timestamp, Sums> = BTreeMap::new();
     for row in rows.iter().filter(|row| row.provider == of.provider && row.account == of.account) {
@@ -303,7 +303,7 @@ fn gives_receipts(rows: &[RateRow], of: &Account, rules: &RateRules) -> bool {
     told.map(|sums| sums.accepted).sum::<u64>() >= rules.receipt_min_sample.max(1)
 }
 
-/// A share in millionths; one when counts are still on their way from other processes.
+/// A share in millionths, at most one: the part may exceed the whole while counts of other processes are on their way.
 fn millionths(part: u64, whole: u64) -> u64 {
     if whole == 0 {
         return 0;
