@@ -6,6 +6,8 @@
 //!
 //! **Invariant:** half-open, at most one permit is out at a time.
 
+mod cause;
+mod permit;
 mod settings;
 mod state;
 mod sync;
@@ -18,9 +20,12 @@ use std::time::Duration;
 
 use ums_core::{BreakerEffect, BreakerStateWord, Failure, LastFailure, Monotonic, Random, Timestamp};
 
+pub use self::cause::Cause;
+use self::permit::Kind;
+pub use self::permit::Permit;
 pub use self::settings::BreakerSettings;
+pub use self::state::Snapshot;
 use self::state::{Admission, Mode, Slow};
-pub use self::state::{Cause, Snapshot};
 use self::sync::{AtomicI64, AtomicU32, AtomicU64, Mutex, MutexGuard, Ordering};
 use self::window::Window;
 
@@ -94,24 +99,6 @@ pub struct Breaker {
     last_success: AtomicI64,
     window: Window,
     slow: Mutex<Slow>,
-}
-
-/// What a permit is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    Plain,
-    Probe,
-    LastResort,
-}
-
-/// A permit to call the provider once. The breaker does not count a permit that is dropped without [`Permit::settle`].
-#[derive(Debug)]
-pub struct Permit<B: Borrow<Breaker>> {
-    breaker: B,
-    generation: u64,
-    kind: Kind,
-    ask_first: bool,
-    open: bool,
 }
 
 impl Breaker {
@@ -313,40 +300,18 @@ impl Breaker {
                 detail: failure.detail.clone(),
             });
             slow.probe_ended(kind != Kind::Plain);
+            let mut open = |cause, wait| slow.open(cause, wait, &self.settings, jitter, now);
+            let (code, detail) = (failure.code.clone(), failure.detail.clone());
             let change = match effect {
                 BreakerEffect::NotCounted => None,
                 BreakerEffect::Counted if kind == Kind::LastResort => None,
-                BreakerEffect::Counted if kind == Kind::Probe => Some(slow.open(
-                    Cause::Failures {
-                        code: failure.code.clone(),
-                        detail: "the probe failed".into(),
-                    },
-                    None,
-                    &self.settings,
-                    jitter,
-                    now,
-                )),
-                BreakerEffect::Counted => trip.map(|cause| slow.open(cause, None, &self.settings, jitter, now)),
-                BreakerEffect::OpensMisconfigured => Some(slow.open(
-                    Cause::Misconfigured {
-                        code: failure.code.clone(),
-                        detail: failure.detail.clone(),
-                    },
-                    None,
-                    &self.settings,
-                    jitter,
-                    now,
-                )),
-                BreakerEffect::OpensExhausted => Some(slow.open(
-                    Cause::Exhausted {
-                        code: failure.code.clone(),
-                        detail: failure.detail.clone(),
-                    },
-                    failure.retry_after,
-                    &self.settings,
-                    jitter,
-                    now,
-                )),
+                BreakerEffect::Counted if kind == Kind::Probe => {
+                    let detail = "the probe failed".into();
+                    Some(open(Cause::Failures { code, detail }, None))
+                }
+                BreakerEffect::Counted => trip.map(|cause| open(cause, None)),
+                BreakerEffect::OpensMisconfigured => Some(open(Cause::Misconfigured { code, detail }, None)),
+                BreakerEffect::OpensExhausted => Some(open(Cause::Exhausted { code, detail }, failure.retry_after)),
                 BreakerEffect::Pauses => Some(slow.pause(failure.retry_after, now)),
             };
             ((), change)
@@ -412,60 +377,6 @@ impl Breaker {
 impl fmt::Debug for Breaker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Breaker(generation {})", self.word.load(Ordering::Relaxed) >> 1)
-    }
-}
-
-impl<B: Borrow<Breaker>> Permit<B> {
-    /// Whether the provider should be asked without sending before a message is risked.
-    pub fn ask_first(&self) -> bool {
-        self.ask_first
-    }
-
-    /// Whether the provider must still be asked: another process may have asked it, or learned more, since the admission.
-    pub(crate) fn still_to_ask(&self) -> bool {
-        let this: &Breaker = self.breaker.borrow();
-        this.locked(|slow| (slow.generation == self.generation && slow.is_to_be_asked(), None))
-            .0
-    }
-
-    /// Whether the permit is for a probe, also one of the last resort.
-    pub fn is_probe(&self) -> bool {
-        self.kind != Kind::Plain
-    }
-
-    /// Ends the permit of a provider that was asked and did not say no: the next permit is for a message.
-    pub fn cleared(mut self) {
-        self.open = false;
-        let this: &Breaker = self.breaker.borrow();
-        let generation = self.generation;
-        let ((), change) = this.locked(|slow| {
-            if slow.generation != generation {
-                return ((), None);
-            }
-            slow.probe_ended(true);
-            ((), slow.asked())
-        });
-        this.tell(change);
-    }
-
-    /// Ends the permit with the outcome of its call.
-    #[inline]
-    pub fn settle(mut self, verdict: Verdict<'_>, now: Now) {
-        self.open = false;
-        let breaker: &Breaker = self.breaker.borrow();
-        match verdict {
-            Verdict::Success => breaker.success(self.generation, self.kind, now),
-            Verdict::Failure(failure) => breaker.failure(self.generation, self.kind, failure, now),
-        }
-    }
-}
-
-impl<B: Borrow<Breaker>> Drop for Permit<B> {
-    #[inline]
-    fn drop(&mut self) {
-        if self.open && self.kind != Kind::Plain {
-            self.breaker.borrow().release(self.generation);
-        }
     }
 }
 

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use ums_core::{BreakerStateWord, LastFailure, Monotonic, SkipReason, Timestamp};
+use ums_core::{BreakerStateWord, LastFailure, Monotonic, Timestamp};
 
-use super::{BreakerSettings, Change, Now, Refusal};
+use super::{BreakerSettings, Cause, Change, Now, Refusal};
 
 /// Longest time for which the breaker believes an allowance to be used up.
 const MAX_EXHAUSTED: Duration = Duration::from_hours(24 * 32);
@@ -18,79 +18,6 @@ const LAST_RESORT_EVERY: Duration = Duration::from_secs(1);
 /// Largest share of an open time that jitter takes off.
 const JITTER_SHARE: f64 = 0.2;
 
-/// Why a breaker refuses.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Cause {
-    /// Calls failed.
-    Failures {
-        /// Code of the failure that tripped the breaker.
-        code: String,
-        /// For people.
-        detail: String,
-    },
-    /// The account or its settings need mending.
-    Misconfigured {
-        /// Code of the failure.
-        code: String,
-        /// For people.
-        detail: String,
-    },
-    /// The allowance is used up.
-    Exhausted {
-        /// Code of the failure.
-        code: String,
-        /// For people.
-        detail: String,
-    },
-    /// The provider asked for a pause.
-    Throttled,
-    /// A probe is out.
-    Probing,
-}
-
-impl Cause {
-    /// Why a provider is passed over for it.
-    pub const fn reason(&self) -> SkipReason {
-        match self {
-            Self::Failures { .. } => SkipReason::Open,
-            Self::Misconfigured { .. } => SkipReason::Misconfigured,
-            Self::Exhausted { .. } => SkipReason::Quota,
-            Self::Throttled => SkipReason::Throttled,
-            Self::Probing => SkipReason::Probing,
-        }
-    }
-
-    /// For people.
-    pub fn describe(&self) -> String {
-        match self {
-            Self::Failures { code, detail } => format!("{detail} (last: {code})"),
-            Self::Misconfigured { code, detail } => format!("needs mending: {code} {detail}").trim_end().to_owned(),
-            Self::Exhausted { code, detail } => format!("allowance used up: {code} {detail}").trim_end().to_owned(),
-            Self::Throttled => "the provider asked for a pause".to_owned(),
-            Self::Probing => "recovering; one call at a time".to_owned(),
-        }
-    }
-
-    fn parts(&self) -> (&'static str, &str, &str) {
-        match self {
-            Self::Failures { code, detail } | Self::Misconfigured { code, detail } | Self::Exhausted { code, detail } => {
-                (self.reason().as_str(), code, detail)
-            }
-            Self::Throttled | Self::Probing => (self.reason().as_str(), "", ""),
-        }
-    }
-
-    fn from_parts(word: &str, code: &str, detail: &str) -> Option<Self> {
-        let (code, detail) = (code.to_owned(), detail.to_owned());
-        match word.parse() {
-            Ok(SkipReason::Open) => Some(Self::Failures { code, detail }),
-            Ok(SkipReason::Misconfigured) => Some(Self::Misconfigured { code, detail }),
-            Ok(SkipReason::Quota) => Some(Self::Exhausted { code, detail }),
-            Ok(_) | Err(_) => None,
-        }
-    }
-}
-
 #[derive(Debug)]
 pub(super) enum Mode {
     Closed,
@@ -98,7 +25,7 @@ pub(super) enum Mode {
     HalfOpen { cause: Cause, successes: u32, asked: bool },
 }
 
-/// What is behind the lock.
+/// The state behind the lock.
 #[derive(Debug)]
 pub(super) struct Slow {
     pub(super) mode: Mode,
