@@ -1,6 +1,6 @@
 //! The chores of the engine: recover the messages of dead processes, requeue messages of lost commits, count the backlog, prune the store.
 //!
-//! One task does one chore at a time, so that the chores together never load the store more than one of them.
+//! One task does one chore at a time, so that the chores never load the store together.
 
 use std::collections::HashSet;
 use std::sync::Arc;

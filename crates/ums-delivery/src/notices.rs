@@ -192,7 +192,7 @@ impl Subject<'_> {
             timestamp: self.at,
             data,
         };
-        // Every value is one that JSON has, so this cannot fail.
+        // JSON has every value of a body, so serialising cannot fail.
         serde_json::to_string(&body).unwrap_or_default()
     }
 

@@ -8,7 +8,7 @@ use ums_core::{BreakerStateWord, Channel, EventKind, FailureClass, NoticeKind, N
 /// One attempt ended.
 #[derive(Clone, Copy, Debug)]
 pub struct AttemptEvent {
-    /// Which provider.
+    /// The provider.
     pub provider: ProviderKind,
     /// How the attempt ended.
     pub outcome: OutcomeWord,
@@ -21,7 +21,7 @@ pub struct AttemptEvent {
 /// A breaker changed its state.
 #[derive(Clone, Copy, Debug)]
 pub struct BreakerEvent<'a> {
-    /// Which provider.
+    /// The provider.
     pub provider: ProviderKind,
     /// State before.
     pub from: BreakerStateWord,
@@ -80,11 +80,11 @@ impl FeedbackEnd {
 /// An event of a provider was taken. A parked event is told a second time when it is applied.
 #[derive(Clone, Copy, Debug)]
 pub struct FeedbackSeen {
-    /// Which provider.
+    /// The provider.
     pub provider: ProviderKind,
     /// The kind of the event; [`EventKind::Unknown`] for words that are not in our tables.
     pub kind: EventKind,
-    /// What became of it.
+    /// What became of the event.
     pub end: FeedbackEnd,
 }
 

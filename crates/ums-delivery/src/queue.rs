@@ -1,6 +1,6 @@
 //! The queue as this process knows it: an estimate of the backlog in the store, and the alarm of the worker.
 //!
-//! Its place in the flow: `accept` asks whether there is room, whoever enqueues or requeues a message wakes the worker, `housekeeping`
+//! Its place in the flow: `accept` asks for room, every module that enqueues or requeues a message wakes the worker, `housekeeping`
 //! counts. The queue itself lies in the store. **Invariant:** no message depends on an alarm; the worker looks by itself after
 //! [`LONGEST_WAIT`].
 

@@ -8,19 +8,19 @@ use crate::fate::Says;
 /// A new entry of the list. The edge has parsed the address.
 #[derive(Clone)]
 pub struct NewSuppression {
-    /// Which channel.
+    /// The channel of the address.
     pub channel: Channel,
     /// Full address or number.
     pub address: String,
-    /// Why.
+    /// The reason.
     pub reason: SuppressionReason,
-    /// Who says so.
+    /// The origin of the entry: caller, operator, or an import.
     pub origin: SuppressionOrigin,
     /// For people.
     pub detail: Option<String>,
-    /// Since when; now without it.
+    /// Start of the entry; now if none.
     pub since: Option<Timestamp>,
-    /// Until when; for good without it.
+    /// End of the entry; none for an entry for good.
     pub expires_at: Option<Timestamp>,
 }
 

@@ -38,7 +38,7 @@ pub struct Unsubscriber {
     pub tenant: TenantId,
     /// The message that held the link.
     pub message_id: MessageId,
-    /// Which channel.
+    /// The channel of the address.
     pub channel: Channel,
     /// Full address.
     pub address: String,

@@ -1,5 +1,5 @@
 //! 4. The worker claims due messages from the store (scheduled, held, of batches, and those of dead processes) and delivers each in a
-//! task of its own.
+//!    task of its own.
 //!
 //! **Invariant:** every claimed message has a lane permit and a task. A claimed message without either would lie until this process dies.
 

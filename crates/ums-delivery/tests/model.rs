@@ -105,7 +105,7 @@ fn concurrent_failures_trip_it_once() {
         }
         let seen = breaker.snapshot(at(0));
         assert_eq!((seen.state, seen.failure_count), (BreakerStateWord::Open, 2));
-        // Opened once: its first, not its doubled, time.
+        // The breaker opened once: its first open time, not the doubled one.
         assert_eq!(seen.reopens_at, Some(Timestamp::from_micros(30_000_000)));
     });
 }

@@ -122,7 +122,7 @@ fn two_successful_probes_close_it_one_at_a_time() {
     call(&breaker, 32, None);
     assert_eq!(state(&breaker, 32), BreakerStateWord::Closed);
     assert_eq!(breaker.snapshot(at(32)).failure_count, 0);
-    // It counts from zero again.
+    // The breaker counts from zero again.
     for _ in 0..4 {
         call(&breaker, 33, Some(FailureClass::Unavailable));
     }
@@ -295,7 +295,7 @@ fn each_change_is_told_with_its_reason() {
     );
 }
 
-/// Takes up what another breaker knows; the clock of who wrote it goes `skew` seconds ahead.
+/// Has `to` adopt the state of `from`, at that second; the clock of `from` goes `skew` seconds ahead.
 fn adopt(from: &Arc<Breaker>, to: &Arc<Breaker>, seconds: u64, skew: i64) -> bool {
     let mut there = at(seconds);
     there.wall = Timestamp::from_micros(there.wall.as_micros() + skew * 1_000_000);
@@ -360,7 +360,7 @@ fn what_is_adopted_drops_late_results_and_is_not_told_as_learned() {
     assert_eq!(other.revision(), 0);
 }
 
-/// The rules once more, as slowly and plainly as they can be said.
+/// The rules of the breaker once more, as a slow and plain reference.
 #[derive(Debug, Default)]
 struct Reference {
     consecutive: u32,
@@ -435,8 +435,8 @@ proptest! {
         }
     }
 
-    /// Two breakers of which each adopts what the other learned, after every call: they agree, adopting twice is adopting once,
-    /// and nothing that was adopted counts as learned. A pause of nothing, a probe's permit or counts are each one's own.
+    /// Two breakers adopt from each other after every call. Both agree, a second adoption changes nothing, and nothing adopted counts as
+    /// learned. An empty pause, the permit of a probe and the counts stay with each breaker.
     #[test]
     fn two_that_adopt_from_each_other_agree(
         steps in prop::collection::vec((0_u64..40, prop::bool::ANY, 0_usize..6, -20_i64..20), 1..200),

@@ -1,4 +1,5 @@
-//! The walk of one message along its chain, for one round: which providers were tried, what the walk waits for, who was skipped and why.
+//! The walk of one message along its chain, for one round: the providers that were tried, the answers that the walk waits for,
+//! and the skips with their reasons.
 
 use std::time::Duration;
 

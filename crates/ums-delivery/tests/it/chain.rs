@@ -7,7 +7,7 @@ use crate::setup::{email, start};
 
 const CHAIN: [ProviderKind; 3] = [ProviderKind::AwsSes, ProviderKind::SendGrid, ProviderKind::Smtp];
 
-/// What the table says of one class, once more and by hand.
+/// The row of one class in the table of consequences, written once more by hand.
 struct Row {
     class: FailureClass,
     goes_on: bool,
