@@ -37,8 +37,16 @@ pub(crate) struct Rejections {
 #[derive(Debug, Default)]
 struct Window {
     seen: Vec<Refused>,
-    /// First and last time of the refusals that were judged to be systemic.
-    judged: Option<(Timestamp, Timestamp)>,
+    systemic: Option<Systemic>,
+}
+
+/// The time of the refusals that were judged to be systemic.
+#[derive(Clone, Copy, Debug)]
+struct Systemic {
+    /// Time of the first refusal.
+    since: Timestamp,
+    /// Time of the judgement.
+    until: Timestamp,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -63,11 +71,9 @@ impl Window {
         groups.dedup();
         let since = self.seen.iter().map(|refused| refused.wall).min()?;
         (self.seen.len() >= RECIPIENTS && groups.len() >= GROUPS).then(|| {
-            let since = self
-                .judged
-                .filter(|judged| judged.1 >= since)
-                .map_or(since, |judged| judged.0.min(since));
-            self.judged = Some((since, now));
+            let overlapping = self.systemic.filter(|earlier| earlier.until >= since);
+            let since = overlapping.map_or(since, |earlier| earlier.since.min(since));
+            self.systemic = Some(Systemic { since, until: now });
             since
         })
     }
@@ -97,8 +103,8 @@ impl Rejections {
 
     /// The time of the first systemic refusal, if the refusal at that time is one of them.
     pub(crate) fn judged_since(&self, refused_at: Timestamp) -> Option<Timestamp> {
-        let judged = self.window().judged?;
-        (judged.0 <= refused_at && refused_at <= judged.1).then_some(judged.0)
+        let systemic = self.window().systemic?;
+        (systemic.since <= refused_at && refused_at <= systemic.until).then_some(systemic.since)
     }
 
     fn clear(&self) {

@@ -70,8 +70,8 @@ fn once_each(desk: &Desk, items: Vec<Item>, tally: &mut FeedbackTally) -> Vec<It
 /// Sorts, decides and stores the events. Returns the events that must be decided anew because their message changed meanwhile; parks them
 /// instead if this is the last try.
 async fn take_once(desk: &Desk, items: Vec<Item>, last: bool, tally: &mut FeedbackTally) -> Result<Vec<Item>, StoreError> {
-    let (groups, mut plans) = sort(desk, items, tally).await?;
-    for (message, items) in groups {
+    let Sorted { groups, mut plans } = sort(desk, items, tally).await?;
+    for Group { message, items } in groups {
         if message.is_under_way() {
             for item in items {
                 plans.push(Plan::park(desk, item, Some(&message)).await);
@@ -112,18 +112,37 @@ async fn take_once(desk: &Desk, items: Vec<Item>, last: bool, tally: &mut Feedba
     Ok(again)
 }
 
-/// Messages with their events in the order of arrival, and plans for events without a message.
-type Sorted = (Vec<(MessageRecord, Vec<Item>)>, Vec<Plan>);
+/// A batch of events by message.
+struct Sorted {
+    groups: Vec<Group>,
+    /// Plans for events without a message.
+    plans: Vec<Plan>,
+}
+
+/// A message with its events, in the order of arrival.
+struct Group {
+    message: MessageRecord,
+    items: Vec<Item>,
+}
+
+impl Group {
+    fn new(message: MessageRecord) -> Self {
+        Self {
+            message,
+            items: Vec::new(),
+        }
+    }
+}
 
 /// Finds the message of each event: by our ids, by the id of the provider, or by recipient and time.
 async fn sort(desk: &Desk, items: Vec<Item>, tally: &mut FeedbackTally) -> Result<Sorted, StoreError> {
     let events: Vec<Event> = items.iter().map(|item| item.record.event.clone()).collect();
     let targets = desk.ports.store.feedback_targets(&events).await?;
-    let mut groups: Vec<(MessageRecord, Vec<Item>)> = targets.messages.into_iter().map(|message| (message, Vec::new())).collect();
+    let mut groups: Vec<Group> = targets.messages.into_iter().map(Group::new).collect();
     let mut indices: BTreeMap<_, usize> = groups
         .iter()
         .enumerate()
-        .map(|(index, (message, _))| (message.message.id, index))
+        .map(|(index, group)| (group.message.message.id, index))
         .collect();
     let mut plans = Vec::new();
     for (mut item, target) in items.into_iter().zip(targets.of) {
@@ -131,18 +150,18 @@ async fn sort(desk: &Desk, items: Vec<Item>, tally: &mut FeedbackTally) -> Resul
             Target::Known => tally.count(&*desk.ports.observer, &item, FeedbackEnd::Known),
             Target::Message(index, attempt) => {
                 item.record.attempt_id = attempt;
-                if let Some((_, group)) = groups.get_mut(index) {
-                    group.push(item);
+                if let Some(group) = groups.get_mut(index) {
+                    group.items.push(item);
                 }
             }
             Target::Nobody => {
                 if let Some((message, attempt)) = matching::by_recipient_and_time(desk, &item).await? {
                     item.record.attempt_id = Some(attempt);
                     let index = *indices.entry(message.message.id).or_insert_with(|| {
-                        groups.push((message, Vec::new()));
+                        groups.push(Group::new(message));
                         groups.len() - 1
                     });
-                    groups[index].1.push(item);
+                    groups[index].items.push(item);
                 } else {
                     parked::give_up_on_recipient(desk, &item).await?;
                     plans.push(Plan::park(desk, item, None).await);
@@ -150,8 +169,8 @@ async fn sort(desk: &Desk, items: Vec<Item>, tally: &mut FeedbackTally) -> Resul
             }
         }
     }
-    groups.retain(|(_, items)| !items.is_empty());
-    Ok((groups, plans))
+    groups.retain(|group| !group.items.is_empty());
+    Ok(Sorted { groups, plans })
 }
 
 /// The step to store for some events, and what follows when the store has it.
