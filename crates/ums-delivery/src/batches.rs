@@ -1,4 +1,5 @@
-//! A batch: one transaction stores all its messages, or none. The transaction stores no intents; the worker claims the messages from the queue.
+//! A batch: one transaction stores all its messages, or none. The transaction stores no intents; the worker claims the messages from the
+//! queue.
 
 use std::collections::BTreeMap;
 

@@ -97,7 +97,8 @@ impl Lanes {
         self.wanted.store(true, Ordering::Release);
     }
 
-    /// The worker looks by itself now. Permits that the worker acquires and releases unused must not wake the worker, or it would never rest.
+    /// The worker looks by itself now. Permits that the worker acquires and releases unused must not wake the worker, or it would never
+    /// rest.
     pub(crate) fn looking(&self) {
         self.wanted.store(false, Ordering::Release);
     }

@@ -2,7 +2,7 @@
 //!
 //! The limit per second is a token bucket, kept as one number (the theoretical arrival time of the generic cell rate algorithm); the limit
 //! per day counts a rolling 24 hours in buckets of half an hour. Where several processes send from one store, the store keeps both limits
-//! and grants [`Blocks`] of recipients.
+//! and grants blocks of recipients.
 
 mod blocks;
 mod settings;

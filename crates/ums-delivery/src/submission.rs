@@ -85,8 +85,8 @@ impl Ticket {
         self.replayed
     }
 
-    /// Waits, at most `wait`, until the message has an outcome or is held. Returns the result so far; its status says whether the message has
-    /// ended.
+    /// Waits, at most `wait`, until the message has an outcome or is held. Returns the result so far; its status says whether the message
+    /// has ended.
     ///
     /// # Errors
     /// The error of a store that cannot be read.

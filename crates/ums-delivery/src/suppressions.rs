@@ -14,7 +14,7 @@ pub struct NewSuppression {
     pub address: String,
     /// The reason.
     pub reason: SuppressionReason,
-    /// The origin of the entry: caller, operator, or an import.
+    /// Where the entry comes from.
     pub origin: SuppressionOrigin,
     /// For people.
     pub detail: Option<String>,

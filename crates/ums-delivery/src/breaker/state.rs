@@ -362,8 +362,8 @@ impl Slow {
         self.load_mode(mode)
     }
 
-    /// A mode of the same kind replaces the details, and a probe that is out goes on. Another mode raises the generation, so that the outcome
-    /// of the probe is dropped.
+    /// A mode of the same kind replaces the details, and a probe that is out goes on. Another mode raises the generation, so that the
+    /// outcome of the probe is dropped.
     fn load_mode(&mut self, mode: Mode) -> Option<Change> {
         match (&mut self.mode, mode) {
             (Mode::Closed, Mode::Closed) => None,

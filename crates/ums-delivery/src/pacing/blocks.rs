@@ -1,8 +1,9 @@
 //! The pace of an account that several processes share: each process spends from blocks that the store has granted to it alone.
 //!
-//! A block is a quarter of a second's limit, or a five-hundredth of a day's if that is less. The process requests the next block in the background when half of a block is
-//! spent, so that a message usually waits for nothing. All processes together send to no more recipients than the store grants, each
-//! process at most a block later than its grant. A process that dies wastes the rest of its block and exceeds nothing.
+//! A block is a quarter of a second's limit, or a five-hundredth of a day's if that is less. The process requests the next block in the
+//! background when half of a block is spent, so that a message usually waits for nothing. All processes together send to no more
+//! recipients than the store grants, each process at most a block later than its grant. A process that dies wastes the rest of its block
+//! and exceeds nothing.
 //!
 //! While the store does not answer, the process spends the rest of its block; after that the account counts as paced.
 
