@@ -4,7 +4,7 @@ use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use ums_core::{Accepted, AttemptId, Call, Failure, FailureClass, MessageRecord, OutcomeWord, ProviderKind};
+use ums_core::{Accepted, AttemptId, Call, Failure, FailureClass, MessageRecord, OutcomeWord, ProviderKind, Refusal};
 
 use crate::breaker::{Now, Verdict};
 use crate::carried::Carried;
@@ -40,12 +40,18 @@ pub(crate) async fn call<M: Carried>(ports: &Ports, record: &MessageRecord, cont
     let now = Now::read(&*ports.clock);
     let result = link.rejections.judge(result, link.kind, content.first_recipient(), now);
     match &result {
-        Ok(_) => permit.settle(Verdict::Success, now),
+        Ok(accepted) => {
+            permit.settle(Verdict::Success, now);
+            link.pacer.refund(count(&accepted.refused), now.mono);
+        }
         Err(failure) => {
             permit.settle(Verdict::Failure(failure), now);
-            if !failure.class.may_have_been_accepted() {
-                link.pacer.refund(recipients, now.mono);
-            }
+            let surely_not = if failure.class.may_have_been_accepted() {
+                count(&failure.refusals)
+            } else {
+                recipients
+            };
+            link.pacer.refund(surely_not, now.mono);
         }
     }
     let refused = result.as_ref().map_or(0, |accepted| accepted.refused.len());
@@ -58,6 +64,10 @@ pub(crate) async fn call<M: Carried>(ports: &Ports, record: &MessageRecord, cont
     };
     tell_attempt(ports, record, link.kind, &answer);
     answer
+}
+
+fn count(refusals: &[Refusal]) -> u32 {
+    u32::try_from(refusals.len()).unwrap_or(u32::MAX)
 }
 
 /// An acceptance without an id cannot be followed up: it may be one.
