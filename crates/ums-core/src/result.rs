@@ -139,13 +139,15 @@ pub struct SendResult {
 }
 
 impl SendResult {
-    /// The provider that took the message.
+    /// The provider that took the message: for the first recipient, else for others.
     pub fn provider(&self) -> Option<ProviderKind> {
-        self.attempts
+        let mut accepted = self
+            .attempts
             .iter()
             .rev()
-            .find(|attempt| attempt.outcome == OutcomeWord::Accepted)
-            .map(|attempt| attempt.provider)
+            .filter(|attempt| attempt.outcome == OutcomeWord::Accepted);
+        let of_first = accepted.clone().find(|attempt| attempt.recipients.contains(&self.recipient_id));
+        of_first.or_else(|| accepted.next()).map(|attempt| attempt.provider)
     }
 }
 
