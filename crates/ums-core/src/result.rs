@@ -75,17 +75,22 @@ impl MessageRecord {
         Some(self.error.clone().unwrap_or_else(|| self.status.to_string()))
     }
 
-    /// Names the recipients who wait while the first one has an end.
+    /// Names the recipients who wait while the first one has an end, and says why: each recipient's own reason, else the message's.
     fn held_for(&self) -> String {
-        let open = self.recipients.iter().filter(|recipient| !recipient.status.is_final());
-        let named: Vec<String> = open
+        let open = || self.recipients.iter().filter(|recipient| !recipient.status.is_final());
+        let named: Vec<String> = open()
             .map(|recipient| match &recipient.reason {
                 Some(reason) => format!("{} ({reason})", recipient.address),
                 None => recipient.address.clone(),
             })
             .collect();
-        let why = self.error.as_ref().map(|error| format!("; {error}")).unwrap_or_default();
-        format!("not sent yet to {}{why}", named.join(", "))
+        let is_explained = open().all(|recipient| recipient.reason.is_some());
+        let rest = match &self.error {
+            Some(error) if !is_explained => format!(": {error}"),
+            Some(_) | None if self.is_under_way() => String::new(),
+            Some(_) | None => "; tried again later".to_owned(),
+        };
+        format!("not sent yet to {}{rest}", named.join(", "))
     }
 }
 
@@ -139,13 +144,15 @@ pub struct SendResult {
 }
 
 impl SendResult {
-    /// The provider that took the message.
+    /// The provider that took the message: for the first recipient, else for others.
     pub fn provider(&self) -> Option<ProviderKind> {
-        self.attempts
+        let mut accepted = self
+            .attempts
             .iter()
             .rev()
-            .find(|attempt| attempt.outcome == OutcomeWord::Accepted)
-            .map(|attempt| attempt.provider)
+            .filter(|attempt| attempt.outcome == OutcomeWord::Accepted);
+        let of_first = accepted.clone().find(|attempt| attempt.recipients.contains(&self.recipient_id));
+        of_first.or_else(|| accepted.next()).map(|attempt| attempt.provider)
     }
 }
 

@@ -5,7 +5,7 @@ use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use ums_core::{Accepted, AttemptId, Call, Failure, FailureClass, MessageRecord, OutcomeWord, ProviderKind};
+use ums_core::{Accepted, AttemptId, Call, Failure, FailureClass, MessageRecord, OutcomeWord, ProviderKind, Refusal};
 
 use crate::breaker::{Now, Verdict};
 use crate::carried::Carried;
@@ -42,12 +42,18 @@ pub(crate) async fn call<M: Carried>(ports: &Ports, record: &MessageRecord, cont
     let now = Now::read(&*ports.clock);
     let result = link.rejections.judge(result, link.kind, content.first_recipient(), now);
     match &result {
-        Ok(_) => permit.settle(Verdict::Success, now),
+        Ok(accepted) => {
+            permit.settle(Verdict::Success, now);
+            link.pacer.refund(count(&accepted.refused), now.mono);
+        }
         Err(failure) => {
             permit.settle(Verdict::Failure(failure), now);
-            if !failure.class.may_have_been_accepted() {
-                link.pacer.refund(recipients, now.mono);
-            }
+            let surely_not = if failure.class.may_have_been_accepted() {
+                count(&failure.refusals)
+            } else {
+                recipients
+            };
+            link.pacer.refund(surely_not, now.mono);
         }
     }
     let refused = result.as_ref().map_or(0, |accepted| accepted.refused.len());
@@ -62,16 +68,22 @@ pub(crate) async fn call<M: Carried>(ports: &Ports, record: &MessageRecord, cont
     answer
 }
 
+fn count(refusals: &[Refusal]) -> u32 {
+    u32::try_from(refusals.len()).unwrap_or(u32::MAX)
+}
+
 /// Makes an acceptance without an id an unknown outcome: no later report could be matched to it.
 fn must_have_an_id(accepted: Accepted) -> Result<Accepted, Failure> {
-    if accepted.provider_message_id.is_empty() {
-        return Err(Failure::provider(
-            FailureClass::Unknown,
-            "no_message_id",
-            "accepted without a message id",
-        ));
+    if !accepted.provider_message_id.is_empty() {
+        return Ok(accepted);
     }
-    Ok(accepted)
+    let alone = |refusal| Refusal {
+        next_transaction: false,
+        ..refusal
+    };
+    let refusals = accepted.refused.into_iter().map(alone).collect();
+    let failure = Failure::provider(FailureClass::Unknown, "no_message_id", "accepted without a message id");
+    Err(failure.with_refusals(refusals))
 }
 
 fn tell_attempt(ports: &Ports, record: &MessageRecord, provider: ProviderKind, answer: &Answer) {

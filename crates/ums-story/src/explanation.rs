@@ -18,7 +18,7 @@ pub struct Explanation {
     pub channel: Channel,
     /// Where it stands.
     pub status: Status,
-    /// The whole in a sentence or two. Names the recipients who are still held while the message is sent to others.
+    /// The whole in a sentence or two. Names the recipients who are still held or have another end than the first one.
     pub summary: String,
     /// The story, oldest first.
     pub steps: Vec<StoryStep>,

@@ -7,7 +7,7 @@
 //! **Invariant:** a story is made of typed facts. No sentence depends on the wording of another text.
 //!
 //! **Invariant:** addresses stand in two places of an explanation: in the text of an attempt, for recipients whom the provider refused by name, and in
-//! the summary, for recipients who are still held while the message is sent to others. `Debug` shows neither.
+//! the summary, for recipients who are still held or have another end than the first recipient, whom the message's word follows. `Debug` shows neither.
 
 mod act;
 mod attempt;

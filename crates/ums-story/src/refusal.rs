@@ -37,10 +37,13 @@ pub(crate) fn sentence(record: &MessageRecord, refused: &RefusedRecipient, later
     }
 }
 
-/// The provider's answer: `452 4.5.3: too many recipients`. A reply that begins with its own code is not told twice.
+/// The provider's answer: `452 4.5.3: too many recipients`. A reply that begins with its code, or with the enhanced part of it, does
+/// not tell that twice.
 pub(crate) fn reply(failure: &Failure) -> String {
     let Failure { code, detail, .. } = failure;
-    let rest = detail.strip_prefix(code.as_str()).map_or(detail.as_str(), str::trim_start);
+    let enhanced = code.split_once(' ').map_or(code.as_str(), |(_, enhanced)| enhanced);
+    let rest = detail.strip_prefix(code.as_str()).or_else(|| detail.strip_prefix(enhanced));
+    let rest = rest.map_or(detail.as_str(), str::trim_start);
     format!("{code}{}", after_colon(Some(rest)))
 }
 

@@ -6,13 +6,13 @@ use crate::refusal;
 
 /// Where the message stands, in a sentence; a second one when it may have arrived twice.
 pub(crate) fn summary(record: &MessageRecord) -> String {
-    let (stands, held) = (stands(record), held(record));
+    let (stands, apart, held) = (stands(record), apart(record), held(record));
     let possibly_twice = if record.may_have_arrived_twice() {
         " It may have arrived twice."
     } else {
         ""
     };
-    format!("{stands}{held}.{possibly_twice}")
+    format!("{stands}{apart}{held}.{possibly_twice}")
 }
 
 /// The sentence of the message's status, without its full stop.
@@ -64,6 +64,28 @@ fn for_some(record: &MessageRecord) -> String {
     }
 }
 
+/// Who has the message although its word says that it was not sent, or the other way round: each name with its end.
+fn apart(record: &MessageRecord) -> String {
+    if !record.status.is_final() {
+        return String::new();
+    }
+    let recipients = record.recipients.iter().enumerate();
+    let differs = |status: Status| status.is_final() && status.is_success() != record.status.is_success();
+    let names: Vec<String> = recipients
+        .filter(|(_, recipient)| differs(recipient.status))
+        .map(|(place, recipient)| {
+            let reason = refused(record, place).or_else(|| recipient.reason.clone());
+            let why = reason.map(|reason| format!(" ({reason})")).unwrap_or_default();
+            format!("{} {}{why}", recipient.address, recipient.status)
+        })
+        .collect();
+    match names.len() {
+        0 => String::new(),
+        1 => format!("; 1 recipient has another end: {}", names.join(", ")),
+        several => format!("; {several} recipients have another end: {}", names.join(", ")),
+    }
+}
+
 /// Who is held although the message's word is an end: each name with its reason.
 fn held(record: &MessageRecord) -> String {
     if record.has_ended() || !record.status.is_final() {
@@ -81,16 +103,20 @@ fn held(record: &MessageRecord) -> String {
 
 /// A recipient and why: the refusal of the last attempt, else the recipient's own reason, else the message's.
 fn named(record: &MessageRecord, place: usize, recipient: &RecipientRecord) -> String {
-    let last = record.attempts.iter().rev().find(|attempt| refusal::was_tried(attempt, place));
-    let refused = last.and_then(|attempt| attempt.refused.iter().find(|refused| refused.place == place));
-    let reason = refused
-        .map(|refused| refusal::reply(&refused.failure))
+    let reason = refused(record, place)
         .or_else(|| recipient.reason.clone())
         .or_else(|| record.error.clone());
     match reason {
         Some(reason) => format!("{} ({reason})", recipient.address),
         None => recipient.address.clone(),
     }
+}
+
+/// The provider's reply, if the last attempt for the recipient at that place was a refusal by name.
+fn refused(record: &MessageRecord, place: usize) -> Option<String> {
+    let last = record.attempts.iter().rev().find(|attempt| refusal::was_tried(attempt, place))?;
+    let refused = last.refused.iter().find(|refused| refused.place == place)?;
+    Some(refusal::reply(&refused.failure))
 }
 
 /// What happens next by itself; none when every recipient has an end.

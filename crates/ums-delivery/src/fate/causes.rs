@@ -60,12 +60,13 @@ fn causes(record: &MessageRecord) -> Option<String> {
     (!lines.is_empty()).then(|| lines.join("; "))
 }
 
-/// Why no provider took the message so far.
+/// Why no provider took the message so far, or why none took it for the recipients who are left.
 pub(super) fn why_not_taken(record: &MessageRecord) -> String {
-    let known = if record.has_unknown_attempt() {
-        "no provider is known to have taken it"
-    } else {
-        "no provider took it"
+    let was_taken = record.attempts.iter().any(|attempt| attempt.outcome == AttemptOutcome::Accepted);
+    let known = match (record.has_unknown_attempt(), was_taken) {
+        (true, _) => "no provider is known to have taken it",
+        (false, true) => "no provider took it for the rest",
+        (false, false) => "no provider took it",
     };
     causes(record).map_or_else(|| "no provider was free".to_owned(), |causes| format!("{known}: {causes}"))
 }

@@ -91,7 +91,8 @@ fn is_hopeless(record: &MessageRecord, place: usize, search: Search) -> bool {
 /// tried; never after the message's expiry.
 fn hold_until(record: &MessageRecord, place: usize, search: Search, rules: &Rules, now: Timestamp) -> Timestamp {
     let purpose = record.message.handling.purpose;
-    let attempts = turn::attempts(record).count();
+    // A provider that takes some recipients in each transaction has several attempts in one round.
+    let attempts = turn::attempts(record).filter(|attempt| was_for(attempt, place)).count();
     let round = (attempts / search.providers.max(1)).saturating_sub(1);
     let by_schedule = last_retry(record, place).map(|retry| match retry {
         Retry::Slowly => rules.retry.slowest(purpose),
@@ -109,6 +110,11 @@ fn hold_until(record: &MessageRecord, place: usize, search: Search, rules: &Rule
 fn last_retry(record: &MessageRecord, place: usize) -> Option<Retry> {
     let mut answers = record.attempts.iter().rev().filter_map(|attempt| answer_for(attempt, place));
     answers.next().map(|class| class.consequence().retry)
+}
+
+/// Whether that recipient was among those whom the attempt was for.
+fn was_for(attempt: &AttemptRecord, place: usize) -> bool {
+    attempt.recipients.contains(place) || attempt.refused.iter().any(|refused| refused.place == place)
 }
 
 /// What an attempt's failure means for that recipient: the refusal by name, else the failure of the whole call.

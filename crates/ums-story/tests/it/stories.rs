@@ -78,11 +78,27 @@ fn who_was_refused_for_now_is_tried_again_alone() {
 }
 
 #[test]
+fn a_message_that_its_first_recipient_does_not_have_names_who_has_it() {
+    let mut record = record(&["a@example.com", "b@example.com", "c@example.com"]);
+    let mut attempt = taken(SMTP, 1, &[1, 2]);
+    attempt.refused = vec![refused(0, FailureClass::InvalidRecipient, "550 5.1.1", "5.1.1 no such user")];
+    record.attempts.push(attempt);
+    stand(&mut record, Status::Sent);
+    stands(&mut record, 0, Status::Failed, Some("550 5.1.1"));
+    (record.status, record.work) = (Status::Failed, Work::Ended);
+    record.error = Some("invalid_recipient (550 5.1.1): 5.1.1 no such user".to_owned());
+    assert_eq!(
+        Explanation::of(&record, &[]).summary,
+        "Not sent: invalid_recipient (550 5.1.1): 5.1.1 no such user; 2 recipients have another end: b@example.com sent, c@example.com sent."
+    );
+}
+
+#[test]
 fn several_recipients_are_held_while_the_message_is_in_hand() {
     let mut record = record(&["a@example.com", "b@example.com", "c@example.com"]);
     let mut attempt = taken(SMTP, 1, &[0]);
     attempt.refused = [1, 2]
-        .map(|place| refused(place, FailureClass::Throttled, "452 4.5.3", "too many recipients"))
+        .map(|place| refused(place, FailureClass::Throttled, "452 4.5.3", "4.5.3 too many recipients"))
         .into();
     record.attempts.push(attempt);
     record.attempts.push(AttemptRecord {

@@ -109,7 +109,9 @@ fn for_people(result: &SendResult) -> String {
 }
 
 fn headline(result: &SendResult) -> String {
-    let by = result.provider().map(|provider| format!(" by {provider}")).unwrap_or_default();
+    // A message that is queued or failed was not queued by the provider that took it for some of its recipients.
+    let carrier = result.provider().filter(|_| result.status.is_success());
+    let by = carrier.map(|provider| format!(" by {provider}")).unwrap_or_default();
     let simulated = if result.simulated { " (simulated: it reached nobody)" } else { "" };
     let why = result.error_message.as_ref().map(|error| format!(": {error}")).unwrap_or_default();
     format!("{}{by}{simulated}{why}", result.status)

@@ -4,11 +4,14 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod cutter;
+mod every_recipient;
 mod fault_matrix;
 mod huge_reply;
+mod partial;
 mod recovery;
 mod resets;
 mod round_trip;
+mod scripted_smtp;
 mod sending;
 mod settings;
 mod setup;

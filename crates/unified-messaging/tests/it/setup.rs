@@ -11,8 +11,8 @@ use ums_delivery::{AttemptEvent, BreakerEvent, Observer, SettledEvent};
 use ums_simulator::{Provider, SimMessage, Simulator, SimulatorConfig, Stats};
 use ums_testkit::{SeededRandom, TestClock};
 use unified_messaging::{
-    BreakerStateWord, Clock, ProviderHealth, ProviderKind, Random, SendEmail, SendResult, SendSms, Status, Timestamp,
-    UnifiedMessagingService,
+    BreakerStateWord, Clock, MessageId, MessageRecord, ProviderHealth, ProviderKind, Random, SendEmail, SendResult, SendSms, Status,
+    Timestamp, UnifiedMessagingService,
 };
 
 /// Longest time that a test waits for something to happen.
@@ -31,6 +31,10 @@ pub(crate) struct Setup {
     /// Additional lines of the configuration file.
     pub(crate) file: String,
     pub(crate) store_url: Option<String>,
+    /// Keeps messages in a database of its own.
+    pub(crate) is_durable: bool,
+    /// Most recipients a day at SES or SMTP; else there is no limit.
+    pub(crate) per_day: Option<(Provider, u32)>,
     /// In place of a clock that moves only when told.
     pub(crate) clock: Option<Arc<dyn Clock>>,
     /// In place of the simulator's own address for that provider.
@@ -45,6 +49,8 @@ impl Default for Setup {
             sms: SMS.to_vec(),
             file: String::new(),
             store_url: None,
+            is_durable: false,
+            per_day: None,
             clock: None,
             through: None,
             settings: Vec::new(),
@@ -81,6 +87,18 @@ impl Setup {
         };
         *chain = providers.to_vec();
         setup
+    }
+
+    /// With a database of its own.
+    pub(crate) fn durable(mut self) -> Self {
+        self.is_durable = true;
+        self
+    }
+
+    /// With a limit a day of SES or SMTP.
+    pub(crate) fn per_day(mut self, provider: Provider, recipients: u32) -> Self {
+        self.per_day = Some((provider, recipients));
+        self
     }
 
     pub(crate) fn file(mut self, lines: &str) -> Self {
@@ -125,7 +143,8 @@ impl Setup {
             .clock(used_clock)
             .random(random)
             .observer(events.clone());
-        if let Some(url) = self.store_url {
+        let own_url = || format!("sqlite://{}", files.path().join("ums.db").display());
+        if let Some(url) = self.store_url.or_else(|| self.is_durable.then(own_url)) {
             builder = builder.store_url(url);
         }
         for (name, value) in self.settings {
@@ -144,7 +163,11 @@ impl Setup {
     fn configuration(&self) -> String {
         let mut file = String::from("[timeouts]\nconnect = \"300ms\"\nwrite_stall = \"300ms\"\nreply = \"300ms\"\n");
         for provider in ["aws_ses", "smtp"] {
-            write!(file, "[pace.{provider}]\nper_second = 0\nper_day = 0\n").unwrap();
+            let per_day = self
+                .per_day
+                .filter(|(it, _)| kind(*it).as_str() == provider)
+                .map_or(0, |(_, limit)| limit);
+            write!(file, "[pace.{provider}]\nper_second = 0\nper_day = {per_day}\n").unwrap();
         }
         file + &self.file
     }
@@ -166,6 +189,32 @@ impl Bed {
             change(&mut sms.handling);
             self.service.send_sms(sms).await.unwrap()
         }
+    }
+
+    /// The message's record, once no process works on it.
+    pub(crate) async fn at_rest(&self, id: MessageId) -> MessageRecord {
+        let mut bell = self.events.bell.subscribe();
+        let look = async {
+            loop {
+                let record = self.service.get_record(id).await.unwrap().unwrap();
+                let is_due = record.work.due_at().is_some_and(|at| at <= self.clock.now());
+                if !record.is_under_way() && !is_due {
+                    return record;
+                }
+                bell.changed().await.unwrap();
+            }
+        };
+        tokio::time::timeout(PATIENCE, look).await.unwrap()
+    }
+
+    /// Moves the time on to when a held message is due, and gives its record after the round.
+    pub(crate) async fn next_round(&self, id: MessageId) -> MessageRecord {
+        let record = self.at_rest(id).await;
+        let due_at = record.work.due_at().unwrap();
+        self.clock.advance(due_at.since(self.clock.now()));
+        // Not possible, for the message has not ended: what counts is that the engine looks for what is due.
+        self.service.resend_message(id).await.unwrap_err();
+        self.at_rest(id).await
     }
 
     pub(crate) fn health(&self, provider: Provider) -> ProviderHealth {
@@ -197,6 +246,12 @@ pub(crate) type Handling = unified_messaging::request::HandlingRequest;
 
 pub(crate) fn email(to: &str) -> SendEmail {
     SendEmail::new(to, "Your receipt").text("Thank you")
+}
+
+/// One e-mail to all of them.
+pub(crate) fn email_to<A: AsRef<str>>(addresses: &[A]) -> SendEmail {
+    let all: Vec<String> = addresses.iter().map(|address| address.as_ref().to_owned()).collect();
+    SendEmail::new(all, "Your receipt").text("Thank you")
 }
 
 /// The engine's word for a provider of the simulator.
