@@ -44,12 +44,14 @@ pub(crate) async fn call<M: Carried>(ports: &Ports, record: &MessageRecord, cont
     match &result {
         Ok(accepted) => {
             permit.settle(Verdict::Success, now);
-            link.pacer.refund(count(&accepted.refused), now.mono);
+            // The next transaction uses the room of those whom it is for.
+            let refused = accepted.refused.iter().filter(|refusal| !refusal.next_transaction);
+            link.pacer.refund(units(refused.count()), now.mono);
         }
         Err(failure) => {
             permit.settle(Verdict::Failure(failure), now);
             let surely_not = if failure.class.may_have_been_accepted() {
-                count(&failure.refusals)
+                units(failure.refusals.len())
             } else {
                 recipients
             };
@@ -68,8 +70,8 @@ pub(crate) async fn call<M: Carried>(ports: &Ports, record: &MessageRecord, cont
     answer
 }
 
-fn count(refusals: &[Refusal]) -> u32 {
-    u32::try_from(refusals.len()).unwrap_or(u32::MAX)
+fn units(recipients: usize) -> u32 {
+    u32::try_from(recipients).unwrap_or(u32::MAX)
 }
 
 /// Makes an acceptance without an id an unknown outcome: no later report could be matched to it.

@@ -94,14 +94,6 @@ impl<M: 'static> Chain<M> {
         }
     }
 
-    /// Has the walk look at a provider once more in this round: the provider takes the rest of the message in another transaction.
-    pub(crate) fn again(&self, walk: &mut Walk, link: &Link<M>) {
-        let same = |other: &Arc<Link<M>>| other.kind == link.kind && other.account == link.account;
-        if let Some(index) = self.links.iter().position(same) {
-            walk.tried &= !bit(index);
-        }
-    }
-
     /// The links in order, each with its bit in the sets of a walk.
     fn with_bits(&self) -> impl Iterator<Item = (u64, &Arc<Link<M>>)> {
         self.links.iter().enumerate().map(|(index, link)| (bit(index), link))

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use ums_core::{AttemptId, MessageRecord, MustNotContact, NotCalled, RecipientSet, StoreError, SuppressionOrigin, Timestamp, failpoint};
 
+use crate::breaker::Now;
 use crate::call::call;
 use crate::chain::{Link, Routed, Slot, Walk};
 use crate::desk::Desk;
@@ -149,12 +150,21 @@ impl<'a, M: Routed> Delivery<'a, M> {
         self.journal.happened(Happened::Slot(intent))
     }
 
-    /// The provider that was called last takes these recipients in its next transaction.
+    /// The provider that was called last takes these recipients in its next transaction. Their room in its pace is in hand since the call
+    /// before.
     async fn stay(&mut self, recipients: RecipientSet) -> Next {
-        if let Some(link) = &self.link {
-            M::chain(&self.desk.chains).again(&mut self.walk, link);
-        }
-        self.find_provider(recipients).await
+        let now = Now::read(&*self.desk.ports.clock);
+        let units = recipients.count(self.journal.record.recipients.len());
+        let slot = self.link.as_ref().and_then(|link| link.admit_again(units, now));
+        let Some(slot) = slot else {
+            if let Some(link) = &self.link {
+                link.pacer.refund(units, now.mono);
+            }
+            return self.find_provider(recipients).await;
+        };
+        let intent = intent(self.desk, &slot, recipients);
+        self.slot = Some(slot);
+        self.journal.happened(Happened::Slot(intent))
     }
 
     /// Commits the intent, together with the outcome of the call before it, and gives its slot. None when the provider must not be called

@@ -86,6 +86,21 @@ impl<M: 'static> Link<M> {
         }
     }
 
+    /// Admits one more transaction of a message that has room in the pace already; none while the breaker refuses, or while the probe lease
+    /// of a shared store would have to be asked for.
+    pub(crate) fn admit_again(self: &Arc<Self>, units: u32, now: Now) -> Option<Slot<M>> {
+        let permit = Breaker::admit(self.breaker.clone(), now).ok()?;
+        let probe = if permit.is_probe() {
+            match self.share.may_probe(now.mono) {
+                MayProbe::Yes(probe) => probe,
+                MayProbe::Ask | MayProbe::No => return None,
+            }
+        } else {
+            None
+        };
+        Some(Slot::new(self.clone(), CallPermit { permit, probe }, units))
+    }
+
     /// Probes the provider without sending, and settles the permit. On a shared store the probe lease comes first.
     pub(super) async fn ask(self: Arc<Self>, permit: Permit<Arc<Breaker>>) {
         let clock = &self.ports.clock;

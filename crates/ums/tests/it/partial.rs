@@ -29,7 +29,7 @@ fn place() -> (Place, Running) {
         .set("UMS_CONFIG", "ums.toml");
     std::fs::write(
         place.path().join("ums.toml"),
-        "[retry]\nschedule = [\"1s\"]\nfeedback_wait_transactional = \"0s\"\n[pace.smtp]\nper_second = 0\n",
+        "[retry]\nschedule = [\"1s\"]\nfeedback_wait_transactional = \"0s\"\n",
     )
     .unwrap();
     place.run(&["migrate"]).expect(0);
