@@ -56,11 +56,11 @@ pub(crate) async fn run(desk: Arc<Desk>, source: Arc<dyn FeedbackSource>) {
 /// Reads what is new. The cursor is kept after the events, so that a crash between has them read again.
 async fn ask(desk: &Desk, source: &dyn FeedbackSource) -> Result<(), Fault> {
     let name = source.name();
-    let turn = format!("feedback {name}");
+    let chore = format!("feedback {name}");
     for _ in 0..PAGES {
-        // Longer than the pause, so that whoever has the turn keeps it.
+        // Longer than the pause, so that the process renews its lease.
         let length = source.every().saturating_mul(2).max(Duration::from_secs(10));
-        if !desk.ports.store.take_turn(&turn, length).await? {
+        if !desk.ports.store.lease_chore(&chore, length).await? {
             return Ok(());
         }
         let cursor = desk.ports.store.feedback_cursor(name).await?;

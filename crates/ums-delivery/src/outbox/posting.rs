@@ -180,7 +180,7 @@ async fn claim(postbox: &Arc<Postbox>, endpoints: &[Endpoint], webhooks: &Arc<dy
         let now = ports.clock.now();
         let claimed = ports
             .store
-            .claim_notices(&endpoint.tenant, endpoint.id, (now, now + TAKEN), places)
+            .claim_notices(&endpoint.tenant, endpoint.id, now, now + TAKEN, places)
             .await;
         let claimed = match claimed {
             // The other endpoints do not wait for this one's.
