@@ -50,7 +50,7 @@ pub enum BreakerEffect {
     OpensMisconfigured,
     /// The breaker opens until the provider renews the allowance.
     OpensExhausted,
-    /// The breaker pauses for the provider's own delay. It counts no failure; a probe fails.
+    /// The breaker pauses for the provider's own delay. The breaker counts no failure; a probe fails.
     Pauses,
 }
 

@@ -207,7 +207,8 @@ impl PhoneNumber {
     }
 }
 
-/// Reads the numbering plans of all countries. That takes a moment, and otherwise delays the first number.
+/// Reads the numbering plans of all countries. A process that does not call this reads the plans with its first number, which
+/// takes a moment longer.
 pub fn read_numbering_plans() {
     drop(read(None, "+14165550123"));
 }

@@ -10,9 +10,9 @@ use crate::{AccountId, AttemptId, Failure, MessageId, ProviderKind, Purpose, Ref
 /// One call to a provider: the facts that the adapter needs beside the message.
 #[derive(Clone, Copy, Debug)]
 pub struct Call {
-    /// Id of the message. It travels as a tag, so that feedback finds the message.
+    /// Id of the message, sent as a tag, so that feedback finds the message.
     pub message_id: MessageId,
-    /// Id of the attempt. It travels as a tag, so that feedback finds the attempt.
+    /// Id of the attempt, sent as a tag, so that feedback finds the attempt.
     pub attempt_id: AttemptId,
     /// The message's purpose; some providers have a class of service for each.
     pub purpose: Purpose,

@@ -24,7 +24,7 @@ pub use aftermath::{
     Undo,
 };
 
-/// Why the store did not do what it was asked.
+/// Why the store refused or failed a call.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// Nothing was written; the same call may work in a moment.
@@ -143,8 +143,8 @@ pub struct Step {
     pub message_id: MessageId,
     /// The fence: the token that the message had when the process claimed or read it.
     pub token: i64,
-    /// Attempts that began or ended with this step. Each replaces the row of its id, names the recipients that it is for, and lists those
-    /// whom the provider refused by name.
+    /// Attempts that began or ended with this step. Each replaces the row of its id, names its recipients, and lists the recipients whom
+    /// the provider refused by name.
     pub attempts: Vec<AttemptRecord>,
     /// Providers that were passed over in this step.
     pub skips: Vec<Skip>,

@@ -73,7 +73,7 @@ pub struct Suppression {
     pub detail: Option<String>,
     /// Start of the entry: the provider's time if the provider gives one.
     pub since: Timestamp,
-    /// End of the entry; none if it has no end.
+    /// End of the entry; none if the entry holds for good.
     pub expires_at: Option<Timestamp>,
     /// Time of the last lift.
     pub lifted_at: Option<Timestamp>,

@@ -107,7 +107,7 @@ pub struct Endpoint {
     pub id: EndpointId,
     /// The tenant that owns the endpoint.
     pub tenant: TenantId,
-    /// The URL for posts. It may hold a token of the user's; logs never show it.
+    /// The URL for posts. The URL may hold a token of the user's; logs never show the URL.
     pub url: String,
     /// The endpoint's use, in the user's words.
     pub description: String,
