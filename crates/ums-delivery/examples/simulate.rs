@@ -2,8 +2,8 @@
 //!
 //! `cargo run --release -p ums-delivery --example simulate -- [--seeds 100000] [--from 1] [--steps 150] [--threads 2]`
 //!
-//! With `--seed N` that seed's story is told whatever its end. With `--flaw NAME` the store breaks a rule, with `--features mutants` and
-//! `--mutant NAME` the engine does; `--list` names both. Ends with 1 when a promise was broken, with 2 when it was used wrongly.
+//! With `--seed N` that seed's story is told whatever its end. With `--flaw NAME` the store breaks a rule, with `--mutant NAME` the engine
+//! seems to; `--list` names both. Ends with 1 when a promise was broken, with 2 when it was used wrongly.
 
 #![expect(
     clippy::print_stdout,
@@ -18,10 +18,8 @@ use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use harness::{Flaw, Outcome, Plan, Tally, run};
+use harness::{Flaw, Mutant, Outcome, Plan, Tally, run};
 use ums_core::Clock as _;
-#[cfg(feature = "mutants")]
-use ums_delivery::mutants::{Mutant, plant};
 
 /// Seeds between two words on how far it is.
 const PROGRESS: u64 = 10_000;
@@ -35,7 +33,6 @@ struct Order {
     threads: u64,
     one: Option<u64>,
     flaw: Option<Flaw>,
-    #[cfg(feature = "mutants")]
     mutant: Option<Mutant>,
 }
 
@@ -47,7 +44,6 @@ fn read(mut words: impl Iterator<Item = String>) -> Option<Order> {
         threads: std::thread::available_parallelism().map_or(1, |threads| threads.get() as u64),
         one: None,
         flaw: None,
-        #[cfg(feature = "mutants")]
         mutant: None,
     };
     while let Some(word) = words.next() {
@@ -59,7 +55,6 @@ fn read(mut words: impl Iterator<Item = String>) -> Option<Order> {
             "--threads" => order.threads = value.parse().ok()?,
             "--seed" => order.one = Some(value.parse().ok()?),
             "--flaw" => order.flaw = Some(*Flaw::ALL.iter().find(|flaw| format!("{flaw:?}") == value)?),
-            #[cfg(feature = "mutants")]
             "--mutant" => order.mutant = Some(*Mutant::ALL.iter().find(|mutant| format!("{mutant:?}") == value)?),
             _ => return None,
         }
@@ -70,7 +65,6 @@ fn read(mut words: impl Iterator<Item = String>) -> Option<Order> {
 fn main() -> ExitCode {
     if std::env::args().nth(1).as_deref() == Some("--list") {
         println!("flaws: {:?}", Flaw::ALL);
-        #[cfg(feature = "mutants")]
         println!("mutants: {:?}", Mutant::ALL);
         return ExitCode::SUCCESS;
     }
@@ -88,6 +82,10 @@ fn main() -> ExitCode {
     println!(
         "{seeds} seeds, {} steps, {} messages, {} calls, {} crashes, {} writes fenced off, {} answers lost, {} attempts unknown",
         tally.steps, tally.messages, tally.calls, tally.crashes, tally.fenced, tally.lost_answers, tally.unknown
+    );
+    println!(
+        "{} calls taken for some recipients, {} recipients taken in a next transaction, {} calls forbidden by the list, {} reports",
+        tally.partly, tally.next_transactions, tally.opted_out, tally.reports
     );
     println!(
         "{:.0} seeds a second on {} threads",
@@ -131,12 +129,11 @@ fn all(order: Order) -> (Option<u64>, Tally) {
 }
 
 fn one(order: Order, seed: u64, tells: bool) -> Outcome {
-    #[cfg(feature = "mutants")]
-    plant(order.mutant);
     run(&Plan {
         seed,
         steps: order.steps,
         flaw: order.flaw,
+        mutant: order.mutant,
         tells,
     })
 }

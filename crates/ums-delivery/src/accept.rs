@@ -1,7 +1,7 @@
-//! 1. A request that was read becomes a stored message, and is on its way.
+//! 1. A parsed request becomes a stored message and goes out at once or waits in the queue.
 //!
-//! The first intent is stored in the same transaction as the message when a provider is free at
-//! once; so a message that is sent at once costs two commits, not three.
+//! When a provider has a slot at once, one transaction stores the message together with its first intent: a message that is sent at
+//! once costs two commits, not three.
 
 use std::sync::Arc;
 
@@ -37,7 +37,7 @@ pub(crate) async fn accept<M: Routed>(dispatch: &Arc<Dispatch>, submission: Subm
     }
     let term = desk.lease.term();
     if record.is_under_way() && (permit.is_none() || !desk.may_send()) {
-        // No room here, or another process sends from this store.
+        // No permit here, or another process sends from this store.
         desk.decide(&mut record, Happened::Enqueued);
     }
 
@@ -47,7 +47,7 @@ pub(crate) async fn accept<M: Routed>(dispatch: &Arc<Dispatch>, submission: Subm
     failpoint::pass("accept.before_commit");
     let (stored, slot) = store(desk, &mut record, idempotency, slot).await;
     let held = match &stored {
-        // The task that looks the message up puts it back.
+        // The task that looks the message up requeues it.
         Err(StoreError::CommitUnknown(_)) => None,
         Ok(_) | Err(_) => accepting.known(),
     };
@@ -77,29 +77,29 @@ pub(crate) async fn accept<M: Routed>(dispatch: &Arc<Dispatch>, submission: Subm
                 term,
                 held,
             };
-            Some(go(desk, work, permit))
+            Some(spawn(desk, work, permit))
         }
         None => None,
     };
     Ok(ticket(message.id, false, settled))
 }
 
-/// Sends it on a task of its own, so that a caller who goes away cancels nothing.
-fn go<M: Routed>(desk: &Arc<Desk>, work: Work<M>, permit: Option<LanePermit>) -> oneshot::Receiver<SendResult> {
+/// Delivers a message in a task of its own, so that a caller who goes away cancels nothing.
+fn spawn<M: Routed>(desk: &Arc<Desk>, work: Work<M>, permit: Option<LanePermit>) -> oneshot::Receiver<SendResult> {
     let (settle, settled) = oneshot::channel();
     let desk_of_task = desk.clone();
     desk.ports.tasks.spawn(async move {
         let delivered = deliver(&desk_of_task, work).await;
         drop(permit);
         if delivered.kept {
-            // A caller who went away does not want the result.
+            // The send fails when the caller went away; nobody needs the result then.
             drop(settle.send(delivered.record.result()));
         }
     });
     settled
 }
 
-/// The first provider that has room at once, if the message is to be sent now; its intent is in the record then.
+/// A slot at the first provider that has room at once, if the message is to be sent now. With a slot, the intent is in the record.
 fn first_slot<M: Routed>(desk: &Desk, chain: &Chain<M>, record: &mut MessageRecord, walk: &mut Walk) -> Option<Slot<M>> {
     if !record.is_under_way() {
         return None;
@@ -110,15 +110,15 @@ fn first_slot<M: Routed>(desk: &Desk, chain: &Chain<M>, record: &mut MessageReco
             let intent = intent(desk, slot, record.open_recipients());
             desk.decide(record, Happened::Slot(intent));
         }
-        // The delivery looks again, and records why.
+        // The delivery walks the chain again and records the skips itself.
         None => walk.skips.clear(),
     }
     record.skips.append(&mut walk.skips);
     slot
 }
 
-/// Stores a message without those who must not be contacted. The room in the pace that it does not use goes back at once. Gives the
-/// slot back if its provider is to be called.
+/// Stores a message without the recipients who must not be contacted, and refunds their room in the pace. Returns the slot if its
+/// provider is to be called; releases it otherwise.
 async fn store<M: Routed>(
     desk: &Desk,
     record: &mut MessageRecord,
@@ -131,7 +131,7 @@ async fn store<M: Routed>(
         let Err(StoreError::MustNotContact(found)) = &stored else {
             break stored;
         };
-        // Somebody is left out each time, so this ends.
+        // Each round leaves out a recipient, so the loop ends.
         if !found.iter().any(|found| leave_out(desk, record, &found.entries)) {
             break stored;
         }
@@ -146,7 +146,7 @@ async fn store<M: Routed>(
     (stored, slot)
 }
 
-/// Leaves out recipients of a message that is not stored yet; whether there were any.
+/// Leaves out the recipients of these entries from a message that is not stored yet. Whether the message had such recipients.
 pub(crate) fn leave_out(desk: &Desk, record: &mut MessageRecord, entries: &[Suppression]) -> bool {
     let before = record.open_recipients();
     desk.decide(record, Happened::OptedOut(entries));
@@ -159,7 +159,7 @@ pub(crate) fn walk_of<M: Carried>(message: &Message) -> Walk {
     Walk::new(message.handling.purpose, message.handling.via, recipients).of_sender(&message.content)
 }
 
-/// Refuses what cannot be accepted now, or never.
+/// Refuses a message at shutdown, with a full backlog, or without a provider that could ever carry it.
 fn refuse_at_the_door<M>(desk: &Desk, chain: &Chain<M>, submission: &Submission) -> Result<(), SubmitError> {
     if desk.ports.closing.is_cancelled() {
         return Err(SubmitError::Closing);
@@ -173,7 +173,7 @@ fn refuse_at_the_door<M>(desk: &Desk, chain: &Chain<M>, submission: &Submission)
     }
 }
 
-/// Refuses a message that no provider of its chain may ever be asked to carry.
+/// Refuses a message whose channel has no provider, or whose `via` names a provider that is not configured.
 pub(crate) fn refuse_what_nobody_could_carry<M>(chain: &Chain<M>, submission: &Submission) -> Result<(), SubmitError> {
     if chain.links.is_empty() {
         return Err(SubmitError::NoProvider(submission.parsed.content.channel()));
@@ -189,8 +189,8 @@ pub(crate) fn refuse_what_nobody_could_carry<M>(chain: &Chain<M>, submission: &S
     Ok(())
 }
 
-/// Makes the message (id, times, and the text part where only HTML was given) and the record that it starts with: `pending`,
-/// `scheduled`, or ended by a gate.
+/// Makes the message (id, times, and the text part where the request has only HTML) and its first record: `pending`, `scheduled`, or
+/// ended by a gate.
 pub(crate) fn compose(dispatch: &Dispatch, submission: Submission, now: Now) -> (Arc<Message>, MessageRecord) {
     let desk = &dispatch.desk;
     let (rules, ports) = (&desk.rules, &desk.ports);
@@ -205,7 +205,7 @@ pub(crate) fn compose(dispatch: &Dispatch, submission: Submission, now: Now) -> 
     let stopped = gates::check(rules, &content, desk.chains.are_local_for(&content));
     let starts_later = handling.send_at.filter(|send_at| *send_at > now.wall);
     let id = MessageId::new(&*ports.clock, &*ports.random);
-    add_unsubscribe_link(dispatch, (&submission.tenant, id), handling.purpose, &mut content);
+    add_unsubscribe_link(dispatch, &submission.tenant, id, handling.purpose, &mut content);
     let message = Arc::new(Message {
         id,
         tenant: submission.tenant,
@@ -224,13 +224,13 @@ pub(crate) fn compose(dispatch: &Dispatch, submission: Submission, now: Now) -> 
     (message, record)
 }
 
-fn add_unsubscribe_link(dispatch: &Dispatch, of: (&TenantId, MessageId), purpose: Purpose, content: &mut Content) {
+fn add_unsubscribe_link(dispatch: &Dispatch, tenant: &TenantId, id: MessageId, purpose: Purpose, content: &mut Content) {
     if let (Content::Email(email), Purpose::Bulk) = (content, purpose) {
-        dispatch.links.add(of, email);
+        dispatch.links.add(tenant, id, email);
     }
 }
 
-/// What the store is to keep of a message that was just accepted.
+/// The new message as the store takes it, with the notices of its first status.
 pub(crate) fn to_store(desk: &Desk, record: &MessageRecord, idempotency: Option<IdempotencyKey>) -> NewMessage {
     NewMessage {
         message: kept_message(record),
@@ -245,10 +245,10 @@ pub(crate) fn to_store(desk: &Desk, record: &MessageRecord, idempotency: Option<
     }
 }
 
-/// The message as it is kept: without its body when it is a code that has ended already.
+/// The message to store: without its body when the message is a one-time code that a gate has ended.
 fn kept_message(record: &MessageRecord) -> Arc<Message> {
-    let is_of_no_use = record.has_ended() && record.message.handling.purpose == Purpose::Otp;
-    if !is_of_no_use {
+    let is_useless = record.has_ended() && record.message.handling.purpose == Purpose::Otp;
+    if !is_useless {
         return record.message.clone();
     }
     let mut message = (*record.message).clone();

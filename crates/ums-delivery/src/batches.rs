@@ -1,4 +1,5 @@
-//! Many messages as one: all are stored, or none. None is called for at once; the queue takes them up.
+//! A batch: one transaction stores all its messages, or none. The transaction stores no intents; the worker claims the messages from the
+//! queue.
 
 use std::collections::BTreeMap;
 
@@ -20,16 +21,16 @@ pub(crate) async fn accept_all(dispatch: &Dispatch, submissions: Vec<Submission>
     refuse_faults(desk, &submissions)?;
     refuse_pressure(desk, &submissions)?;
     let now = Now::read(&*desk.ports.clock);
-    let mut items: Vec<Item> = submissions
+    let mut items: Vec<BatchItem> = submissions
         .into_iter()
         .map(|submission| queued(dispatch, submission, now))
         .collect();
-    let ids: Vec<_> = items.iter().map(|(record, _)| record.message.id).collect();
+    let ids: Vec<_> = items.iter().map(|item| item.record.message.id).collect();
     if ids.is_empty() {
         return Ok(Vec::new());
     }
     let stored = store(desk, &mut items).await?;
-    let waiting = items.iter().filter(|(record, _)| !record.has_ended()).count();
+    let waiting = items.iter().filter(|item| !item.record.has_ended()).count();
     failpoint::pass("batch.committed");
     let accepted = answers(&ids, &stored)?;
     if accepted.iter().any(|item| !item.replayed) {
@@ -40,45 +41,48 @@ pub(crate) async fn accept_all(dispatch: &Dispatch, submissions: Vec<Submission>
     Ok(accepted)
 }
 
-/// A message of a batch, and its key.
-type Item = (MessageRecord, Option<IdempotencyKey>);
+/// A message of a batch before it is stored.
+struct BatchItem {
+    record: MessageRecord,
+    idempotency: Option<IdempotencyKey>,
+}
 
-/// Stores the messages without those who must not be contacted.
-async fn store(desk: &Desk, items: &mut [Item]) -> Result<Vec<Stored>, StoreError> {
+/// Stores the messages without the recipients who must not be contacted.
+async fn store(desk: &Desk, items: &mut [BatchItem]) -> Result<Vec<Stored>, StoreError> {
     loop {
-        let news = items.iter().map(|(record, key)| to_store(desk, record, key.clone())).collect();
-        let stored = desk.ports.store.accept_all(news).await;
+        let news = items.iter().map(|item| to_store(desk, &item.record, item.idempotency.clone()));
+        let stored = desk.ports.store.accept_all(news.collect()).await;
         let Err(StoreError::MustNotContact(found)) = &stored else {
             return stored;
         };
         let mut left_out = false;
-        for (record, _) in items.iter_mut() {
+        for BatchItem { record, .. } in items.iter_mut() {
             let id = record.message.id;
             for found in found.iter().filter(|found| found.message_id == id) {
                 left_out |= leave_out(desk, record, &found.entries);
             }
         }
-        // Somebody is left out each time, so this ends.
+        // Each round leaves out a recipient, so the loop ends.
         if !left_out {
             return stored;
         }
     }
 }
 
-/// A message of a batch as it is stored: due now or at its time, or ended by a gate.
-fn queued(dispatch: &Dispatch, submission: Submission, now: Now) -> Item {
+/// Composes a message of a batch: due now or at its `send_at`, or ended by a gate.
+fn queued(dispatch: &Dispatch, submission: Submission, now: Now) -> BatchItem {
     let idempotency = submission.idempotency.clone();
     let (_, mut record) = compose(dispatch, submission, now);
     if record.is_under_way() {
         dispatch.desk.decide(&mut record, Happened::Enqueued);
     }
-    (record, idempotency)
+    BatchItem { record, idempotency }
 }
 
-/// Reports what nobody could carry, of all items together; each field is named with its item.
+/// Refuses messages that no provider could carry. Reports the faults of all items together; each field names its item.
 fn refuse_faults(desk: &Desk, submissions: &[Submission]) -> Result<(), SubmitError> {
     let mut faults = Vec::new();
-    for (place, submission) in submissions.iter().enumerate() {
+    for (index, submission) in submissions.iter().enumerate() {
         let fine = match submission.parsed.content {
             Content::Email(_) => refuse_what_nobody_could_carry(&desk.chains.email, submission),
             Content::Sms(_) => refuse_what_nobody_could_carry(&desk.chains.sms, submission),
@@ -86,7 +90,7 @@ fn refuse_faults(desk: &Desk, submissions: &[Submission]) -> Result<(), SubmitEr
         match fine {
             Ok(()) => {}
             Err(SubmitError::Invalid(invalid)) => faults.extend(invalid.faults.into_iter().map(|mut fault| {
-                fault.field = format!("messages[{place}].{}", fault.field);
+                fault.field = format!("messages[{index}].{}", fault.field);
                 fault
             })),
             Err(other) => return Err(other),
@@ -99,6 +103,7 @@ fn refuse_faults(desk: &Desk, submissions: &[Submission]) -> Result<(), SubmitEr
     }
 }
 
+/// Refuses a batch that does not fit into the backlog.
 fn refuse_pressure(desk: &Desk, submissions: &[Submission]) -> Result<(), SubmitError> {
     let mut by_purpose: BTreeMap<Purpose, u64> = BTreeMap::new();
     for submission in submissions {
@@ -115,7 +120,7 @@ fn refuse_pressure(desk: &Desk, submissions: &[Submission]) -> Result<(), Submit
     }
 }
 
-/// What the store's answers say to the caller: all new, or all stored before; a mixture is another batch under a key that was used.
+/// Answers the caller: all messages are new, or all were stored before. A mixture means another batch under a used key: a conflict.
 fn answers(ids: &[MessageId], stored: &[Stored]) -> Result<Vec<Accepted>, SubmitError> {
     if stored.len() != ids.len() {
         let error = StoreError::Unusable("the store did not answer for every message of a batch".to_owned());

@@ -1,13 +1,13 @@
-//! The circuit breaker of one provider account: whether it may be called, decided from
-//! (state, now) when asked.
+//! The circuit breaker of one provider account: decides from state and time whether the account may be called.
 //!
-//! A closed breaker takes no lock: admitting reads one word, success counts into a time bucket.
-//! Everything else goes through one mutex, for failures are rare. Admission is a [`Permit`];
-//! dropped without an outcome it is returned as *not counted*. A generation number, raised by each
-//! change of state, drops results that come late.
+//! A closed breaker takes no lock: an admission reads one word, a success counts into a time bucket. Everything else goes through one
+//! mutex, for failures are rare. An admission is a [`Permit`]; a permit that is dropped without an outcome is *not counted*. Each change
+//! of state raises the generation; the breaker drops outcomes of an earlier generation.
 //!
 //! **Invariant:** half-open, at most one permit is out at a time.
 
+mod cause;
+mod permit;
 mod settings;
 mod state;
 mod sync;
@@ -20,15 +20,18 @@ use std::time::Duration;
 
 use ums_core::{BreakerEffect, BreakerStateWord, Failure, LastFailure, Monotonic, Random, Timestamp};
 
+pub use self::cause::Cause;
+use self::permit::Kind;
+pub use self::permit::Permit;
 pub use self::settings::BreakerSettings;
-pub use self::state::{Cause, Snapshot};
-use self::state::{Mode, Slow};
+pub use self::state::Snapshot;
+use self::state::{Admission, Mode, Slow};
 use self::sync::{AtomicI64, AtomicU32, AtomicU64, Mutex, MutexGuard, Ordering};
 use self::window::Window;
 
-/// Lowest bit of the word: set when admission must look at the slow state.
+/// Lowest bit of the word: set when the slow state, behind the lock, decides on admission.
 const SLOW: u64 = 1;
-/// How exactly the time of the last success is known.
+/// Resolution of the time of the last success, in microseconds.
 const LAST_SUCCESS_MICROS: u64 = 1_000;
 
 /// Both clocks, read once for a decision.
@@ -50,8 +53,7 @@ impl Now {
     }
 }
 
-/// A change of state, or something learned that changes none (a pause, a good probe), told to the breaker's listener outside
-/// its lock.
+/// A change of state, or a fact that changes no state (a pause, a good probe). The breaker tells its listener outside its lock.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
     /// From.
@@ -60,20 +62,20 @@ pub struct Change {
     pub to: BreakerStateWord,
     /// Why; redacted.
     pub reason: String,
-    /// Whether a call or an answer here taught it: then it is kept, and told to other processes. What the passing of time
-    /// brought about, and what another process told, is not.
+    /// Whether a call or an answer in this process taught the change. Only such a change is saved, for a restart and for other processes;
+    /// not a change that the passing of time brought about or that another process told.
     pub learned: bool,
 }
 
-/// Told of each change of state.
+/// Is called with each change, outside the lock of the breaker.
 pub type Listener = Arc<dyn Fn(&Change) + Send + Sync>;
 
 /// Why a breaker refuses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
-    /// Why it is open or paused.
+    /// Why the breaker is open or paused.
     pub cause: Cause,
-    /// How long until it lets a probe through; zero while a probe is out.
+    /// Time until the breaker admits a probe; zero while a probe is out.
     pub reopens_in: Duration,
 }
 
@@ -82,7 +84,7 @@ pub struct Refusal {
 pub enum Verdict<'a> {
     /// The provider took the message.
     Success,
-    /// It did not, or nobody knows.
+    /// The provider did not take the message, or the outcome is unknown.
     Failure(&'a Failure),
 }
 
@@ -91,30 +93,12 @@ pub struct Breaker {
     settings: BreakerSettings,
     random: Arc<dyn Random>,
     listener: Option<Listener>,
-    /// Generation, and in the lowest bit whether the slow state decides.
+    /// Generation, shifted left by one; the lowest bit says whether the slow state decides.
     word: AtomicU64,
     consecutive: AtomicU32,
     last_success: AtomicI64,
     window: Window,
     slow: Mutex<Slow>,
-}
-
-/// What a permit was given for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    Plain,
-    Probe,
-    LastResort,
-}
-
-/// Leave to call the provider once. Dropped without [`Permit::settle`], the call is not counted.
-#[derive(Debug)]
-pub struct Permit<B: Borrow<Breaker>> {
-    breaker: B,
-    generation: u64,
-    kind: Kind,
-    ask_first: bool,
-    open: bool,
 }
 
 impl Breaker {
@@ -132,7 +116,7 @@ impl Breaker {
         }
     }
 
-    /// Asks for leave to call the provider.
+    /// Admits a call to the provider, or refuses it.
     ///
     /// # Errors
     /// A [`Refusal`] with the reason and the time left. It is boxed so that the usual answer fits
@@ -162,17 +146,17 @@ impl Breaker {
         });
         self.tell(change);
         match decision? {
-            state::Leave::Plain => Ok((generation, Kind::Plain, false)),
-            state::Leave::Probe { ask_first } => Ok((generation, Kind::Probe, ask_first)),
+            Admission::Plain => Ok((generation, Kind::Plain, false)),
+            Admission::Probe { ask_first } => Ok((generation, Kind::Probe, ask_first)),
         }
     }
 
-    /// Asks for the one permit of the last resort: when every provider refuses, the least bad one
-    /// is tried, at most once a second, unless it is misconfigured or exhausted.
+    /// Admits a call of the last resort: when every provider of a chain refuses, the chain tries the least bad one. None unless the
+    /// breaker is open for failed calls, has no pause and no probe out, and admitted no such call within the last second.
     pub fn admit_last_resort<B: Borrow<Self>>(breaker: B, now: Now) -> Option<Permit<B>> {
         let this: &Self = breaker.borrow();
-        let (leave, generation) = this.locked(|slow| ((slow.admit_last_resort(now), slow.generation), None)).0;
-        leave.then(|| Permit {
+        let (admitted, generation) = this.locked(|slow| ((slow.admit_last_resort(now), slow.generation), None)).0;
+        admitted.then(|| Permit {
             breaker,
             generation,
             kind: Kind::LastResort,
@@ -193,41 +177,42 @@ impl Breaker {
         snapshot
     }
 
-    /// What outlives a restart, and what other processes on the same store are told.
+    /// The state to save, for a restart and for other processes on the same store.
     pub fn to_json(&self, now: Now) -> serde_json::Value {
         self.to_keep(now).0
     }
 
-    /// The same, with the count of what was learned until then.
+    /// As [`Breaker::to_json`], with the revision of that state.
     pub(crate) fn to_keep(&self, now: Now) -> (serde_json::Value, u64) {
-        let (mut kept, deeds) = self.locked(|slow| ((slow.to_json(now), slow.deeds), None)).0;
+        let (mut kept, revision) = self.locked(|slow| ((slow.to_json(now), slow.revision), None)).0;
         let last_success = self.last_success.load(Ordering::Relaxed);
         if last_success != i64::MIN {
             kept["last_success_micros"] = last_success.into();
         }
-        (kept, deeds)
+        (kept, revision)
     }
 
-    /// How much was learned by this process's own calls.
-    pub(crate) fn deeds(&self) -> u64 {
-        self.locked(|slow| (slow.deeds, None)).0
+    /// Grows with everything that calls of this process taught.
+    pub(crate) fn revision(&self) -> u64 {
+        self.locked(|slow| (slow.revision, None)).0
     }
 
-    /// Takes up what an earlier process kept. Unreadable state is left out: the breaker starts closed.
+    /// Restores what an earlier process saved. The breaker ignores what is unreadable, and starts closed then.
     pub fn restore(&self, kept: &serde_json::Value, now: Now) {
-        self.locked(|slow| (slow.take_up(kept, (&self.settings, Duration::MAX), now), None));
+        self.locked(|slow| (slow.load(kept, &self.settings, Duration::MAX, now), None));
         self.restore_last_success(kept);
     }
 
-    /// Takes up what another process that shares the store has learned; whether it did. Not when something was learned here that
-    /// the other cannot have known of: `known` is the count of what this process had learned, and kept, before it read the record.
+    /// Adopts what another process that shares the store has saved; whether it was adopted. It is not when this process has learned
+    /// something that the other one cannot have seen: `known` is the revision that the store had before the record was read. `looked` is
+    /// the time since the last look at the store.
     ///
-    /// Results of calls that were admitted before are dropped if the state changes by it. A change is told, but not as learned:
-    /// it is not kept a second time.
-    pub(crate) fn adopt(&self, kept: &serde_json::Value, (known, looked): (u64, Duration), now: Now) -> bool {
+    /// If the state changes, the breaker drops outcomes of calls that were admitted before. The listener hears of the change as not
+    /// learned, so that nobody saves it a second time.
+    pub(crate) fn adopt(&self, kept: &serde_json::Value, known: u64, looked: Duration, now: Now) -> bool {
         let (adopted, change) = self.locked(|slow| {
-            if slow.deeds == known {
-                (true, slow.take_up(kept, (&self.settings, looked), now))
+            if slow.revision == known {
+                (true, slow.load(kept, &self.settings, looked, now))
             } else {
                 (false, None)
             }
@@ -248,19 +233,18 @@ impl Breaker {
         }
     }
 
-    /// Lets a misconfigured breaker be probed at once: settings were mended.
+    /// Lets a misconfigured breaker be probed at once: an operator has mended the settings.
     pub fn reconfigured(&self, now: Now) {
         self.locked(|slow| (slow.reconfigured(now), None));
     }
 
     #[inline]
-    fn success(&self, permit: (u64, Kind), now: Now) {
+    fn success(&self, generation: u64, kind: Kind, now: Now) {
         let word = self.word.load(Ordering::Acquire);
-        if word >> 1 != permit.0 {
+        if word >> 1 != generation {
             return;
         }
-        // Written once a millisecond at most: threads that share the breaker would otherwise take
-        // its memory from each other with every call.
+        // At most once a millisecond: with every call, threads that share the breaker would fight for its cache line.
         let wall = now.wall.as_micros();
         if wall.abs_diff(self.last_success.load(Ordering::Relaxed)) >= LAST_SUCCESS_MICROS {
             self.last_success.store(wall, Ordering::Relaxed);
@@ -271,8 +255,8 @@ impl Breaker {
         if self.settings.rate_percent.is_some() {
             self.window.success(now.mono);
         }
-        if permit.1 != Kind::Plain {
-            self.probe_succeeded(permit.0);
+        if kind != Kind::Plain {
+            self.probe_succeeded(generation);
         }
     }
 
@@ -293,8 +277,8 @@ impl Breaker {
     }
 
     #[cold]
-    fn failure(&self, permit: (u64, Kind), failure: &Failure, now: Now) {
-        if self.word.load(Ordering::Acquire) >> 1 != permit.0 {
+    fn failure(&self, generation: u64, kind: Kind, failure: &Failure, now: Now) {
+        if self.word.load(Ordering::Acquire) >> 1 != generation {
             return;
         }
         let effect = failure.class.consequence().breaker;
@@ -306,7 +290,7 @@ impl Breaker {
         let trip = counted.then(|| self.trip_cause(failure, now)).flatten();
         let jitter = self.random.unit();
         let ((), change) = self.locked(|slow| {
-            if slow.generation != permit.0 {
+            if slow.generation != generation {
                 return ((), None);
             }
             slow.last_failure = Some(LastFailure {
@@ -315,39 +299,19 @@ impl Breaker {
                 code: failure.code.clone(),
                 detail: failure.detail.clone(),
             });
-            let probing = permit.1;
-            slow.probe_ended(probing != Kind::Plain);
+            slow.probe_ended(kind != Kind::Plain);
+            let mut open = |cause, wait| slow.open(cause, wait, &self.settings, jitter, now);
+            let (code, detail) = (failure.code.clone(), failure.detail.clone());
             let change = match effect {
                 BreakerEffect::NotCounted => None,
-                BreakerEffect::Counted if probing == Kind::LastResort => None,
-                BreakerEffect::Counted if probing == Kind::Probe => Some(slow.open(
-                    Cause::Failures {
-                        code: failure.code.clone(),
-                        detail: "the probe failed".into(),
-                    },
-                    None,
-                    (&self.settings, jitter),
-                    now,
-                )),
-                BreakerEffect::Counted => trip.map(|cause| slow.open(cause, None, (&self.settings, jitter), now)),
-                BreakerEffect::OpensMisconfigured => Some(slow.open(
-                    Cause::Misconfigured {
-                        code: failure.code.clone(),
-                        detail: failure.detail.clone(),
-                    },
-                    None,
-                    (&self.settings, jitter),
-                    now,
-                )),
-                BreakerEffect::OpensExhausted => Some(slow.open(
-                    Cause::Exhausted {
-                        code: failure.code.clone(),
-                        detail: failure.detail.clone(),
-                    },
-                    failure.retry_after,
-                    (&self.settings, jitter),
-                    now,
-                )),
+                BreakerEffect::Counted if kind == Kind::LastResort => None,
+                BreakerEffect::Counted if kind == Kind::Probe => {
+                    let detail = "the probe failed".into();
+                    Some(open(Cause::Failures { code, detail }, None))
+                }
+                BreakerEffect::Counted => trip.map(|cause| open(cause, None)),
+                BreakerEffect::OpensMisconfigured => Some(open(Cause::Misconfigured { code, detail }, None)),
+                BreakerEffect::OpensExhausted => Some(open(Cause::Exhausted { code, detail }, failure.retry_after)),
                 BreakerEffect::Pauses => Some(slow.pause(failure.retry_after, now)),
             };
             ((), change)
@@ -374,7 +338,7 @@ impl Breaker {
         })
     }
 
-    /// Runs a change of the slow state, and brings the word in line with it before the lock is given back.
+    /// Runs a change of the slow state, and updates the word before it releases the lock.
     fn locked<T>(&self, change: impl FnOnce(&mut Slow) -> (T, Option<Change>)) -> (T, Option<Change>) {
         let mut slow: MutexGuard<'_, Slow> = self.slow.lock().unwrap_or_else(PoisonError::into_inner);
         let before = slow.generation;
@@ -392,9 +356,9 @@ impl Breaker {
         (value, change)
     }
 
-    /// A probe was dropped without an outcome: its place is free again.
+    /// A permit was dropped without an outcome: the next probe may go out.
     #[cold]
-    fn give_back(&self, generation: u64) {
+    fn release(&self, generation: u64) {
         self.locked(|slow| {
             if slow.generation == generation {
                 slow.probe_ended(true);
@@ -413,60 +377,6 @@ impl Breaker {
 impl fmt::Debug for Breaker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Breaker(generation {})", self.word.load(Ordering::Relaxed) >> 1)
-    }
-}
-
-impl<B: Borrow<Breaker>> Permit<B> {
-    /// Whether the provider should be asked without sending before a message is risked.
-    pub fn ask_first(&self) -> bool {
-        self.ask_first
-    }
-
-    /// Whether it is still so: another process may have asked, or found out more, since the permit was given.
-    pub(crate) fn still_to_ask(&self) -> bool {
-        let this: &Breaker = self.breaker.borrow();
-        this.locked(|slow| (slow.generation == self.generation && slow.is_to_be_asked(), None))
-            .0
-    }
-
-    /// Whether this call probes a provider that is not known to be well.
-    pub fn is_probe(&self) -> bool {
-        self.kind != Kind::Plain
-    }
-
-    /// The provider was asked and did not say no: the next permit is for a message.
-    pub fn cleared(mut self) {
-        self.open = false;
-        let this: &Breaker = self.breaker.borrow();
-        let generation = self.generation;
-        let ((), change) = this.locked(|slow| {
-            if slow.generation != generation {
-                return ((), None);
-            }
-            slow.probe_ended(true);
-            ((), slow.asked())
-        });
-        this.tell(change);
-    }
-
-    /// Gives the permit back with the call's outcome.
-    #[inline]
-    pub fn settle(mut self, verdict: Verdict<'_>, now: Now) {
-        self.open = false;
-        let permit = (self.generation, self.kind);
-        match verdict {
-            Verdict::Success => self.breaker.borrow().success(permit, now),
-            Verdict::Failure(failure) => self.breaker.borrow().failure(permit, failure, now),
-        }
-    }
-}
-
-impl<B: Borrow<Breaker>> Drop for Permit<B> {
-    #[inline]
-    fn drop(&mut self) {
-        if self.open && self.kind != Kind::Plain {
-            self.breaker.borrow().give_back(self.generation);
-        }
     }
 }
 

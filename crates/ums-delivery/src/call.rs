@@ -1,4 +1,5 @@
-//! One call to one provider: within the message's time, told to the breaker, counted.
+//! One call to one provider, within the time of the message. The breaker, the pace and the observer hear of the outcome; the record is
+//! left to the caller.
 
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
@@ -13,7 +14,8 @@ use crate::fate::Answer;
 use crate::observer::AttemptEvent;
 use crate::ports::Ports;
 
-/// Calls the provider once for the recipients of the attempt in hand, within the message's time, and tells its breaker.
+/// Calls the provider once for the recipients of the last attempt, settles the permit, and refunds the pace of a message that was surely
+/// not sent.
 pub(crate) async fn call<M: Carried>(ports: &Ports, record: &MessageRecord, content: &M, slot: Slot<M>) -> Answer {
     let began = Now::read(&*ports.clock);
     let recipients = slot.units();
@@ -60,7 +62,7 @@ pub(crate) async fn call<M: Carried>(ports: &Ports, record: &MessageRecord, cont
     answer
 }
 
-/// An acceptance without an id cannot be followed up: it may be one.
+/// Makes an acceptance without an id an unknown outcome: no later report could be matched to it.
 fn must_have_an_id(accepted: Accepted) -> Result<Accepted, Failure> {
     if accepted.provider_message_id.is_empty() {
         return Err(Failure::provider(
@@ -105,7 +107,7 @@ fn tell_attempt(ports: &Ports, record: &MessageRecord, provider: ProviderKind, a
     });
 }
 
-/// A call whose panic is an unknown outcome: one broken adapter must not stop the service.
+/// Turns a panic of an adapter into an unknown outcome: one broken adapter must not stop the service.
 struct Caught<F>(F);
 
 impl<F: Future<Output = Result<Accepted, Failure>> + Unpin> Future for Caught<F> {

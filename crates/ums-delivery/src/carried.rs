@@ -4,31 +4,47 @@ use std::borrow::Cow;
 
 use ums_core::{Content, Email, MessageRecord, RecipientRecord, RecipientSet, Segments, Sms};
 
-/// What a chain carries.
+/// An address as the judge of refusals looks at it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Addressee<'a> {
+    pub(crate) address: &'a str,
+    /// The part that many recipients share: the domain of an e-mail address, the first six characters of a number.
+    pub(crate) group: &'a str,
+}
+
+impl<'a> Addressee<'a> {
+    pub(crate) fn of_number(number: &'a str) -> Self {
+        Self {
+            address: number,
+            group: number.get(..6).unwrap_or(number),
+        }
+    }
+}
+
+/// Content that a chain carries.
 pub(crate) trait Carried: Clone + Send + Sync + Sized + 'static {
     /// The content of this kind.
     fn of(content: &Content) -> Option<&Self>;
 
-    /// Recipients that a provider counts.
+    /// Number of recipients, as a pace counts them.
     fn recipients(&self) -> u32;
 
-    /// Parts that a provider bills: recipients of an e-mail but the refused ones, segments of a text message.
+    /// Number of units that a provider bills: recipients of an e-mail without the `refused` ones, segments of a text message.
     fn billed_units(&self, refused: usize) -> u32;
 
-    /// The first recipient, and the part of the address that others share: the domain, or the
-    /// first digits of a number.
-    fn first_recipient(&self) -> (&str, &str);
+    /// The first recipient; empty if there is none.
+    fn first_recipient(&self) -> Addressee<'_>;
 
     /// The calling code of the recipient's country, for content whose price depends on it.
     fn country_code(&self) -> Option<u16>;
 
-    /// The same content for those recipients only.
+    /// The content for `some` of these recipients only.
     fn for_some(&self, recipients: &[RecipientRecord], some: RecipientSet) -> Self;
 
-    /// The content for those recipients of a message; borrowed when that is all of them.
+    /// The content for a set of the recipients of a message; borrowed when the set holds all of them.
     fn for_recipients(record: &MessageRecord, set: RecipientSet) -> Option<Cow<'_, Self>> {
         let content = Self::of(&record.message.content)?;
-        let is_for_all = (0..record.recipients.len()).all(|place| set.contains(place));
+        let is_for_all = (0..record.recipients.len()).all(|index| set.contains(index));
         Some(if is_for_all {
             Cow::Borrowed(content)
         } else {
@@ -53,9 +69,13 @@ impl Carried for Email {
         Carried::recipients(self).saturating_sub(u32::try_from(refused).unwrap_or(u32::MAX))
     }
 
-    fn first_recipient(&self) -> (&str, &str) {
+    fn first_recipient(&self) -> Addressee<'_> {
         let first = self.to.first().or(self.cc.first()).or(self.bcc.first());
-        first.map_or(("", ""), |mailbox| (mailbox.address.expose(), mailbox.address.domain()))
+        let address = first.map(|mailbox| &mailbox.address);
+        Addressee {
+            address: address.map_or("", |address| address.expose()),
+            group: address.map_or("", |address| address.domain()),
+        }
     }
 
     fn country_code(&self) -> Option<u16> {
@@ -64,8 +84,8 @@ impl Carried for Email {
 
     fn for_some(&self, recipients: &[RecipientRecord], some: RecipientSet) -> Self {
         self.only(|address| {
-            let mut places = recipients.iter().enumerate();
-            places.any(|(place, recipient)| some.contains(place) && recipient.address == address.expose())
+            let mut indexed = recipients.iter().enumerate();
+            indexed.any(|(index, recipient)| some.contains(index) && recipient.address == address.expose())
         })
     }
 }
@@ -86,9 +106,8 @@ impl Carried for Sms {
         u32::try_from(Segments::of(&self.body).segments).unwrap_or(u32::MAX)
     }
 
-    fn first_recipient(&self) -> (&str, &str) {
-        let number = self.to.expose();
-        (number, number.get(..6).unwrap_or(number))
+    fn first_recipient(&self) -> Addressee<'_> {
+        Addressee::of_number(self.to.expose())
     }
 
     fn country_code(&self) -> Option<u16> {

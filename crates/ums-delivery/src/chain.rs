@@ -1,8 +1,10 @@
-//! The providers of a channel in priority order: which one is next, and why others are passed over.
+//! The providers of a channel in priority order: which provider is next for a message, and why others are skipped.
 //!
-//! Every walk starts at the first provider; there is no sticky backup and no sleep between
-//! providers. An open breaker skips, it never ends the walk. A provider that takes messages and does not deliver them is tried after the
-//! others, and never left out.
+//! Its place in the flow: `accept` and `deliver` ask the chain for a [`Slot`]; the chain asks breakers, paces and rates. It calls no
+//! provider with a message, and stores nothing.
+//!
+//! Every walk starts at the first provider; there is no sticky backup and no sleep between providers. An open breaker skips its provider
+//! and never ends the walk. A provider that accepts messages and does not deliver them is tried after the others, and never excluded.
 
 mod link;
 mod walk;
@@ -15,11 +17,11 @@ use ums_core::{Content, Email, Monotonic, ProviderKind, Purpose, Sms};
 use self::link::CallPermit;
 pub(crate) use self::link::{Link, Slot};
 pub use self::link::{LinkParts, Price};
-use self::walk::Pending;
 pub(crate) use self::walk::Walk;
+use self::walk::{Pending, bit};
 use crate::breaker::{Breaker, Now, Refusal};
 use crate::carried::Carried;
-use crate::pacing::{Blocks, Take};
+use crate::pacing::{Blocks, Reservation};
 use crate::ports::Ports;
 use crate::rates::{Rates, Verdicts};
 use crate::retry::Budget;
@@ -30,7 +32,7 @@ use crate::sharing::MayProbe;
 #[derive(Debug)]
 pub(crate) struct Chain<M> {
     pub(crate) links: Vec<Arc<Link<M>>>,
-    /// What bounds the retry rounds of held messages.
+    /// Bounds the retry rounds of held messages.
     budget: Arc<Budget>,
     rates: Arc<Rates>,
     ports: Arc<Ports>,
@@ -71,14 +73,14 @@ impl Chains {
     }
 }
 
-/// What one provider said to a message that would go to it.
+/// The answer of one provider's breaker and pace to a message.
 #[derive(Debug)]
 enum Asked<M> {
-    /// It has room.
+    /// The provider has room.
     Room(Slot<M>),
-    /// It is passed over.
+    /// The provider is skipped.
     PassOver,
-    /// The walk goes no further: something is waited for.
+    /// The walk stops here: the message waits for the store or for this pace.
     Stop,
 }
 
@@ -92,22 +94,26 @@ impl<M: 'static> Chain<M> {
         }
     }
 
-    /// The provider at that place takes more of the message in another transaction: it is looked at again in this round.
+    /// Has the walk look at a provider once more in this round: the provider takes the rest of the message in another transaction.
     pub(crate) fn again(&self, walk: &mut Walk, link: &Link<M>) {
-        let mut places = self.links.iter().enumerate();
-        let place = places.find_map(|(place, other)| (other.kind == link.kind && other.account == link.account).then_some(place));
-        if let Some(place) = place {
-            walk.tried &= !(1 << (place % 64));
+        let same = |other: &Arc<Link<M>>| other.kind == link.kind && other.account == link.account;
+        if let Some(index) = self.links.iter().position(same) {
+            walk.tried &= !bit(index);
         }
     }
 
-    /// Makes the walk a retry round, of a message that was called for before, and pays for it.
+    /// The links in order, each with its bit in the sets of a walk.
+    fn with_bits(&self) -> impl Iterator<Item = (u64, &Arc<Link<M>>)> {
+        self.links.iter().enumerate().map(|(index, link)| (bit(index), link))
+    }
+
+    /// Makes the walk a retry round and pays for the round with a token.
     ///
     /// # Errors
-    /// How long to wait when the budget is spent; nothing may be called then.
+    /// The time to wait when the budget is spent. The message must not be sent to a provider then.
     pub(crate) fn pay_for_retry(&self, walk: &mut Walk) -> Result<(), Duration> {
         walk.retry = true;
-        walk.token = self.budget.take(walk.purpose, self.ports.clock.monotonic());
+        walk.token = self.budget.acquire(walk.purpose, self.ports.clock.monotonic());
         if walk.token.is_some() {
             Ok(())
         } else {
@@ -115,19 +121,17 @@ impl<M: 'static> Chain<M> {
         }
     }
 
-    /// The next provider that takes a message now, without waiting for anything. None where only [`Chain::next`] can go on,
-    /// because the store must answer first.
+    /// A slot at the next provider that has room now; waits for nothing. None also where only [`Chain::next`] can go on, because the store
+    /// must answer first.
     pub(crate) fn pick(&self, walk: &mut Walk) -> Option<Slot<M>> {
         let now = Now::read(&*self.ports.clock);
         let verdicts = self.rates.verdicts();
         let late = self.late(walk.via, &verdicts);
-        let places = || self.links.iter().enumerate().map(|(place, link)| (1_u64 << (place % 64), link));
-        let (on_time, after_them) = (|(bit, _): &(u64, _)| late & bit == 0, |(bit, _): &(u64, _)| late & bit != 0);
-        let passed_over = late & !walk.tried;
-        for (_, link) in places().filter(|(bit, _)| passed_over & bit != 0) {
+        let among = |links: u64| self.with_bits().filter(move |(bit, _)| links & bit != 0);
+        for (_, link) in among(late & !walk.tried) {
             walk.skip_late(link, now);
         }
-        for (bit, link) in places().filter(on_time).chain(places().filter(after_them)) {
+        for (bit, link) in among(!late).chain(among(late)) {
             if walk.tried & bit != 0 || walk.via.is_some_and(|via| via != link.kind) {
                 continue;
             }
@@ -144,21 +148,21 @@ impl<M: 'static> Chain<M> {
         None
     }
 
-    /// The links that are tried after the others, as bits: those that take messages and do not deliver them. If that is all of them, or
-    /// one was asked for by name, the order stays.
+    /// The links to try after the others, as bits: providers that accept messages and do not deliver them. Zero, which keeps the order, if
+    /// all links are such, or if the message names its provider.
     fn late(&self, via: Option<ProviderKind>, verdicts: &Verdicts) -> u64 {
         if via.is_some() || !verdicts.has_late() {
             return 0;
         }
-        let bits = |is: &dyn Fn(&Link<M>) -> bool| {
-            let places = self.links.iter().enumerate().filter(|(_, link)| is(link));
-            places.fold(0, |bits, (place, _)| bits | 1_u64 << (place % 64))
-        };
-        let late = bits(&|link| verdicts.is_late(link.kind, &link.account));
-        if late == bits(&|_| true) { 0 } else { late }
+        let is_late = |link: &Link<M>| verdicts.is_late(link.kind, &link.account);
+        if self.links.iter().all(|link| is_late(link)) {
+            return 0;
+        }
+        let late = self.with_bits().filter(|(_, link)| is_late(link));
+        late.fold(0, |bits, (bit, _)| bits | bit)
     }
 
-    /// Asks one provider's breaker and pace.
+    /// Asks the breaker and the pace of one provider for room.
     fn ask(&self, link: &Arc<Link<M>>, bit: u64, walk: &mut Walk, now: Now) -> Asked<M> {
         let tasks = &self.ports.tasks;
         let permit = match Breaker::admit(link.breaker.clone(), now) {
@@ -190,18 +194,18 @@ impl<M: 'static> Chain<M> {
             }
         }
         let over = match link.reserve(walk.recipients, now.mono) {
-            Take::Taken => {
+            Reservation::Reserved => {
                 self.count_first(walk, now.mono);
                 walk.tried |= bit;
                 return Asked::Room(Slot::new(link.clone(), CallPermit { permit, probe }, walk.recipients));
             }
-            Take::Asked(answers) if walk.waited_for_pace & bit == 0 => {
+            Reservation::Asked(answers) if walk.waited_for_pace & bit == 0 => {
                 walk.waited_for_pace |= bit;
                 walk.pending = Some(Pending::Pace(answers));
                 return Asked::Stop;
             }
-            Take::Asked(_) => Blocks::late(),
-            Take::Over(over) => over,
+            Reservation::Asked(_) => Blocks::late(),
+            Reservation::Over(over) => over,
         };
         walk.skip_paced(link, now, over);
         if walk.purpose == Purpose::Bulk {
@@ -211,14 +215,18 @@ impl<M: 'static> Chain<M> {
         }
     }
 
+    /// Counts a first attempt: the retry budget is a share of those.
     fn count_first(&self, walk: &Walk, now: Monotonic) {
         if walk.tried == 0 && !walk.retry {
             self.budget.first(now);
         }
     }
 
-    /// The next provider; waits for recovering ones that are being asked when no other is left,
-    /// and at the end takes the least bad one if nobody was tried at all.
+    /// A slot at the next provider. When no other provider is left, waits for recovering ones that are being asked; at the end, if the walk
+    /// tried nobody, tries the last resort.
+    ///
+    /// # Cancel safety
+    /// Dropping it loses no permit: a probe under way goes on in its task.
     pub(crate) async fn next(&self, walk: &mut Walk) -> Option<Slot<M>> {
         if let Some(slot) = self.pick_waiting(walk).await {
             return Some(slot);
@@ -240,7 +248,7 @@ impl<M: 'static> Chain<M> {
         }
     }
 
-    /// The next provider, waiting shortly for what the store is being asked for.
+    /// As [`Chain::pick`], but waits shortly for the answers of the store.
     async fn pick_waiting(&self, walk: &mut Walk) -> Option<Slot<M>> {
         loop {
             if let Some(pending) = walk.pending.take() {
@@ -253,33 +261,31 @@ impl<M: 'static> Chain<M> {
         }
     }
 
-    /// All are open: the one that reopens first is tried through its single permit.
+    /// All breakers are open: tries the provider that reopens first, by its permit of the last resort.
     async fn last_resort(&self, walk: &mut Walk) -> Option<Slot<M>> {
         let now = Now::read(&*self.ports.clock);
-        let mut places: Vec<_> = self
-            .links
-            .iter()
-            .enumerate()
+        let mut asked_for: Vec<_> = self
+            .with_bits()
             .filter(|(_, link)| walk.via.is_none_or(|via| via == link.kind))
             .collect();
-        places.sort_by_cached_key(|(_, link)| link.breaker.snapshot(now).reopens_at);
-        for (place, link) in places {
+        asked_for.sort_by_cached_key(|(_, link)| link.breaker.snapshot(now).reopens_at);
+        for (bit, link) in asked_for {
             let Some(permit) = Breaker::admit_last_resort(link.breaker.clone(), now) else {
                 continue;
             };
             let Some(probe) = link.share.last_resort().await else {
                 continue;
             };
-            let taken = match link.reserve(walk.recipients, now.mono) {
-                Take::Asked(answers) => {
+            let reservation = match link.reserve(walk.recipients, now.mono) {
+                Reservation::Asked(answers) => {
                     Pending::Pace(answers).wait().await;
                     link.reserve(walk.recipients, self.ports.clock.monotonic())
                 }
-                take @ (Take::Taken | Take::Over(_)) => take,
+                known @ (Reservation::Reserved | Reservation::Over(_)) => known,
             };
-            if matches!(taken, Take::Taken) {
+            if matches!(reservation, Reservation::Reserved) {
                 self.count_first(walk, now.mono);
-                walk.tried |= 1 << (place % 64);
+                walk.tried |= bit;
                 return Some(Slot::new(link.clone(), CallPermit { permit, probe }, walk.recipients));
             }
         }

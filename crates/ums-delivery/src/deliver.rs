@@ -280,7 +280,7 @@ impl<'a, M: Routed> Delivery<'a, M> {
         if let (Some(link), Some(failed_at)) = (&self.link, self.failed_at.take())
             && let Some(since) = link.rejections.judged_since(failed_at)
         {
-            rejection::undo(&self.desk.ports, (link.kind, SuppressionOrigin::Refusal), since);
+            rejection::undo(&self.desk.ports, link.kind, SuppressionOrigin::Refusal, since);
         }
     }
 

@@ -1,4 +1,7 @@
-//! What the drivers work with: the ports, the rules, and the caretakers that every message meets.
+//! The desk at which every driver works: the ports, the rules, and the caretakers that every message meets.
+//!
+//! Its place in the flow: `accept`, `worker`, `feedback` and the others share one desk for the whole process; `deliver` and `journal`
+//! need nothing else. The desk decides nothing itself; [`Desk::decide`] asks the decision core.
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,39 +20,39 @@ use crate::rates::Rates;
 use crate::rejection::Reports;
 use crate::rules::Rules;
 
-/// What the drivers work with.
+/// The ports, the rules and the caretakers of this process.
 pub(crate) struct Desk {
     pub(crate) ports: Arc<Ports>,
     pub(crate) rules: Rules,
     pub(crate) chains: Chains,
-    /// Makes what applications are told.
+    /// Makes the notices to the user's applications.
     pub(crate) notices: Notices,
     /// This process's lease on what it works on.
     pub(crate) lease: Arc<HeldLease>,
-    /// The messages that are being worked on.
+    /// The messages that this process works on.
     pub(crate) in_hand: Arc<InHand>,
     /// Events that wait for their message.
     pub(crate) parking: Parking,
-    /// How much waits in the store, and the worker's alarm.
+    /// The backlog in the store, and the worker's alarm.
     pub(crate) queue: Arc<Queue>,
-    /// What became of messages, counted by provider and sender.
+    /// Bounces, complaints and receipts, counted by provider account and sender.
     pub(crate) rates: Arc<Rates>,
-    /// What providers report of recipients, to tell a bad provider from bad recipients.
+    /// Rejections that providers report, to tell a bad provider account from bad recipients.
     pub(crate) reports: Reports,
 }
 
 impl Desk {
-    /// The time.
+    /// The time on the wall clock.
     pub(crate) fn now(&self) -> Timestamp {
         self.ports.clock.now()
     }
 
-    /// Whether a call may start in this process: it sends from this store, and its lease has time left.
+    /// Whether this process may start calls: the process sends from this store, and its lease has time left.
     pub(crate) fn may_send(&self) -> bool {
         self.ports.store.is_owner() && self.lease.covers(self.ports.clock.monotonic())
     }
 
-    /// Asks the decision core.
+    /// Has the decision core decide, and change the record. Nothing is stored; the caller commits the step.
     pub(crate) fn decide(&self, record: &mut MessageRecord, happened: Happened<'_>) -> Fate {
         fate::next(record, happened, &self.rules, self.now())
     }

@@ -1,4 +1,7 @@
-//! What decides how much is worked on at once, beside the desk: room in the lanes, windows on the queue, and links that go into mail.
+//! What accepting and claiming need beside the desk: permits of the lanes, windows on the queue, and unsubscribe links.
+//!
+//! Its place in the flow: `accept` and `batches` let messages in, `worker` claims them, `housekeeping` looks for lost ones. A delivery
+//! under way never sees the dispatch: it has its permit already.
 
 use std::sync::Arc;
 
@@ -7,16 +10,16 @@ use crate::drain::Drain;
 use crate::lanes::Lanes;
 use crate::unsubscribe::Links;
 
-/// What accepting and claiming work with.
+/// The desk, and what bounds how much this process works on at once.
 #[derive(Debug)]
 pub(crate) struct Dispatch {
     pub(crate) desk: Arc<Desk>,
-    /// Room for messages that are being worked on.
+    /// Permits for messages that this process works on.
     pub(crate) lanes: Arc<Lanes>,
-    /// How much of the queue is taken up at once.
+    /// Windows: how many claimed messages a lane may have out.
     pub(crate) drain: Drain,
-    /// Held while messages are claimed, so that what was claimed and is not in hand yet is not taken for lost.
+    /// Locked during a claim, so that housekeeping does not mistake a claimed message that is not in hand yet for a lost one.
     pub(crate) claiming: tokio::sync::Mutex<()>,
-    /// Makes the unsubscribe links of mail to many.
+    /// Makes the unsubscribe links of bulk mail.
     pub(crate) links: Links,
 }

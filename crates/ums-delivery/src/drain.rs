@@ -1,8 +1,8 @@
-//! How much of the queue is worked on at the same time, so that what an outage piled up does not fall upon a provider that has just
-//! come back.
+//! Windows: how many claimed messages of a lane are out at the same time, so that the backlog of an outage does not overwhelm a provider
+//! that has just recovered.
 //!
-//! Each lane has a window: it grows by one with every message that gets through, so it doubles with each full round; it is halved when
-//! a message has to be held; small and still failing, the lane rests for a moment.
+//! The window of a lane grows by one with each message that a provider answers for, and thus doubles with each full round. A held message
+//! halves the window. A lane whose window is smallest and whose messages are still held rests for a moment.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -12,20 +12,20 @@ use ums_core::Purpose;
 
 use crate::lanes::lane;
 
-/// Where a window starts, and what it never falls below.
+/// First and smallest size of a window, in messages.
 const FIRST: usize = 32;
 const LEAST: usize = 4;
-/// Rest of a lane whose messages are held although its window is small.
+/// Rest of a lane whose messages are held although its window is the smallest.
 const REST: Duration = Duration::from_millis(250);
 
-/// What became of a message that was taken from the queue, as far as it says something of the providers.
+/// What the fate of a claimed message says about the providers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Progress {
-    /// A provider answered for it.
+    /// A provider answered, and the message needs no other call.
     Through,
-    /// No provider took it.
+    /// No provider accepted the message.
     Held,
-    /// Nothing can be learned from it.
+    /// The fate says nothing about the providers.
     Neutral,
 }
 
@@ -56,19 +56,19 @@ impl Drain {
         }
     }
 
-    /// How many more messages of a lane may be taken up.
+    /// Number of messages of a lane that may be claimed now.
     pub(crate) fn room(&self, purpose: Purpose, now: Instant) -> usize {
         let window = self.window(purpose);
         let rests = window.rest_until.is_some_and(|until| now < until);
         if rests { 0 } else { window.size.saturating_sub(window.out) }
     }
 
-    /// That many messages of a lane were taken up.
-    pub(crate) fn took(&self, purpose: Purpose, messages: usize) {
+    /// Counts messages of a lane that were claimed.
+    pub(crate) fn claimed(&self, purpose: Purpose, messages: usize) {
         self.window(purpose).out += messages;
     }
 
-    /// One of them is done.
+    /// Takes a message out of the window of its lane, and sizes the window by its progress.
     pub(crate) fn done(&self, purpose: Purpose, progress: Progress, now: Instant) {
         let mut window = self.window(purpose);
         window.out = window.out.saturating_sub(1);
@@ -97,14 +97,14 @@ mod tests {
         let drain = Drain::new(100);
         let bulk = Purpose::Bulk;
         assert_eq!(drain.room(bulk, Instant::now()), FIRST);
-        drain.took(bulk, FIRST);
+        drain.claimed(bulk, FIRST);
         assert_eq!(drain.room(bulk, Instant::now()), 0);
         for _ in 0..FIRST {
             drain.done(bulk, Progress::Through, Instant::now());
         }
         assert_eq!(drain.room(bulk, Instant::now()), 2 * FIRST, "it doubles with a full round");
         for _ in 0..10 {
-            drain.took(bulk, 1);
+            drain.claimed(bulk, 1);
             drain.done(bulk, Progress::Held, Instant::now());
         }
         assert_eq!(drain.room(bulk, Instant::now()), 0, "the lane rests");

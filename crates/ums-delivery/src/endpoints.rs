@@ -1,4 +1,5 @@
-//! The endpoints as this process knows them: read again every few seconds, so that a step costs nothing where nobody is told.
+//! The endpoints as this process knows them, in memory, so that a step without an interested endpoint costs no query. The task that posts
+//! notices reads them from the store every few seconds.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -6,21 +7,21 @@ use std::sync::{Arc, PoisonError, RwLock};
 use tokio::sync::Notify;
 use ums_core::{Endpoint, NoticeKind, Store, StoreError, TenantId};
 
-/// All endpoints of all tenants. A change by another process is seen at the next look, seconds later.
+/// All endpoints of all tenants. A change by another process arrives with the next refresh, seconds later.
 #[derive(Debug, Default)]
 pub(crate) struct Endpoints {
     any: AtomicBool,
     known: RwLock<Arc<[Endpoint]>>,
-    /// Whether this process changed them.
+    /// Whether this process changed an endpoint since the last refresh.
     stale: AtomicBool,
-    /// There may be something to tell.
+    /// Notified when a step may have notices.
     news: Notify,
-    /// A post ended.
-    place: Notify,
+    /// Notified when a post ends.
+    post_ended: Notify,
 }
 
 impl Endpoints {
-    /// Reads them from the store.
+    /// Reads the endpoints from the store.
     pub(crate) async fn refresh(&self, store: &dyn Store) -> Result<(), StoreError> {
         let endpoints: Arc<[Endpoint]> = store.endpoints().await?.into();
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
@@ -29,42 +30,44 @@ impl Endpoints {
         Ok(())
     }
 
-    /// All of them; none where there are none, without a look at more than a flag.
+    /// All endpoints; none where there are none. Without endpoints the hot path reads one flag and takes no lock.
     pub(crate) fn all(&self) -> Option<Arc<[Endpoint]>> {
         let any = self.any.load(Ordering::Acquire);
         any.then(|| self.known.read().unwrap_or_else(PoisonError::into_inner).clone())
     }
 
-    /// This process changed them: they are read anew before anything else is posted.
+    /// Notes a change by this process: the poster reads the endpoints anew before the next post.
     pub(crate) fn changed(&self) {
         self.stale.store(true, Ordering::Release);
         self.news.notify_one();
     }
 
-    /// Whether they must be read anew; once.
+    /// Whether the endpoints must be read anew. Resets the mark.
     pub(crate) fn is_stale(&self) -> bool {
         self.stale.swap(false, Ordering::AcqRel)
     }
 
-    /// There is something to tell.
+    /// Wakes the poster: a step has notices.
     pub(crate) fn wake(&self) {
         self.news.notify_one();
     }
 
+    /// Waits until the poster is woken.
     pub(crate) async fn news(&self) {
         self.news.notified().await;
     }
 
-    /// Another post may begin.
-    pub(crate) fn place_is_free(&self) {
-        self.place.notify_one();
+    /// Tells the poster that a post ended: another one to the same endpoint may begin.
+    pub(crate) fn post_ended(&self) {
+        self.post_ended.notify_one();
     }
 
-    pub(crate) async fn place(&self) {
-        self.place.notified().await;
+    /// Waits until a post ends.
+    pub(crate) async fn until_post_ends(&self) {
+        self.post_ended.notified().await;
     }
 
-    /// Whether somebody of the tenant wants to be told about any of these.
+    /// All endpoints, if an endpoint of the tenant wants notices of one of these kinds.
     pub(crate) fn wanting(&self, tenant: &TenantId, kinds: &(impl Iterator<Item = NoticeKind> + Clone)) -> Option<Arc<[Endpoint]>> {
         let all = self.all()?;
         let wanted = all

@@ -28,10 +28,10 @@ use crate::sharing::Keeper;
 use crate::submission::{Accepted, Submission, SubmitError, Ticket};
 use crate::{accept, batches, health, rates};
 
-/// Time for what is in no call to be put back when the wait of a shutdown is over.
+/// Time to requeue messages that are in no call, when the wait of a shutdown is over.
 const LAST_WRITES: Duration = Duration::from_secs(1);
 
-/// What an engine consists of.
+/// The parts of an engine.
 struct Engine {
     desk: Arc<Desk>,
     dispatch: Arc<Dispatch>,
@@ -40,16 +40,16 @@ struct Engine {
     not_configured: Vec<NotConfigured>,
 }
 
-/// How the engine stands, for whoever watches it.
+/// The standing of the engine, for monitoring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Standing {
-    /// Messages that wait in the store, as last counted.
+    /// Estimate of the messages that wait in the store.
     pub backlog: u64,
-    /// Whether this process may start calls to providers now: its lease holds, and no other process sends in its place.
+    /// Whether this process may start calls to providers now: its lease holds, and no other process sends instead of it.
     pub may_send: bool,
 }
 
-/// The engine. Cheap to clone; all clones are one.
+/// The engine. Cheap to clone; all clones share one engine.
 #[derive(Clone)]
 pub struct Messaging {
     engine: Arc<Engine>,
@@ -62,8 +62,7 @@ impl fmt::Debug for Messaging {
 }
 
 impl Messaging {
-    /// Accepts a message. When this returns, it is on stable storage (with a durable store) and
-    /// on its way.
+    /// Accepts a message. When this returns, the message is on stable storage (with a durable store) and on its way.
     ///
     /// # Errors
     /// A [`SubmitError`]; nothing was sent then.
@@ -77,8 +76,8 @@ impl Messaging {
         }
     }
 
-    /// Accepts many messages as one: all are on stable storage when this returns, or none. None is sent by this call:
-    /// they are taken up by the queue. An item's idempotency key is the caller's business.
+    /// Accepts a batch: when this returns, all its messages are on stable storage, or none. This call sends none of them; the worker claims
+    /// them from the queue. The caller chooses the idempotency key of each item.
     ///
     /// # Errors
     /// A [`SubmitError`]; nothing was accepted then. A fault of one item names it: `messages[3].via`.
@@ -86,7 +85,7 @@ impl Messaging {
         batches::accept_all(&self.engine.dispatch, submissions).await
     }
 
-    /// Accepts a message and waits until it has an outcome or is held.
+    /// Accepts a message and waits until the message has an outcome or is held.
     ///
     /// # Errors
     /// As [`Messaging::submit`].
@@ -95,10 +94,10 @@ impl Messaging {
         Ok(ticket.result(Duration::MAX).await?)
     }
 
-    /// One message with all that is known of it.
+    /// The record of one message.
     ///
     /// # Errors
-    /// The store, when it cannot be read.
+    /// The error of a store that cannot be read.
     pub async fn message(&self, tenant: &TenantId, id: MessageId) -> Result<Option<MessageRecord>, StoreError> {
         self.engine.desk.ports.store.message(tenant, id).await
     }
@@ -106,7 +105,7 @@ impl Messaging {
     /// Messages, newest first.
     ///
     /// # Errors
-    /// The store, when it cannot be read.
+    /// The error of a store that cannot be read.
     pub async fn messages(
         &self,
         tenant: &TenantId,
@@ -117,7 +116,7 @@ impl Messaging {
         self.engine.desk.ports.store.messages(tenant, filter, cursor, limit).await
     }
 
-    /// How each provider does, and why.
+    /// The health of each provider, with reasons.
     pub fn health(&self) -> HealthReport {
         let desk = &self.engine.desk;
         let now = Now::read(&*desk.ports.clock);
@@ -127,12 +126,12 @@ impl Messaging {
     /// Whether the store takes writes.
     ///
     /// # Errors
-    /// The store's own words.
+    /// The error of the store.
     pub async fn check(&self) -> Result<(), StoreError> {
         self.engine.desk.ports.store.check().await
     }
 
-    /// How the engine stands.
+    /// The standing of the engine.
     pub fn standing(&self) -> Standing {
         let desk = &self.engine.desk;
         Standing {
@@ -141,43 +140,43 @@ impl Messaging {
         }
     }
 
-    /// Stops a message that is not sent yet. A message whose attempt may have been accepted ends `unknown`.
+    /// Cancels a message that is not sent yet. A message with an attempt that may have been accepted ends `unknown`.
     ///
     /// # Errors
-    /// [`ActError::NotPossible`] when it is being sent or has ended.
+    /// [`ActError::NotPossible`] when the message is being sent or has ended.
     pub async fn cancel(&self, tenant: &TenantId, id: MessageId) -> Result<MessageRecord, ActError> {
         acts::act(&self.engine.desk, tenant, id, Act::Cancel).await
     }
 
-    /// Has a message sent again that failed, expired, or may have been accepted; the operator answers for a double. It gets the
-    /// time of its purpose anew. Attempts that were unknown before count no more against the rules on duplicates, but
-    /// they stay in the story, and the message still ends `unknown` rather than `failed`.
+    /// Has a message sent again that failed, expired, or may have been accepted; the operator answers for a double. The message gets the
+    /// expiry of its purpose anew. Earlier unknown attempts count no more against the rules on duplicates, but they stay in the story, and
+    /// because of them the message still ends `unknown` rather than `failed`.
     ///
     /// # Errors
-    /// [`ActError::NotPossible`] when it stands otherwise or its body is gone.
+    /// [`ActError::NotPossible`] when the message has another status or no body any more.
     pub async fn resend(&self, tenant: &TenantId, id: MessageId) -> Result<MessageRecord, ActError> {
         let done = acts::act(&self.engine.desk, tenant, id, Act::Resend).await;
         self.engine.desk.queue.wake();
         done
     }
 
-    /// Says what became of a message whose outcome is unknown.
+    /// Resolves a message whose outcome is unknown, by the word of an operator.
     ///
     /// # Errors
-    /// [`ActError::NotPossible`] when its outcome is known.
+    /// [`ActError::NotPossible`] when the outcome is known.
     pub async fn mark(&self, tenant: &TenantId, id: MessageId, mark: Mark) -> Result<MessageRecord, ActError> {
         acts::act(&self.engine.desk, tenant, id, Act::Mark(mark)).await
     }
 
-    /// Sends failed messages again, one slice at a time, so that it can be paced, shown, stopped and resumed.
+    /// Sends failed messages again, one slice for each call, so that the caller can pace, show, stop and resume a replay.
     ///
     /// # Errors
-    /// The store, when it cannot be read.
+    /// The error of a store that cannot be read.
     pub async fn replay(&self, tenant: &TenantId, request: &ReplayRequest) -> Result<ReplaySlice, ActError> {
         replay::replay(&self.engine.desk, tenant, request).await
     }
 
-    /// Stops accepting, waits (at most `wait`) for what is being sent, puts back what is in no call, and closes the store.
+    /// Stops accepting, waits at most `wait` for deliveries, requeues the messages that are in no call, and closes the store.
     pub async fn shutdown(&self, wait: Duration) {
         let desk = &self.engine.desk;
         let ports = &desk.ports;
@@ -192,8 +191,8 @@ impl Messaging {
                 "stopped before every call had its outcome; those messages are taken up by whoever recovers them"
             );
         }
-        // The last calls may have taught something after the keeper went.
-        // A store that does not answer keeps nobody here.
+        // The last calls may have taught the breakers something after the keeper ended.
+        // The timeouts bound the shutdown when the store does not answer.
         tokio::time::timeout(LAST_WRITES, self.engine.keeper.keep()).await.ok();
         tokio::time::timeout(LAST_WRITES, rates::keeping::keep(ports, &desk.rates))
             .await

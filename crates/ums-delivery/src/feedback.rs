@@ -1,4 +1,4 @@
-//! What providers report becomes events in a message's story, a status, and entries of the suppression list.
+//! Feedback: the events that providers report become part of the story of their message, a status, and entries of the suppression list.
 
 mod matching;
 mod parked;

@@ -1,16 +1,16 @@
-//! What must hold before anybody is contacted; asked at the door and again before each round.
+//! The gates: conditions that must hold before anybody is contacted. `accept` asks them at the door, `worker` again before each round.
 
 use ums_core::{Content, PhoneNumber, Status};
 
 use crate::fate::Stopped;
 use crate::rules::Rules;
 
-/// Asks every gate in order; the first that says no ends the message. `all_local`: every provider of the channel is on this machine.
+/// Asks every gate in order; the first gate that says no ends the message. `all_local`: every provider of the channel is on this machine.
 pub(crate) fn check(rules: &Rules, content: &Content, all_local: bool) -> Option<Stopped> {
     only_allowed_recipients_in_development(rules, content, all_local).or_else(|| only_allowed_countries(rules, content))
 }
 
-/// In development a provider that is not on this machine contacts allowed recipients only.
+/// In development, providers that are not on this machine contact only allowed recipients.
 fn only_allowed_recipients_in_development(rules: &Rules, content: &Content, all_local: bool) -> Option<Stopped> {
     if !rules.development {
         return None;
@@ -45,7 +45,7 @@ fn only_allowed_countries(rules: &Rules, content: &Content) -> Option<Stopped> {
     })
 }
 
-/// A number whose region is not known is judged by its calling code.
+/// Whether the number belongs to one of the countries. The calling code decides for a number whose region is not known.
 fn is_of_any(number: &PhoneNumber, countries: &[ums_core::Region]) -> bool {
     countries.iter().any(|country| match number.region() {
         Some(region) => region == country.as_str(),

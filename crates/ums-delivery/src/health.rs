@@ -1,4 +1,4 @@
-//! The health report, from what the breakers know.
+//! The health report: what breakers and rates know about each provider, in words for people. Decides nothing.
 
 use ums_core::{BreakerStateWord, HealthReport, HealthStatus, NotConfigured, Priority, ProviderHealth};
 
@@ -16,7 +16,7 @@ pub(crate) fn report(chains: &Chains, verdicts: &Verdicts, not_configured: &[Not
 }
 
 fn providers<M: 'static>(chain: &Chain<M>, now: Now, verdicts: &Verdicts) -> Vec<ProviderHealth> {
-    let rows = chain.links.iter().enumerate().map(|(place, link)| {
+    let rows = chain.links.iter().enumerate().map(|(index, link)| {
         let seen = link.breaker.snapshot(now);
         let by_calls = status(&seen);
         let by_reports = verdicts.reason(link.kind, &link.account);
@@ -24,7 +24,7 @@ fn providers<M: 'static>(chain: &Chain<M>, now: Now, verdicts: &Verdicts) -> Vec
         ProviderHealth {
             name: link.kind.guide_name().to_owned(),
             provider: link.kind,
-            priority: Priority::of_place(place),
+            priority: Priority::of_place(index),
             circuit_breaker: seen.state,
             is_healthy: seen.state != BreakerStateWord::Open
                 && !matches!(status, HealthStatus::Down | HealthStatus::Misconfigured | HealthStatus::Exhausted),
@@ -60,7 +60,7 @@ fn reason(seen: &Snapshot, status: HealthStatus) -> Option<String> {
     }
 }
 
-/// What the calls to a provider say, and what came back from its recipients. That may be a warning, but never says that it is down.
+/// Joins what calls and what feedback say about a provider. Feedback may add a warning, but never says that a provider is down.
 fn joined(by_calls: HealthStatus, reason: Option<String>, by_reports: Option<String>) -> (HealthStatus, Option<String>) {
     match (by_calls, by_reports) {
         (by_calls, None) => (by_calls, reason),

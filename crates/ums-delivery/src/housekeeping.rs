@@ -1,7 +1,6 @@
-//! What the engine does beside the messages: takes up what dead processes left, gives back what a lost commit left behind,
-//! counts the backlog, removes what need not be kept.
+//! The chores of the engine: recover the messages of dead processes, requeue messages of lost commits, count the backlog, prune the store.
 //!
-//! One task, one chore at a time: none of them may hurry past another, and none may load the store.
+//! One task does one chore at a time, so that the chores never load the store together.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -13,12 +12,12 @@ use ums_core::{MessageId, Retention, StoreError, TenantId, failpoint};
 use crate::desk::Desk;
 use crate::dispatch::Dispatch;
 
-/// Most messages that are compared, and most rows that are removed, at once.
+/// Most messages that one reconciliation compares, and most rows that one pruning removes.
 const UNDER_WAY: usize = 10_000;
 const PRUNE: usize = 500;
-/// Pause between two removals while there is more: callers wait behind each.
+/// Pause between two removals while more rows are due: writers wait behind each removal.
 const PRUNE_PAUSE: Duration = Duration::from_millis(200);
-/// Longest wait for a claim to end before the look at what is under way is put off.
+/// Longest wait for the end of a claim, before a reconciliation is put off.
 const CLAIM_PATIENCE: Duration = Duration::from_secs(2);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,7 +65,7 @@ pub(crate) async fn run(dispatch: Arc<Dispatch>) {
     }
 }
 
-/// Takes up what dead processes left. A process that may not send may become the one that does, when the other is gone.
+/// Requeues the messages of dead processes. When the sending process is gone, this one may become the sender.
 async fn recover(desk: &Desk) -> Result<(), StoreError> {
     let was_owner = desk.ports.store.is_owner();
     let recovered = desk.ports.store.recover(desk.now()).await?;
@@ -86,18 +85,19 @@ async fn recover(desk: &Desk) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Gives back messages that the store thinks are in hand here and are not, when they were seen so twice.
+/// Requeues messages that the store assigns to this process and that are not in hand here, at the second look. One look could meet a
+/// message between its commit and its task.
 async fn reconcile(dispatch: &Dispatch, suspects: &mut HashSet<MessageId>) -> Result<(), StoreError> {
     let desk = &*dispatch.desk;
     if !desk.ports.store.is_owner() {
         return Ok(());
     }
-    // A claim that is under way would look like a lost one.
+    // A message of a claim under way would look lost.
     let Ok(claiming) = tokio::time::timeout(CLAIM_PATIENCE, dispatch.claiming.lock()).await else {
         return Ok(());
     };
     let under_way = desk.ports.store.under_way(UNDER_WAY).await?;
-    // After the store was read: what is accepted is in hand before it is stored.
+    // Compared after the read: an accepted message is in hand before the store has it.
     let astray = |(_, id): &&(TenantId, MessageId)| !desk.in_hand.holds(*id);
     let lost: Vec<(TenantId, MessageId)> = under_way
         .iter()
@@ -120,7 +120,7 @@ async fn reconcile(dispatch: &Dispatch, suspects: &mut HashSet<MessageId>) -> Re
     Ok(())
 }
 
-/// Removes a batch of what need not be kept; whether there is more.
+/// Removes up to [`PRUNE`] rows of each kind whose retention is over. Whether more are due.
 async fn prune(desk: &Desk) -> Result<bool, StoreError> {
     let now = desk.now();
     let retention = Retention {

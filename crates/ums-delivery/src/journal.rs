@@ -13,24 +13,24 @@ use crate::fate::{Happened, Next, Says, told};
 const FIRST_WAIT: Duration = Duration::from_millis(50);
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
-/// A message's record, and how much of it the store has.
+/// The record of a message in hand, and how much of the record the store has.
 #[derive(Debug)]
 pub(crate) struct Journal<'a> {
     desk: &'a Desk,
     pub(crate) record: MessageRecord,
     kept: Kept,
-    /// Addresses that providers refused, not on the suppression list yet.
+    /// Entries for the suppression list that the store does not have yet.
     suppress: Vec<Suppression>,
-    /// What applications were told last.
+    /// The status that applications were told last.
     told: Option<Status>,
-    /// What the message's fate says of the providers.
+    /// What the last decision says about the providers, for the window of the lane.
     pub(crate) progress: Progress,
 }
 
 /// What the store has of a record.
 #[derive(Debug)]
 struct Kept {
-    /// Attempts whose rows the store has as they are.
+    /// Number of attempts that the store has and that cannot change any more.
     attempts: usize,
     skips: usize,
     recipients: Vec<(Status, Option<String>)>,
@@ -54,7 +54,7 @@ impl Kept {
 }
 
 impl<'a> Journal<'a> {
-    /// Goes on from what the store has.
+    /// A journal whose record the store has as it is.
     pub(crate) fn new(desk: &'a Desk, record: MessageRecord) -> Self {
         Self {
             desk,
@@ -66,7 +66,7 @@ impl<'a> Journal<'a> {
         }
     }
 
-    /// Has the decision core say what becomes of the message.
+    /// Has the decision core decide what becomes of the message. Nothing is stored before [`Journal::commit`].
     pub(crate) fn happened(&mut self, happened: Happened<'_>) -> Next {
         let fate = self.desk.decide(&mut self.record, happened);
         self.suppress.extend(fate.suppress);
@@ -74,11 +74,11 @@ impl<'a> Journal<'a> {
         fate.next
     }
 
-    /// Commits what is new, as one transaction. While the store is away it tries again, as long as the process lives
-    /// or its patience lasts: the outcome of a call must not be forgotten.
+    /// Commits what is new, as one transaction. While the store does not answer, the journal tries again until the patience or the process
+    /// ends: the outcome of a call must not be forgotten.
     ///
     /// # Errors
-    /// The store's, when it [is final](is_final), when patience is at its end, or when the process ends.
+    /// The error of the store, if the error [is final](is_final), if the patience is over, or if the process ends.
     pub(crate) async fn commit(&mut self, patience: Option<Duration>) -> Result<(), StoreError> {
         let give_up_at = patience.map(|patience| Instant::now() + patience);
         let ended = &self.desk.ports.ended;
@@ -114,10 +114,10 @@ impl<'a> Journal<'a> {
         Ok(())
     }
 
-    /// Says why a step will never be kept, and counts it when another process has the message.
+    /// Logs why the store will never take the step, and counts a step whose message another process has.
     fn tell_final(&self, error: StoreError) -> StoreError {
         if matches!(error, StoreError::MustNotContact(_)) {
-            // The delivery leaves them out.
+            // The delivery leaves these recipients out.
             return error;
         }
         if matches!(error, StoreError::Fenced) {
@@ -148,7 +148,7 @@ impl<'a> Journal<'a> {
     }
 }
 
-/// The step that brings a message to where a record stands, without its attempts and all else that may have changed.
+/// The step to the status and work of a record; without attempts, recipients and other lists.
 fn step_to(record: &MessageRecord) -> Step {
     Step {
         tenant: record.message.tenant.clone(),
@@ -164,7 +164,7 @@ fn step_to(record: &MessageRecord) -> Step {
         recipients: None,
         act: None,
         expires_at: None,
-        // A code is of no use to anybody afterwards, and could be read by whoever reads the store.
+        // A one-time code is useless after its message has ended, and a reader of the store could see it.
         forget_body: record.has_ended() && record.message.handling.purpose == Purpose::Otp,
         events: Vec::new(),
         suppress: Vec::new(),
@@ -173,7 +173,7 @@ fn step_to(record: &MessageRecord) -> Step {
     }
 }
 
-/// The step from one record of a message that nobody works on to another, with the events that led to it.
+/// The step from one record to another, with the events that led to it; for a message that nobody works on.
 pub(crate) fn step_between(desk: &Desk, before: &MessageRecord, after: &MessageRecord, events: &[EventRecord]) -> Step {
     let changed = before.attempts.iter().zip(&after.attempts).filter(|(was, is)| was != is);
     let expires_at = after.message.expires_at;
@@ -195,7 +195,7 @@ pub(crate) fn step_of_act(desk: &Desk, before: &MessageRecord, after: &MessageRe
     }
 }
 
-/// Whether writing the same step again is of no use.
+/// Whether the store will refuse the same step every time.
 pub(crate) const fn is_final(error: &StoreError) -> bool {
     matches!(
         error,

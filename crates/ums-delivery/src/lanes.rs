@@ -1,8 +1,9 @@
-//! Room for messages that are worked on at the same time, by lane.
+//! Permits for messages that are worked on at the same time, by lane. Accepting and claiming acquire them; neither works on a message
+//! without one.
 //!
-//! Of all places one sixteenth belongs to `transactional` and one to `bulk`, so that neither waits for ever. The others are shared:
-//! `otp` may use all of them, `transactional` leaves an eighth of all places free, `bulk` a quarter, so that a code finds a place
-//! while mail to many fills the rest. With fewer than 16 places nobody has places of their own, and `otp` goes before all.
+//! Of all permits one sixteenth belongs to `transactional` and one sixteenth to `bulk`, so that neither lane waits for ever. The lanes
+//! share the other permits: `otp` may use all of them, `transactional` leaves an eighth of all permits free, `bulk` leaves a quarter.
+//! Thus a code finds a permit while bulk mail fills the rest. With fewer than 16 permits no lane has permits of its own.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,10 +13,10 @@ use ums_core::Purpose;
 
 /// The lanes, first to last.
 pub(crate) const LANES: [Purpose; 3] = [Purpose::Otp, Purpose::Transactional, Purpose::Bulk];
-/// Permits that are freed before a worker who waits for room is woken: a claim of one costs as much as a claim of many.
+/// Permits that must be freed before the waiting worker is woken: a claim of one message costs as much as a claim of many.
 const WORTH_A_CLAIM: usize = 32;
 
-/// The place of a lane in [`LANES`].
+/// The index of a lane in [`LANES`].
 pub(crate) const fn lane(purpose: Purpose) -> usize {
     match purpose {
         Purpose::Otp => 0,
@@ -50,7 +51,7 @@ pub(crate) struct LanePermit {
 }
 
 impl Lanes {
-    /// Permits for that many messages; `wake` is told when the worker waits for room and there is some.
+    /// Permits for that many messages; `wake` is notified when the worker waits for permits and some are free.
     pub(crate) fn new(total: usize, wake: Arc<Notify>) -> Self {
         Self {
             total,
@@ -61,7 +62,7 @@ impl Lanes {
         }
     }
 
-    /// A place for a message of that lane, if there is one.
+    /// Acquires a permit for a message of that lane; none when the lane is full.
     pub(crate) fn acquire(self: &Arc<Self>, purpose: Purpose) -> Option<LanePermit> {
         let mut used = self.used();
         let own = used.own[lane(purpose)] < self.own(purpose);
@@ -80,23 +81,24 @@ impl Lanes {
         })
     }
 
-    /// As many places of that lane as there are, at most `limit`.
+    /// Acquires as many permits of that lane as there are, at most `limit`.
     pub(crate) fn acquire_many(self: &Arc<Self>, purpose: Purpose, limit: usize) -> Vec<LanePermit> {
         (0..limit).map_while(|_| self.acquire(purpose)).collect()
     }
 
-    /// How many places `bulk` could take of the shared ones; the other lanes could take as many or more.
+    /// How many shared permits `bulk` could acquire; every other lane could acquire at least as many.
     pub(crate) fn free_for_bulk(&self) -> usize {
         self.shared_limit(Purpose::Bulk).saturating_sub(self.used().shared)
     }
 
-    /// The worker wants to be woken when there is room.
+    /// Has the worker woken when permits are freed.
     pub(crate) fn want_room(&self) {
         self.freed.store(0, Ordering::Relaxed);
         self.wanted.store(true, Ordering::Release);
     }
 
-    /// The worker looks for itself: what it takes now and gives back unused must not wake it, or it would never rest.
+    /// The worker looks by itself now. Permits that the worker acquires and releases unused must not wake the worker, or it would never
+    /// rest.
     pub(crate) fn looking(&self) {
         self.wanted.store(false, Ordering::Release);
     }
@@ -109,7 +111,7 @@ impl Lanes {
         }
     }
 
-    /// How full the shared places may become by that lane.
+    /// How many shared permits may be in use when that lane acquires another one.
     fn shared_limit(&self, purpose: Purpose) -> usize {
         let shared = self.total - 2 * (self.total / 16);
         let left_free = match purpose {
@@ -173,24 +175,24 @@ mod tests {
     }
 
     #[test]
-    fn one_place_serves_every_lane() {
+    fn one_permit_serves_every_lane() {
         let lanes = of(1);
         for purpose in LANES {
-            let place = lanes.acquire(purpose);
-            assert!(place.is_some() && lanes.acquire(Purpose::Otp).is_none(), "{purpose}");
+            let permit = lanes.acquire(purpose);
+            assert!(permit.is_some() && lanes.acquire(Purpose::Otp).is_none(), "{purpose}");
         }
     }
 
     #[test]
-    fn whoever_waits_for_room_is_told_when_a_claim_is_worth_it() {
+    fn a_worker_that_waits_is_woken_when_a_claim_is_worth_it() {
         let wake = Arc::new(Notify::new());
         let lanes = Arc::new(Lanes::new(8, wake.clone()));
-        let mut places = lanes.acquire_many(Purpose::Otp, 8);
+        let mut permits = lanes.acquire_many(Purpose::Otp, 8);
         lanes.want_room();
         let told = || futures_now(wake.notified());
-        places.pop();
+        permits.pop();
         assert!(!told());
-        places.pop();
+        permits.pop();
         assert!(told());
     }
 

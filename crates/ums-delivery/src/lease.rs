@@ -1,7 +1,7 @@
-//! This process's leave to work on messages: renewed in the background, asked for before every call.
+//! This process's lease on the messages it works on: the heartbeat renews it, and a delivery checks it before every call.
 //!
-//! **Invariant:** no provider is called within 5 s of the lease's end, nor under another lease than the one that the intent was
-//! committed under. A process that was stopped for longer than its lease wakes up with intents that belong to others by then.
+//! **Invariant:** no call to a provider starts within 5 s of the end of the lease, or under another term than the one its intent was
+//! committed under. By the time a process wakes up that was stopped for longer than its lease, another process owns its intents.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -12,28 +12,28 @@ use ums_core::{Lease, Monotonic, StoreError};
 use crate::ports::Ports;
 use crate::queue::Queue;
 
-/// No call starts so close to the lease's end.
+/// No call starts within this time before the end of the lease.
 const MARGIN: Duration = Duration::from_secs(5);
-/// Time until the lease is asked for again when the store did not answer.
+/// Time until the next renewal when the store did not answer.
 const AGAIN: Duration = Duration::from_secs(1);
-/// Longest wait for the store's answer. A later one would be worth little, for the lease counts from the asking.
+/// Longest wait for the answer of the store. A later answer would be worth little, for the lease counts from the request.
 const LONGEST_RENEWAL: Duration = Duration::from_secs(10);
 
-/// Which of the process's registrations a message was taken under.
+/// Number of a registration of this process with the store. A message belongs to the term in which it was accepted or claimed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Term(u64);
 
-/// The lease as it stands. Read on the hot path: two loads.
+/// The lease of this process. A check on the hot path costs two atomic loads.
 #[derive(Debug)]
 pub(crate) struct HeldLease {
-    /// Until when a call may start, in microseconds of the monotonic clock.
+    /// Time until which a call may start, in microseconds of the monotonic clock.
     until_micros: AtomicU64,
     owner: AtomicI64,
     term: AtomicU64,
 }
 
 impl HeldLease {
-    /// The first lease, asked for at that moment.
+    /// The first lease, requested at `asked`.
     pub(crate) fn new(lease: Lease, asked: Monotonic) -> Self {
         Self {
             until_micros: AtomicU64::new(until(lease, asked)),
@@ -42,11 +42,11 @@ impl HeldLease {
         }
     }
 
-    /// Takes a renewal up; whether the process was registered anew, which means that it was taken for dead.
+    /// Stores a renewal. Whether the store registered the process anew, because it had taken the process for dead.
     pub(crate) fn renewed(&self, lease: Lease, asked: Monotonic) -> bool {
         let anew = self.owner.swap(lease.owner, Ordering::AcqRel) != lease.owner;
         if anew {
-            // Before the time: who sees the new time must see the new term.
+            // Before the time: a reader that sees the new time must see the new term.
             self.term.fetch_add(1, Ordering::AcqRel);
         }
         self.until_micros.store(until(lease, asked), Ordering::Release);
@@ -59,17 +59,17 @@ impl HeldLease {
         now_micros < self.until_micros.load(Ordering::Acquire)
     }
 
-    /// Whether a call may start for a message that was taken in that term.
+    /// Whether a call may start for a message of that term.
     pub(crate) fn covers_term(&self, now: Monotonic, term: Term) -> bool {
         self.covers(now) && self.term() == term
     }
 
-    /// This process, as the store names it.
+    /// The number of this process in the store.
     pub(crate) fn owner(&self) -> i64 {
         self.owner.load(Ordering::Acquire)
     }
 
-    /// The term of what is taken from now on.
+    /// The term of messages that are accepted or claimed from now on.
     pub(crate) fn term(&self) -> Term {
         Term(self.term.load(Ordering::Acquire))
     }
@@ -83,7 +83,7 @@ fn until(lease: Lease, asked: Monotonic) -> u64 {
     u64::try_from(until.as_micros()).unwrap_or(u64::MAX)
 }
 
-/// Renews the lease for as long as the process lives, through its shutdown, too: what is in a call then is still ours.
+/// Renews the lease until the process ends. Goes on during the shutdown: messages in a call still belong to this process.
 pub(crate) async fn heartbeat(ports: Arc<Ports>, lease: Arc<HeldLease>, queue: Arc<Queue>, every: Duration) {
     loop {
         let wait = match renew(&ports, &lease, &queue).await {

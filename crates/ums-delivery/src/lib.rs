@@ -1,12 +1,12 @@
 //! The flow of a delivery, pure over the ports of [`ums_core`].
 //!
-//! 1. `accept`: a request that was read passes the `gates`, takes a slot and is stored;
+//! 1. `accept`: a parsed request passes the `gates`, gets a slot and is stored;
 //! 2. `deliver`: along the `chain`, past each [`breaker`] and [`pacing`], one provider is called
 //!    after the other until each recipient has an end;
 //! 3. `journal`: what happened is committed, one transaction a step;
-//! 4. `worker`: what was held or scheduled is taken up when it is due;
-//! 5. `lease` and `housekeeping`: whose the messages are, and what dead processes left;
-//! 6. `feedback`: what providers report afterwards becomes events, statuses and entries of the suppression list.
+//! 4. `worker`: claims held and scheduled messages when they are due;
+//! 5. `lease` and `housekeeping`: which process owns a message, and what follows when a process dies;
+//! 6. `feedback`: reports of providers become events, statuses and entries of the suppression list.
 //!
 //! All of them ask `fate`, the pure decision core, what becomes of a message.
 //!

@@ -1,7 +1,8 @@
-//! A message whose accept has no known outcome: the connection broke at commit, or the caller went away during it.
+//! Messages whose acceptance has no known outcome: the connection broke at the commit, or the caller went away during the commit.
 //!
-//! It may be stored as being sent by us, although nobody was called. It is never sent from memory, for the caller was told that it may
-//! not be stored; it is looked up until the store answers, and what is found is put back as surely not sent.
+//! The store may hold such a message as being sent by this process, although no provider was called. **Invariant:** the message is never
+//! sent from memory, for the caller was told that it may not be stored. A task looks the message up until the store answers, and requeues
+//! a stored one as surely not sent.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,10 +17,10 @@ use crate::journal::Journal;
 
 const FIRST_WAIT: Duration = Duration::from_millis(100);
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
-/// A commit that is not seen for so long was never made.
+/// A commit that is not visible after this time was never made.
 const NEVER_COMES: Duration = Duration::from_mins(1);
 
-/// Watches over an accept: unless it is told the outcome, it finds out when it is dropped.
+/// Guards an acceptance. Dropped without [`Accepting::known`], the guard starts the task that finds out the outcome.
 pub(crate) struct Accepting<'a> {
     desk: &'a Arc<Desk>,
     message: &'a Arc<Message>,
@@ -33,7 +34,7 @@ impl<'a> Accepting<'a> {
         Self { desk, message, held }
     }
 
-    /// The outcome is known: the message stays in hand for whoever goes on with it.
+    /// Ends the guard: the outcome is known. The caller goes on with the message in hand.
     pub(crate) fn known(mut self) -> Option<Held> {
         self.held.take()
     }
@@ -55,7 +56,7 @@ async fn find_out(desk: Arc<Desk>, message: Arc<Message>, held: Held) {
     loop {
         match desk.ports.store.message(&message.tenant, message.id).await {
             Ok(Some(record)) => {
-                put_back(&desk, record).await;
+                requeue(&desk, record).await;
                 break;
             }
             Ok(None) if began.elapsed() >= NEVER_COMES => break,
@@ -72,8 +73,8 @@ async fn find_out(desk: Arc<Desk>, message: Arc<Message>, held: Held) {
     drop(held);
 }
 
-/// What is stored as being worked on by us is queued, and its intent ends as not called.
-async fn put_back(desk: &Desk, record: MessageRecord) {
+/// Requeues a message that the store thinks is in hand here; its intent ends as not called.
+async fn requeue(desk: &Desk, record: MessageRecord) {
     if record.token == FIRST_TOKEN && record.is_under_way() {
         let mut journal = Journal::new(desk, record);
         journal.happened(Happened::NotCalled(NotCalled::IntentLate));

@@ -1,4 +1,7 @@
-//! What is told: one notice for each change and endpoint, made in the step that makes the change.
+//! Notices: one for each change and endpoint, made in the step that makes the change.
+//!
+//! Its place in the flow: `journal`, `accept`, `feedback` and `suppressions` have notices made and store them in the transaction of the
+//! change; `outbox` claims and posts them later. This module posts nothing and stores nothing.
 //!
 //! **Invariant:** a notice holds no content and no address but the first recipient's.
 
@@ -28,8 +31,8 @@ impl Notices {
         Self { ports, endpoints }
     }
 
-    /// The notices of a step: `record` is the message as it stands after it, `before` what was [`told`] last, `events` what came with it.
-    /// Empty, and for nothing, where nobody wants to be told.
+    /// The notices of a step: `record` is the message after the step, `before` the status that was [`told`] last, `events` the events of
+    /// the step. Empty, without work, when no endpoint wants them.
     pub(crate) fn of_step(&self, record: &MessageRecord, before: Option<Status>, events: &[EventRecord]) -> Vec<Notice> {
         let status = told(record).filter(|status| Some(*status) != before);
         let by_status = status.and_then(NoticeKind::of_status);
@@ -61,12 +64,12 @@ impl Notices {
         notices
     }
 
-    /// The notices of what is said of the suppression list: of entries that are not in force yet, and of lifts of entries that are.
+    /// The notices of changes to the suppression list: of entries that are not in force yet, and of lifts of entries that are.
     pub(crate) async fn of_list(&self, says: &Says, now: Timestamp) -> Vec<Notice> {
         let mut notices = Vec::new();
         let mut seen = BTreeSet::new();
         for entry in &says.suppress {
-            // Two reports may say the same of one address.
+            // Two reports may ask for the same entry.
             if !seen.insert((&entry.tenant, entry.channel, &entry.address, entry.reason)) {
                 continue;
             }
@@ -84,7 +87,7 @@ impl Notices {
         notices
     }
 
-    /// The notices of an address that comes onto the suppression list.
+    /// The notices of a new entry of the suppression list.
     pub(crate) fn of_suppression(&self, entry: &Suppression) -> Vec<Notice> {
         let kind = NoticeKind::AddressSuppressed;
         let Some(endpoints) = self.endpoints.wanting(&entry.tenant, &std::iter::once(kind)) else {
@@ -109,7 +112,7 @@ impl Notices {
         self.tell(&endpoints, &subject, &data)
     }
 
-    /// The notices of an address that is taken off the suppression list.
+    /// The notices of a lifted entry of the suppression list.
     fn of_lift(&self, lift: &Lift) -> Vec<Notice> {
         let kind = NoticeKind::AddressLifted;
         let Some(endpoints) = self.endpoints.wanting(&lift.tenant, &std::iter::once(kind)) else {
@@ -134,7 +137,7 @@ impl Notices {
         self.tell(&endpoints, &subject, &data)
     }
 
-    /// The notice of a test; it is posted at once, and kept nowhere.
+    /// The notice of a test. The caller posts it at once and stores it nowhere.
     pub(crate) fn of_test(&self, endpoint: &Endpoint) -> Notice {
         #[derive(Serialize)]
         struct Ping {
@@ -160,7 +163,7 @@ impl Notices {
             .collect()
     }
 
-    /// Whether an entry is in force already. What cannot be read is told once more rather than not at all.
+    /// Whether an entry is in force already. No, when the store cannot be read: telling twice is better than not at all.
     async fn is_listed(&self, entry: &Suppression, now: Timestamp) -> bool {
         let addresses = [entry.address.clone()];
         let listed = self.ports.store.suppressed(&entry.tenant, entry.channel, &addresses, now).await;
@@ -174,7 +177,7 @@ impl Notices {
     }
 }
 
-/// What is told, before anybody is.
+/// The parts that the notices of one change share.
 struct Subject<'a> {
     tenant: &'a TenantId,
     message_id: Option<MessageId>,
@@ -189,7 +192,7 @@ impl Subject<'_> {
             timestamp: self.at,
             data,
         };
-        // Every value is one that JSON has, so this cannot fail.
+        // JSON has every value of a body, so serialising cannot fail.
         serde_json::to_string(&body).unwrap_or_default()
     }
 
@@ -262,7 +265,7 @@ struct AboutEvent<'a> {
     code: Option<&'a str>,
     detail: Option<&'a str>,
     by_machine: bool,
-    /// The place of its recipient among the message's: other addresses than the first are not told.
+    /// Index of the recipient in the message, from 0: a notice holds no address but the first recipient's.
     recipient_index: Option<usize>,
 }
 
@@ -270,7 +273,7 @@ impl<'a> AboutEvent<'a> {
     fn of(record: &MessageRecord, kept: &'a EventRecord) -> Self {
         let event = &kept.event;
         let form = |address: &str| suppression_address(event.channel(), address);
-        let place = |address: &String| record.recipients.iter().position(|other| form(&other.address) == form(address));
+        let index = |address: &String| record.recipients.iter().position(|other| form(&other.address) == form(address));
         Self {
             kind: event.kind,
             provider: event.provider,
@@ -281,7 +284,7 @@ impl<'a> AboutEvent<'a> {
             code: event.code.as_deref(),
             detail: event.detail.as_deref(),
             by_machine: event.by_machine,
-            recipient_index: event.recipient.as_ref().and_then(place),
+            recipient_index: event.recipient.as_ref().and_then(index),
         }
     }
 }

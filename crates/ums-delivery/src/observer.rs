@@ -1,4 +1,4 @@
-//! What the flow tells to whoever counts: attempts, breaker changes, results.
+//! The events that the flow tells its observer, for metrics: attempts, changes of breakers, outcomes, feedback, notices.
 
 use std::fmt;
 use std::time::Duration;
@@ -8,9 +8,9 @@ use ums_core::{BreakerStateWord, Channel, EventKind, FailureClass, NoticeKind, N
 /// One attempt ended.
 #[derive(Clone, Copy, Debug)]
 pub struct AttemptEvent {
-    /// Which provider.
+    /// The provider.
     pub provider: ProviderKind,
-    /// How it ended.
+    /// How the attempt ended.
     pub outcome: OutcomeWord,
     /// Class of the failure.
     pub class: Option<FailureClass>,
@@ -21,11 +21,11 @@ pub struct AttemptEvent {
 /// A breaker changed its state.
 #[derive(Clone, Copy, Debug)]
 pub struct BreakerEvent<'a> {
-    /// Which provider.
+    /// The provider.
     pub provider: ProviderKind,
-    /// From.
+    /// State before.
     pub from: BreakerStateWord,
-    /// To.
+    /// State after.
     pub to: BreakerStateWord,
     /// Why; redacted.
     pub reason: &'a str,
@@ -34,11 +34,11 @@ pub struct BreakerEvent<'a> {
 /// A message has an outcome, or is held.
 #[derive(Clone, Copy, Debug)]
 pub struct SettledEvent {
-    /// Its channel.
+    /// The channel of the message.
     pub channel: Channel,
-    /// Where it stands.
+    /// The status of the message.
     pub status: Status,
-    /// Whether more than one provider may have taken it.
+    /// Whether more than one attempt may have been accepted for a recipient.
     pub possibly_duplicate: bool,
     /// Estimated cost in millionths of the currency.
     pub cost_micros: Option<i64>,
@@ -47,9 +47,9 @@ pub struct SettledEvent {
 /// A notice was posted to the user's application.
 #[derive(Clone, Copy, Debug)]
 pub struct NoticeEvent {
-    /// What it tells.
+    /// The kind of the notice.
     pub kind: NoticeKind,
-    /// `pending` when it was not taken and is posted again, `failed` when it was given up.
+    /// `delivered`; `pending` when the notice will be posted again; `failed` when it was given up.
     pub state: NoticeState,
     /// How long the post took.
     pub duration: Duration,
@@ -58,11 +58,11 @@ pub struct NoticeEvent {
 /// What became of an event of a provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FeedbackEnd {
-    /// It is part of its message's story.
+    /// The event is part of the story of its message.
     Applied,
-    /// It waits for its message, or belongs to none.
+    /// The event waits for its message, or belongs to none.
     Parked,
-    /// It was known already.
+    /// The event was known already.
     Known,
 }
 
@@ -77,18 +77,18 @@ impl FeedbackEnd {
     }
 }
 
-/// An event of a provider came. One that was parked is told again when it is applied.
+/// An event of a provider was taken. A parked event is told a second time when it is applied.
 #[derive(Clone, Copy, Debug)]
 pub struct FeedbackSeen {
-    /// Which provider.
+    /// The provider.
     pub provider: ProviderKind,
-    /// What it reports; [`EventKind::Unknown`] for words that are not in our tables.
+    /// The kind of the event; [`EventKind::Unknown`] for words that are not in our tables.
     pub kind: EventKind,
-    /// What became of it.
+    /// What became of the event.
     pub end: FeedbackEnd,
 }
 
-/// Somebody who counts. Called on the hot path: must not block.
+/// Counts events. The flow calls it on the hot path: an implementation must not block.
 pub trait Observer: Send + Sync + fmt::Debug {
     /// An attempt ended.
     fn attempt(&self, event: &AttemptEvent);
@@ -96,7 +96,7 @@ pub trait Observer: Send + Sync + fmt::Debug {
     fn breaker(&self, event: &BreakerEvent<'_>);
     /// A message has an outcome, or is held.
     fn settled(&self, event: &SettledEvent);
-    /// The store refused a write because the message belongs to another process by now.
+    /// The store refused a step because another process has the message.
     fn fenced(&self) {}
     /// An event of a provider came.
     fn feedback(&self, event: &FeedbackSeen) {

@@ -1,4 +1,5 @@
-//! What the user's application is told, and how it gets there: endpoints, signatures, posts that are repeated until they arrive.
+//! The endpoints of the user's applications, as their owners manage them; `outbox/posting.rs` posts notices to them, `outbox/signing.rs`
+//! signs.
 
 mod posting;
 mod signing;
@@ -15,21 +16,21 @@ use self::posting::NO_KEY;
 pub(crate) use self::posting::{Postbox, run};
 use crate::notices::Notices;
 
-/// Most secrets of an endpoint that are kept, the newest among them.
+/// Most secrets of an endpoint; the oldest go first.
 const MAX_SECRETS: usize = 8;
-/// Notices that are made pending again at once.
+/// Most notices that one transaction makes pending again.
 const REPLAY: usize = 1_000;
 
-/// What a caller sets of an endpoint.
+/// Settings of an endpoint that a caller changes; none leaves a setting as it is.
 #[derive(Clone, Default)]
 pub struct EndpointChange {
-    /// Where notices are posted.
+    /// The URL that notices are posted to.
     pub url: Option<String>,
-    /// What it is for.
+    /// A description, for people.
     pub description: Option<String>,
-    /// What it is told about; empty for everything.
+    /// The kinds of notices; empty for all kinds.
     pub kinds: Option<Vec<NoticeKind>>,
-    /// Whether it is posted to.
+    /// Whether notices are posted to the endpoint.
     pub enabled: Option<bool>,
 }
 
@@ -39,28 +40,28 @@ impl std::fmt::Debug for EndpointChange {
     }
 }
 
-/// Why nothing was changed.
+/// Why an endpoint was not changed.
 #[derive(Debug, thiserror::Error)]
 pub enum EndpointError {
     /// There is no such endpoint.
     #[error("there is no such webhook endpoint")]
     NotFound,
-    /// The URL cannot be posted to; for people.
+    /// Notices cannot be posted to the URL; for people.
     #[error("{0}")]
     BadUrl(String),
     /// Signing needs a key of the service.
     #[error("webhooks are signed with a secret that is derived from UMS_SECRET_KEY, which is not set")]
     NoKey,
-    /// Its secret is derived from a key that is no longer configured.
+    /// The secret of the endpoint is derived from a key that is no longer configured.
     #[error("the webhook endpoint cannot be signed for: {NO_KEY}")]
     KeyGone,
-    /// Nothing is posted by this process.
+    /// This process posts no notices.
     #[error("webhooks are not posted by this process")]
     Off,
-    /// No more endpoints may be made.
+    /// The tenant has as many endpoints as allowed.
     #[error("there are as many webhook endpoints as there may be: {0}")]
     TooMany(usize),
-    /// The store did not do it.
+    /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -70,11 +71,11 @@ pub enum EndpointError {
 pub struct EndpointSecrets {
     /// The endpoint.
     pub endpoint: Endpoint,
-    /// Its secrets that sign now.
+    /// The secrets that sign now.
     pub secrets: Vec<Secret>,
 }
 
-/// The endpoints of users' applications, as their owners work with them.
+/// Manages endpoints and their notices.
 #[derive(Debug)]
 pub(crate) struct Outbox {
     postbox: Arc<Postbox>,
@@ -162,7 +163,7 @@ impl Outbox {
         let key = self.newest_key()?;
         let mut endpoint = self.find(tenant, id).await?;
         let now = self.now();
-        // Before any is forgotten: a number is never given twice, else an old secret would sign again.
+        // Read before old secrets are dropped: a number must never be used twice, or an old secret would sign again.
         let last = endpoint.secrets.iter().map(|generation| generation.number).max().unwrap_or(0);
         for generation in endpoint.secrets.iter_mut().filter(|generation| generation.until.is_none()) {
             generation.until = Some(now + overlap);
@@ -219,7 +220,7 @@ impl Outbox {
         loop {
             let some = self.postbox.ports.store.requeue_notices(tenant, &filter, now, REPLAY).await?;
             replayed += some;
-            // What is pending stays pending: once is enough.
+            // A pending notice stays pending, so the loop would never end.
             if some < REPLAY as u64 || filter.state == Some(NoticeState::Pending) {
                 break;
             }
@@ -242,7 +243,7 @@ impl Outbox {
         endpoint.ok_or(EndpointError::NotFound)
     }
 
-    /// Keeps an endpoint; this process knows of it from now on.
+    /// Stores an endpoint, and refreshes the endpoints that this process knows.
     async fn save(&self, endpoint: &Endpoint) -> Result<(), StoreError> {
         let (store, endpoints) = (&self.postbox.ports.store, &self.postbox.endpoints);
         store.save_endpoint(endpoint.clone()).await?;

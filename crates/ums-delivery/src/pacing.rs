@@ -1,8 +1,8 @@
-//! How fast, and how much a day, a provider account is sent through.
+//! The pace of a provider account: most recipients a second, and most recipients in any 24 hours.
 //!
-//! Per second it is a token bucket kept as one number (the theoretical arrival time of the
-//! generic cell rate algorithm); per day a rolling 24 hours in buckets of half an hour. Where several processes send from one
-//! store, the store keeps both and hands out blocks.
+//! The limit per second is a token bucket, kept as one number (the theoretical arrival time of the generic cell rate algorithm); the limit
+//! per day counts a rolling 24 hours in buckets of half an hour. Where several processes send from one store, the store keeps both limits
+//! and grants blocks of recipients.
 
 mod blocks;
 mod settings;
@@ -13,24 +13,24 @@ use std::time::Duration;
 
 use ums_core::{AccountId, Monotonic, ProviderKind, SkipReason};
 
-pub(crate) use self::blocks::{Blocks, Take};
+pub(crate) use self::blocks::{Blocks, Reservation};
 pub use self::settings::{OverPace, PaceSettings};
 
 const DAY: Duration = Duration::from_hours(24);
 const DAY_BUCKET: Duration = Duration::from_mins(30);
-/// Buckets of a rolling day, and one for the bucket that is being filled.
+/// Buckets of a rolling day, and one more, because the newest bucket is not full yet.
 const DAY_BUCKETS: usize = 49;
 
 /// The pace of one provider account.
 #[derive(Debug)]
 pub struct Pacer {
     settings: PaceSettings,
-    /// Microseconds that one recipient takes up, and how far ahead the bucket may run.
+    /// Microseconds between two recipients, and how far ahead of the clock the bucket may run.
     interval_micros: u64,
     burst_micros: u64,
     arrival_micros: AtomicU64,
     day: Mutex<Day>,
-    /// Where other processes send by the same account.
+    /// Only where other processes send through the same account.
     blocks: Option<Arc<Blocks>>,
 }
 
@@ -41,7 +41,7 @@ struct Day {
 }
 
 impl Pacer {
-    /// A pace with nothing used yet.
+    /// A pace of which nothing is used.
     pub fn new(settings: PaceSettings) -> Self {
         let interval_micros = settings.per_second.map_or(0, |rate| 1_000_000 / u64::from(rate.get()));
         Self {
@@ -66,16 +66,16 @@ impl Pacer {
         }
     }
 
-    /// The blocks that are spent from where the pace is shared; [`Pacer::reserve`] does not know of them.
+    /// The blocks of a shared pace. [`Pacer::reserve`] ignores them; the caller must reserve from the blocks where they exist.
     pub(crate) fn blocks(&self) -> Option<&Arc<Blocks>> {
         self.blocks.as_ref()
     }
 
-    /// Takes room for that many recipients.
+    /// Reserves room for that many recipients.
     ///
     /// # Errors
-    /// [`OverPace`] when there is none; nothing was taken then. A message of more recipients than
-    /// a second allows is let through when the bucket is full, and paid for afterwards.
+    /// [`OverPace`] when the account has no room; nothing is reserved then. A message of more recipients than a second allows passes when
+    /// the bucket is full; the messages after it wait the longer.
     pub fn reserve(&self, recipients: u32, now: Monotonic) -> Result<(), OverPace> {
         if self.settings.per_day.is_some() {
             self.reserve_day(recipients, now)?;
@@ -83,7 +83,7 @@ impl Pacer {
         self.reserve_second(recipients, now).inspect_err(|_| self.refund(recipients, now))
     }
 
-    /// Gives back room of the day for a message that surely was not sent.
+    /// Refunds room of the day for recipients whom the provider surely did not get. The limit per second is not refunded.
     pub fn refund(&self, recipients: u32, now: Monotonic) {
         if let Some(blocks) = &self.blocks {
             blocks.refund(recipients);
@@ -98,7 +98,7 @@ impl Pacer {
         }
     }
 
-    /// Takes up what was sent in the last 24 hours by an earlier process.
+    /// Adds recipients that earlier processes sent to in the last 24 hours.
     pub fn restore_day(&self, recipients: u32, now: Monotonic) {
         let mut day = self.day();
         day.advance(now);
@@ -108,7 +108,7 @@ impl Pacer {
         }
     }
 
-    /// Whether the pace has a limit a day, whose use must outlive a restart. The store itself remembers a shared one.
+    /// Whether the pace has a limit per day, whose use must be restored after a restart. The store remembers a shared limit itself.
     pub fn has_day_limit(&self) -> bool {
         self.settings.per_day.is_some()
     }
@@ -174,7 +174,7 @@ impl Day {
         now.since_start().as_secs() / DAY_BUCKET.as_secs()
     }
 
-    /// Empties the buckets that have fallen out of the day.
+    /// Empties the buckets that are older than a day.
     fn advance(&mut self, now: Monotonic) {
         let current = Self::bucket(now);
         let passed = current.saturating_sub(self.newest).min(DAY_BUCKETS as u64);
@@ -187,7 +187,7 @@ impl Day {
         self.newest = self.newest.max(current);
     }
 
-    /// How long until that many recipients have fallen out of the day.
+    /// Time until buckets with that many recipients are older than a day.
     fn until_room(&self, needed: u32, now: Monotonic) -> Duration {
         let mut freed = 0_u32;
         let oldest = (self.newest + 1).saturating_sub(DAY_BUCKETS as u64);

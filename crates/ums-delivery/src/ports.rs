@@ -1,4 +1,4 @@
-//! Where the engine meets the world: clock, chance, store, whoever counts; and the tasks with the signals that end them.
+//! The ports of the engine: clock, random numbers, store, observer; and its tasks with the signals that end them.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use ums_core::{Clock, Random, Store};
 
 use crate::observer::Observer;
 
-/// What every caretaker and driver may use.
+/// The ports and tasks that caretakers and drivers share.
 pub(crate) struct Ports {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) random: Arc<dyn Random>,
@@ -17,9 +17,9 @@ pub(crate) struct Ports {
     pub(crate) observer: Arc<dyn Observer>,
     /// Tasks that a shutdown waits for.
     pub(crate) tasks: TaskTracker,
-    /// Nothing new is accepted or claimed.
+    /// The shutdown has begun: this process accepts and claims no more messages.
     pub(crate) closing: CancellationToken,
-    /// The wait of the shutdown is over: no call starts, and no commit is repeated.
+    /// The wait of the shutdown is over: no call starts, and no commit is tried again.
     pub(crate) ended: CancellationToken,
 }
 

@@ -1,7 +1,8 @@
-//! What became of messages, counted by provider account, sender and time of the call: bounces, complaints, receipts.
+//! Rates: bounces, complaints and receipts, counted by provider account, sender and time of the call.
 //!
-//! Counts are gathered in memory and added to the store every few seconds; what a crash takes with it is lost. They say how a provider
-//! does, not what became of a message.
+//! Its place in the flow: `deliver` counts acceptances, `feedback` counts events; the chain and the health report read the verdicts. The
+//! counts gather in memory and go to the store every few seconds. A crash loses the counts of those seconds, and no event. Rates judge
+//! providers and senders; they never decide the fate of a message.
 
 mod bucket;
 mod counts;
@@ -17,7 +18,7 @@ use self::counts::{Counts, Key};
 pub(crate) use self::judgement::{HeldFor, Verdicts};
 use crate::rules::RateRules;
 
-/// The counts of this process that the store does not have yet, those that it has, and what all together say.
+/// The counts of this process that the store does not have yet, the counts of the store, and the verdicts on both.
 #[derive(Debug)]
 pub(crate) struct Rates {
     rules: RateRules,
@@ -26,12 +27,12 @@ pub(crate) struct Rates {
     verdicts: RwLock<Arc<Verdicts>>,
 }
 
-/// Counts that the store has.
+/// The counts of the store.
 #[derive(Debug, Default)]
 struct Known {
-    /// As they were read last.
+    /// The rows of the last read.
     read: Vec<RateRow>,
-    /// Those of this process that it was given since.
+    /// Counts that this process has added to the store since.
     since: Counts,
 }
 
@@ -45,7 +46,7 @@ impl Rates {
         }
     }
 
-    /// What the counts said when they were judged last, seconds ago.
+    /// The last verdicts, a few seconds old.
     pub(crate) fn verdicts(&self) -> Arc<Verdicts> {
         self.verdicts.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -54,22 +55,22 @@ impl Rates {
         *self.verdicts.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(verdicts);
     }
 
-    /// What was counted since the last time.
-    fn take(&self) -> Vec<RateRow> {
-        self.pending.lock().unwrap_or_else(PoisonError::into_inner).take()
+    /// Removes the counts since the last call, for the store.
+    fn drain(&self) -> Vec<RateRow> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner).drain()
     }
 
-    /// The store did not take them.
+    /// Counts these rows again: the store did not take them.
     fn put_back(&self, rows: Vec<RateRow>) {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner).add_rows(rows);
     }
 
-    /// The store took them.
+    /// Notes rows that the store took.
     fn kept(&self, rows: Vec<RateRow>) {
         self.known.lock().unwrap_or_else(PoisonError::into_inner).since.add_rows(rows);
     }
 
-    /// The store was read.
+    /// Replaces the known counts by the rows of the store.
     fn read(&self, rows: Vec<RateRow>) {
         let known = Known {
             read: rows,
@@ -78,7 +79,7 @@ impl Rates {
         *self.known.lock().unwrap_or_else(PoisonError::into_inner) = known;
     }
 
-    /// All counts since a bucket; a place may stand there more than once.
+    /// All counts since a bucket; a key may occur more than once.
     fn all(&self, since: Timestamp) -> Vec<RateRow> {
         let mut all = {
             let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
@@ -89,17 +90,18 @@ impl Rates {
         all
     }
 
-    /// A provider took a message for that many recipients. To be called once for each attempt that ends so, or that feedback says did.
+    /// Counts an acceptance for that many recipients. The caller does so once for each accepted attempt, also for an attempt that feedback
+    /// settles as accepted.
     pub(crate) fn accepted(&self, message: &Message, attempt: &AttemptRecord, recipients: u64) {
         if let Some(key) = key(message, attempt) {
             self.add(key, |counts| counts.accepted += recipients);
         }
     }
 
-    /// Feedback was kept with a message: `record` holds the message with the events that it had before, `new` those that came now.
-    /// A receipt counts once for each recipient and attempt, and so does a hard bounce and a complaint.
+    /// Counts stored events: `record` is the message with its earlier events, `new` are the events of this step. Receipts, hard bounces and
+    /// complaints count once for each recipient and attempt.
     pub(crate) fn events(&self, record: &MessageRecord, new: &[EventRecord]) {
-        for (place, event) in new.iter().enumerate() {
+        for (index, event) in new.iter().enumerate() {
             let Some(attempt) = record.attempts.iter().find(|attempt| Some(attempt.id) == event.attempt_id) else {
                 continue;
             };
@@ -108,7 +110,7 @@ impl Rates {
                 record
                     .events
                     .iter()
-                    .chain(&new[..place])
+                    .chain(&new[..index])
                     .filter(|other| counts::is_about_same(event, other))
             };
             let receipt = counts::is_timely_receipt(event, attempt, self.rules.receipt_within)
@@ -130,9 +132,9 @@ impl Rates {
     }
 }
 
-/// Where an attempt is counted; nowhere when nobody could report on it.
+/// The key that an attempt counts under; none for a provider that reaches nobody.
 fn key(message: &Message, attempt: &AttemptRecord) -> Option<Key> {
-    // The console reaches nobody. What the simulator took is counted: in development it reports as the providers do.
+    // The simulator counts: in development it reports as real providers do.
     if attempt.provider == ProviderKind::Console {
         return None;
     }

@@ -1,7 +1,7 @@
-//! Tells a bad provider from bad recipients: one that refuses everybody is the problem itself.
+//! Tells a bad provider account from bad recipients: an account that refuses everybody is itself the problem.
 //!
-//! A suspended account may answer every recipient with "no such user". Five different recipients on
-//! three domains, refused within ten minutes and nobody accepted between, are no coincidence.
+//! A suspended account may answer every recipient with "no such user". Five different recipients in three groups (domains, or number
+//! prefixes), refused within ten minutes without an acceptance between, are no coincidence: the refusal counts as `misconfigured`.
 
 use std::collections::BTreeMap;
 use std::collections::hash_map::RandomState;
@@ -16,16 +16,17 @@ use ums_core::{
 };
 
 use crate::breaker::Now;
+use crate::carried::Addressee;
 use crate::ports::Ports;
 
 const RECIPIENTS: usize = 5;
-const DOMAINS: usize = 3;
+const GROUPS: usize = 3;
 const WITHIN: Duration = Duration::from_mins(10);
-/// Waits between tries to undo what a provider's own fault brought onto the suppression list.
+/// First and longest wait between tries to undo suppressions.
 const UNDO_AGAIN: Duration = Duration::from_secs(1);
 const UNDO_AGAIN_LONGEST: Duration = Duration::from_mins(1);
 
-/// The refusals of one provider account since it last took a message. Keeps hashes, no recipients.
+/// The refusals by one provider account since its last acceptance. Holds hashes, no addresses.
 #[derive(Debug, Default)]
 pub(crate) struct Rejections {
     any: AtomicBool,
@@ -36,49 +37,55 @@ pub(crate) struct Rejections {
 #[derive(Debug, Default)]
 struct Window {
     seen: Vec<Refused>,
-    /// The refusals from then to then were the provider's own fault.
-    judged: Option<(Timestamp, Timestamp)>,
+    systemic: Option<Systemic>,
+}
+
+/// The time of the refusals that were judged to be systemic.
+#[derive(Clone, Copy, Debug)]
+struct Systemic {
+    /// Time of the first refusal.
+    since: Timestamp,
+    /// Time of the judgement.
+    until: Timestamp,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Refused {
     recipient: u64,
-    domain: u64,
+    group: u64,
     at: Monotonic,
     wall: Timestamp,
 }
 
 impl Window {
-    /// Adds a refusal. When it makes it too many: since when they were the provider's fault.
+    /// Adds a refusal. If the refusals are systemic now: the time of the first one.
     fn is_one_too_many(&mut self, refused: Refused, now: Timestamp) -> Option<Timestamp> {
         self.seen
             .retain(|earlier| refused.at.since(earlier.at) < WITHIN && earlier.recipient != refused.recipient);
         self.seen.push(refused);
-        // No more are needed to tell: the newest ones decide.
-        let excess = self.seen.len().saturating_sub(RECIPIENTS * DOMAINS);
+        // The newest refusals decide; older ones cost only memory.
+        let excess = self.seen.len().saturating_sub(RECIPIENTS * GROUPS);
         self.seen.drain(..excess);
-        let mut domains: Vec<u64> = self.seen.iter().map(|refused| refused.domain).collect();
-        domains.sort_unstable();
-        domains.dedup();
+        let mut groups: Vec<u64> = self.seen.iter().map(|refused| refused.group).collect();
+        groups.sort_unstable();
+        groups.dedup();
         let since = self.seen.iter().map(|refused| refused.wall).min()?;
-        (self.seen.len() >= RECIPIENTS && domains.len() >= DOMAINS).then(|| {
-            let since = self
-                .judged
-                .filter(|judged| judged.1 >= since)
-                .map_or(since, |judged| judged.0.min(since));
-            self.judged = Some((since, now));
+        (self.seen.len() >= RECIPIENTS && groups.len() >= GROUPS).then(|| {
+            let overlapping = self.systemic.filter(|earlier| earlier.until >= since);
+            let since = overlapping.map_or(since, |earlier| earlier.since.min(since));
+            self.systemic = Some(Systemic { since, until: now });
             since
         })
     }
 }
 
 impl Rejections {
-    /// Looks at the outcome of one call: a refusal that makes it too many becomes the provider's failure.
+    /// Judges the outcome of one call: a systemic refusal becomes a failure of class `misconfigured`.
     pub(crate) fn judge(
         &self,
         result: Result<Accepted, Failure>,
         provider: ProviderKind,
-        whom: (&str, &str),
+        recipient: Addressee<'_>,
         now: Now,
     ) -> Result<Accepted, Failure> {
         match result {
@@ -86,7 +93,7 @@ impl Rejections {
                 self.clear();
                 Ok(accepted)
             }
-            Err(failure) if failure.class == FailureClass::InvalidRecipient => Err(match self.note(whom, (now.mono, now.wall), now.wall) {
+            Err(failure) if failure.class == FailureClass::InvalidRecipient => Err(match self.note(recipient, now.wall, now) {
                 Some(since) => systemic(provider, &failure, since),
                 None => failure,
             }),
@@ -94,10 +101,10 @@ impl Rejections {
         }
     }
 
-    /// Since when a refusal that was kept now, and others, are the provider's own fault after all.
+    /// The time of the first systemic refusal, if the refusal at that time is one of them.
     pub(crate) fn judged_since(&self, refused_at: Timestamp) -> Option<Timestamp> {
-        let judged = self.window().judged?;
-        (judged.0 <= refused_at && refused_at <= judged.1).then_some(judged.0)
+        let systemic = self.window().systemic?;
+        (systemic.since <= refused_at && refused_at <= systemic.until).then_some(systemic.since)
     }
 
     fn clear(&self) {
@@ -106,16 +113,17 @@ impl Rejections {
         }
     }
 
-    fn note(&self, (recipient, domain): (&str, &str), (at, wall): (Monotonic, Timestamp), now: Timestamp) -> Option<Timestamp> {
+    /// Notes a refusal of `refused_at` that this process hears of now.
+    fn note(&self, recipient: Addressee<'_>, refused_at: Timestamp, now: Now) -> Option<Timestamp> {
         let refused = Refused {
-            recipient: self.hasher.hash_one(recipient),
-            domain: self.hasher.hash_one(domain),
-            at,
-            wall,
+            recipient: self.hasher.hash_one(recipient.address),
+            group: self.hasher.hash_one(recipient.group),
+            at: now.mono,
+            wall: refused_at,
         };
         let mut window = self.window();
         self.any.store(true, Ordering::Relaxed);
-        window.is_one_too_many(refused, now)
+        window.is_one_too_many(refused, now.wall)
     }
 
     fn window(&self) -> MutexGuard<'_, Window> {
@@ -132,14 +140,14 @@ fn systemic(provider: ProviderKind, failure: &Failure, since: Timestamp) -> Fail
     Failure::provider(FailureClass::Misconfigured, "systemic_rejection", &detail)
 }
 
-/// What to do when it is mended.
+/// The advice to the operator: the command that sends the failed messages again.
 fn replay(provider: ProviderKind, since: Timestamp) -> String {
     // Messages may have been accepted long before they were refused.
     format!("Those that failed since {since} are sent again with: ums messages replay --failed --provider {provider} --since {since}")
 }
 
-/// Takes off the suppression list what a provider's own fault brought there, until the store has done it.
-pub(crate) fn undo(ports: &Ports, (provider, origin): (ProviderKind, SuppressionOrigin), since: Timestamp) {
+/// Lifts the entries that systemic refusals put on the suppression list. Runs in a task of its own and tries until the store has done it.
+pub(crate) fn undo(ports: &Ports, provider: ProviderKind, origin: SuppressionOrigin, since: Timestamp) {
     let (store, clock, ended) = (ports.store.clone(), ports.clock.clone(), ports.ended.clone());
     ports.tasks.spawn(async move {
         let mut wait = UNDO_AGAIN;
@@ -169,17 +177,16 @@ pub(crate) fn undo(ports: &Ports, (provider, origin): (ProviderKind, Suppression
     });
 }
 
-/// What provider accounts report of recipients afterwards, judged like their answers: an account that rejects everybody whom it had
-/// taken messages for is the problem itself.
+/// Rejections that provider accounts report after they accepted a message, judged like refusals.
 ///
-/// An event is noted after what it says was kept, so that nothing is written after it was undone.
+/// The caller notes an event after the store has its entries for the suppression list, so that no entry is written after the undo.
 #[derive(Debug, Default)]
 pub(crate) struct Reports {
     accounts: Mutex<BTreeMap<(ProviderKind, AccountId), Rejections>>,
 }
 
 impl Reports {
-    /// Looks at an event that is kept. Since when the account's reports are its own fault, if this is one too many.
+    /// Judges a stored event. If the reports of the account are systemic now: the time of the first one.
     fn judge(&self, record: &EventRecord, message: Option<&MessageRecord>, now: Now) -> Option<Timestamp> {
         let event = &record.event;
         let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
@@ -190,16 +197,19 @@ impl Reports {
                 }
                 None
             }
-            // What is wrong with the content is no word about recipients.
+            // A rejection for its content says nothing about the recipient.
             EventKind::Rejected if event.class != Some(FailureClass::InvalidMessage) => {
                 let first = message.and_then(|message| message.recipients.first());
-                let recipient = event.recipient.as_deref().or(first.map(|recipient| recipient.address.as_str()))?;
-                let shared = match event.channel() {
-                    Channel::Email => recipient.rsplit_once('@').map_or(recipient, |(_, domain)| domain),
-                    Channel::Sms => recipient.get(..6).unwrap_or(recipient),
+                let address = event.recipient.as_deref().or(first.map(|recipient| recipient.address.as_str()))?;
+                let recipient = match event.channel() {
+                    Channel::Email => Addressee {
+                        address,
+                        group: address.rsplit_once('@').map_or(address, |(_, domain)| domain),
+                    },
+                    Channel::Sms => Addressee::of_number(address),
                 };
                 let rejections = accounts.entry((event.provider, event.account.clone())).or_default();
-                rejections.note((recipient, shared), (now.mono, record.happened_at()), now.wall)
+                rejections.note(recipient, record.happened_at(), now)
             }
             EventKind::Queued
             | EventKind::Sent
@@ -218,7 +228,7 @@ impl Reports {
         }
     }
 
-    /// Looks at an event that is kept, and undoes what must be.
+    /// Judges a stored event, and undoes suppressions if the reports are systemic now.
     pub(crate) fn note(&self, ports: &Ports, record: &EventRecord, message: Option<&MessageRecord>) {
         let Some(since) = self.judge(record, message, Now::read(&*ports.clock)) else {
             return;
@@ -226,7 +236,7 @@ impl Reports {
         let provider = record.event.provider;
         let replay = replay(provider, since);
         tracing::error!(%provider, %since, replay, "provider needs an operator: it rejects everybody whom it had taken messages for; the account is probably suspended");
-        undo(ports, (provider, SuppressionOrigin::Feedback), since);
+        undo(ports, provider, SuppressionOrigin::Feedback, since);
     }
 }
 
@@ -242,13 +252,17 @@ mod tests {
         }
     }
 
+    fn recipient<'a>(address: &'a str, group: &'a str) -> Addressee<'a> {
+        Addressee { address, group }
+    }
+
     /// The class after each refusal of `(recipient, domain, second)`.
     fn classes(refusals: &[(&str, &str, u64)]) -> Vec<FailureClass> {
         let rejections = Rejections::default();
-        let judged = refusals.iter().map(|(recipient, domain, second)| {
+        let judged = refusals.iter().map(|(address, domain, second)| {
             let refused = Err(Failure::provider(FailureClass::InvalidRecipient, "550", ""));
             rejections
-                .judge(refused, ProviderKind::Smtp, (recipient, domain), at(*second))
+                .judge(refused, ProviderKind::Smtp, recipient(address, domain), at(*second))
                 .unwrap_err()
                 .class
         });
@@ -285,18 +299,18 @@ mod tests {
     #[test]
     fn an_acceptance_between_starts_anew() {
         let rejections = Rejections::default();
-        let refuse = |recipient: &str| {
+        let refuse = |address: &str| {
             let refused = Err(Failure::provider(FailureClass::InvalidRecipient, "550", ""));
             rejections
-                .judge(refused, ProviderKind::Smtp, (recipient, recipient), at(0))
+                .judge(refused, ProviderKind::Smtp, recipient(address, address), at(0))
                 .unwrap_err()
                 .class
         };
-        for recipient in ["a", "b", "c", "d"] {
-            refuse(recipient);
+        for address in ["a", "b", "c", "d"] {
+            refuse(address);
         }
         rejections
-            .judge(Ok(Accepted::new("id")), ProviderKind::Smtp, ("x", "x"), at(0))
+            .judge(Ok(Accepted::new("id")), ProviderKind::Smtp, recipient("x", "x"), at(0))
             .unwrap();
         assert_eq!(refuse("e"), FailureClass::InvalidRecipient);
     }

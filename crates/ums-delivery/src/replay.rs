@@ -85,6 +85,10 @@ async fn consider(
     slice: &mut ReplaySlice,
 ) -> Result<(), ActError> {
     let content = &record.message.content;
+    if !record.has_ended() {
+        // Its first recipient has failed, and others are still tried.
+        return Ok(());
+    }
     if record.message.expires_at <= desk.now() {
         slice.expired += 1;
     } else if !content.has_body() {

@@ -1,8 +1,8 @@
-//! How many held messages are tried again: an outage must not multiply the load.
+//! The retry budget of a channel: retries during an outage must not multiply the load.
 //!
-//! A *retry round* is a walk along the chain of a message that was called for before. It is paid with a token; a share of
-//! the first attempts and a floor say how many may be spent in a minute. A round that made no call, or whose call went well,
-//! gives its token back: so the budget bounds what fails, and not the drain after an outage.
+//! A *retry round* is a walk along the chain of a message that had an attempt before. A token pays for each round. The budget of a minute
+//! is a share of the first attempts, plus a floor. A round without a failed call returns its token; therefore the budget bounds failing
+//! rounds, and not the drain after an outage.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -12,21 +12,21 @@ use ums_core::{Monotonic, Purpose, Random};
 use crate::breaker::window::Window;
 use crate::rules::RetryBudget;
 
-/// What is looked back on, in buckets of a second.
+/// Length of the window, in buckets of one second.
 const SECONDS: usize = 60;
-/// The part of the floor that is kept for one-time codes: one in so many.
+/// One token in this many of the floor is reserved for one-time codes.
 const FOR_CODES: u64 = 4;
-/// How long a message waits at most that finds the budget spent; a code waits less.
+/// Longest wait of a message that finds the budget spent, and of a one-time code.
 const LATER: Duration = Duration::from_secs(30);
 const LATER_FOR_CODES: Duration = Duration::from_secs(5);
-/// And at least.
+/// Shortest wait of a message that finds the budget spent.
 const SOONEST: Duration = Duration::from_secs(1);
 
-/// The budget of one channel, being spent.
+/// The budget of one channel.
 #[derive(Debug)]
 pub(crate) struct Budget {
     settings: RetryBudget,
-    /// First attempts: counted with every message, so without a lock.
+    /// First attempts; without a lock, because every message counts here.
     firsts: Window,
     spent: Mutex<Spent>,
 }
@@ -39,7 +39,7 @@ struct Spent {
     rounds: u64,
 }
 
-/// Leave for one retry round. Dropped without [`Token::spend`] it is given back.
+/// Pays for one retry round. The budget gets a token back that is dropped without [`Token::spend`].
 #[derive(Debug)]
 pub(crate) struct Token {
     budget: Arc<Budget>,
@@ -61,8 +61,8 @@ impl Budget {
         self.firsts.success(now);
     }
 
-    /// Takes leave for one retry round; none when the budget is spent.
-    pub(crate) fn take(self: &Arc<Self>, purpose: Purpose, now: Monotonic) -> Option<Token> {
+    /// Acquires the token of one retry round; none when the budget is spent.
+    pub(crate) fn acquire(self: &Arc<Self>, purpose: Purpose, now: Monotonic) -> Option<Token> {
         let mut spent = self.spent.lock().unwrap_or_else(PoisonError::into_inner);
         spent.advance(now);
         let floor = u64::from(self.settings.floor_per_minute);
@@ -87,7 +87,7 @@ impl Budget {
         })
     }
 
-    /// How long a message waits that found the budget spent: spread, so that they do not come back together.
+    /// The wait of a message that found the budget spent. Random, so that such messages do not come back together.
     pub(crate) fn later(purpose: Purpose, random: &dyn Random) -> Duration {
         let longest = if purpose == Purpose::Otp { LATER_FOR_CODES } else { LATER };
         SOONEST + longest.saturating_sub(SOONEST).mul_f64(random.unit())
@@ -95,7 +95,7 @@ impl Budget {
 }
 
 impl Token {
-    /// The round's call failed: the token is gone.
+    /// Spends the token: a call of the round failed.
     pub(crate) fn spend(mut self) {
         self.spent = true;
     }
@@ -107,9 +107,8 @@ impl Drop for Token {
             return;
         }
         let mut spent = self.budget.spent.lock().unwrap_or_else(PoisonError::into_inner);
-        let taken_at = self.second;
-        let forgotten = spent.newest >= taken_at + SECONDS as u64;
-        if !forgotten && let Some(second) = spent.second(taken_at) {
+        let forgotten = spent.newest >= self.second + SECONDS as u64;
+        if !forgotten && let Some(second) = spent.second(self.second) {
             *second = second.saturating_sub(1);
             spent.rounds = spent.rounds.saturating_sub(1);
         }
@@ -163,7 +162,7 @@ mod tests {
     /// Spends as many tokens as there are.
     fn spend_all(budget: &Arc<Budget>, purpose: Purpose, seconds: u64) -> usize {
         let mut spent = 0;
-        while let Some(token) = budget.take(purpose, at(seconds)) {
+        while let Some(token) = budget.acquire(purpose, at(seconds)) {
             token.spend();
             spent += 1;
         }
@@ -195,13 +194,13 @@ mod tests {
     fn a_round_without_failure_gives_its_token_back() {
         let budget = budget(0, 1);
         for second in 0..100 {
-            drop(budget.take(Purpose::Otp, at(second)).expect("given back each time"));
+            drop(budget.acquire(Purpose::Otp, at(second)).expect("given back each time"));
         }
-        let late = budget.take(Purpose::Otp, at(100)).unwrap();
-        let next = budget.take(Purpose::Otp, at(161)).expect("a minute later there is another one");
+        let late = budget.acquire(Purpose::Otp, at(100)).unwrap();
+        let next = budget.acquire(Purpose::Otp, at(161)).expect("a minute later there is another one");
         drop(late);
         assert!(
-            budget.take(Purpose::Otp, at(161)).is_none(),
+            budget.acquire(Purpose::Otp, at(161)).is_none(),
             "a token of another minute is not given back to this one"
         );
         next.spend();

@@ -1,43 +1,42 @@
-//! What holds for all messages, as data.
+//! The rules of the engine, as data. `fate`, the gates and the caretakers read them; the configuration sets them.
 
 use std::time::Duration;
 
 use ums_core::{OnExhausted, Purpose, Region};
 
-/// What holds for all messages.
+/// The rules that hold for all messages.
 #[derive(Clone, Debug)]
 pub struct Rules {
-    /// What follows when no provider took a message that does not say so itself; none to hold
-    /// with a durable store and to fail without one.
+    /// What follows when no provider accepted a message that has no such setting of its own. None means: hold with a durable store, fail
+    /// without one.
     pub on_exhausted: Option<OnExhausted>,
-    /// When a held message is tried again.
+    /// Waits until a held message is tried again.
     pub retry: RetrySchedule,
-    /// How many held messages may be tried again within a minute.
+    /// Most retry rounds of held messages within a minute.
     pub retry_budget: RetryBudget,
-    /// When a message is given up whose sender says nothing.
+    /// Expiry of a message whose sender sets none.
     pub expiry: Expiry,
-    /// How long a provider's feedback may settle an unknown attempt before the message is sent again.
+    /// Time for feedback to settle an unknown attempt, before the message is sent again.
     pub feedback_wait: FeedbackWait,
-    /// Whether this is a development environment, where only allowed recipients are contacted by
-    /// providers that are not on this machine.
+    /// Whether this is a development environment: providers that are not on this machine contact only allowed recipients.
     pub development: bool,
-    /// Recipients that are contacted in development.
+    /// Allowed recipients in development: addresses, or `@domain`.
     pub allow_recipients: Vec<String>,
-    /// Countries that text messages go to; empty for all.
+    /// Allowed countries of text messages; empty for all.
     pub sms_countries: Vec<Region>,
-    /// Most messages that are worked on at the same time.
+    /// Number of lane permits: most messages in hand at the same time.
     pub max_in_flight: usize,
-    /// Most messages that may wait in the store; more are refused at the door.
+    /// Most messages that may wait in the store; above it, requests are refused at the door.
     pub max_backlog: u64,
-    /// How long messages and their bodies are kept.
+    /// Retention of messages and their bodies.
     pub retention: RetentionRules,
-    /// How often the engine looks after itself.
+    /// Intervals of the chores of the engine.
     pub chores: Chores,
-    /// What is done with feedback.
+    /// Times of feedback.
     pub feedback: FeedbackRules,
-    /// When bounces, complaints and missing receipts become a warning, and more.
+    /// Limits of bounces, complaints and missing receipts.
     pub rates: RateRules,
-    /// How the user's application is told.
+    /// Schedule of notices to the user's application.
     pub webhooks: WebhookRules,
 }
 
@@ -63,14 +62,14 @@ impl Default for Rules {
     }
 }
 
-/// What is done with feedback.
+/// How long events wait for their message, and how they are matched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FeedbackRules {
-    /// How often events that wait for their message are looked at: the first time, later ever more seldom.
+    /// Time until the first look at a parked event; doubles with each look.
     pub park: Duration,
-    /// How long an event waits for its message.
+    /// Longest time that an event waits for its message.
     pub give_up: Duration,
-    /// How far around the call of an unknown attempt an event may lie that names its recipient only.
+    /// Largest time between the call of an unknown attempt and an event that names only its recipient.
     pub match_window: Duration,
 }
 
@@ -84,28 +83,28 @@ impl Default for FeedbackRules {
     }
 }
 
-/// When bounces, complaints and missing receipts become a warning, and more. Shares are in millionths.
+/// Limits at which bounces, complaints and missing receipts warn, hold bulk mail, or degrade a provider. Shares are in millionths.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RateRules {
-    /// How far back bounces and complaints are counted.
+    /// Window of bounces and complaints.
     pub window: Duration,
-    /// No rate is judged before that many recipients were accepted in the window.
+    /// Fewest accepted recipients in the window for a rate to be judged.
     pub min_sample: u64,
-    /// Bounce rate that is a warning. SES reviews accounts at 5 %.
+    /// Bounce rate that warns. SES reviews accounts at 5 %.
     pub bounce_warn: u32,
-    /// Bounce rate at which mail to many is held. SES pauses accounts at 10 %.
+    /// Bounce rate that holds bulk mail. SES pauses accounts at 10 %.
     pub bounce_hold: u32,
-    /// Complaint rate that is a warning. SES reviews accounts at 0.1 %.
+    /// Complaint rate that warns. SES reviews accounts at 0.1 %.
     pub complaint_warn: u32,
-    /// Complaint rate at which mail to many is held. SES pauses accounts at 0.5 %.
+    /// Complaint rate that holds bulk mail. SES pauses accounts at 0.5 %.
     pub complaint_hold: u32,
-    /// How long a receipt may take before it is missed.
+    /// Time after the call at which a receipt counts as missing.
     pub receipt_within: Duration,
-    /// How far back missing receipts are counted.
+    /// Window of missing receipts.
     pub receipt_window: Duration,
-    /// No missing receipts are judged before that many recipients were accepted in that window.
+    /// Fewest accepted recipients in that window for missing receipts to be judged.
     pub receipt_min_sample: u64,
-    /// Share of missing receipts at which a provider is degraded, while others do better.
+    /// Share of missing receipts that degrades a provider, while others do better.
     pub receipt_missing: u32,
 }
 
@@ -126,14 +125,14 @@ impl Default for RateRules {
     }
 }
 
-/// How the user's application is told.
+/// Schedule of notices to the user's application, and limits of endpoints.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WebhookRules {
-    /// Waits between the tries of a notice, one after the other; the last one again and again.
+    /// Waits between the tries of a notice, in order; the last one repeats.
     pub retry: Vec<Duration>,
-    /// When a notice is given up.
+    /// Age at which a notice is given up.
     pub give_up: Duration,
-    /// When an endpoint that never took anything since is disabled.
+    /// Time without a success after which a failing endpoint is disabled.
     pub disable_after: Duration,
     /// Most posts to one endpoint at a time.
     pub at_once: usize,
@@ -153,8 +152,8 @@ impl Default for WebhookRules {
     }
 }
 
-/// How long, from the call, a provider's feedback may settle an attempt whose outcome is unknown, before a message that may be
-/// sent twice is sent again. A message that must not arrive twice waits until it expires.
+/// Time for feedback to settle an unknown attempt, from its call, before the message is sent again. Holds for messages that allow
+/// duplicates; a message that must not arrive twice waits until it expires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FeedbackWait {
     /// One-time codes.
@@ -186,7 +185,7 @@ impl FeedbackWait {
     }
 }
 
-/// How long ended messages are kept, from acceptance. Bodies of one-time codes go when the message ends.
+/// How long the store keeps ended messages, from acceptance. The body of a one-time code goes when the message ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RetentionRules {
     /// Bodies, subjects, attachments and headers.
@@ -207,18 +206,18 @@ impl Default for RetentionRules {
     }
 }
 
-/// How often the engine looks after itself.
+/// Intervals of the chores of the engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Chores {
-    /// Renewal of the lease, which lasts four times as long.
+    /// Renewal of the lease. The lease lasts four times as long.
     pub renew: Duration,
-    /// Look for what dead processes left.
+    /// Recovery of messages of dead processes.
     pub recover: Duration,
-    /// Look for messages that the store thinks are in hand here and are not. They are given back at the second look.
+    /// Look for messages that the store assigns to this process and that are not in hand; the second look requeues them.
     pub reconcile: Duration,
     /// Count of the backlog.
     pub backlog: Duration,
-    /// Removal of what need not be kept.
+    /// Removal of rows whose retention is over.
     pub prune: Duration,
 }
 
@@ -243,7 +242,7 @@ pub struct RetrySchedule {
     pub otp_waits: Vec<Duration>,
 }
 
-/// How long a message waits before it is given up, when its sender says nothing.
+/// Time until a message expires whose sender sets no expiry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Expiry {
     /// One-time codes.
@@ -286,28 +285,27 @@ impl Default for RetrySchedule {
 }
 
 impl RetrySchedule {
-    /// The wait after that round (counted from 0): full jitter, from a tenth of the schedule's wait
-    /// to the whole, so that an outage's messages do not come back together.
-    /// `chance` is from 0 to 1.
+    /// The wait after that round (counted from 0): a random part, at least a tenth, of the wait in the schedule, so that the messages of an
+    /// outage do not come back together. `chance` is from 0 to 1.
     pub fn wait(&self, purpose: Purpose, round: usize, chance: f64) -> Duration {
         let waits = if purpose == Purpose::Otp { &self.otp_waits } else { &self.waits };
         let whole = waits.get(round).or(waits.last()).copied().unwrap_or(Duration::from_mins(1));
         whole.mul_f64(0.1 + 0.9 * chance)
     }
 
-    /// The schedule's longest wait, for what somebody must mend first.
+    /// The longest wait of the schedule, for failures that an operator must mend first.
     pub fn slowest(&self, purpose: Purpose) -> Duration {
         let waits = if purpose == Purpose::Otp { &self.otp_waits } else { &self.waits };
         waits.iter().max().copied().unwrap_or(Duration::from_hours(1))
     }
 }
 
-/// How many held messages may be tried again within a minute, by channel.
+/// Most retry rounds of held messages within a minute, by channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RetryBudget {
     /// Retry rounds, in percent of the first attempts of the last minute.
     pub percent: u32,
-    /// Retry rounds a minute that are always allowed, whatever was attempted. A quarter is kept for one-time codes.
+    /// Retry rounds per minute that are always allowed. A quarter is reserved for one-time codes.
     pub floor_per_minute: u32,
 }
 

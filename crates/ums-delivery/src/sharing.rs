@@ -1,13 +1,15 @@
-//! What is known of a provider account beyond this process: its breaker is kept, and where several processes send from one
-//! store they share it, and probe in turn.
+//! The breakers of provider accounts beyond this process: the store keeps their states, and processes that send from one store share
+//! them and probe in turn.
 //!
-//! Each process saves what its own calls taught ([`Change::learned`]) and looks twice a second at what the others saved. Of two
-//! states the later write wins: the store numbers them. What was adopted is not saved again, what only the passing of time
-//! brought about is not saved at all, and nothing is adopted while something learned here is not saved yet: so two processes
-//! never answer each other, and nobody undoes what he has not seen.
+//! Each process saves what its own calls taught ([`Change::learned`]) and reads twice a second what the others saved. The store numbers
+//! the states; the later write wins. Three rules keep two processes from answering each other for ever, and from undoing what they have
+//! not seen: an adopted state is never saved again; a change that only the passing of time brought about is never saved; and a process
+//! adopts nothing while it has learned something that is not saved yet.
 //!
-//! **Invariant:** on a shared store a probe (half-open, or of the last resort) is out only while this process holds the store's
-//! probe lease, and the lease is released only after what the probe taught was saved.
+//! **Invariant:** on a shared store a probe (half-open, or of the last resort) is out only while this process holds the probe lease of
+//! the store, and this process releases the lease only after it has saved what the probe taught.
+
+mod probing;
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,98 +19,43 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use ums_core::{AccountId, BreakerRecord, BreakerStateWord, Monotonic, ProviderKind, StoreError};
 
+use self::probing::Probing;
+pub(crate) use self::probing::{MayProbe, ProbeOut};
 use crate::breaker::{Breaker, BreakerSettings, Change, Listener, Now};
 use crate::lease::HeldLease;
 use crate::observer::{BreakerEvent, Observer};
 use crate::ports::Ports;
 
-/// How often a process looks at what others have learned.
+/// Time between two looks at what other processes have learned.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
-/// Longest wait for the store's answer to such a look.
+/// Longest wait for the answer of the store to such a look.
 const LONGEST_LOOK: Duration = Duration::from_secs(5);
-/// How long the store keeps a probe lease for a process that died with it.
-const PROBE_LEASE: Duration = Duration::from_secs(30);
-/// A probe starts at most this long after its lease was asked for, so that it ends before the store gives the lease to another process.
-const PROBE_USABLE: Duration = Duration::from_secs(25);
-/// The keeper renews the lease of a probe that is still out after this time.
-const PROBE_RENEW: Duration = Duration::from_secs(10);
-/// The keeper releases a lease that no probe has used for this time.
-const PROBE_IDLE: Duration = Duration::from_secs(1);
-/// How long the store is not asked again after another process was found to be probing.
-const PROBE_REFUSED: Duration = Duration::from_millis(250);
-/// Shortest time between two tries of the last resort, over all processes.
-const LAST_RESORT_EVERY: Duration = Duration::from_secs(1);
-
-/// What accounts share when they are put into service.
+/// What a link needs to be put into service: ports, the lease of this process, and the alarm of the keeper.
 #[derive(Clone)]
 pub(crate) struct Plug {
     pub(crate) ports: Arc<Ports>,
     pub(crate) lease: Arc<HeldLease>,
-    /// Wakes the keeper: something was learned, or a probe has ended.
+    /// Wakes the keeper: a breaker has learned something, or a probe has ended.
     news: Arc<Notify>,
 }
 
-/// A provider account as this process and others on the store know it.
+/// A provider account, as this process and the other processes on the store know it.
 pub(crate) struct Share {
     provider: ProviderKind,
     account: AccountId,
     breaker: Arc<Breaker>,
     plug: Plug,
-    /// How much of what the breaker learned is saved.
+    /// Revision of the breaker that the store has.
     saved: AtomicU64,
     seen: Mutex<Seen>,
     probing: Mutex<Probing>,
 }
 
-/// The last look at the store's record.
+/// The last look at the record of the store.
 #[derive(Debug, Default)]
 struct Seen {
     version: i64,
     looked_at: Option<Monotonic>,
-}
-
-/// This process's probe lease.
-#[derive(Debug, Default)]
-struct Probing {
-    held: Option<ProbeLease>,
-    refused_until: Option<Monotonic>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct ProbeLease {
-    /// When it was asked for.
-    since: Monotonic,
-    /// When it was renewed, or last used.
-    touched: Monotonic,
-    use_: Use,
-}
-
-/// What a probe lease is used for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Use {
-    Idle,
-    /// A probe is out.
-    Out,
-    /// The probe has ended; the lease is released after so long.
-    Ended(Duration),
-}
-
-/// Whether a probe may go out.
-#[derive(Debug)]
-pub(crate) enum MayProbe {
-    /// It may.
-    Yes(Option<ProbeOut>),
-    /// The store must be asked.
-    Ask,
-    /// Another process is probing.
-    No,
-}
-
-/// A probe that is out. Dropped, its lease goes back to the store.
-#[derive(Debug)]
-pub(crate) struct ProbeOut {
-    share: Arc<Share>,
-    rest: Duration,
 }
 
 impl Plug {
@@ -120,8 +67,8 @@ impl Plug {
         }
     }
 
-    /// A breaker with its listener, known to the store.
-    pub(crate) fn breaker(&self, (provider, account): (ProviderKind, AccountId), settings: BreakerSettings) -> Arc<Share> {
+    /// Makes the breaker of an account, with its listener.
+    pub(crate) fn breaker(&self, provider: ProviderKind, account: AccountId, settings: BreakerSettings) -> Arc<Share> {
         let listener = listener(self.ports.observer.clone(), provider, self.news.clone());
         Arc::new(Share {
             provider,
@@ -135,7 +82,7 @@ impl Plug {
     }
 }
 
-/// Tells whoever counts, logs, and has what was learned kept.
+/// Counts and logs each change of a breaker, and wakes the keeper for a change that must be saved.
 fn listener(observer: Arc<dyn Observer>, provider: ProviderKind, news: Arc<Notify>) -> Listener {
     Arc::new(move |change: &Change| {
         let (from, to, reason) = (change.from.as_str(), change.to.as_str(), change.reason.as_str());
@@ -161,7 +108,7 @@ fn listener(observer: Arc<dyn Observer>, provider: ProviderKind, news: Arc<Notif
     })
 }
 
-/// Keeps what the provider accounts of this process learn, and looks at what others have learned.
+/// Saves what the breakers of this process learn, and reads what other processes have learned.
 pub(crate) struct Keeper {
     plug: Plug,
     shares: Vec<Arc<Share>>,
@@ -195,8 +142,8 @@ impl Keeper {
         }
     }
 
-    /// Takes up what an earlier process knew of the providers.
-    pub(crate) async fn take_up(&self) -> Result<(), StoreError> {
+    /// Restores the breakers that an earlier process saved.
+    pub(crate) async fn restore(&self) -> Result<(), StoreError> {
         let ports = &self.plug.ports;
         let records = ports.store.breakers().await?;
         let now = Now::read(&*ports.clock);
@@ -210,10 +157,10 @@ impl Keeper {
         Ok(())
     }
 
-    /// Saves what was learned and is not saved yet, and then releases the leases of probes that have ended.
+    /// Saves every revision that the store does not have, and then releases the leases of ended probes.
     pub(crate) async fn keep(&self) {
         for share in &self.shares {
-            if share.breaker.deeds() != share.saved.load(Ordering::Acquire) {
+            if share.breaker.revision() != share.saved.load(Ordering::Acquire) {
                 share.save().await;
             }
             share.tend_lease().await;
@@ -228,7 +175,7 @@ impl Keeper {
         let records = answer.map_err(|late| StoreError::Unavailable(Box::new(late)))??;
         let owner = self.plug.lease.owner();
         for (share, known) in self.shares.iter().zip(known) {
-            share.adopt(&records, owner, (known, asked), Now::read(&*ports.clock));
+            share.adopt(&records, owner, known, asked, Now::read(&*ports.clock));
         }
         Ok(())
     }
@@ -243,26 +190,22 @@ impl Share {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn probing(&self) -> MutexGuard<'_, Probing> {
-        self.probing.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn own<'a>(&self, records: &'a [BreakerRecord]) -> Option<&'a BreakerRecord> {
         records
             .iter()
             .find(|record| record.provider == self.provider && record.account == self.account)
     }
 
-    /// What was learned here, if all of it is saved.
+    /// The revision of the breaker, if the store has it.
     fn known(&self) -> Option<u64> {
-        let deeds = self.breaker.deeds();
-        (deeds == self.saved.load(Ordering::Acquire)).then_some(deeds)
+        let revision = self.breaker.revision();
+        (revision == self.saved.load(Ordering::Acquire)).then_some(revision)
     }
 
     async fn save(&self) {
         let ports = &self.plug.ports;
         let now = Now::read(&*ports.clock);
-        let (state, deeds) = self.breaker.to_keep(now);
+        let (state, revision) = self.breaker.to_keep(now);
         let record = BreakerRecord {
             provider: self.provider,
             account: self.account.clone(),
@@ -273,150 +216,26 @@ impl Share {
         };
         match ports.store.save_breaker(record).await {
             Ok(()) => {
-                self.saved.fetch_max(deeds, Ordering::AcqRel);
+                self.saved.fetch_max(revision, Ordering::AcqRel);
             }
             Err(error) => tracing::warn!(provider = %self.provider, %error, "the breaker's state was not kept"),
         }
     }
 
-    /// Takes up a record that another process wrote and that is newer than the last one seen. The records were read after
-    /// `asked`, and after it was noted what this process knew.
-    fn adopt(&self, records: &[BreakerRecord], owner: i64, (known, asked): (Option<u64>, Monotonic), now: Now) {
+    /// Adopts a record that another process wrote and that is newer than the last one seen. The caller read the records after `asked`,
+    /// and after it noted the revision `known`.
+    fn adopt(&self, records: &[BreakerRecord], owner: i64, known: Option<u64>, asked: Monotonic, now: Now) {
         let Some(known) = known else { return };
         let mut seen = self.seen();
         if let Some(record) = self.own(records).filter(|record| record.version > seen.version) {
             let looked = seen.looked_at.map_or(Duration::MAX, |looked_at| now.mono.since(looked_at));
-            if record.writer != owner && !self.breaker.adopt(&record.state, (known, looked), now) {
-                // Something was learned here meanwhile; it is saved first, and wins.
+            if record.writer != owner && !self.breaker.adopt(&record.state, known, looked, now) {
+                // The breaker has learned something meanwhile. The keeper saves that first, and the later write wins.
                 return;
             }
             seen.version = record.version;
         }
         seen.looked_at = Some(asked);
-    }
-
-    /// Whether a probe may go out now, as far as is known without asking the store.
-    pub(crate) fn may_probe(self: &Arc<Self>, now: Monotonic) -> MayProbe {
-        if !self.plug.ports.store.is_shared() {
-            return MayProbe::Yes(None);
-        }
-        let mut probing = self.probing();
-        if probing.refused_until.is_some_and(|until| until > now) {
-            return MayProbe::No;
-        }
-        match &mut probing.held {
-            Some(held) if held.use_ == Use::Idle && now.since(held.since) < PROBE_USABLE => {
-                held.use_ = Use::Out;
-                held.touched = now;
-                MayProbe::Yes(Some(ProbeOut {
-                    share: self.clone(),
-                    rest: Duration::ZERO,
-                }))
-            }
-            // The probe before has just ended, and its lease is about to be released.
-            Some(held) if held.use_ != Use::Idle => MayProbe::No,
-            Some(_) | None => MayProbe::Ask,
-        }
-    }
-
-    /// Asks the store for the probe lease; with it, reads what the process that had it before has learned.
-    pub(crate) async fn lease_probe(&self) -> bool {
-        let clock = &self.plug.ports.clock;
-        let since = clock.monotonic();
-        let leased = self.lease_and_read().await.unwrap_or_else(|error| {
-            tracing::warn!(provider = %self.provider, %error, "no probe lease: the store was not reached");
-            false
-        });
-        let now = clock.monotonic();
-        let mut probing = self.probing();
-        if leased {
-            probing.refused_until = None;
-            probing.held = Some(ProbeLease {
-                since,
-                touched: now,
-                use_: Use::Idle,
-            });
-        } else {
-            probing.refused_until = Some(now + PROBE_REFUSED);
-        }
-        leased
-    }
-
-    async fn lease_and_read(&self) -> Result<bool, StoreError> {
-        let Plug { ports, lease, .. } = &self.plug;
-        if !ports.store.lease_probe(self.provider, &self.account, PROBE_LEASE).await? {
-            return Ok(false);
-        }
-        let (known, asked) = (self.known(), ports.clock.monotonic());
-        let records = ports.store.breakers().await?;
-        self.adopt(&records, lease.owner(), (known, asked), Now::read(&*ports.clock));
-        Ok(true)
-    }
-
-    /// Lets an open provider be probed, since all are open: by one process at a time, at most once a second. The outer none is a no.
-    pub(crate) async fn last_resort(self: &Arc<Self>) -> Option<Option<ProbeOut>> {
-        let clock = &self.plug.ports.clock;
-        let mut may = self.may_probe(clock.monotonic());
-        if matches!(may, MayProbe::Ask) && self.lease_probe().await {
-            may = self.may_probe(clock.monotonic());
-        }
-        match may {
-            MayProbe::Yes(mut probe) => {
-                if let Some(probe) = &mut probe {
-                    probe.rest = LAST_RESORT_EVERY;
-                }
-                Some(probe)
-            }
-            MayProbe::Ask | MayProbe::No => None,
-        }
-    }
-
-    /// Releases a lease that is done with, and renews one whose probe is still out.
-    async fn tend_lease(&self) {
-        let ports = &self.plug.ports;
-        let now = ports.clock.monotonic();
-        let Some(held) = self.probing().held else { return };
-        let length = match held.use_ {
-            Use::Idle if now.since(held.touched) >= PROBE_IDLE => Duration::ZERO,
-            Use::Out if now.since(held.since) >= PROBE_RENEW => PROBE_LEASE,
-            // The next holder of the lease must know what the probe taught.
-            Use::Ended(rest) if self.known().is_some() => rest.saturating_sub(now.since(held.touched)),
-            Use::Idle | Use::Out | Use::Ended(_) => return,
-        };
-        // Before the store is told: a message must not take a lease that is being released.
-        if length != PROBE_LEASE && !self.release(held) {
-            return;
-        }
-        match ports.store.lease_probe(self.provider, &self.account, length).await {
-            Ok(true) if length == PROBE_LEASE => {
-                if let Some(held) = &mut self.probing().held {
-                    held.since = now;
-                }
-            }
-            Ok(_) => {}
-            Err(error) => tracing::warn!(provider = %self.provider, %error, "the probe lease was not released; it ends by itself"),
-        }
-    }
-
-    /// Forgets the lease if it is still as it was seen; whether it was.
-    fn release(&self, seen: ProbeLease) -> bool {
-        let mut probing = self.probing();
-        let unchanged = probing
-            .held
-            .is_some_and(|held| held.use_ == seen.use_ && held.touched == seen.touched);
-        if unchanged {
-            probing.held = None;
-        }
-        unchanged
-    }
-}
-
-impl Drop for ProbeOut {
-    fn drop(&mut self) {
-        if let Some(held) = &mut self.share.probing().held {
-            held.use_ = Use::Ended(self.rest);
-        }
-        self.share.plug.news.notify_one();
     }
 }
 

@@ -1,4 +1,4 @@
-//! What callers hand in, and what they get for it.
+//! Submissions of callers, and the tickets and errors they get.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,11 +11,11 @@ use crate::ports::Ports;
 /// A message to be accepted.
 #[derive(Clone, Debug)]
 pub struct Submission {
-    /// Whose it is.
+    /// The tenant of the message.
     pub tenant: TenantId,
-    /// The request as it was read at the edge.
+    /// The request, parsed at the edge.
     pub parsed: Parsed,
-    /// The caller's key, when there is one.
+    /// The idempotency key of the caller, if the request has one.
     pub idempotency: Option<IdempotencyKey>,
 }
 
@@ -38,7 +38,7 @@ pub struct Accepted {
     pub replayed: bool,
 }
 
-/// Why a message was not accepted. Nothing was sent, and nothing will be.
+/// Why a message was not accepted. No provider was called and none will be.
 #[derive(Debug, thiserror::Error)]
 pub enum SubmitError {
     /// The request names something that does not exist here (such as a provider that is not configured).
@@ -50,21 +50,21 @@ pub enum SubmitError {
     /// The key was used for another request.
     #[error("the idempotency key was used for another request")]
     KeyConflict,
-    /// More messages are being worked on than memory allows; try again.
+    /// All lane permits are in use, and the store is not durable; the caller may try again.
     #[error("too many messages are being worked on")]
     Busy,
-    /// More messages wait than the store is to keep; try again when some were sent.
+    /// The backlog is full; the caller may try again when messages were sent.
     #[error("too many messages wait to be sent")]
     Full,
     /// The service is shutting down; another instance will take it.
     #[error("the service is shutting down")]
     Closing,
-    /// The store did not take it.
+    /// The store did not take the message.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
-/// A message that is on its way: stored, and being sent unless it waits for its time.
+/// A stored message: being sent, or waiting in the queue.
 #[derive(Debug)]
 pub struct Ticket {
     pub(crate) message_id: MessageId,
@@ -85,14 +85,14 @@ impl Ticket {
         self.replayed
     }
 
-    /// Waits, at most `wait`, until the message has an outcome or is held, and gives the result so
-    /// far: its status says whether that is the end.
+    /// Waits, at most `wait`, until the message has an outcome or is held. Returns the result so far; its status says whether the message
+    /// has ended.
     ///
     /// # Errors
-    /// The store, when it cannot be read.
+    /// The error of a store that cannot be read.
     ///
     /// # Cancel safety
-    /// Dropping it cancels nothing: the message is sent all the same.
+    /// Dropping the future does not cancel the message.
     pub async fn result(self, wait: Duration) -> Result<SendResult, StoreError> {
         if let Some(settled) = self.settled
             && let Ok(Ok(result)) = tokio::time::timeout(wait, settled).await

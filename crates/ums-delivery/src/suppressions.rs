@@ -1,26 +1,26 @@
-//! The suppression list as callers and operators work with it.
+//! The suppression list, as callers and operators change it.
 
 use ums_core::{Channel, Lift, StoreError, Suppression, SuppressionOrigin, SuppressionReason, TenantId, Timestamp, suppression_address};
 
 use crate::desk::Desk;
 use crate::fate::Says;
 
-/// An entry that a caller puts on the list. The address was parsed at the edge.
+/// A new entry of the list. The edge has parsed the address.
 #[derive(Clone)]
 pub struct NewSuppression {
-    /// Which channel.
+    /// The channel of the address.
     pub channel: Channel,
     /// Full address or number.
     pub address: String,
-    /// Why.
+    /// The reason.
     pub reason: SuppressionReason,
-    /// Who says so.
+    /// Where the entry comes from.
     pub origin: SuppressionOrigin,
     /// For people.
     pub detail: Option<String>,
-    /// Since when; now without it.
+    /// Start of the entry; now if none.
     pub since: Option<Timestamp>,
-    /// Until when; for good without it.
+    /// End of the entry; none for an entry for good.
     pub expires_at: Option<Timestamp>,
 }
 
@@ -30,7 +30,7 @@ impl std::fmt::Debug for NewSuppression {
     }
 }
 
-/// Puts addresses on the list; whether each is new on it.
+/// Puts addresses on the list, with their notices. Whether each entry is new.
 pub(crate) async fn suppress(desk: &Desk, tenant: &TenantId, entries: Vec<NewSuppression>) -> Result<Vec<bool>, StoreError> {
     let now = desk.now();
     let listed = entries.into_iter().map(|entry| Suppression {
@@ -42,7 +42,7 @@ pub(crate) async fn suppress(desk: &Desk, tenant: &TenantId, entries: Vec<NewSup
         provider: None,
         message_id: None,
         detail: entry.detail,
-        // What is in force from tomorrow on could not be told from what was lifted today.
+        // Never in the future: the later of entry and lift decides, and a lift of today must not lose to an entry of tomorrow.
         since: entry.since.map_or(now, |since| since.min(now)),
         expires_at: entry.expires_at,
         lifted_at: None,
@@ -55,24 +55,25 @@ pub(crate) async fn suppress(desk: &Desk, tenant: &TenantId, entries: Vec<NewSup
     desk.ports.store.suppress(says.suppress, notices).await
 }
 
-/// Takes an address off the list, for one reason or for all. Says how many entries were in force.
+/// Lifts the entries of an address, for one reason or for all. Returns how many were in force.
 pub(crate) async fn unsuppress(
     desk: &Desk,
     tenant: &TenantId,
-    (channel, address): (Channel, &str),
+    channel: Channel,
+    address: &str,
     reason: Option<SuppressionReason>,
 ) -> Result<u64, StoreError> {
     let now = desk.now();
     let in_force = in_force(desk, tenant, channel, address).await?;
-    let meant = in_force
+    let named = in_force
         .into_iter()
         .filter(|entry| reason.is_none_or(|reason| reason == entry.reason));
-    let lifts = meant.map(|entry| Lift {
+    let lifts = named.map(|entry| Lift {
         tenant: tenant.clone(),
         channel,
         address: entry.address,
         reason: entry.reason,
-        // A provider's clock may be ahead of ours.
+        // The entry may be dated by the clock of a provider, ahead of ours.
         at: now.max(entry.since),
     });
     let says = Says {

@@ -1,7 +1,7 @@
-//! One-click unsubscribe (RFC 8058): the signed link in mail to many, and what it does.
+//! One-click unsubscribe (RFC 8058): the signed link in bulk mail, and what a request to the link does.
 //!
-//! A link names the message and the recipient in it, not the address: whoever sees a link learns nobody's address. It is signed with a key
-//! that is derived from the service's newest key; links that were signed under the older ones still work.
+//! A link names the message and the index of the recipient, so that a reader of the link learns no address. Its signature is made with a
+//! key derived from the newest key of the service; links that were signed under older keys still work.
 
 use std::time::Duration;
 
@@ -18,31 +18,31 @@ use ums_core::{
 use crate::desk::Desk;
 use crate::ports::Ports;
 
-/// Names the mail's link for machines.
+/// The header with the link.
 const LINK_HEADER: &str = "List-Unsubscribe";
-/// Says that a POST to the link is enough.
+/// The header that says that a POST to the link is enough.
 const POST_HEADER: &str = "List-Unsubscribe-Post";
-/// What the signing key is derived for.
+/// Separates the signing key from other keys that are derived from the same key.
 const PURPOSE: &[u8] = b"ums unsubscribe link v1";
-/// Bytes of the message's id.
+/// Bytes of the id of the message.
 const ID_BYTES: usize = 16;
-/// Bytes of the signature: half of HMAC-SHA256, which nobody can guess either.
+/// Bytes of the signature: the first half of an HMAC-SHA256, 128 bits, which nobody can guess.
 const TAG_BYTES: usize = 16;
-/// Longest token that is looked at: a tenant's name may have 64 bytes.
+/// Longest token that is read: the name of a tenant may have 64 bytes.
 const MAX_TOKEN_CHARS: usize = 160;
 
-/// Whom a genuine link is for.
+/// The recipient of a genuine link.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Unsubscriber {
-    /// Whose list.
+    /// The tenant of the message and of the suppression list.
     pub tenant: TenantId,
-    /// Which message the link stood in.
+    /// The message that held the link.
     pub message_id: MessageId,
-    /// Which channel.
+    /// The channel of the address.
     pub channel: Channel,
     /// Full address.
     pub address: String,
-    /// Whether it is on the list already.
+    /// Whether the list has an unsubscription of the address already.
     pub is_unsubscribed: bool,
 }
 
@@ -52,17 +52,17 @@ impl std::fmt::Debug for Unsubscriber {
     }
 }
 
-/// Makes unsubscribe links, and knows whom a link is for.
+/// Makes unsubscribe links, and finds the recipient of a link.
 #[derive(Debug)]
 pub(crate) struct Links {
-    /// The service's keys, newest first.
+    /// The keys of the service, newest first.
     keys: Vec<Secret>,
-    /// Where the service is reached from outside, without a slash at its end; links are made only where mail programs follow them.
+    /// The public URL of the service, without a slash at its end; none if mail programs would not follow its links.
     base: Option<String>,
 }
 
 impl Links {
-    /// `url` is where the service is reached from outside. Mail programs follow https links only; http is for development.
+    /// `url` is the public URL of the service. Mail programs follow only `https` links; `http` is for development.
     pub(crate) fn new(keys: Vec<Secret>, url: Option<String>, development: bool) -> Self {
         let is_usable = |url: &String| url.starts_with("https://") || (development && url.starts_with("http://"));
         Self {
@@ -71,19 +71,19 @@ impl Links {
         }
     }
 
-    /// Adds the link to mail to many with one recipient: with more, nobody could tell who followed it. A caller who sets such headers keeps
-    /// a list of his own.
-    pub(crate) fn add(&self, (tenant, id): (&TenantId, MessageId), email: &mut Email) {
+    /// Adds the link to a bulk mail with one recipient; with several recipients nobody could tell which of them followed the link. A mail
+    /// that has such headers stays as it is: its sender keeps a list of his own.
+    pub(crate) fn add(&self, tenant: &TenantId, id: MessageId, email: &mut Email) {
         let (Some(url), Some(key)) = (&self.base, self.keys.first()) else {
             return;
         };
         if email.recipients().count() == 1 && !is_listed(email) {
-            let claim = Claim {
+            let target = LinkTarget {
                 tenant: tenant.clone(),
                 message_id: id,
                 recipient: 0,
             };
-            let link = format!("<{url}/unsubscribe/{}>", claim.token(key));
+            let link = format!("<{url}/unsubscribe/{}>", target.token(key));
             if header_text(&link, MAX_HEADER_VALUE_BYTES).is_ok() {
                 email.headers.push(header(LINK_HEADER, link));
                 email.headers.push(header(POST_HEADER, "List-Unsubscribe=One-Click".to_owned()));
@@ -91,29 +91,29 @@ impl Links {
         }
     }
 
-    /// Whom a link is for; none when the token is not genuine or its message is no longer kept. Changes nothing.
+    /// The recipient of a link; none when the token is not genuine or its message is no longer stored. Changes nothing.
     pub(crate) async fn unsubscriber(&self, ports: &Ports, token: &str) -> Result<Option<Unsubscriber>, StoreError> {
-        let Some(claim) = Claim::read(token, &self.keys) else {
+        let Some(target) = LinkTarget::read(token, &self.keys) else {
             return Ok(None);
         };
-        let Some(record) = ports.store.message(&claim.tenant, claim.message_id).await? else {
+        let Some(record) = ports.store.message(&target.tenant, target.message_id).await? else {
             return Ok(None);
         };
-        let Some(recipient) = record.recipients.get(usize::from(claim.recipient)) else {
+        let Some(recipient) = record.recipients.get(usize::from(target.recipient)) else {
             return Ok(None);
         };
         let channel = record.message.content.channel();
         let addresses = [recipient.address.clone()];
         let entries = ports
             .store
-            .suppressed(&claim.tenant, channel, &addresses, ports.clock.now())
+            .suppressed(&target.tenant, channel, &addresses, ports.clock.now())
             .await?;
         Ok(Some(Unsubscriber {
-            tenant: claim.tenant,
-            message_id: claim.message_id,
+            tenant: target.tenant,
+            message_id: target.message_id,
             channel,
             address: recipient.address.clone(),
-            // An entry that ends is not what its owner asks for.
+            // The owner of the address asks for an entry without an end.
             is_unsubscribed: entries
                 .iter()
                 .any(|entry| entry.reason == SuppressionReason::Unsubscribe && entry.expires_at.is_none()),
@@ -121,7 +121,7 @@ impl Links {
     }
 }
 
-/// Unsubscribes whom a link is for; none as [`Links::unsubscriber`]. Doing it twice is as good as once.
+/// Unsubscribes the recipient of a link; none as [`Links::unsubscriber`]. A second call changes nothing.
 pub(crate) async fn unsubscribe(links: &Links, desk: &Desk, token: &str) -> Result<Option<Unsubscriber>, StoreError> {
     let Some(unsubscriber) = links.unsubscriber(&desk.ports, token).await? else {
         return Ok(None);
@@ -151,7 +151,7 @@ pub(crate) async fn unsubscribe(links: &Links, desk: &Desk, token: &str) -> Resu
     }))
 }
 
-/// Now, or just after the entry was lifted: by the clock of a provider that is ahead of ours that may be later.
+/// Now, or just after the last lift of the entry: a lift may be dated by the clock of a provider, ahead of ours, and would win otherwise.
 async fn in_force_from(ports: &Ports, unsubscriber: &Unsubscriber) -> Result<Timestamp, StoreError> {
     let filter = SuppressionFilter {
         channel: Some(unsubscriber.channel),
@@ -177,16 +177,16 @@ fn header(name: &str, value: String) -> Header {
     }
 }
 
-/// What a link says.
+/// The recipient of a message that a link names.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Claim {
+struct LinkTarget {
     tenant: TenantId,
     message_id: MessageId,
-    /// The place among the message's recipients.
+    /// Index among the recipients of the message.
     recipient: u8,
 }
 
-impl Claim {
+impl LinkTarget {
     fn token(&self, key: &Secret) -> String {
         let mut bytes = self.message_id.as_uuid().as_bytes().to_vec();
         bytes.push(self.recipient);
@@ -204,15 +204,15 @@ impl Claim {
             return None;
         }
         let bytes = URL_SAFE_NO_PAD.decode(token).ok()?;
-        let (claim, tag) = bytes.split_at_checked(bytes.len().checked_sub(TAG_BYTES)?)?;
-        let signed = |key: &Secret| {
-            let wanted = signature(key, claim);
+        let (signed, tag) = bytes.split_at_checked(bytes.len().checked_sub(TAG_BYTES)?)?;
+        let is_signed_by = |key: &Secret| {
+            let wanted = signature(key, signed);
             wanted.as_ref().get(..TAG_BYTES).is_some_and(|wanted| bool::from(wanted.ct_eq(tag)))
         };
-        if !keys.iter().any(signed) {
+        if !keys.iter().any(is_signed_by) {
             return None;
         }
-        let (id, rest) = claim.split_at_checked(ID_BYTES)?;
+        let (id, rest) = signed.split_at_checked(ID_BYTES)?;
         let (recipient, tenant) = rest.split_first()?;
         let id = u128::from_be_bytes(id.try_into().ok()?);
         Some(Self {
@@ -236,8 +236,8 @@ mod tests {
     use super::*;
     use ums_testkit::{SeededRandom, TestClock};
 
-    fn claim(tenant: &str) -> Claim {
-        Claim {
+    fn target(tenant: &str) -> LinkTarget {
+        LinkTarget {
             tenant: TenantId::new(tenant),
             message_id: MessageId::new(&TestClock::new(), &SeededRandom::new(1)),
             recipient: 0,
@@ -248,32 +248,40 @@ mod tests {
     fn tokens_are_short_and_say_what_was_signed_under_any_of_the_keys() {
         let (old, new) = (Secret::new("old-key"), Secret::new("new-key"));
         for tenant in ["default", "acme-2"] {
-            let claim = claim(tenant);
-            let token = claim.token(&old);
+            let target = target(tenant);
+            let token = target.token(&old);
             assert!(token.len() <= 52, "{token}");
             assert!(
                 token
                     .bytes()
                     .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
             );
-            assert_eq!(Claim::read(&token, &[new.clone(), old.clone()]), Some(claim));
-            assert_eq!(Claim::read(&token, std::slice::from_ref(&new)), None, "another key");
-            assert_eq!(Claim::read(&token, &[]), None, "no key");
+            assert_eq!(LinkTarget::read(&token, &[new.clone(), old.clone()]), Some(target));
+            assert_eq!(LinkTarget::read(&token, std::slice::from_ref(&new)), None, "another key");
+            assert_eq!(LinkTarget::read(&token, &[]), None, "no key");
         }
     }
 
     #[test]
     fn no_changed_token_is_read() {
         let key = [Secret::new("key")];
-        let token = claim("default").token(&key[0]);
+        let token = target("default").token(&key[0]);
         let bytes = URL_SAFE_NO_PAD.decode(&token).unwrap();
-        for place in 0..bytes.len() {
+        for index in 0..bytes.len() {
             for bit in 0..8 {
                 let mut changed = bytes.clone();
-                changed[place] ^= 1 << bit;
-                assert_eq!(Claim::read(&URL_SAFE_NO_PAD.encode(changed), &key), None, "byte {place}, bit {bit}");
+                changed[index] ^= 1 << bit;
+                assert_eq!(
+                    LinkTarget::read(&URL_SAFE_NO_PAD.encode(changed), &key),
+                    None,
+                    "byte {index}, bit {bit}"
+                );
             }
-            assert_eq!(Claim::read(&URL_SAFE_NO_PAD.encode(&bytes[..place]), &key), None, "cut at {place}");
+            assert_eq!(
+                LinkTarget::read(&URL_SAFE_NO_PAD.encode(&bytes[..index]), &key),
+                None,
+                "cut at {index}"
+            );
         }
         let tenant_moved = URL_SAFE_NO_PAD.encode([&bytes[..17], b"other", &bytes[17..]].concat());
         for bad in [
@@ -285,7 +293,7 @@ mod tests {
             &"A".repeat(5_000),
             &tenant_moved,
         ] {
-            assert_eq!(Claim::read(bad, &key), None, "{bad:.60}");
+            assert_eq!(LinkTarget::read(bad, &key), None, "{bad:.60}");
         }
     }
 }

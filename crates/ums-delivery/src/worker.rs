@@ -1,6 +1,7 @@
-//! Takes up messages that are due: scheduled ones, held ones, batches, and what an earlier process left.
+//! 4. The worker claims due messages from the store (scheduled, held, of batches, and those of dead processes) and delivers each in a
+//!    task of its own.
 //!
-//! **Invariant:** what is claimed has its place and is worked on: a claimed message without either would lie until its owner dies.
+//! **Invariant:** every claimed message has a lane permit and a task. A claimed message without either would lie until this process dies.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,9 +23,9 @@ use crate::lanes::{LANES, LanePermit, lane};
 use crate::lease::Term;
 use crate::queue::LONGEST_WAIT;
 
-/// Most messages of a lane taken up at once.
+/// Most messages of a lane in one claim.
 const CLAIM: usize = 100;
-/// Sleep while a lane has no room, unless somebody makes room before.
+/// Longest sleep while a lane has no permits; freed permits wake the worker earlier.
 const NO_ROOM: Duration = Duration::from_millis(50);
 /// Sleep when the store could not be read.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -33,7 +34,7 @@ const AGAIN: Duration = Duration::from_secs(1);
 pub(crate) async fn run(dispatch: Arc<Dispatch>) {
     let desk = &dispatch.desk;
     loop {
-        let wait = match take_up_what_is_due(&dispatch).await {
+        let wait = match claim_what_is_due(&dispatch).await {
             Ok(wait) => wait,
             Err(error) => {
                 tracing::warn!(%error, "the queue could not be read");
@@ -49,8 +50,8 @@ pub(crate) async fn run(dispatch: Arc<Dispatch>) {
     }
 }
 
-/// Takes up all that is due and that there is room for, and gives the time until it is worth a look again.
-async fn take_up_what_is_due(dispatch: &Arc<Dispatch>) -> Result<Duration, StoreError> {
+/// Claims all due messages that have permits. Returns the time until the next look.
+async fn claim_what_is_due(dispatch: &Arc<Dispatch>) -> Result<Duration, StoreError> {
     let desk = &dispatch.desk;
     loop {
         if desk.ports.closing.is_cancelled() || !desk.may_send() {
@@ -79,8 +80,8 @@ async fn take_up_what_is_due(dispatch: &Arc<Dispatch>) -> Result<Duration, Store
     }
 }
 
-/// The lanes of each claim: all at once while there are places enough for all, else one after the other, so that places that
-/// are kept for one lane while the store looks are not missing in another.
+/// The lanes of each claim: all lanes in one claim while there are permits enough, else one lane after the other. A claim holds its
+/// permits while the store answers; few permits held for one lane would be missing in another.
 fn turns(dispatch: &Dispatch) -> &'static [&'static [Purpose]] {
     const TOGETHER: &[&[Purpose]] = &[&LANES];
     const IN_TURN: &[&[Purpose]] = &[&[Purpose::Otp], &[Purpose::Transactional], &[Purpose::Bulk]];
@@ -91,7 +92,7 @@ fn turns(dispatch: &Dispatch) -> &'static [&'static [Purpose]] {
     }
 }
 
-/// Permits that are acquired before the claim: messages that are accepted meanwhile may acquire what was merely seen to be free.
+/// Permits for one claim, by lane. Acquired before the claim, because messages that are accepted meanwhile compete for them.
 struct ClaimPermits([Vec<LanePermit>; 3]);
 
 impl ClaimPermits {
@@ -122,7 +123,7 @@ impl ClaimPermits {
     }
 }
 
-/// Claims what is due and starts work on it.
+/// Claims due messages and spawns their deliveries. Returns how many were claimed.
 async fn claim(dispatch: &Arc<Dispatch>, mut permits: ClaimPermits) -> Result<usize, StoreError> {
     let desk = &dispatch.desk;
     let claiming = dispatch.claiming.lock().await;
@@ -133,18 +134,19 @@ async fn claim(dispatch: &Arc<Dispatch>, mut permits: ClaimPermits) -> Result<us
     for record in due {
         let purpose = record.message.handling.purpose;
         let permit = permits.0[lane(purpose)].pop();
-        dispatch.drain.took(purpose, 1);
-        let hold = (desk.in_hand.hold(record.message.id), permit);
+        dispatch.drain.claimed(purpose, 1);
+        let held = desk.in_hand.hold(record.message.id);
         match record.message.content {
-            Content::Email(_) => go::<Email>(dispatch, record, term, hold),
-            Content::Sms(_) => go::<Sms>(dispatch, record, term, hold),
+            Content::Email(_) => spawn::<Email>(dispatch, record, term, held, permit),
+            Content::Sms(_) => spawn::<Sms>(dispatch, record, term, held, permit),
         }
     }
     drop(claiming);
     Ok(claimed)
 }
 
-fn go<M: Routed>(dispatch: &Arc<Dispatch>, record: MessageRecord, term: Term, (held, permit): (Held, Option<LanePermit>)) {
+/// Works on a claimed message in a task of its own.
+fn spawn<M: Routed>(dispatch: &Arc<Dispatch>, record: MessageRecord, term: Term, held: Held, permit: Option<LanePermit>) {
     let of_task = dispatch.clone();
     dispatch.desk.ports.tasks.spawn(async move {
         let mut out = Out {
@@ -158,7 +160,7 @@ fn go<M: Routed>(dispatch: &Arc<Dispatch>, record: MessageRecord, term: Term, (h
     });
 }
 
-/// A message of the queue that is worked on. It leaves its lane's window when this is dropped, by a panic, too.
+/// A claimed message in the window of its lane. Dropping it takes the message out of the window, also when its task panics.
 struct Out<'a> {
     dispatch: &'a Dispatch,
     purpose: Purpose,
@@ -171,8 +173,8 @@ impl Drop for Out<'_> {
     }
 }
 
-/// A provider that took the message last and then said that it did not send it is not the first to be asked again, if there are others.
-fn leave_out_who_gave_it_up<M: Routed>(desk: &Desk, record: &MessageRecord, walk: &mut Walk) {
+/// Excludes the provider that accepted the message last and then reported that it did not send it, if the message may use another one.
+fn exclude_who_gave_it_up<M: Routed>(desk: &Desk, record: &MessageRecord, walk: &mut Walk) {
     let gave_up = |attempt: &&AttemptRecord| (attempt.outcome, attempt.reported) == (AttemptOutcome::Failed, Some(Status::Failed));
     let Some(last) = record.attempts.last().filter(gave_up) else {
         return;
@@ -180,12 +182,13 @@ fn leave_out_who_gave_it_up<M: Routed>(desk: &Desk, record: &MessageRecord, walk
     let links = &M::chain(&desk.chains).links;
     let via = record.message.handling.via;
     if links.iter().filter(|link| via.is_none_or(|via| via == link.kind)).count() > 1 {
-        let places = links.iter().enumerate();
-        let its = places.filter(|(_, link)| (link.kind, &link.account) == (last.provider, &last.account));
-        its.for_each(|(place, _)| walk.leave_out(place));
+        let indexed = links.iter().enumerate();
+        let its = indexed.filter(|(_, link)| (link.kind, &link.account) == (last.provider, &last.account));
+        its.for_each(|(index, _)| walk.exclude(index));
     }
 }
 
+/// Delivers a claimed message, unless a gate stops it.
 async fn work_on<M: Routed>(desk: &Desk, record: MessageRecord, term: Term, held: Held) -> Progress {
     let content = &record.message.content;
     if let Some(stopped) = gates::check(&desk.rules, content, desk.chains.are_local_for(content)) {
@@ -199,7 +202,7 @@ async fn work_on<M: Routed>(desk: &Desk, record: MessageRecord, term: Term, held
         return Progress::Neutral;
     }
     let mut walk = walk_of::<M>(&record.message);
-    leave_out_who_gave_it_up::<M>(desk, &record, &mut walk);
+    exclude_who_gave_it_up::<M>(desk, &record, &mut walk);
     let work = Work::<M> {
         walk,
         record,

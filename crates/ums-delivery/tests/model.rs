@@ -72,7 +72,7 @@ fn at_most_one_probe_is_out_whatever_the_interleaving() {
         for prober in probers {
             prober.join().unwrap();
         }
-        assert!(Breaker::admit(breaker, at(31)).is_ok(), "the place is free again");
+        assert!(Breaker::admit(breaker, at(31)).is_ok(), "the permit is free again");
     });
 }
 
@@ -105,7 +105,7 @@ fn concurrent_failures_trip_it_once() {
         }
         let seen = breaker.snapshot(at(0));
         assert_eq!((seen.state, seen.failure_count), (BreakerStateWord::Open, 2));
-        // Opened once: its first, not its doubled, time.
+        // The breaker opened once: its first open time, not the doubled one.
         assert_eq!(seen.reopens_at, Some(Timestamp::from_micros(30_000_000)));
     });
 }

@@ -245,6 +245,7 @@ fn mark_attempt(attempt: &AttemptRecord, hasher: &mut impl Hasher) {
             code,
             detail,
             retry_after,
+            // The refusal of one recipient has none of its own.
             refusals: _,
             source,
         } = failure;

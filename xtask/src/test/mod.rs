@@ -66,7 +66,7 @@ const STEPS: &[Step] = &[
     },
     Step {
         name: "model",
-        what: "the breaker under a model checker, planted faults under the simulator",
+        what: "the breaker under a model checker",
         run: model,
     },
     Step {
@@ -218,16 +218,11 @@ fn postgres_step(workspace: &Workspace, tally: &mut Tally) -> Result<()> {
     run_seen(&command, LIMIT, |line| tally.see_cargo(line))
 }
 
-/// Every interleaving that the model checker finds, and every fault that is planted into the engine for the simulator.
+/// Every interleaving that the model checker finds.
 fn model(workspace: &Workspace, tally: &mut Tally) -> Result<()> {
     let mut command = workspace.cargo(["test", "--package", "ums-delivery"]);
     command
         .args(["--features", "model-check", "--test", "model"])
-        .args(Workspace::lock_words());
-    run_seen(&command, LIMIT, |line| tally.see_cargo(line))?;
-    let mut command = workspace.cargo(["test", "--package", "ums-delivery"]);
-    command
-        .args(["--features", "mutants", "--test", "sim"])
         .args(Workspace::lock_words());
     run_seen(&command, LIMIT, |line| tally.see_cargo(line))
 }

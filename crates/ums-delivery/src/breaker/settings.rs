@@ -13,9 +13,9 @@ pub struct BreakerSettings {
     pub min_calls: u32,
     /// The window.
     pub window: Duration,
-    /// How long it stays open the first time; doubles with each failed probe.
+    /// First open time; doubles with each failed probe.
     pub open: Duration,
-    /// Longest time that it stays open.
+    /// Longest open time.
     pub open_max: Duration,
     /// Successful probes that close it.
     pub successes: u32,
@@ -23,7 +23,7 @@ pub struct BreakerSettings {
     pub misconfigured: Duration,
     /// Longest wait of a misconfigured provider.
     pub misconfigured_max: Duration,
-    /// Wait of a provider whose allowance is used up and who does not say until when.
+    /// Wait of a provider whose allowance is used up, if the provider names no time.
     pub exhausted: Duration,
 }
 

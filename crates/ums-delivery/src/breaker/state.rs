@@ -1,95 +1,22 @@
-//! The slow state of a breaker: everything but the closed case, behind its lock.
+//! The slow state of a breaker, behind its lock: everything but a closed breaker without a pause.
 
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use ums_core::{BreakerStateWord, LastFailure, Monotonic, SkipReason, Timestamp};
+use ums_core::{BreakerStateWord, LastFailure, Monotonic, Timestamp};
 
-use super::{BreakerSettings, Change, Now, Refusal};
+use super::{BreakerSettings, Cause, Change, Now, Refusal};
 
-/// Longest that an allowance is believed to be used up.
+/// Longest time for which the breaker believes an allowance to be used up.
 const MAX_EXHAUSTED: Duration = Duration::from_hours(24 * 32);
-/// Longest pause that a provider can ask for.
+/// Longest pause that the breaker grants a provider.
 const MAX_PAUSE: Duration = Duration::from_mins(15);
 /// Shortest pause.
 const MIN_PAUSE: Duration = Duration::from_secs(1);
 /// Shortest time between two tries of the last resort.
 const LAST_RESORT_EVERY: Duration = Duration::from_secs(1);
-/// How much jitter may shorten an open time.
+/// Largest share of an open time that jitter takes off.
 const JITTER_SHARE: f64 = 0.2;
-
-/// Why a breaker refuses.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Cause {
-    /// Calls failed.
-    Failures {
-        /// Code of the failure that tripped it.
-        code: String,
-        /// For people.
-        detail: String,
-    },
-    /// The account or its settings need mending.
-    Misconfigured {
-        /// Code of the failure.
-        code: String,
-        /// For people.
-        detail: String,
-    },
-    /// The allowance is used up.
-    Exhausted {
-        /// Code of the failure.
-        code: String,
-        /// For people.
-        detail: String,
-    },
-    /// The provider asked for a pause.
-    Throttled,
-    /// A probe is out.
-    Probing,
-}
-
-impl Cause {
-    /// Why a provider is passed over for it.
-    pub const fn reason(&self) -> SkipReason {
-        match self {
-            Self::Failures { .. } => SkipReason::Open,
-            Self::Misconfigured { .. } => SkipReason::Misconfigured,
-            Self::Exhausted { .. } => SkipReason::Quota,
-            Self::Throttled => SkipReason::Throttled,
-            Self::Probing => SkipReason::Probing,
-        }
-    }
-
-    /// For people.
-    pub fn describe(&self) -> String {
-        match self {
-            Self::Failures { code, detail } => format!("{detail} (last: {code})"),
-            Self::Misconfigured { code, detail } => format!("needs mending: {code} {detail}").trim_end().to_owned(),
-            Self::Exhausted { code, detail } => format!("allowance used up: {code} {detail}").trim_end().to_owned(),
-            Self::Throttled => "the provider asked for a pause".to_owned(),
-            Self::Probing => "recovering; one call at a time".to_owned(),
-        }
-    }
-
-    fn parts(&self) -> (&'static str, &str, &str) {
-        match self {
-            Self::Failures { code, detail } | Self::Misconfigured { code, detail } | Self::Exhausted { code, detail } => {
-                (self.reason().as_str(), code, detail)
-            }
-            Self::Throttled | Self::Probing => (self.reason().as_str(), "", ""),
-        }
-    }
-
-    fn from_parts(word: &str, code: &str, detail: &str) -> Option<Self> {
-        let (code, detail) = (code.to_owned(), detail.to_owned());
-        match word.parse() {
-            Ok(SkipReason::Open) => Some(Self::Failures { code, detail }),
-            Ok(SkipReason::Misconfigured) => Some(Self::Misconfigured { code, detail }),
-            Ok(SkipReason::Quota) => Some(Self::Exhausted { code, detail }),
-            Ok(_) | Err(_) => None,
-        }
-    }
-}
 
 #[derive(Debug)]
 pub(super) enum Mode {
@@ -98,15 +25,15 @@ pub(super) enum Mode {
     HalfOpen { cause: Cause, successes: u32, asked: bool },
 }
 
-/// What is behind the lock.
+/// The state behind the lock.
 #[derive(Debug)]
 pub(super) struct Slow {
     pub(super) mode: Mode,
     pub(super) generation: u64,
-    /// Grows with all that a call or an answer taught, and that is to be kept.
-    pub(super) deeds: u64,
+    /// Grows with everything that a call or an answer taught. A revision that is not saved yet must be kept.
+    pub(super) revision: u64,
     pub(super) last_failure: Option<LastFailure>,
-    /// How often it opened without having been closed between, for doubling.
+    /// Times that the breaker has opened since it was last closed; each doubles the open time.
     rounds: u32,
     paused_until: Option<Monotonic>,
     probe_out: bool,
@@ -118,7 +45,7 @@ impl Default for Slow {
         Self {
             mode: Mode::Closed,
             generation: 0,
-            deeds: 0,
+            revision: 0,
             last_failure: None,
             rounds: 0,
             paused_until: None,
@@ -128,8 +55,8 @@ impl Default for Slow {
     }
 }
 
-/// Leave that the slow state gives.
-pub(super) enum Leave {
+/// What the slow state admits.
+pub(super) enum Admission {
     Plain,
     Probe { ask_first: bool },
 }
@@ -154,7 +81,7 @@ pub struct Snapshot {
 }
 
 impl Slow {
-    /// Whether admission must come here.
+    /// Whether an admission needs the slow state.
     pub(super) fn decides(&self) -> bool {
         !matches!(self.mode, Mode::Closed) || self.paused_until.is_some()
     }
@@ -185,13 +112,13 @@ impl Slow {
         }
     }
 
-    /// Marks a change that a call or an answer brought about.
+    /// Marks a change that a call or an answer taught.
     fn learned(&mut self, change: Change) -> Change {
-        self.deeds += 1;
+        self.revision += 1;
         Change { learned: true, ..change }
     }
 
-    /// Something was learned without a change of state.
+    /// A fact that a call or an answer taught, without a change of state.
     fn noted(&mut self, reason: String) -> Change {
         let word = self.word();
         self.learned(Change {
@@ -210,8 +137,8 @@ impl Slow {
         match &self.mode {
             Mode::Open { cause, until } if *until <= now.mono => {
                 let cause = cause.clone();
-                // Not learned: every process on a store sees by itself that the time is over. Telling it would undo what the
-                // first of them may have learned since.
+                // Not learned: every process on a store sees by itself that the time is over. A saved change would overwrite what
+                // the first of them may have learned since.
                 Some(self.become_mode(
                     Mode::HalfOpen {
                         cause,
@@ -225,19 +152,19 @@ impl Slow {
         }
     }
 
-    pub(super) fn admit(&mut self, now: Now) -> Result<Leave, Box<Refusal>> {
+    pub(super) fn admit(&mut self, now: Now) -> Result<Admission, Box<Refusal>> {
         let refused = |cause: Cause, reopens_in: Duration| Err(Box::new(Refusal { cause, reopens_in }));
         if let Some(until) = self.paused_until {
             return refused(Cause::Throttled, until.since(now.mono));
         }
         match &self.mode {
-            Mode::Closed => Ok(Leave::Plain),
+            Mode::Closed => Ok(Admission::Plain),
             Mode::Open { cause, until } => refused(cause.clone(), until.since(now.mono)),
             Mode::HalfOpen { .. } if self.probe_out => refused(Cause::Probing, Duration::ZERO),
             Mode::HalfOpen { asked, .. } => {
                 let ask_first = !asked;
                 self.probe_out = true;
-                Ok(Leave::Probe { ask_first })
+                Ok(Admission::Probe { ask_first })
             }
         }
     }
@@ -313,7 +240,7 @@ impl Slow {
     }
 
     /// Opens, or stays open for another round. Jitter only shortens.
-    pub(super) fn open(&mut self, cause: Cause, wait: Option<Duration>, (settings, jitter): (&BreakerSettings, f64), now: Now) -> Change {
+    pub(super) fn open(&mut self, cause: Cause, wait: Option<Duration>, settings: &BreakerSettings, jitter: f64, now: Now) -> Change {
         let (first, longest) = match &cause {
             Cause::Misconfigured { .. } => (settings.misconfigured, settings.misconfigured_max),
             Cause::Exhausted { .. } => (settings.exhausted, settings.exhausted),
@@ -335,7 +262,7 @@ impl Slow {
         self.learned(change)
     }
 
-    /// The provider asked for a pause; a probe that was throttled has failed and waits likewise.
+    /// Pauses, as the provider asked. A throttled probe has failed: its successes count no more.
     pub(super) fn pause(&mut self, wait: Option<Duration>, now: Now) -> Change {
         let until = now.mono + wait.unwrap_or(MIN_PAUSE).clamp(MIN_PAUSE, MAX_PAUSE);
         self.paused_until = Some(self.paused_until.map_or(until, |before| before.max(until)));
@@ -400,12 +327,12 @@ impl Slow {
         })
     }
 
-    /// Takes up what an earlier process kept, or what another one that shares the store has learned. `looked` says how long ago
-    /// this process looked last: what was written since is no older, whatever the clocks say.
+    /// Loads what an earlier process saved, or what another process that shares the store has learned. `looked` is the time since this
+    /// process looked last: a record that was written since cannot be older, whatever the clocks say.
     ///
-    /// Times are counted from when they were written, by the clock of who wrote them, so that clocks that differ neither lengthen
-    /// nor shorten a wait by more than the time since the last look; no wait is longer than the settings here allow.
-    pub(super) fn take_up(&mut self, kept: &Value, (settings, looked): (&BreakerSettings, Duration), now: Now) -> Option<Change> {
+    /// Waits count from the time of writing, by the clock of the writer. Therefore clocks that differ neither lengthen nor shorten a wait
+    /// by more than `looked`; and no wait is longer than the settings of this process allow.
+    pub(super) fn load(&mut self, kept: &Value, settings: &BreakerSettings, looked: Duration, now: Now) -> Option<Change> {
         let time = |name: &str| kept.get(name).and_then(Value::as_i64).map(Timestamp::from_micros);
         let written_at = time("at_micros").unwrap_or(now.wall);
         let age = now.wall.since(written_at).min(looked);
@@ -416,7 +343,7 @@ impl Slow {
         let number = |path: &str| kept.pointer(path).and_then(Value::as_u64).and_then(|n| u32::try_from(n).ok());
         self.rounds = number("/rounds").unwrap_or(0);
         let pause = time("paused_until_micros").map(|until| ahead(until, MAX_PAUSE));
-        // Two pauses: the longer one holds, for both were asked for.
+        // Of two pauses the longer one holds, for a provider asked for both.
         self.paused_until = self.paused_until.max(pause.filter(|until| *until > now.mono));
         let text = |name: &str| kept.pointer(&format!("/cause/{name}")).and_then(Value::as_str).unwrap_or_default();
         let cause = Cause::from_parts(text("word"), text("code"), text("detail"));
@@ -432,11 +359,12 @@ impl Slow {
             },
             (None, ..) | (Some(_), None, None) => Mode::Closed,
         };
-        self.take_up_mode(mode)
+        self.load_mode(mode)
     }
 
-    /// A mode of the same kind replaces what it says and leaves a probe that is out alone; another one drops late results.
-    fn take_up_mode(&mut self, mode: Mode) -> Option<Change> {
+    /// A mode of the same kind replaces the details, and a probe that is out goes on. Another mode raises the generation, so that the
+    /// outcome of the probe is dropped.
+    fn load_mode(&mut self, mode: Mode) -> Option<Change> {
         match (&mut self.mode, mode) {
             (Mode::Closed, Mode::Closed) => None,
             (here @ Mode::Open { .. }, told @ Mode::Open { .. }) | (here @ Mode::HalfOpen { .. }, told @ Mode::HalfOpen { .. }) => {

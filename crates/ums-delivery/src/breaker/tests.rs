@@ -122,7 +122,7 @@ fn two_successful_probes_close_it_one_at_a_time() {
     call(&breaker, 32, None);
     assert_eq!(state(&breaker, 32), BreakerStateWord::Closed);
     assert_eq!(breaker.snapshot(at(32)).failure_count, 0);
-    // It counts from zero again.
+    // The breaker counts from zero again.
     for _ in 0..4 {
         call(&breaker, 33, Some(FailureClass::Unavailable));
     }
@@ -150,7 +150,7 @@ fn a_dropped_permit_is_given_back_and_not_counted() {
     let breaker = breaker(settings());
     trip(&breaker, 0);
     drop(Breaker::admit(breaker.clone(), at(31)).unwrap());
-    let permit = Breaker::admit(breaker.clone(), at(31)).expect("the place is free again");
+    let permit = Breaker::admit(breaker.clone(), at(31)).expect("the permit is free again");
     permit.settle(Verdict::Failure(&failure(FailureClass::InvalidRecipient)), at(31));
     assert_eq!(state(&breaker, 31), BreakerStateWord::HalfOpen, "a bad recipient says nothing");
     assert!(Breaker::admit(breaker, at(31)).is_ok());
@@ -295,12 +295,12 @@ fn each_change_is_told_with_its_reason() {
     );
 }
 
-/// Takes up what another breaker knows; the clock of who wrote it goes `skew` seconds ahead.
-fn adopt(from: &Arc<Breaker>, to: &Arc<Breaker>, (seconds, skew): (u64, i64)) -> bool {
+/// Has `to` adopt the state of `from`, at that second; the clock of `from` goes `skew` seconds ahead.
+fn adopt(from: &Arc<Breaker>, to: &Arc<Breaker>, seconds: u64, skew: i64) -> bool {
     let mut there = at(seconds);
     there.wall = Timestamp::from_micros(there.wall.as_micros() + skew * 1_000_000);
     let looked = Duration::from_millis(500);
-    to.adopt(&from.to_json(there), (to.deeds(), looked), at(seconds))
+    to.adopt(&from.to_json(there), to.revision(), looked, at(seconds))
 }
 
 #[test]
@@ -308,7 +308,7 @@ fn clocks_that_differ_do_not_change_how_long_it_is_open() {
     for skew in [-3_600, -5, 0, 5, 3_600] {
         let (one, other) = (breaker(settings()), breaker(settings()));
         trip(&one, 100);
-        assert!(adopt(&one, &other, (100, skew)));
+        assert!(adopt(&one, &other, 100, skew));
         let (here, there) = (refused(&other, 100).reopens_in, refused(&one, 100).reopens_in);
         assert!(
             here <= there && there.saturating_sub(here) <= Duration::from_millis(501),
@@ -330,9 +330,9 @@ fn clocks_that_differ_do_not_change_how_long_it_is_open() {
 #[test]
 fn what_was_learned_here_meanwhile_is_not_undone() {
     let (one, other) = (breaker(settings()), breaker(settings()));
-    let (kept, known) = (one.to_json(at(0)), other.deeds());
+    let (kept, known) = (one.to_json(at(0)), other.revision());
     trip(&other, 0);
-    assert!(!other.adopt(&kept, (known, Duration::ZERO), at(0)));
+    assert!(!other.adopt(&kept, known, Duration::ZERO, at(0)));
     assert_eq!(state(&other, 0), BreakerStateWord::Open);
 }
 
@@ -345,7 +345,7 @@ fn what_is_adopted_drops_late_results_and_is_not_told_as_learned() {
     let other = Arc::new(Breaker::new(settings(), Arc::new(SeededRandom::new(1)), Some(listener)));
     let late: Vec<_> = (0..6).map(|_| Breaker::admit(other.clone(), at(0)).unwrap()).collect();
     trip(&one, 0);
-    assert!(adopt(&one, &other, (0, 0)));
+    assert!(adopt(&one, &other, 0, 0));
     let until = refused(&other, 0).reopens_in;
     for permit in late {
         permit.settle(Verdict::Failure(&failure(FailureClass::Unavailable)), at(0));
@@ -353,14 +353,14 @@ fn what_is_adopted_drops_late_results_and_is_not_told_as_learned() {
     assert_eq!(refused(&other, 0).reopens_in, until);
     call(&one, 31, None);
     call(&one, 31, None);
-    assert!(adopt(&one, &other, (31, 0)));
+    assert!(adopt(&one, &other, 31, 0));
     assert_eq!(state(&other, 31), BreakerStateWord::Closed);
     let told: Vec<_> = told.lock().unwrap().iter().map(|change| (change.to, change.learned)).collect();
     assert_eq!(told, [(BreakerStateWord::Open, false), (BreakerStateWord::Closed, false)]);
-    assert_eq!(other.deeds(), 0);
+    assert_eq!(other.revision(), 0);
 }
 
-/// The rules once more, as slowly and plainly as they can be said.
+/// The rules of the breaker once more, as a slow and plain reference.
 #[derive(Debug, Default)]
 struct Reference {
     consecutive: u32,
@@ -435,8 +435,8 @@ proptest! {
         }
     }
 
-    /// Two breakers of which each adopts what the other learned, after every call: they agree, adopting twice is adopting once,
-    /// and nothing that was adopted counts as learned. A pause of nothing, a probe's place or counts are each one's own.
+    /// Two breakers adopt from each other after every call. Both agree, a second adoption changes nothing, and nothing adopted counts as
+    /// learned. An empty pause, the permit of a probe and the counts stay with each breaker.
     #[test]
     fn two_that_adopt_from_each_other_agree(
         steps in prop::collection::vec((0_u64..40, prop::bool::ANY, 0_usize..6, -20_i64..20), 1..200),
@@ -454,7 +454,7 @@ proptest! {
         for (pause, second, outcome, skew) in steps {
             now += pause;
             let (caller, other) = if second { (&both[1], &both[0]) } else { (&both[0], &both[1]) };
-            let learned_before = caller.deeds();
+            let learned_before = caller.revision();
             let Ok(permit) = Breaker::admit(caller.clone(), at(now)) else {
                 prop_assert!(Breaker::admit(other.clone(), at(now)).is_err(), "one refuses, the other does not, at {}", now);
                 continue;
@@ -463,12 +463,12 @@ proptest! {
                 None => permit.settle(Verdict::Success, at(now)),
                 Some(class) => permit.settle(Verdict::Failure(&failure(class)), at(now)),
             }
-            if caller.deeds() == learned_before {
+            if caller.revision() == learned_before {
                 continue;
             }
-            let deeds = other.deeds();
+            let revision = other.revision();
             for _ in 0..2 {
-                prop_assert!(adopt(caller, other, (now, skew)));
+                prop_assert!(adopt(caller, other, now, skew));
                 let (here, there) = (other.snapshot(at(now)), caller.snapshot(at(now)));
                 prop_assert_eq!((here.state, &here.cause), (there.state, &there.cause), "at {}", now);
                 let apart = |one: Option<Timestamp>, two: Option<Timestamp>| {
@@ -476,7 +476,7 @@ proptest! {
                 };
                 prop_assert!(apart(here.reopens_at, there.reopens_at) <= 501_000, "{:?} {:?}", here.reopens_at, there.reopens_at);
             }
-            prop_assert_eq!(other.deeds(), deeds);
+            prop_assert_eq!(other.revision(), revision);
         }
     }
 }

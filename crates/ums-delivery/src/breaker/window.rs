@@ -1,4 +1,4 @@
-//! Exact counts of calls over the last while, in time buckets.
+//! Exact counts of calls within the last window of time, in buckets, without a lock.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ pub(crate) struct Totals {
     pub(crate) failures: u64,
 }
 
-/// Counts successes and failures over the last while. Counts of one bucket saturate at a million.
+/// Counts successes and failures within the last window of time. The counts of one bucket saturate at about a million.
 #[derive(Debug)]
 pub(crate) struct Window {
     /// A bucket lasts `2^shift` microseconds.
@@ -68,7 +68,7 @@ impl Window {
         }
     }
 
-    /// The bucket's number since the clock's start, from 1, so that an empty bucket is old.
+    /// The number of the bucket of that time, at least the number of buckets, so that an empty bucket (number 0) is too old to count.
     #[expect(
         clippy::cast_possible_truncation,
         reason = "microseconds since the process began fit 64 bits for 584,000 years"

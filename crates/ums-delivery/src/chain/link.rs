@@ -1,4 +1,4 @@
-//! One provider of a chain: what it is put into service with, and the room that it has for one message.
+//! One provider of a chain, in service; and a slot: its room for one message.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,7 +7,7 @@ use std::sync::Arc;
 use ums_core::{AccountId, Monotonic, Probe, Provider, ProviderKind};
 
 use crate::breaker::{Breaker, BreakerSettings, Now, Permit, Verdict};
-use crate::pacing::{PaceSettings, Pacer, Take};
+use crate::pacing::{PaceSettings, Pacer, Reservation};
 use crate::ports::Ports;
 use crate::rejection::Rejections;
 use crate::sharing::{MayProbe, Plug, ProbeOut, Share};
@@ -17,7 +17,7 @@ use crate::sharing::{MayProbe, Plug, ProbeOut, Share};
 pub enum Price {
     /// For each recipient of an e-mail; none when not known.
     Recipient(Option<i64>),
-    /// For each segment of a text message, by the calling code of its country; others are not known.
+    /// For each segment of a text message, by the calling code of its country; not known for other countries.
     Segment(BTreeMap<u16, i64>),
     /// Nothing at all.
     Free,
@@ -38,11 +38,11 @@ impl Price {
 pub struct LinkParts<M> {
     /// The provider.
     pub provider: Arc<dyn Provider<M>>,
-    /// When its breaker trips.
+    /// Settings of its breaker.
     pub breaker: BreakerSettings,
-    /// How fast it is sent through.
+    /// Most recipients a second and a day.
     pub pace: PaceSettings,
-    /// What it costs.
+    /// Price of a message, for cost estimates.
     pub price: Price,
 }
 
@@ -68,7 +68,7 @@ pub(crate) struct Link<M> {
 impl<M: 'static> Link<M> {
     pub(crate) fn new(parts: LinkParts<M>, plug: &Plug) -> Self {
         let (kind, account) = (parts.provider.kind(), parts.provider.account());
-        let share = plug.breaker((kind, account.clone()), parts.breaker);
+        let share = plug.breaker(kind, account.clone(), parts.breaker);
         Self {
             kind,
             breaker: share.breaker().clone(),
@@ -86,7 +86,7 @@ impl<M: 'static> Link<M> {
         }
     }
 
-    /// Asks the provider without sending, and tells its breaker. On a shared store the probe lease comes first.
+    /// Probes the provider without sending, and settles the permit. On a shared store the probe lease comes first.
     pub(super) async fn ask(self: Arc<Self>, permit: Permit<Arc<Breaker>>) {
         let clock = &self.ports.clock;
         let probe = match self.share.may_probe(clock.monotonic()) {
@@ -109,26 +109,26 @@ impl<M: 'static> Link<M> {
         drop(probe);
     }
 
-    /// Asks the store for the probe lease, for the message that waits for it. Meanwhile the permit keeps others from asking, too.
+    /// Requests the probe lease for a message that waits for it. The permit is held meanwhile, so that no second message requests it.
     pub(super) async fn lease_probe(self: Arc<Self>, permit: Permit<Arc<Breaker>>) {
         self.share.lease_probe().await;
         drop(permit);
     }
 
-    /// Takes room in the pace.
-    pub(super) fn reserve(&self, recipients: u32, now: Monotonic) -> Take {
+    /// Reserves room in the pace for that many recipients.
+    pub(super) fn reserve(&self, recipients: u32, now: Monotonic) -> Reservation {
         let Some(blocks) = self.pacer.blocks() else {
             return match self.pacer.reserve(recipients, now) {
-                Ok(()) => Take::Taken,
-                Err(over) => Take::Over(over),
+                Ok(()) => Reservation::Reserved,
+                Err(over) => Reservation::Over(over),
             };
         };
-        let (take, ask) = blocks.take(recipients, now);
+        let (reservation, ask) = blocks.reserve(recipients, now);
         if ask {
             let ports = &self.ports;
             ports.tasks.spawn(blocks.clone().refill(ports.store.clone(), ports.clock.clone()));
         }
-        take
+        reservation
     }
 }
 
@@ -138,12 +138,13 @@ impl<M> fmt::Debug for Link<M> {
     }
 }
 
-/// A provider that has room for one message: breaker permit and pace are in hand.
+/// Room for one message at a provider: a permit of its breaker, and reserved room in its pace. A slot must end by a call or by
+/// [`Slot::release`]; dropping it returns the permit and loses the room.
 #[derive(Debug)]
 pub(crate) struct Slot<M> {
     pub(crate) link: Arc<Link<M>>,
     pub(crate) permit: CallPermit,
-    /// Recipients that its room in the pace is for.
+    /// Recipients that room in the pace is reserved for.
     units: u32,
 }
 
@@ -152,12 +153,12 @@ impl<M: 'static> Slot<M> {
         Self { link, permit, units }
     }
 
-    /// Recipients that its room in the pace is for.
+    /// Recipients that room in the pace is reserved for.
     pub(crate) const fn units(&self) -> u32 {
         self.units
     }
 
-    /// Fewer recipients go out by it than there is room for: the rest of the room in the pace goes back.
+    /// Refunds the room in the pace beyond that many recipients.
     pub(crate) fn shrink(&mut self, recipients: u32, now: Monotonic) {
         let spare = self.units.saturating_sub(recipients);
         if spare > 0 {
@@ -166,13 +167,14 @@ impl<M: 'static> Slot<M> {
         }
     }
 
-    /// The provider is not called: the room in the pace goes back, and the permit is not counted.
+    /// Ends the slot without a call: refunds the room in the pace and returns the permit uncounted.
     pub(crate) fn release(mut self, now: Monotonic) {
         self.shrink(0, now);
     }
 }
 
-/// A breaker's permit, and the store's probe lease where one is needed. Dropped in this order.
+/// A permit of the breaker, and the probe lease of the store where one is needed. The permit must end first: the lease is released only
+/// after the breaker has learned from the call. Fields drop in this order.
 #[derive(Debug)]
 pub(crate) struct CallPermit {
     pub(super) permit: Permit<Arc<Breaker>>,
@@ -180,7 +182,7 @@ pub(crate) struct CallPermit {
 }
 
 impl CallPermit {
-    /// Gives it back with the call's outcome.
+    /// Ends the permit with the outcome of the call, then the lease.
     pub(crate) fn settle(self, verdict: Verdict<'_>, now: Now) {
         self.permit.settle(verdict, now);
         drop(self.probe);

@@ -1,4 +1,5 @@
-//! One message's walk: which providers it has been to, what it waits for, whom it passed over and why.
+//! The walk of one message along its chain, for one round: the providers that were tried, the answers that the walk waits for,
+//! and the skips with their reasons.
 
 use std::time::Duration;
 
@@ -12,17 +13,17 @@ use crate::pacing::OverPace;
 use crate::rates::{HeldFor, Verdicts};
 use crate::retry::Token;
 
-/// Longest wait for room in a pace that processes share, and for the probe lease. They are asked for while other providers
-/// could be tried: a message waits only where one round trip to the store saves it from being passed on.
+/// Longest waits for room in a shared pace and for the probe lease. The walk could try the next provider instead; a message waits only
+/// because one round trip to the store may save it from going to a worse provider.
 const LONGEST_PACE_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_LEASE_WAIT: Duration = Duration::from_millis(250);
-/// Until mail to many that is held for its sender's bounces or complaints is looked at again.
+/// Time until bulk mail that is held for the bounces or complaints of its sender is tried again.
 const RATE_WAIT: Duration = Duration::from_mins(5);
 
-/// Something that a provider waits for, and for which a message may wait shortly.
+/// An answer of the store that a walk waits for.
 #[derive(Debug)]
 pub(super) enum Pending {
-    /// Room in a pace that is shared.
+    /// Room in a shared pace.
     Pace(watch::Receiver<u64>),
     /// The probe lease.
     Lease(JoinHandle<()>),
@@ -31,35 +32,42 @@ pub(super) enum Pending {
 impl Pending {
     pub(super) async fn wait(self) {
         match self {
-            // Whether it came in time is seen by whoever looks again.
+            // The next look at the provider shows whether the answer came in time.
             Self::Pace(mut answers) => drop(tokio::time::timeout(LONGEST_PACE_WAIT, answers.changed()).await),
             Self::Lease(asked) => drop(tokio::time::timeout(LONGEST_LEASE_WAIT, asked).await),
         }
     }
 }
 
-/// One message's way along the chain, in one round.
+/// The bit of the provider with that index in the chain. Providers that are 64 apart share a bit.
+pub(super) const fn bit(index: usize) -> u64 {
+    1 << (index % 64)
+}
+
+/// The walk of one message along its chain, for one round.
 #[derive(Debug)]
 pub(crate) struct Walk {
     pub(super) purpose: Purpose,
-    /// The sender that the caller chose, where rates matter: for mail to many.
+    /// The sender that the caller chose; only for bulk mail, where rates matter.
     pub(super) sender: Option<String>,
     pub(super) via: Option<ProviderKind>,
     pub(super) recipients: u32,
+    /// Providers that were tried or excluded, as bits.
     pub(super) tried: u64,
-    /// Whether the message was called for in an earlier round, and what this round is paid with.
+    /// Whether this is a retry round, and the token that pays for it.
     pub(super) retry: bool,
     pub(super) token: Option<Token>,
+    /// Probes without a message that this walk started.
     pub(super) asks: Vec<JoinHandle<()>>,
-    /// What the walk stopped for, and at which providers it has done so.
+    /// The answer that the walk stopped for, and the providers at which the walk has waited for a lease or a pace, as bits.
     pub(super) pending: Option<Pending>,
     pub(super) waited: u64,
     pub(super) waited_for_pace: u64,
-    /// How long until a provider that was passed over may be called.
+    /// Shortest time until a skipped provider may be called.
     pub(crate) soonest: Option<Duration>,
-    /// Whether only the pace stood in the way: the message waits, it never fails for that.
+    /// Whether a pace or a rate stood in the way: the message waits for it and never fails because of it.
     pub(crate) paced: bool,
-    /// Why providers were passed over, to be recorded with the next step.
+    /// Skips to record with the next step.
     pub(crate) skips: Vec<Skip>,
 }
 
@@ -83,12 +91,12 @@ impl Walk {
         }
     }
 
-    /// So many recipients go out by the next provider.
+    /// Sets the number of recipients for the next provider.
     pub(crate) fn carry(&mut self, recipients: u32) {
         self.recipients = recipients;
     }
 
-    /// Has the sender's rates watched, if this is mail to many.
+    /// Notes the sender, for bulk mail: its rates may hold the message.
     pub(crate) fn of_sender(mut self, content: &Content) -> Self {
         if self.purpose == Purpose::Bulk {
             self.sender = crate::rates::sender(content);
@@ -96,35 +104,36 @@ impl Walk {
         self
     }
 
-    /// The provider at that place is left out of this round.
-    pub(crate) fn leave_out(&mut self, place: usize) {
-        self.tried |= 1 << (place % 64);
+    /// Excludes the provider with that index in the chain from this round.
+    pub(crate) fn exclude(&mut self, index: usize) {
+        self.tried |= bit(index);
     }
 
-    /// A call of this round failed: the token of a retry round is gone.
+    /// A call of this round failed: spends the token of a retry round.
     pub(crate) fn call_failed(&mut self) {
         if let Some(token) = self.token.take() {
             token.spend();
         }
     }
 
-    /// Over its pace, a provider is passed over; mail to many waits for it.
+    /// Skips a provider over its pace.
     pub(super) fn skip_paced<M>(&mut self, link: &Link<M>, now: Now, over: OverPace) {
         self.skip(link, now, over.reason, "more than its pace allows".to_owned(), over.wait);
         self.paced = true;
     }
 
+    /// Why bulk mail of this sender is held at a provider, if it is.
     pub(super) fn rate_is_held<M>(&self, link: &Link<M>, verdicts: &Verdicts) -> Option<HeldFor> {
         (self.purpose == Purpose::Bulk).then(|| verdicts.held_for(link.kind, &link.account, self.sender.as_deref()))?
     }
 
-    /// The sender's mail bounces, or is complained of: another provider would be harmed as well, so mail to many waits.
+    /// Skips a provider because mail of the sender bounces or draws complaints. Bulk mail waits: another provider would be harmed, too.
     pub(super) fn skip_rate<M>(&mut self, link: &Link<M>, now: Now, held_for: HeldFor) {
         self.skip(link, now, held_for.reason(), held_for.describe().to_owned(), RATE_WAIT);
         self.paced = true;
     }
 
-    /// It is tried after the others. Nothing waits for it, so it says nothing of when to look again.
+    /// Records that a provider is tried after the others. No message waits for such a provider, so [`Walk::soonest`] stays as it is.
     pub(super) fn skip_late<M>(&mut self, link: &Link<M>, now: Now) {
         let detail = "it takes messages and few receipts come: tried after the others; see its health".to_owned();
         self.note(link, now, SkipReason::Degraded, detail);

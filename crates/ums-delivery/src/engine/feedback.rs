@@ -1,4 +1,4 @@
-//! What providers report.
+//! Feedback of providers.
 
 use ums_core::{Event, StoreError};
 
@@ -6,10 +6,10 @@ use super::Messaging;
 use crate::feedback::{self, FeedbackTally};
 
 impl Messaging {
-    /// Takes events of providers that were found genuine. When this returns all of them are on stable storage.
+    /// Takes events whose signature was checked. When this returns, all events are on stable storage (with a durable store).
     ///
     /// # Errors
-    /// The store; the provider should tell them again then. What was kept already is known the second time.
+    /// The error of the store. The provider should report the events again then; the engine recognises events that it has already.
     pub async fn take_feedback(&self, events: Vec<Event>) -> Result<FeedbackTally, StoreError> {
         feedback::take(&self.engine.desk, events).await
     }

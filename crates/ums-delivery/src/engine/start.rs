@@ -1,4 +1,4 @@
-//! How an engine is put together from its parts, and started.
+//! Puts an engine together from its parts, restores what earlier processes left, and starts its tasks.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -37,26 +37,26 @@ pub struct Parts {
     pub random: Arc<dyn Random>,
     /// Where messages are kept.
     pub store: Arc<dyn Store>,
-    /// Who counts.
+    /// The observer, for metrics.
     pub observer: Arc<dyn Observer>,
     /// E-mail providers in the order of their chain.
     pub email: Vec<LinkParts<Email>>,
     /// SMS providers in the order of their chain.
     pub sms: Vec<LinkParts<Sms>>,
-    /// Providers that are left out.
+    /// Providers without settings, for the health report.
     pub not_configured: Vec<NotConfigured>,
     /// What holds for all messages.
     pub rules: Rules,
-    /// What comes after a message is sent.
+    /// Feedback and notices.
     pub aftermath: Aftermath,
 }
 
-/// What comes after a message is sent: feedback that is asked for, and who is told.
+/// What comes after a message is sent: feedback that must be polled, and notices to the user's application.
 #[derive(Debug, Default)]
 pub struct Aftermath {
-    /// Feedback that has to be asked for.
+    /// Sources of feedback that must be polled.
     pub sources: Vec<Arc<dyn FeedbackSource>>,
-    /// Who posts to the user's application; nobody is told without one.
+    /// Posts notices to the user's application; none for no notices.
     pub webhooks: Option<Arc<dyn WebhookPost>>,
     /// The service's keys (`UMS_SECRET_KEY`), newest first: unsubscribe links and webhook secrets are derived from them.
     pub keys: Vec<Secret>,
@@ -65,13 +65,13 @@ pub struct Aftermath {
 }
 
 impl Messaging {
-    /// Starts an engine: takes up what earlier processes left, and begins to work on what is due.
+    /// Starts an engine: recovers what earlier processes left, and begins to deliver due messages.
     ///
     /// # Errors
-    /// The store, when it cannot be read.
+    /// The error of a store that cannot be read.
     pub async fn start(from: Parts) -> Result<Self, StoreError> {
         let ports = Arc::new(Ports::new(from.clock, from.random, from.store, from.observer));
-        let rules = settled(from.rules, &*ports.store);
+        let rules = with_defaults_of_store(from.rules, &*ports.store);
         let asked = ports.clock.monotonic();
         let lease = Arc::new(HeldLease::new(ports.store.renew().await?, asked));
         let plug = Plug::new(ports.clone(), lease.clone());
@@ -81,7 +81,7 @@ impl Messaging {
             sms: chain(from.sms, &rules, &plug, &rates),
         };
         let keeper = Arc::new(Keeper::new(plug, shares(&chains)));
-        take_up(&ports, &chains, &keeper).await?;
+        recover(&ports, &chains, &keeper).await?;
         let endpoints = Arc::new(Endpoints::default());
         endpoints.refresh(&*ports.store).await?;
 
@@ -133,8 +133,8 @@ impl Messaging {
     }
 }
 
-/// The rules, with what depends on the store.
-fn settled(mut rules: Rules, store: &dyn Store) -> Rules {
+/// Fills in the rules that depend on the store.
+fn with_defaults_of_store(mut rules: Rules, store: &dyn Store) -> Rules {
     let by_store = if store.is_durable() { OnExhausted::Hold } else { OnExhausted::Fail };
     rules.on_exhausted.get_or_insert(by_store);
     rules
@@ -151,8 +151,8 @@ fn shares(chains: &Chains) -> Vec<Arc<Share>> {
     email.chain(chains.sms.links.iter().map(|link| link.share.clone())).collect()
 }
 
-/// Takes up breakers, used allowances and unfinished messages of earlier processes.
-async fn take_up(ports: &Ports, chains: &Chains, keeper: &Keeper) -> Result<(), StoreError> {
+/// Restores breakers and used allowances of earlier processes, and requeues their unfinished messages.
+async fn recover(ports: &Ports, chains: &Chains, keeper: &Keeper) -> Result<(), StoreError> {
     let now = Now::read(&*ports.clock);
     let recovered = ports.store.recover(now.wall).await?;
     failpoint::pass("recover.committed");
@@ -163,12 +163,12 @@ async fn take_up(ports: &Ports, chains: &Chains, keeper: &Keeper) -> Result<(), 
             "took up messages of an earlier process"
         );
     }
-    keeper.take_up().await?;
+    keeper.restore().await?;
     restore_days(ports, &chains.email, now).await?;
     restore_days(ports, &chains.sms, now).await
 }
 
-/// Tells each account with a limit a day what it was handed in the last 24 hours.
+/// Tells the pace of each account with a limit per day how many recipients were sent to in the last 24 hours.
 async fn restore_days<M: 'static>(ports: &Ports, chain: &Chain<M>, now: Now) -> Result<(), StoreError> {
     let since = now.wall - Duration::from_hours(24);
     for link in chain.links.iter().filter(|link| link.pacer.has_day_limit()) {
@@ -178,7 +178,7 @@ async fn restore_days<M: 'static>(ports: &Ports, chain: &Chain<M>, now: Now) -> 
     Ok(())
 }
 
-/// Begins all that goes on beside the messages.
+/// Spawns the tasks that run beside the deliveries.
 fn spawn(engine: &Engine, postbox: Arc<Postbox>, sources: Vec<Arc<dyn FeedbackSource>>) {
     let Engine {
         desk, dispatch, keeper, ..
@@ -196,7 +196,7 @@ fn spawn(engine: &Engine, postbox: Arc<Postbox>, sources: Vec<Arc<dyn FeedbackSo
     for source in sources {
         tasks.spawn(feedback::polling::run(desk.clone(), source));
     }
-    // Not one of the tasks that a shutdown waits for: it ends after them.
+    // Not one of the tasks that a shutdown waits for: the heartbeat ends after them.
     let heartbeat = lease::heartbeat(ports.clone(), desk.lease.clone(), desk.queue.clone(), desk.rules.chores.renew);
     tokio::spawn(heartbeat);
 }

@@ -1,4 +1,4 @@
-//! The suppression list, and the links that put recipients onto it.
+//! The suppression list, and the unsubscribe links.
 
 use ums_core::{Channel, StoreError, Suppression, SuppressionCursor, SuppressionFilter, SuppressionPage, SuppressionReason, TenantId};
 
@@ -7,18 +7,18 @@ use crate::suppressions::{self, NewSuppression};
 use crate::unsubscribe::{self, Unsubscriber};
 
 impl Messaging {
-    /// Puts addresses on the list; whether each is new on it. Nobody who is on it is contacted by an attempt that begins after this returned.
+    /// Puts addresses on the list. Whether each entry is new. No attempt that begins after this returned contacts such an address.
     ///
     /// # Errors
-    /// The store.
+    /// The error of the store.
     pub async fn suppress(&self, tenant: &TenantId, entries: Vec<NewSuppression>) -> Result<Vec<bool>, StoreError> {
         suppressions::suppress(&self.engine.desk, tenant, entries).await
     }
 
-    /// Takes an address off the list, for one reason or for all. Says how many entries were in force.
+    /// Lifts the entries of an address, for one reason or for all. Returns how many entries were in force.
     ///
     /// # Errors
-    /// The store.
+    /// The error of the store.
     pub async fn unsuppress(
         &self,
         tenant: &TenantId,
@@ -26,13 +26,13 @@ impl Messaging {
         address: &str,
         reason: Option<SuppressionReason>,
     ) -> Result<u64, StoreError> {
-        suppressions::unsuppress(&self.engine.desk, tenant, (channel, address), reason).await
+        suppressions::unsuppress(&self.engine.desk, tenant, channel, address, reason).await
     }
 
     /// Entries in the order of channel, address and reason.
     ///
     /// # Errors
-    /// The store.
+    /// The error of the store.
     pub async fn suppressions(
         &self,
         tenant: &TenantId,
@@ -47,23 +47,23 @@ impl Messaging {
     /// The entries in force for an address.
     ///
     /// # Errors
-    /// The store.
+    /// The error of the store.
     pub async fn suppressions_of(&self, tenant: &TenantId, channel: Channel, address: &str) -> Result<Vec<Suppression>, StoreError> {
         suppressions::in_force(&self.engine.desk, tenant, channel, address).await
     }
 
-    /// Whom an unsubscribe link is for; none when the token is not genuine or its message is no longer kept. Changes nothing.
+    /// The recipient of an unsubscribe link; none when the token is not genuine or its message is no longer stored. Changes nothing.
     ///
     /// # Errors
-    /// The store.
+    /// The error of the store.
     pub async fn unsubscriber(&self, token: &str) -> Result<Option<Unsubscriber>, StoreError> {
         self.engine.dispatch.links.unsubscriber(&self.engine.desk.ports, token).await
     }
 
-    /// Unsubscribes whom the link is for; none as [`Messaging::unsubscriber`]. Doing it twice is as good as once.
+    /// Unsubscribes the recipient of the link; none as [`Messaging::unsubscriber`]. A second call changes nothing.
     ///
     /// # Errors
-    /// The store.
+    /// The error of the store.
     pub async fn unsubscribe(&self, token: &str) -> Result<Option<Unsubscriber>, StoreError> {
         unsubscribe::unsubscribe(&self.engine.dispatch.links, &self.engine.desk, token).await
     }

@@ -1,4 +1,4 @@
-//! The endpoints of users' applications, and what they are told.
+//! The endpoints of the user's applications, and their notices.
 
 use std::time::Duration;
 
@@ -8,24 +8,24 @@ use super::Messaging;
 use crate::outbox::{EndpointChange, EndpointError, EndpointSecrets};
 
 impl Messaging {
-    /// Makes an endpoint; its secret is in the answer.
+    /// Creates an endpoint; the answer holds its secret.
     ///
     /// # Errors
-    /// [`EndpointError`]; nothing was kept then.
+    /// [`EndpointError`]; nothing was stored then.
     pub async fn create_endpoint(&self, tenant: &TenantId, change: EndpointChange) -> Result<EndpointSecrets, EndpointError> {
         self.engine.outbox.create(tenant, change).await
     }
 
-    /// The endpoints of a tenant, oldest first. An endpoint whose secret cannot be derived says so as its last error.
+    /// The endpoints of a tenant, oldest first. The last error of an endpoint says whether its secret cannot be derived.
     ///
     /// # Errors
-    /// The store.
+    /// The error of the store.
     pub async fn endpoints(&self, tenant: &TenantId) -> Result<Vec<Endpoint>, StoreError> {
         self.engine.outbox.all(tenant).await
     }
 
-    /// One endpoint with its secrets: without any, and with that as its last error, when they are derived from a key that is no longer
-    /// configured.
+    /// One endpoint with its secrets. Without secrets, when they are derived from a key that is no longer configured; the last error says
+    /// this then.
     ///
     /// # Errors
     /// [`EndpointError`].
@@ -33,7 +33,7 @@ impl Messaging {
         self.engine.outbox.one(tenant, id).await
     }
 
-    /// Changes an endpoint: what is none stays as it is.
+    /// Changes an endpoint; a field of the change that is none stays as it is.
     ///
     /// # Errors
     /// [`EndpointError`]; nothing was changed then.
@@ -41,7 +41,7 @@ impl Messaging {
         self.engine.outbox.change(tenant, id, change).await
     }
 
-    /// Gives an endpoint a new secret; the secret before signs beside it for that long, so that the application can change over.
+    /// Gives an endpoint a new secret. The earlier secrets sign, too, for `overlap`, so that the application can change over.
     ///
     /// # Errors
     /// [`EndpointError`].
@@ -49,7 +49,7 @@ impl Messaging {
         self.engine.outbox.rotate(tenant, id, overlap).await
     }
 
-    /// Forgets an endpoint with all notices to it.
+    /// Deletes an endpoint with all its notices.
     ///
     /// # Errors
     /// [`EndpointError`].
@@ -57,8 +57,8 @@ impl Messaging {
         self.engine.outbox.forget(tenant, id).await
     }
 
-    /// Posts a `test.ping` to an endpoint at once, signed as every notice, and says how it ended. An endpoint that is disabled is posted to as well.
-    /// It is posted once, and not kept.
+    /// Posts a `test.ping` to an endpoint at once, also to a disabled one, signed like every notice. Returns the outcome. The notice is
+    /// posted once, and not stored.
     ///
     /// # Errors
     /// [`EndpointError`]; nothing was posted then.
@@ -69,7 +69,7 @@ impl Messaging {
     /// Notices, newest first.
     ///
     /// # Errors
-    /// The store.
+    /// The error of the store.
     pub async fn notices(
         &self,
         tenant: &TenantId,
@@ -80,10 +80,10 @@ impl Messaging {
         self.engine.desk.ports.store.notices(tenant, filter, cursor, limit).await
     }
 
-    /// Has notices that were given up (or, if the filter says so, delivered) posted again; says how many.
+    /// Has notices posted again that were given up, or that the filter names by their state. Returns how many.
     ///
     /// # Errors
-    /// The store.
+    /// The error of the store.
     pub async fn replay_notices(&self, tenant: &TenantId, filter: &NoticeFilter) -> Result<u64, StoreError> {
         self.engine.outbox.replay(tenant, filter).await
     }

@@ -87,10 +87,7 @@ fn go_on_waiting(before: &MessageRecord, after: &mut MessageRecord, now: Timesta
     {
         after.work = Work::Due(at.min(now));
     }
-    let word = after.word(before.status);
-    if word == before.status || before.status.may_become(word) {
-        after.status = word;
-    }
+    after.status = after.word(before.status);
 }
 
 /// Nobody waits any more: the message follows its first recipient; `first` is what was reported of that one.

@@ -5,6 +5,7 @@ mod before;
 mod history;
 mod life;
 mod oracle;
+mod partly;
 mod reports;
 mod stories;
 mod table;

@@ -1,4 +1,4 @@
-//! Finds the message of an event that names its recipient only: some providers tell nothing of ours back.
+//! Finds the message of an event that names only its recipient: some providers echo none of our ids.
 
 use ums_core::{AttemptId, AttemptOutcome, AttemptRecord, MessageRecord, StoreError};
 
@@ -6,13 +6,13 @@ use crate::desk::Desk;
 use crate::fate::is_signed;
 use crate::parking::Item;
 
-/// How often an event is looked at before it is matched so: its own message may only need a moment until the provider's id is kept, and
-/// then another one must not have taken it.
+/// Number of looks before an event is matched by recipient and time. The store may get the id of the provider in a moment; until then the
+/// event must not go to another message.
 const LOOKS_BEFORE: u32 = 2;
-/// More than one fits nobody.
+/// Messages to read: two that fit are as bad as many, for the event is matched only if one fits.
 const ENOUGH: usize = 2;
 
-/// The message whose unknown attempt alone fits the event's recipient and time.
+/// The message with the only unknown attempt that fits recipient and time of the event; none when several fit.
 pub(super) async fn by_recipient_and_time(desk: &Desk, item: &Item) -> Result<Option<(MessageRecord, AttemptId)>, StoreError> {
     let event = &item.record.event;
     let names_ours = event.about.attempt_id.is_some() || event.about.message_id.is_some();
@@ -41,12 +41,12 @@ pub(super) async fn by_recipient_and_time(desk: &Desk, item: &Item) -> Result<Op
     let [(message, attempt)] = fitting[..] else {
         return Ok(None);
     };
-    // With its events, which the search leaves out.
+    // Read again with its events, which the search leaves out.
     let message = desk.ports.store.message(&message.tenant, message.id).await?;
     Ok(message.map(|message| (message, attempt)))
 }
 
-/// Whether an event says something of a message's way, comes from who it says, and has waited for a better sign.
+/// Whether an event implies a status, comes with a checked signature, and has waited for a better match.
 fn may_be_matched(item: &Item) -> bool {
     let event = &item.record.event;
     item.looks >= LOOKS_BEFORE && event.kind.status().is_some() && is_signed(event.provider)

@@ -1,4 +1,4 @@
-//! An event whose message cannot take it yet: how long it waits, and what it says of its recipient meanwhile.
+//! Parked events: how long an event waits for its message, and what the event does to the suppression list meanwhile.
 
 use std::time::Duration;
 
@@ -8,17 +8,18 @@ use crate::desk::Desk;
 use crate::fate::{Says, is_signed};
 use crate::parking::Item;
 
-/// Time in which a message is usually called for and its outcome kept, and the longest wait between two looks meanwhile.
+/// Age up to which an event is young: its message is probably still in a call. And the longest wait between two looks meanwhile.
 const YOUNG: Duration = Duration::from_mins(2);
 const LONGEST_WAIT_YOUNG: Duration = Duration::from_secs(4);
+/// Longest wait between two looks at an older event.
 const LONGEST_WAIT: Duration = Duration::from_mins(5);
-/// How long an event that names none of our ids waits at most.
+/// Longest time that an event without one of our ids waits for its message.
 const LONGEST_WAIT_OF_OTHERS: Duration = Duration::from_hours(1);
 
-/// An event as it waits for its message, or for nobody.
+/// The parked form of an event, which waits for its message or belongs to none.
 pub(super) async fn parked(desk: &Desk, item: &Item, message: Option<&MessageRecord>) -> Parked {
     let now = desk.now();
-    // What it says of its recipient is done when it is kept first.
+    // The suppression list changed already when the event was parked first.
     let says = match message {
         _ if item.looks > 0 => Says::default(),
         Some(message) => Says::of(&item.record, Some(message), &message.message.tenant),
@@ -41,7 +42,7 @@ pub(super) async fn parked(desk: &Desk, item: &Item, message: Option<&MessageRec
     }
 }
 
-/// An event that named one of our messages, which never came: what it says of its recipient holds all the same.
+/// Gives up waiting for a message that never came. The entries of the event for the suppression list hold all the same.
 pub(super) async fn give_up_on_recipient(desk: &Desk, item: &Item) -> Result<(), StoreError> {
     let over = item.record.received_at + desk.rules.feedback.give_up <= desk.now();
     if !over || is_about_a_recipient_only(item) {
@@ -55,13 +56,14 @@ pub(super) async fn give_up_on_recipient(desk: &Desk, item: &Item) -> Result<(),
     Ok(())
 }
 
-/// Whether an event names none of our messages: what it says of its recipient holds at once, for the tenant that there always is.
+/// Whether an event names none of our messages. Its entries for the suppression list hold at once, for the default tenant.
 fn is_about_a_recipient_only(item: &Item) -> bool {
     let about = &item.record.event.about;
     about.attempt_id.is_none() && about.message_id.is_none()
 }
 
-/// How long an event waits for its message. Providers report on all mail of their account, and most that names nothing of ours is of others.
+/// How long an event waits for its message. Providers report on all mail of an account; most events without our ids belong to other
+/// senders, and wait less.
 fn patience(desk: &Desk, item: &Item) -> Duration {
     let give_up = desk.rules.feedback.give_up;
     if is_about_a_recipient_only(item) {
@@ -71,19 +73,19 @@ fn patience(desk: &Desk, item: &Item) -> Duration {
     }
 }
 
-/// Whether a message may turn up that the event is about.
+/// Whether the message of the event may still turn up.
 fn waits_for_a_message(item: &Item) -> bool {
     let event = &item.record.event;
     if !is_about_a_recipient_only(item) {
         return true;
     }
     if !is_signed(event.provider) {
-        // Nothing is matched by what anybody may have written.
+        // Without a signature, anybody may have written the event: only the id of the provider may match it.
         return event.about.provider_message_id.is_some();
     }
     match event.kind {
         EventKind::Inbound | EventKind::Subscribed => false,
-        // An answer has an id of its own.
+        // A text message in reply has an id of its own.
         EventKind::Unsubscribed => event.channel() == Channel::Email && event.about.provider_message_id.is_some(),
         EventKind::Queued
         | EventKind::Sent
@@ -100,7 +102,7 @@ fn waits_for_a_message(item: &Item) -> bool {
     }
 }
 
-/// The time until the next look, doubling each time.
+/// The time until the next look; doubles with each look.
 fn wait(desk: &Desk, item: &Item, now: Timestamp) -> Duration {
     let first = desk.rules.feedback.park;
     let is_young = now.since(item.record.received_at) < YOUNG;

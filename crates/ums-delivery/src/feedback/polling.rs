@@ -1,4 +1,4 @@
-//! Feedback that has to be asked for: each source in a task of its own, one process at a time.
+//! Polls the sources whose feedback does not come by webhook: each source in a task of its own, one process at a time.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,27 +8,29 @@ use ums_core::{FailureClass, FeedbackSource, StoreError, millis};
 use super::take::take;
 use crate::desk::Desk;
 
-/// The longest wait after errors.
+/// Longest wait after errors, unless the source itself is polled less often.
 const LONGEST_WAIT: Duration = Duration::from_mins(15);
-/// Pages that are read one after the other before others have a turn.
+/// Most pages of one poll.
 const PAGES: usize = 100;
 
-/// Why nothing was learned.
-enum Fault {
+/// Why a poll failed.
+enum PollError {
+    /// The source did not answer.
     Source(ums_core::Failure),
+    /// The store did not keep the events or the cursor.
     Store(StoreError),
 }
 
-impl From<StoreError> for Fault {
+impl From<StoreError> for PollError {
     fn from(error: StoreError) -> Self {
         Self::Store(error)
     }
 }
 
-/// Asks a source until the engine closes.
+/// Polls a source until the engine closes.
 pub(crate) async fn run(desk: Arc<Desk>, source: Arc<dyn FeedbackSource>) {
     let mut errors = 0_u32;
-    // A process that sends one message and ends asks nothing.
+    // The wait comes first: a process that sends one message and ends polls nothing.
     let mut wait = source.every();
     loop {
         tokio::select! {
@@ -44,27 +46,27 @@ pub(crate) async fn run(desk: Arc<Desk>, source: Arc<dyn FeedbackSource>) {
         wait = source.every();
         match asked {
             Ok(()) => errors = 0,
-            Err(fault) => {
+            Err(error) => {
                 errors = errors.saturating_add(1);
                 wait = wait.saturating_mul(1 << errors.min(10)).min(LONGEST_WAIT.max(wait));
-                tell(&*source, &fault, wait);
+                tell(&*source, &error, wait);
             }
         }
     }
 }
 
-/// Reads what is new. The cursor is kept after the events, so that a crash between has them read again.
-async fn ask(desk: &Desk, source: &dyn FeedbackSource) -> Result<(), Fault> {
+/// Reads new events. The store gets the cursor after the events; after a crash between the two the events are read again.
+async fn ask(desk: &Desk, source: &dyn FeedbackSource) -> Result<(), PollError> {
     let name = source.name();
     let chore = format!("feedback {name}");
     for _ in 0..PAGES {
-        // Longer than the pause, so that the process renews its lease.
+        // Longer than the pause, so that the process that has the chore keeps it.
         let length = source.every().saturating_mul(2).max(Duration::from_secs(10));
         if !desk.ports.store.lease_chore(&chore, length).await? {
             return Ok(());
         }
         let cursor = desk.ports.store.feedback_cursor(name).await?;
-        let polled = source.poll(cursor.as_deref(), desk.now()).await.map_err(Fault::Source)?;
+        let polled = source.poll(cursor.as_deref(), desk.now()).await.map_err(PollError::Source)?;
         if !polled.events.is_empty() {
             let tally = take(desk, polled.events).await?;
             tracing::debug!(
@@ -85,11 +87,11 @@ async fn ask(desk: &Desk, source: &dyn FeedbackSource) -> Result<(), Fault> {
     Ok(())
 }
 
-fn tell(source: &dyn FeedbackSource, fault: &Fault, again_in: Duration) {
+fn tell(source: &dyn FeedbackSource, error: &PollError, again_in: Duration) {
     let (source, again_in_ms) = (source.name(), millis(again_in));
-    match fault {
-        Fault::Store(error) => tracing::warn!(source, again_in_ms, %error, "feedback was not kept; it is read again"),
-        Fault::Source(failure) => {
+    match error {
+        PollError::Store(error) => tracing::warn!(source, again_in_ms, %error, "feedback was not kept; it is read again"),
+        PollError::Source(failure) => {
             let check = match failure.class {
                 FailureClass::Misconfigured => "check the account's keys and that they may read its delivery reports",
                 FailureClass::Unsupported => "check that the account writes delivery reports at all",

@@ -1,6 +1,6 @@
-//! Events are sorted to their messages, and each message makes one step of those that came for it.
+//! Takes events: sorts a batch to its messages, has each message decided once, and stores one step for each.
 //!
-//! **Invariant:** a message that a process works on is left alone; its events wait until it is free.
+//! **Invariant:** no step is written to a message that a process works on; its events are parked until the message is free.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,12 +14,12 @@ use crate::journal::step_between;
 use crate::observer::FeedbackEnd;
 use crate::parking::Item;
 
-/// Most events that are taken as one.
+/// Most events of one batch.
 const AT_ONCE: usize = 500;
-/// How often a message that changed meanwhile is read anew, before its events are parked.
+/// Number of tries on a message that changes meanwhile, before its events are parked.
 const TRIES: usize = 4;
 
-/// Takes events as they come from providers.
+/// Takes events that have just come from a provider. When this returns, the store has all of them.
 pub(crate) async fn take(desk: &Desk, events: Vec<Event>) -> Result<FeedbackTally, StoreError> {
     let mut tally = FeedbackTally::default();
     let mut events = events.into_iter().peekable();
@@ -39,7 +39,7 @@ pub(crate) async fn take(desk: &Desk, events: Vec<Event>) -> Result<FeedbackTall
     Ok(tally)
 }
 
-/// Takes events that came now or waited.
+/// Takes new events, or events that were parked.
 pub(super) async fn take_items(desk: &Desk, items: Vec<Item>) -> Result<FeedbackTally, StoreError> {
     let mut tally = FeedbackTally::default();
     let mut left = once_each(desk, items, &mut tally);
@@ -52,7 +52,7 @@ pub(super) async fn take_items(desk: &Desk, items: Vec<Item>) -> Result<Feedback
     Ok(tally)
 }
 
-/// Leaves out what is told twice in one batch.
+/// Drops the copies of an event within one batch.
 fn once_each(desk: &Desk, items: Vec<Item>, tally: &mut FeedbackTally) -> Vec<Item> {
     let mut seen = BTreeSet::new();
     let mut once = Vec::with_capacity(items.len());
@@ -67,11 +67,11 @@ fn once_each(desk: &Desk, items: Vec<Item>, tally: &mut FeedbackTally) -> Vec<It
     once
 }
 
-/// Sorts, decides and keeps; gives back what has to be decided anew because its message changed meanwhile. The last time that waits
-/// instead.
+/// Sorts, decides and stores the events. Returns the events that must be decided anew because their message changed meanwhile; parks them
+/// instead if this is the last try.
 async fn take_once(desk: &Desk, items: Vec<Item>, last: bool, tally: &mut FeedbackTally) -> Result<Vec<Item>, StoreError> {
-    let (groups, mut plans) = sort(desk, items, tally).await?;
-    for (message, items) in groups {
+    let Sorted { groups, mut plans } = sort(desk, items, tally).await?;
+    for Group { message, items } in groups {
         if message.is_under_way() {
             for item in items {
                 plans.push(Plan::park(desk, item, Some(&message)).await);
@@ -112,36 +112,56 @@ async fn take_once(desk: &Desk, items: Vec<Item>, last: bool, tally: &mut Feedba
     Ok(again)
 }
 
-/// Messages with the events that came for them, in the order in which they came; and plans for events that are nobody's.
-type Sorted = (Vec<(MessageRecord, Vec<Item>)>, Vec<Plan>);
+/// A batch of events by message.
+struct Sorted {
+    groups: Vec<Group>,
+    /// Plans for events without a message.
+    plans: Vec<Plan>,
+}
 
+/// A message with its events, in the order of arrival.
+struct Group {
+    message: MessageRecord,
+    items: Vec<Item>,
+}
+
+impl Group {
+    fn new(message: MessageRecord) -> Self {
+        Self {
+            message,
+            items: Vec::new(),
+        }
+    }
+}
+
+/// Finds the message of each event: by our ids, by the id of the provider, or by recipient and time.
 async fn sort(desk: &Desk, items: Vec<Item>, tally: &mut FeedbackTally) -> Result<Sorted, StoreError> {
     let events: Vec<Event> = items.iter().map(|item| item.record.event.clone()).collect();
     let targets = desk.ports.store.feedback_targets(&events).await?;
-    let mut groups: Vec<(MessageRecord, Vec<Item>)> = targets.messages.into_iter().map(|message| (message, Vec::new())).collect();
-    let mut places: BTreeMap<_, usize> = groups
+    let mut groups: Vec<Group> = targets.messages.into_iter().map(Group::new).collect();
+    let mut indices: BTreeMap<_, usize> = groups
         .iter()
         .enumerate()
-        .map(|(place, (message, _))| (message.message.id, place))
+        .map(|(index, group)| (group.message.message.id, index))
         .collect();
     let mut plans = Vec::new();
     for (mut item, target) in items.into_iter().zip(targets.of) {
         match target {
             Target::Known => tally.count(&*desk.ports.observer, &item, FeedbackEnd::Known),
-            Target::Message(place, attempt) => {
+            Target::Message(index, attempt) => {
                 item.record.attempt_id = attempt;
-                if let Some((_, group)) = groups.get_mut(place) {
-                    group.push(item);
+                if let Some(group) = groups.get_mut(index) {
+                    group.items.push(item);
                 }
             }
             Target::Nobody => {
                 if let Some((message, attempt)) = matching::by_recipient_and_time(desk, &item).await? {
                     item.record.attempt_id = Some(attempt);
-                    let place = *places.entry(message.message.id).or_insert_with(|| {
-                        groups.push((message, Vec::new()));
+                    let index = *indices.entry(message.message.id).or_insert_with(|| {
+                        groups.push(Group::new(message));
                         groups.len() - 1
                     });
-                    groups[place].1.push(item);
+                    groups[index].items.push(item);
                 } else {
                     parked::give_up_on_recipient(desk, &item).await?;
                     plans.push(Plan::park(desk, item, None).await);
@@ -149,18 +169,18 @@ async fn sort(desk: &Desk, items: Vec<Item>, tally: &mut FeedbackTally) -> Resul
             }
         }
     }
-    groups.retain(|(_, items)| !items.is_empty());
-    Ok((groups, plans))
+    groups.retain(|group| !group.items.is_empty());
+    Ok(Sorted { groups, plans })
 }
 
-/// What is to be kept for some events.
+/// The step to store for some events, and what follows when the store has it.
 struct Plan {
     step: FeedbackStep,
     items: Vec<Item>,
     applied: Option<Applied>,
 }
 
-/// A message before and after its events.
+/// A message before and after its new events.
 struct Applied {
     before: MessageRecord,
     after: MessageRecord,
@@ -197,7 +217,7 @@ impl Plan {
         }
     }
 
-    /// It is kept: tells whoever has to know.
+    /// The store has the step: counts the events, and tells rates, parking and queue.
     fn kept(self, desk: &Desk, tally: &mut FeedbackTally) {
         let end = if self.applied.is_some() {
             FeedbackEnd::Applied

@@ -1,12 +1,12 @@
-//! What became of events, counted.
+//! Counts what became of events.
 
 use crate::observer::{FeedbackEnd, FeedbackSeen, Observer};
 use crate::parking::Item;
 
-/// What became of a batch of events.
+/// Number of events of a batch, by what became of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FeedbackTally {
-    /// Events that were applied to their message, or had no more to be done with.
+    /// Events that are part of the story of their message.
     pub applied: u64,
     /// Events that were known already.
     pub known: u64,

@@ -1,7 +1,7 @@
-//! Events that came before their message could take them: its provider's id is not kept yet, or a process works on it.
+//! The task that takes parked events up again: the id of their provider was not stored yet, or a process worked on their message.
 //!
-//! What waits for a message in hand here is taken up when that ends its step. All else is looked at by the clock: soon at first, for
-//! a call and its commit are a matter of seconds, then ever more seldom.
+//! An event whose message is in hand here is taken when the message is free. The task looks at all other events by the clock: soon at
+//! first, for a call and its commit take seconds, and then ever more seldom.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,10 +17,10 @@ use crate::parking::{Item, LOOK};
 const SHORTEST_WAIT: Duration = Duration::from_millis(10);
 /// Sleep when the store could not be read.
 const AGAIN: Duration = Duration::from_secs(2);
-/// Events that are read at once.
+/// Most events of one read.
 const AT_ONCE: usize = 200;
 
-/// Looks at what waits until the engine closes.
+/// Takes parked events up until the engine closes.
 pub(crate) async fn run(desk: Arc<Desk>) {
     let mut looked: Option<Instant> = None;
     let mut wait = Duration::ZERO;
@@ -46,9 +46,9 @@ pub(crate) async fn run(desk: Arc<Desk>) {
     }
 }
 
-/// Takes up what was released, and what is due if it is time.
+/// Takes the events that are ready, and the due ones from the store if it is time.
 async fn look(desk: &Desk, is_time: bool) -> Result<(), StoreError> {
-    let ready = desk.parking.take_ready();
+    let ready = desk.parking.drain_ready();
     if !ready.is_empty() {
         take_items(desk, ready).await?;
     }

@@ -1,7 +1,10 @@
-//! Notices on their way: claimed from the store endpoint by endpoint, posted, repeated until they arrive.
+//! Notices on their way: claimed from the store endpoint by endpoint, posted, posted again until the endpoint takes them.
 //!
-//! A notice is taken for a while, not for good: if this process dies it is due again, so it arrives at least once. Each endpoint has
-//! places of its own, so one that hangs holds up nobody else.
+//! Its place in the flow: `notices` makes them, the step of their change stores them, this task posts them. A claim ends by itself: when
+//! this process dies, another one posts the notice again, and the notice arrives at least once. The number of posts to one endpoint is
+//! bounded, so an endpoint that hangs delays no other one.
+//!
+//! **Invariant:** logs hold no URL, body or secret of an endpoint, and no transaction is open during a post.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -24,13 +27,13 @@ const REFRESH: Duration = Duration::from_secs(5);
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
 /// Shortest sleep after a look.
 const NO_HURRY: Duration = Duration::from_millis(50);
-/// From a step that has notices to the look for them: it must be committed, and others may follow.
+/// Wait from a step with notices to the look for them: the step must be committed first, and other steps may follow.
 const GATHER: Duration = Duration::from_millis(20);
-/// Longest post, should the one who posts not keep time itself.
+/// Longest post, should the HTTP client keep no time of its own.
 const LONGEST_POST: Duration = Duration::from_secs(30);
-/// How long a notice that was taken is left alone by others: longer than a post may take, with the record of how it ended.
-const TAKEN: Duration = Duration::from_mins(1);
-/// Waits between tries to keep how a post ended; then the notice is posted again.
+/// Length of a claim on a notice: longer than a post and the record of its outcome may take.
+const CLAIM: Duration = Duration::from_mins(1);
+/// Waits between tries to record the outcome of a post. After the last one the notice is posted again.
 const KEEP: [Duration; 4] = [
     Duration::from_millis(100),
     Duration::from_secs(1),
@@ -40,24 +43,24 @@ const KEEP: [Duration; 4] = [
 /// The shortest wait before a notice is posted again.
 const SHORTEST_RETRY: Duration = Duration::from_secs(1);
 
-/// How long posts that are under way may take at a shutdown.
+/// Time that posts under way have at a shutdown.
 const LAST_POSTS: Duration = Duration::from_secs(2);
 
-/// What is said of an endpoint whose secret cannot be derived.
+/// The last error of an endpoint whose secret cannot be derived.
 pub(super) const NO_KEY: &str =
     "its signing secret is derived from a key that is not in UMS_SECRET_KEY any more: put the key back or rotate the secret";
 
-/// What posting works with.
+/// What the poster works with. Shared with the outbox, which posts tests.
 #[derive(Debug)]
 pub(crate) struct Postbox {
     pub(crate) ports: Arc<Ports>,
     pub(crate) endpoints: Arc<Endpoints>,
     pub(crate) rules: WebhookRules,
-    /// Posts to the user's application; nobody is told without it.
+    /// Posts to the user's application; without it this process posts nothing.
     pub(crate) webhooks: Option<Arc<dyn WebhookPost>>,
     /// The service's keys, newest first: the endpoints' secrets are derived from them.
     pub(crate) keys: Vec<Secret>,
-    /// How many posts are under way to each endpoint.
+    /// Posts under way, by endpoint.
     pub(crate) under_way: Mutex<HashMap<EndpointId, usize>>,
 }
 
@@ -67,7 +70,7 @@ impl Postbox {
         counts.get(&endpoint).copied().unwrap_or(0)
     }
 
-    /// Begins a post to an endpoint; it is under way until the guard is dropped.
+    /// Begins a post to an endpoint; the post is under way until the guard is dropped.
     fn begin(self: &Arc<Self>, endpoint: EndpointId) -> Posting {
         *self
             .under_way
@@ -81,13 +84,13 @@ impl Postbox {
         }
     }
 
-    /// The secrets of an endpoint that sign now, newest first; none when they are derived from a key that is gone.
+    /// The secrets of an endpoint that sign now, newest first; none when the newest one is derived from a key that is gone.
     pub(super) fn secrets(&self, endpoint: &Endpoint) -> Option<Vec<Secret>> {
         signing::secrets(&self.keys, endpoint, self.ports.clock.now())
     }
 }
 
-/// A post under way; another one may begin when it is dropped.
+/// A post under way. Dropping it lets another post to the endpoint begin.
 struct Posting {
     postbox: Arc<Postbox>,
     endpoint: EndpointId,
@@ -103,7 +106,7 @@ impl Drop for Posting {
             }
         }
         drop(counts);
-        self.postbox.endpoints.place_is_free();
+        self.postbox.endpoints.post_ended();
     }
 }
 
@@ -120,14 +123,14 @@ pub(crate) async fn run(postbox: Arc<Postbox>) {
         tokio::select! {
             biased;
             () = ports.closing.cancelled() => return,
-            () = postbox.endpoints.place() => {}
+            () = postbox.endpoints.until_post_ends() => {}
             () = postbox.endpoints.news() => tokio::time::sleep(GATHER).await,
             () = tokio::time::sleep(wait) => {}
         }
     }
 }
 
-/// Begins all posts that are due and that there are places for; how long to sleep.
+/// Begins all posts that are due and that their endpoints have room for. Returns the time until the next look.
 async fn look(postbox: &Arc<Postbox>, known_at: &mut Monotonic) -> Result<Duration, StoreError> {
     let Postbox {
         ports,
@@ -144,14 +147,15 @@ async fn look(postbox: &Arc<Postbox>, known_at: &mut Monotonic) -> Result<Durati
         return Ok(REFRESH);
     };
     if !ports.store.is_owner() {
-        // The process that sends from the store tells of it, too.
+        // The process that sends from the store posts its notices, too.
         return Ok(REFRESH);
     }
     // A claim writes: there is none before something is due.
     let mut wait = until_next(ports).await?;
     if wait.is_zero() {
         let full = claim(postbox, &endpoints, webhooks).await?;
-        // What is due yet belongs to an endpoint without a free place, and we are woken when it has one; or to one that we do not know yet.
+        // A notice that is still due belongs to an endpoint without room, whose next ended post wakes this task, or to an endpoint that
+        // this process does not know yet.
         wait = if full {
             LONGEST_WAIT
         } else {
@@ -161,52 +165,52 @@ async fn look(postbox: &Arc<Postbox>, known_at: &mut Monotonic) -> Result<Durati
     Ok(wait)
 }
 
-/// How long until a notice is due; no longer than another process may be left unheard.
+/// Time until a notice is due, at most [`LONGEST_WAIT`]: another process may add notices meanwhile.
 async fn until_next(ports: &Ports) -> Result<Duration, StoreError> {
     let next = ports.store.next_notice_due().await?;
     Ok(next.map_or(LONGEST_WAIT, |next| next.since(ports.clock.now()).min(LONGEST_WAIT)))
 }
 
-/// Begins to post what is due, endpoint by endpoint; whether one of them has no free place left.
+/// Claims due notices and begins to post them, endpoint by endpoint. Whether an endpoint has no room left.
 async fn claim(postbox: &Arc<Postbox>, endpoints: &[Endpoint], webhooks: &Arc<dyn WebhookPost>) -> Result<bool, StoreError> {
     let ports = &postbox.ports;
     let mut full = false;
     for endpoint in endpoints.iter().filter(|endpoint| endpoint.disabled.is_none()) {
-        let places = postbox.rules.at_once.max(1).saturating_sub(postbox.posts_to(endpoint.id));
-        if places == 0 {
+        let room = postbox.rules.at_once.max(1).saturating_sub(postbox.posts_to(endpoint.id));
+        if room == 0 {
             full = true;
             continue;
         }
         let now = ports.clock.now();
         let claimed = ports
             .store
-            .claim_notices(&endpoint.tenant, endpoint.id, now, now + TAKEN, places)
+            .claim_notices(&endpoint.tenant, endpoint.id, now, now + CLAIM, room)
             .await;
         let claimed = match claimed {
-            // The other endpoints do not wait for this one's.
-            Err(fault @ StoreError::Corrupt { .. }) => {
-                tracing::error!(endpoint = %endpoint.id, error = %fault, "notices cannot be posted");
+            // The other endpoints must not wait for a notice that nobody can read.
+            Err(error @ StoreError::Corrupt { .. }) => {
+                tracing::error!(endpoint = %endpoint.id, %error, "notices cannot be posted");
                 continue;
             }
             claimed => claimed?,
         };
-        full |= claimed.len() == places;
+        full |= claimed.len() == room;
         for notice in claimed {
-            let place = postbox.begin(endpoint.id);
-            ports.tasks.spawn(deliver(place, webhooks.clone(), endpoint.clone(), notice));
+            let posting = postbox.begin(endpoint.id);
+            ports.tasks.spawn(deliver(posting, webhooks.clone(), endpoint.clone(), notice));
         }
     }
     Ok(full)
 }
 
-/// Posts a notice that was taken, and records how that ended.
-async fn deliver(place: Posting, webhooks: Arc<dyn WebhookPost>, endpoint: Endpoint, notice: Notice) {
-    let postbox = &*place.postbox;
+/// Posts a claimed notice and records the outcome.
+async fn deliver(posting: Posting, webhooks: Arc<dyn WebhookPost>, endpoint: Endpoint, notice: Notice) {
+    let postbox = &*posting.postbox;
     let ports = &*postbox.ports;
     let began = ports.clock.monotonic();
     let posted = tokio::select! {
         biased;
-        // Nothing is recorded: it is due again when it was left alone for long enough.
+        // Nothing is recorded: the notice is due again when the claim ends.
         () = shutdown(ports) => return,
         posted = post(postbox, &*webhooks, &endpoint, &notice) => posted,
     };
@@ -218,29 +222,29 @@ async fn deliver(place: Posting, webhooks: Arc<dyn WebhookPost>, endpoint: Endpo
         duration: ports.clock.monotonic().since(began),
     });
     if outcome.state != NoticeState::Delivered {
-        // Neither URL nor body: both may hold what is nobody else's business.
+        // Neither URL nor body: both may hold secrets of the application.
         tracing::warn!(endpoint = %endpoint.id, notice = %notice.id, kind = %notice.kind, tries = notice.tries, state = %outcome.state, "a webhook endpoint did not take a notice");
     }
     keep(ports, outcome).await;
     if let Err(error) = disable_if_due(postbox, &posted, &endpoint).await {
         tracing::warn!(endpoint = %endpoint.id, %error, "a webhook endpoint could not be disabled; trying again after its next failure");
     }
-    drop(place);
+    drop(posting);
 }
 
-/// Until a receiver has had its time at a shutdown, which is not to wait for one that hangs.
+/// Waits until the shutdown has given the receivers [`LAST_POSTS`]: a receiver that hangs must not delay the shutdown.
 async fn shutdown(ports: &Ports) {
     ports.closing.cancelled().await;
     tokio::time::timeout(LAST_POSTS, ports.ended.cancelled()).await.ok();
 }
 
-/// How a post ended.
+/// The outcome of a post.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Posted {
-    /// With an answer.
+    /// The receiver answered with this HTTP status.
     Status(u16),
-    /// Without one.
-    Fault(String),
+    /// The receiver did not answer, or was not called; the text says why.
+    NoAnswer(String),
 }
 
 impl Posted {
@@ -248,13 +252,13 @@ impl Posted {
         matches!(self, Self::Status(200..=299))
     }
 
-    /// For people; no value of anybody's.
+    /// For people; holds no value of the endpoint.
     pub(super) fn describe(&self) -> String {
         match self {
             Self::Status(status @ 300..=399) => format!("{status}: redirects are not followed"),
             Self::Status(status @ 410) => format!("{status}: the receiver wants no more"),
             Self::Status(status) => status.to_string(),
-            Self::Fault(fault) => fault.clone(),
+            Self::NoAnswer(reason) => reason.clone(),
         }
     }
 }
@@ -262,17 +266,17 @@ impl Posted {
 /// Signs a notice and posts it once.
 pub(super) async fn post(postbox: &Postbox, webhooks: &dyn WebhookPost, endpoint: &Endpoint, notice: &Notice) -> Posted {
     let Some(secrets) = postbox.secrets(endpoint) else {
-        return Posted::Fault(NO_KEY.to_owned());
+        return Posted::NoAnswer(NO_KEY.to_owned());
     };
     let call = signing::signed(endpoint, notice, &secrets, postbox.ports.clock.now());
     match tokio::time::timeout(LONGEST_POST, webhooks.post(call)).await {
         Ok(Ok(status)) => Posted::Status(status),
-        Ok(Err(WebhookFault::NotAllowed(fault) | WebhookFault::NoAnswer(fault))) => Posted::Fault(fault),
-        Err(_) => Posted::Fault("timeout".to_owned()),
+        Ok(Err(WebhookFault::NotAllowed(reason) | WebhookFault::NoAnswer(reason))) => Posted::NoAnswer(reason),
+        Err(_) => Posted::NoAnswer("timeout".to_owned()),
     }
 }
 
-/// What follows from a post. A `Retry-After` is not read: the schedule is slower than what receivers ask for.
+/// The outcome to record. A `Retry-After` is ignored: the schedule is slower than what receivers ask for.
 fn outcome_of(posted: &Posted, notice: &Notice, rules: &WebhookRules, random: &dyn Random, now: Timestamp) -> NoticeOutcome {
     let due_at = now + wait(rules, notice.tries, random);
     let state = if posted.is_success() {
@@ -293,18 +297,19 @@ fn outcome_of(posted: &Posted, notice: &Notice, rules: &WebhookRules, random: &d
     }
 }
 
-/// The wait after so many tries: from a tenth of the schedule's to the whole, so that what failed together does not come back together.
+/// The wait after that many tries: a random part, at least a tenth, of the wait in the schedule, so that notices that failed together do
+/// not come back together.
 fn wait(rules: &WebhookRules, tries: u32, random: &dyn Random) -> Duration {
     whole_wait(rules, tries).mul_f64(0.1 + 0.9 * random.unit()).max(SHORTEST_RETRY)
 }
 
 fn whole_wait(rules: &WebhookRules, tries: u32) -> Duration {
-    let place = usize::try_from(tries.saturating_sub(1)).unwrap_or(usize::MAX);
-    rules.retry.get(place).or(rules.retry.last()).copied().unwrap_or(LONGEST_POST)
+    let index = usize::try_from(tries.saturating_sub(1)).unwrap_or(usize::MAX);
+    rules.retry.get(index).or(rules.retry.last()).copied().unwrap_or(LONGEST_POST)
 }
 
-/// Whether a notice is too old to be posted again. One that was had posted again by an operator has its tries anew: it is given up only
-/// when it was tried as often as its time allows.
+/// Whether a notice is too old to be posted again. A replay by an operator resets the tries of an old notice; therefore a notice is given
+/// up only after as many tries as `give_up` has room for.
 fn is_given_up(rules: &WebhookRules, notice: &Notice, next: Timestamp) -> bool {
     let made_at = notice.id.as_uuid().get_timestamp().map_or(notice.at, |made| {
         let (seconds, nanos) = made.to_unix();
@@ -320,7 +325,7 @@ fn is_given_up(rules: &WebhookRules, notice: &Notice, next: Timestamp) -> bool {
     planned >= rules.give_up && next.since(made_at) > rules.give_up
 }
 
-/// Keeps how a post ended. If the store does not take it the notice is posted again later.
+/// Records the outcome of a post. If the store does not take it, the notice is posted again when its claim ends.
 async fn keep(ports: &Ports, outcome: NoticeOutcome) {
     let mut waits = KEEP.iter();
     while let Err(error) = ports.store.settle_notice(outcome.clone()).await {
@@ -332,7 +337,7 @@ async fn keep(ports: &Ports, outcome: NoticeOutcome) {
     }
 }
 
-/// Why nothing more is to be posted to the endpoint.
+/// Why the endpoint must be disabled, if it must.
 fn reason_to_disable(posted: &Posted, endpoint: &Endpoint, rules: &WebhookRules, now: Timestamp) -> Option<String> {
     if *posted == Posted::Status(410) {
         return Some("it answered 410: the receiver wants no more".to_owned());
@@ -348,7 +353,7 @@ async fn disable_if_due(postbox: &Postbox, posted: &Posted, endpoint: &Endpoint)
     if reason(endpoint).is_none() {
         return Ok(());
     }
-    // As it is now: its owner may have changed it meanwhile, and it may have taken something.
+    // The endpoint of now: its owner may have changed it meanwhile, and another post may have succeeded.
     let same = |other: &Endpoint| other.id == endpoint.id && other.url == endpoint.url && other.disabled.is_none();
     let Some(mut endpoint) = ports.store.endpoints().await?.into_iter().find(same) else {
         return Ok(());

@@ -1,25 +1,26 @@
 //! Secrets of endpoints and signatures of notices, as the Standard Webhooks specification (v1) writes them.
 //!
-//! A secret is derived, never kept: HMAC-SHA256 under one of the service's keys of the endpoint's id and the secret's number.
+//! A secret is derived and never stored: the HMAC-SHA256 of the id of the endpoint and the number of the secret, under a key of the
+//! service.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use ring::hmac;
 use ums_core::{Endpoint, EndpointId, Notice, Secret, SecretGeneration, Timestamp, WebhookCall};
 
-/// What the secrets and the names of keys are derived for: one key serves several ends, which must not meet.
+/// Separate the uses of a key: what is derived for one use must never equal what is derived for another.
 const FOR_SECRETS: &[u8] = b"ums webhook secret";
 const FOR_NAMES: &[u8] = b"ums webhook key name";
-/// Bytes of a key's name. Few, so that the name is of no help to whoever guesses keys.
+/// Bytes of the name of a key. Few, so that the name does not help to guess the key.
 const NAME_BYTES: usize = 6;
 
-/// The name of one of the service's keys.
+/// The name of a key of the service.
 pub(super) fn fingerprint(key: &Secret) -> String {
     let tag = mac(key.expose().as_bytes(), &[FOR_NAMES]);
     URL_SAFE_NO_PAD.encode(&tag.as_ref()[..NAME_BYTES])
 }
 
-/// The secrets of an endpoint that sign now, newest first. None when the newest is derived from a key that is not among these.
+/// The secrets of an endpoint that sign now, newest first. None when the key of the newest one is not among these keys.
 pub(super) fn secrets(keys: &[Secret], endpoint: &Endpoint, now: Timestamp) -> Option<Vec<Secret>> {
     let named: Vec<(String, &Secret)> = keys.iter().map(|key| (fingerprint(key), key)).collect();
     let derive = |generation: &SecretGeneration| {
@@ -32,7 +33,7 @@ pub(super) fn secrets(keys: &[Secret], endpoint: &Endpoint, now: Timestamp) -> O
     Some(std::iter::once(derive(newest)?).chain(overlapping.filter_map(derive)).collect())
 }
 
-/// The request that tells a notice, signed with each of these secrets.
+/// The request that posts a notice, signed with each of these secrets.
 pub(super) fn signed(endpoint: &Endpoint, notice: &Notice, secrets: &[Secret], now: Timestamp) -> WebhookCall {
     let id = notice.id.to_string();
     let seconds = now.as_micros().div_euclid(1_000_000).to_string();

@@ -1,10 +1,11 @@
-//! The pace of an account that several processes share: each spends from blocks that the store has reserved for it alone.
+//! The pace of an account that several processes share: each process spends from blocks that the store has granted to it alone.
 //!
-//! A block is a quarter of a second's worth. The next one is asked for in the background when half of it is gone, so that a
-//! message usually waits for nothing. All processes together hand over no more than the store grants, and each at most a block
-//! later than it was granted; a process that dies wastes the block that it had in hand, and exceeds nothing.
+//! A block is a quarter of a second's limit, or a five-hundredth of a day's if that is less. The process requests the next block in the
+//! background when half of a block is spent, so that a message usually waits for nothing. All processes together send to no more
+//! recipients than the store grants, each process at most a block later than its grant. A process that dies wastes the rest of its block
+//! and exceeds nothing.
 //!
-//! While the store cannot be asked, what is in hand is spent and no more: then the account counts as paced.
+//! While the store does not answer, the process spends the rest of its block; after that the account counts as paced.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -14,49 +15,49 @@ use ums_core::{AccountId, Clock, Monotonic, PaceGrant, PaceRequest, ProviderKind
 
 use super::settings::{OverPace, PaceSettings};
 
-/// Blocks of a second's worth, and of a day's.
+/// Number of blocks that a second is cut into, and a day.
 const BLOCKS_A_SECOND: u32 = 4;
 const BLOCKS_A_DAY: u32 = 500;
-/// Longest wait for the store's answer, and the wait until it is asked again when it did not answer.
+/// Longest wait for the answer of the store, and the wait until the next request when the store did not answer.
 const LONGEST_ANSWER: Duration = Duration::from_secs(2);
 const AGAIN: Duration = Duration::from_secs(1);
-/// A refusal for no longer than this is waited for in the background while somebody wants more.
+/// While a message wants more, the background task waits for the end of a refusal that is no longer than this.
 const SHORT_WAIT: Duration = Duration::from_secs(1);
 
-/// One account's reserved room.
+/// The granted room of one account.
 #[derive(Debug)]
 pub(crate) struct Blocks {
     provider: ProviderKind,
     account: AccountId,
     settings: PaceSettings,
-    /// Recipients of a block.
+    /// Size of a block, in recipients.
     block: u32,
     hand: Mutex<Hand>,
-    /// Counts the store's answers.
+    /// Number of answers of the store, for those who wait for the next one.
     answers: watch::Sender<u64>,
 }
 
-/// What is in hand.
+/// The rest of the granted room.
 #[derive(Debug, Default)]
 struct Hand {
-    /// Recipients that may be handed over.
+    /// Recipients that may still be sent to.
     units: u32,
-    /// What the largest message needs that found too little.
+    /// Recipients of the largest message that found too little room.
     wanted: u32,
-    /// Whether the store is being asked.
+    /// Whether a request to the store is under way.
     asking: bool,
-    /// The store's refusal, and until when it holds.
+    /// The refusal of the store, and the time at which it ends.
     over: Option<(SkipReason, Monotonic)>,
 }
 
-/// What taking room came to.
+/// What a request for room came to.
 #[derive(Debug)]
-pub(crate) enum Take {
-    /// It is taken.
-    Taken,
-    /// There is none.
+pub(crate) enum Reservation {
+    /// The room is reserved.
+    Reserved,
+    /// The account has no room now.
     Over(OverPace),
-    /// The store is being asked; its answer can be waited for.
+    /// The store was asked for more; the receiver changes with its answer.
     Asked(watch::Receiver<u64>),
 }
 
@@ -79,27 +80,27 @@ impl Blocks {
         self.hand.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes room for that many recipients; and whether the caller must have the store asked for more ([`Blocks::refill`]).
-    pub(crate) fn take(&self, units: u32, now: Monotonic) -> (Take, bool) {
+    /// Reserves room for that many recipients. The flag says whether the caller must start [`Blocks::refill`].
+    pub(crate) fn reserve(&self, units: u32, now: Monotonic) -> (Reservation, bool) {
         let mut hand = self.hand();
         let over = hand.over.filter(|(_, until)| *until > now);
         if hand.units >= units {
             hand.units -= units;
             let ask = hand.units <= self.block / 2 && over.is_none() && !hand.asking;
             hand.asking |= ask;
-            return (Take::Taken, ask);
+            return (Reservation::Reserved, ask);
         }
         hand.wanted = hand.wanted.max(units);
         if let Some((reason, until)) = over {
             let wait = until.since(now);
-            return (Take::Over(OverPace { reason, wait }), false);
+            return (Reservation::Over(OverPace { reason, wait }), false);
         }
         let ask = !hand.asking;
         hand.asking = true;
-        (Take::Asked(self.answers.subscribe()), ask)
+        (Reservation::Asked(self.answers.subscribe()), ask)
     }
 
-    /// The answer did not come in time.
+    /// The verdict on an account whose grant did not come in time.
     pub(crate) fn late() -> OverPace {
         OverPace {
             reason: SkipReason::Paced,
@@ -107,7 +108,7 @@ impl Blocks {
         }
     }
 
-    /// Takes back room of the day for a message that surely was not sent; no more than a block is kept in hand.
+    /// Refunds room of the day for recipients whom the provider surely did not get. At most a block stays in hand.
     pub(crate) fn refund(&self, units: u32) {
         if self.settings.per_day.is_some() {
             let mut hand = self.hand();
@@ -115,7 +116,7 @@ impl Blocks {
         }
     }
 
-    /// Asks the store for the next block; goes on as long as more is wanted and the store says that there will be some soon.
+    /// Requests the next block from the store; again while a message wants more and the store announces room within [`SHORT_WAIT`].
     pub(crate) async fn refill(self: Arc<Self>, store: Arc<dyn Store>, clock: Arc<dyn Clock>) {
         while let Some(units) = self.missing() {
             let request = PaceRequest {
@@ -145,7 +146,7 @@ impl Blocks {
         PaceGrant::Paced(AGAIN)
     }
 
-    /// What the store is to be asked for: a full block in hand, or what the largest message needs.
+    /// Recipients to request: up to a full block in hand, or up to the need of the largest message. None ends the request.
     fn missing(&self) -> Option<u32> {
         let mut hand = self.hand();
         let missing = self.block.max(hand.wanted).saturating_sub(hand.units);
@@ -156,7 +157,7 @@ impl Blocks {
         (missing > 0).then_some(missing)
     }
 
-    /// Notes the store's answer; after how long it is to be asked again, if at all.
+    /// Notes the answer of the store. The wait until the next request, if one is needed.
     fn answered(&self, grant: PaceGrant, now: Monotonic) -> Option<Duration> {
         let mut hand = self.hand();
         let (reason, wait) = match grant {

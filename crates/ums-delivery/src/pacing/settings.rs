@@ -1,11 +1,11 @@
-//! What an account may send, and what is said when it may not.
+//! The limits of a pace, and the refusal of an account over its pace.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
 
 use ums_core::SkipReason;
 
-/// What an account may send. Units are recipients.
+/// The limits of an account, in recipients; none means no limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PaceSettings {
     /// Most recipients a second.
@@ -14,11 +14,11 @@ pub struct PaceSettings {
     pub per_day: Option<NonZeroU32>,
 }
 
-/// Why a message must not go out by this account now.
+/// Why the account has no room for a message now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OverPace {
     /// `paced` or `day_limit`.
     pub reason: SkipReason,
-    /// How long until there is room.
+    /// Time until the account has room.
     pub wait: Duration,
 }

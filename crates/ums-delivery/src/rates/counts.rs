@@ -1,4 +1,4 @@
-//! Counts by place, and which events count.
+//! Counts by key, and which events count.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use ums_core::{
     AccountId, AttemptRecord, BounceKind, EventKind, EventRecord, ProviderKind, RateRow, SuppressionReason, Timestamp, suppression_address,
 };
 
-/// Where something is counted.
+/// The bucket, the sender and the account that a count belongs to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Key {
     pub(super) provider: ProviderKind,
@@ -16,12 +16,12 @@ pub(super) struct Key {
     pub(super) bucket: Timestamp,
 }
 
-/// Counts by place.
+/// Counts by key.
 #[derive(Debug, Default)]
 pub(super) struct Counts(HashMap<Key, RateRow>);
 
 impl Counts {
-    /// Counts something at a place.
+    /// Adds to the counts of a key.
     pub(super) fn add(&mut self, key: Key, add: impl FnOnce(&mut RateRow)) {
         add(self.0.entry(key).or_insert_with_key(|key| RateRow {
             provider: key.provider,
@@ -35,7 +35,7 @@ impl Counts {
         }));
     }
 
-    /// Adds counts that were taken before.
+    /// Adds rows of counts.
     pub(super) fn add_rows(&mut self, rows: Vec<RateRow>) {
         for row in rows {
             let key = Key {
@@ -53,13 +53,13 @@ impl Counts {
         }
     }
 
-    /// What is counted.
+    /// All counts.
     pub(super) fn rows(&self) -> impl Iterator<Item = &RateRow> {
         self.0.values()
     }
 
-    /// All that was counted since the last time.
-    pub(super) fn take(&mut self) -> Vec<RateRow> {
+    /// Removes all counts.
+    pub(super) fn drain(&mut self) -> Vec<RateRow> {
         self.0.drain().map(|(_, row)| row).collect()
     }
 }
@@ -73,20 +73,20 @@ pub(super) fn is_about_same(one: &EventRecord, other: &EventRecord) -> bool {
     one.attempt_id == other.attempt_id && form(one) == form(other)
 }
 
-/// Whether the event is a receipt that came in time, by the provider's clock where it tells its time: a provider is not to blame for
-/// reports that were held up on their way.
+/// Whether the event is a receipt within `within` of the call. The clock of the provider decides where the event has a time: the provider
+/// is not to blame for a report that was delayed on its way.
 pub(super) fn is_timely_receipt(event: &EventRecord, attempt: &AttemptRecord, within: Duration) -> bool {
     let at = event.event.at.unwrap_or(event.received_at).min(event.received_at);
     event.event.kind.is_receipt() && at.since(attempt.called_at) <= within
 }
 
-/// Whether the address was found not to exist.
+/// Whether the event says that the address does not exist.
 pub(super) fn is_hard_bounce(event: &EventRecord) -> bool {
     let event = &event.event;
     event.kind == EventKind::Bounced && (event.bounce == Some(BounceKind::Hard) || event.suppress == Some(SuppressionReason::HardBounce))
 }
 
-/// Whether the recipient complained.
+/// Whether the event is a complaint of the recipient.
 pub(super) fn is_complaint(event: &EventRecord) -> bool {
     event.event.kind == EventKind::Complained
 }

@@ -1,5 +1,5 @@
-//! What the counts say: which senders of a provider bounce or are complained of too often, and which providers take messages and
-//! do not deliver them. A pure function of counts, time and rules: a mark goes by itself when what led to it is past.
+//! Verdicts on the counts: which senders of an account draw too many bounces or complaints, and which accounts accept messages and do not
+//! deliver them. A pure function of counts, time and rules: a verdict ends by itself when its counts are older than the window.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Write as _;
@@ -11,9 +11,40 @@ use super::bucket::{BUCKET, DEFAULT_SENDER, bucket};
 use crate::rules::RateRules;
 
 /// A provider account.
-pub(super) type Account = (ProviderKind, AccountId);
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Account {
+    pub(super) provider: ProviderKind,
+    pub(super) account: AccountId,
+}
 
-/// Why mail to many is held.
+/// A sender, as far as one provider account sends for it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct AccountSender {
+    pub(super) account: Account,
+    pub(super) sender: String,
+}
+
+impl Account {
+    fn new(provider: ProviderKind, account: &AccountId) -> Self {
+        Self {
+            provider,
+            account: account.clone(),
+        }
+    }
+
+    fn of(row: &RateRow) -> Self {
+        Self::new(row.provider, &row.account)
+    }
+
+    fn sender(&self, sender: &str) -> AccountSender {
+        AccountSender {
+            account: self.clone(),
+            sender: sender.to_owned(),
+        }
+    }
+}
+
+/// Why bulk mail is held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum HeldFor {
     Bounces,
@@ -21,7 +52,7 @@ pub(crate) enum HeldFor {
 }
 
 impl HeldFor {
-    /// Why a provider is passed over for it.
+    /// The reason of the skip.
     pub(crate) const fn reason(self) -> SkipReason {
         match self {
             Self::Bounces => SkipReason::BounceRate,
@@ -29,7 +60,7 @@ impl HeldFor {
         }
     }
 
-    /// For people. Without figures: they change, and the story would grow with each change.
+    /// For people. Holds no figures: the figures change, and each change would add a skip to the story.
     pub(crate) const fn describe(self) -> &'static str {
         match self {
             Self::Bounces => "mail to many is held: too much of this sender's mail bounces; see the provider's health",
@@ -38,76 +69,84 @@ impl HeldFor {
     }
 }
 
-/// What all counts together say.
+/// The verdicts on all counts.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Verdicts {
-    /// Senders whose mail to many is held.
-    pub(super) held: HashMap<(Account, String), HeldFor>,
-    /// Senders that a provider sent as.
-    pub(super) senders: BTreeSet<(Account, String)>,
-    /// Providers that take messages and do not deliver them, and why that is thought.
+    /// Senders whose bulk mail is held.
+    pub(super) held: HashMap<AccountSender, HeldFor>,
+    /// Senders that an account has sent as.
+    pub(super) senders: BTreeSet<AccountSender>,
+    /// Accounts that accept messages and do not deliver them, with the reason for the verdict.
     pub(super) late: HashMap<Account, String>,
-    /// Why a provider is not as healthy as its calls look.
+    /// Reasons why an account is less healthy than its calls.
     pub(super) reasons: BTreeMap<Account, Vec<String>>,
 }
 
 impl Verdicts {
-    /// Whether any provider is tried after the others.
+    /// Whether an account must be tried after the others.
     pub(crate) fn has_late(&self) -> bool {
         !self.late.is_empty()
     }
 
-    /// Whether a provider takes messages and does not deliver them, while others do.
+    /// Whether an account accepts messages and does not deliver them, while others do.
     pub(crate) fn is_late(&self, provider: ProviderKind, account: &AccountId) -> bool {
-        self.late.contains_key(&(provider, account.clone()))
+        self.late.contains_key(&Account::new(provider, account))
     }
 
-    /// Why mail to many by this provider is held for a sender; none for the provider's own.
+    /// Why bulk mail by this account is held for a sender. Without a sender: for the configured sender of the account.
     pub(crate) fn held_for(&self, provider: ProviderKind, account: &AccountId, sender: Option<&str>) -> Option<HeldFor> {
         if self.held.is_empty() {
             return None;
         }
-        let place = |sender: &str| ((provider, account.clone()), sender.to_owned());
-        let sender = sender.map(place).filter(|place| self.senders.contains(place));
-        // A provider that never sent as this sender puts its own in its stead.
-        self.held.get(&sender.unwrap_or_else(|| place(DEFAULT_SENDER))).copied()
+        let account = Account::new(provider, account);
+        let sender = sender.map(|sender| account.sender(sender));
+        let known = sender.filter(|sender| self.senders.contains(sender));
+        // An account that never sent as this sender substitutes its own.
+        self.held.get(&known.unwrap_or_else(|| account.sender(DEFAULT_SENDER))).copied()
     }
 
-    /// Why a provider is not as healthy as its calls look.
+    /// Why an account is less healthy than its calls.
     pub(crate) fn reason(&self, provider: ProviderKind, account: &AccountId) -> Option<String> {
-        self.reasons.get(&(provider, account.clone())).map(|reasons| reasons.join("; "))
+        let reasons = self.reasons.get(&Account::new(provider, account))?;
+        Some(reasons.join("; "))
     }
 }
 
-/// From when on counts matter.
+/// The start of the oldest bucket that a verdict can depend on.
 pub(super) fn looks_back(rules: &RateRules, now: Timestamp) -> Timestamp {
     bucket(now - rules.window.max(rules.receipt_window + rules.receipt_within))
 }
 
-/// Judges what was counted.
+/// Judges the counts.
 pub(super) fn judge(rows: &[RateRow], rules: &RateRules, now: Timestamp) -> Verdicts {
     let mut verdicts = Verdicts::default();
     let mut senders: BTreeMap<(Account, &str), Sums> = BTreeMap::new();
     let since = bucket(now - rules.window);
     for row in rows.iter().filter(|row| row.bucket >= since) {
-        senders.entry((account(row), &row.sender)).or_default().add(row);
+        senders.entry((Account::of(row), &row.sender)).or_default().add(row);
     }
     for ((account, sender), sums) in senders {
-        verdicts.senders.insert((account.clone(), sender.to_owned()));
+        verdicts.senders.insert(account.sender(sender));
         if sums.accepted < rules.min_sample.max(1) {
             continue;
         }
         let bounces = Rate::of(
             sums.hard_bounces,
             sums.accepted,
-            (rules.bounce_warn, rules.bounce_hold),
-            (50_000, 100_000),
+            Limits {
+                warn: rules.bounce_warn,
+                hold: rules.bounce_hold,
+            },
+            SES_BOUNCES,
         );
         let complaints = Rate::of(
             sums.complaints,
             sums.accepted,
-            (rules.complaint_warn, rules.complaint_hold),
-            (1_000, 5_000),
+            Limits {
+                warn: rules.complaint_warn,
+                hold: rules.complaint_hold,
+            },
+            SES_COMPLAINTS,
         );
         for (rate, held_for, name) in [
             (bounces, HeldFor::Bounces, "bounce rate"),
@@ -118,7 +157,7 @@ pub(super) fn judge(rows: &[RateRow], rules: &RateRules, now: Timestamp) -> Verd
             };
             verdicts.reasons.entry(account.clone()).or_default().push(text);
             if rate.is_held() {
-                verdicts.held.entry((account.clone(), sender.to_owned())).or_insert(held_for);
+                verdicts.held.entry(account.sender(sender)).or_insert(held_for);
             }
         }
     }
@@ -146,39 +185,48 @@ impl Sums {
     }
 }
 
-fn account(row: &RateRow) -> Account {
-    (row.provider, row.account.clone())
+/// Limits of a rate, in millionths.
+#[derive(Clone, Copy)]
+struct Limits {
+    warn: u32,
+    hold: u32,
 }
 
-/// A share in millionths with the limits that it stands against.
+/// Bounce rates at which Amazon SES reviews and pauses accounts: 5 % and 10 %.
+const SES_BOUNCES: Limits = Limits {
+    warn: 50_000,
+    hold: 100_000,
+};
+/// Complaint rates at which Amazon SES reviews and pauses accounts: 0.1 % and 0.5 %.
+const SES_COMPLAINTS: Limits = Limits { warn: 1_000, hold: 5_000 };
+
+/// A share in millionths, and the limits that it is compared with.
 #[derive(Clone, Copy)]
 struct Rate {
     share: u64,
-    warn: u32,
-    hold: u32,
-    /// The limits of Amazon SES, where a reader knows them from.
-    known: (u32, u32),
+    limits: Limits,
+    /// The limits of Amazon SES, which a reader knows.
+    ses: Limits,
 }
 
 impl Rate {
-    fn of(part: u64, whole: u64, (warn, hold): (u32, u32), known: (u32, u32)) -> Self {
+    fn of(part: u64, whole: u64, limits: Limits, ses: Limits) -> Self {
         Self {
             share: millionths(part, whole),
-            warn,
-            hold,
-            known,
+            limits,
+            ses,
         }
     }
 
     const fn is_held(self) -> bool {
-        self.share >= self.hold as u64
+        self.share >= self.limits.hold as u64
     }
 
     fn describe(self, name: &str, accepted: u64, sender: &str) -> Option<String> {
-        let (limit, what, known) = if self.is_held() {
-            (self.hold, "pauses", self.known.1)
-        } else if self.share >= u64::from(self.warn) {
-            (self.warn, "reviews", self.known.0)
+        let (limit, what, of_ses) = if self.is_held() {
+            (self.limits.hold, "pauses", self.ses.hold)
+        } else if self.share >= u64::from(self.limits.warn) {
+            (self.limits.warn, "reviews", self.ses.warn)
         } else {
             return None;
         };
@@ -189,7 +237,7 @@ impl Rate {
             percent(limit.into())
         );
         // Writing to a text does not fail.
-        if limit == known {
+        if limit == of_ses {
             write!(text, " at which SES {what} accounts").ok();
         } else {
             text.push_str(" that is set");
@@ -201,15 +249,15 @@ impl Rate {
     }
 }
 
-/// The providers of which too many receipts are missing while others do better, with the figures.
+/// The accounts with too many missing receipts while others do better, each with its reason.
 fn late(rows: &[RateRow], rules: &RateRules, now: Timestamp) -> Vec<(Account, String)> {
     let latest = now - rules.receipt_within;
     let earliest = bucket(latest - rules.receipt_window);
-    // Only whole buckets: a receipt of the last call in it had its time.
+    // Only buckets whose last call had the whole time for its receipt.
     let is_judged = |row: &&RateRow| row.bucket >= earliest && row.bucket + Duration::from_micros(BUCKET.unsigned_abs()) <= latest;
     let mut judged: BTreeMap<Account, Sums> = BTreeMap::new();
     for row in rows.iter().filter(is_judged) {
-        judged.entry(account(row)).or_default().add(row);
+        judged.entry(Account::of(row)).or_default().add(row);
     }
     let enough = rules.receipt_min_sample.max(1);
     let missing = |sums: &Sums| millionths(sums.accepted.saturating_sub(sums.receipts), sums.accepted);
@@ -221,7 +269,7 @@ fn late(rows: &[RateRow], rules: &RateRules, now: Timestamp) -> Vec<(Account, St
     let is_late = |of: &Account, sums: &Sums| {
         let mut others = told
             .iter()
-            .filter(|(other, _)| *other != of && other.0.channel() == of.0.channel())
+            .filter(|(other, _)| *other != of && other.provider.channel() == of.provider.channel())
             .peekable();
         is_bad(sums) && (others.peek().is_none() || others.any(|(_, sums)| !is_bad(sums)))
     };
@@ -240,11 +288,11 @@ fn late(rows: &[RateRow], rules: &RateRules, now: Timestamp) -> Vec<(Account, St
     .collect()
 }
 
-/// Whether a provider is known to report deliveries: in some five minutes it did so for as many as is asked of it. Else its feedback is
-/// not set up, or for failures only, or for a sample, and what is missing says nothing.
+/// Whether an account is known to report deliveries: it has buckets with enough receipts. Otherwise the feedback of the account is not set
+/// up, or reports only failures or a sample, and a missing receipt says nothing.
 fn gives_receipts(rows: &[RateRow], of: &Account, rules: &RateRules) -> bool {
     let mut buckets: BTreeMap<Timestamp, Sums> = BTreeMap::new();
-    for row in rows.iter().filter(|row| row.provider == of.0 && row.account == of.1) {
+    for row in rows.iter().filter(|row| row.provider == of.provider && row.account == of.account) {
         buckets.entry(row.bucket).or_default().add(row);
     }
     let wanted = 1_000_000_u64.saturating_sub(rules.receipt_missing.into());
@@ -255,7 +303,7 @@ fn gives_receipts(rows: &[RateRow], of: &Account, rules: &RateRules) -> bool {
     told.map(|sums| sums.accepted).sum::<u64>() >= rules.receipt_min_sample.max(1)
 }
 
-/// A share in millionths; one when counts are still on their way from other processes.
+/// A share in millionths, at most one: the part may exceed the whole while counts of other processes are on their way.
 fn millionths(part: u64, whole: u64) -> u64 {
     if whole == 0 {
         return 0;
@@ -278,8 +326,8 @@ fn percent(share: u64) -> String {
 fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);

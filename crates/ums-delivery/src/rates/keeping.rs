@@ -1,4 +1,4 @@
-//! The task that keeps the counts: adds them to the store, reads what other processes counted, judges.
+//! The task that saves the counts: adds them to the store, reads the counts of other processes, and has all of them judged.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,16 +6,16 @@ use std::time::Duration;
 use ums_core::{Monotonic, StoreError};
 
 use super::Rates;
-use super::judgement::{judge, looks_back};
+use super::judgement::{Account, AccountSender, judge, looks_back};
 use crate::ports::Ports;
 
 /// How often counts are added to the store and judged.
 const KEEP: Duration = Duration::from_secs(5);
-/// How often the store's counts are read, where other processes send from the same store, and else.
+/// Time between two reads of the counts of the store, with and without other processes that send from it.
 const READ_SHARED: Duration = Duration::from_secs(10);
 const READ_ALONE: Duration = Duration::from_mins(1);
 
-/// Keeps the counts until the engine closes.
+/// Saves and judges the counts until the engine closes.
 pub(crate) async fn run(ports: Arc<Ports>, rates: Arc<Rates>) {
     let mut read_at = None;
     loop {
@@ -43,15 +43,15 @@ async fn turn(ports: &Ports, rates: &Rates, read_at: &mut Option<Monotonic>) -> 
     kept
 }
 
-/// Adds what was counted to the store.
+/// Adds the counts to the store.
 pub(crate) async fn keep(ports: &Ports, rates: &Rates) -> Result<(), StoreError> {
-    let rows = rates.take();
+    let rows = rates.drain();
     if rows.is_empty() {
         return Ok(());
     }
     let result = ports.store.add_rates(rows.clone()).await;
     match &result {
-        // Whether the store has them or not: twice is worse than not at all.
+        // After a commit of unknown outcome too: counting twice is worse than not counting.
         Ok(()) | Err(StoreError::CommitUnknown(_)) => rates.kept(rows),
         Err(_) => rates.put_back(rows),
     }
@@ -59,17 +59,19 @@ pub(crate) async fn keep(ports: &Ports, rates: &Rates) -> Result<(), StoreError>
 }
 
 impl Rates {
-    /// Judges all that is known.
+    /// Judges all counts, and logs new verdicts.
     fn judge(&self, now: ums_core::Timestamp) {
         let verdicts = judge(&self.all(looks_back(&self.rules, now)), &self.rules, now);
         let before = self.verdicts();
-        for ((provider, account), reason) in &verdicts.late {
+        for (Account { provider, account }, reason) in &verdicts.late {
             if !before.is_late(*provider, account) {
                 tracing::warn!(%provider, %account, %reason, "a provider takes messages and does not deliver them");
             }
         }
-        for (((provider, account), sender), held_for) in &verdicts.held {
-            if before.held.get(&((*provider, account.clone()), sender.clone())) != Some(held_for) {
+        for (of, held_for) in &verdicts.held {
+            if before.held.get(of) != Some(held_for) {
+                let AccountSender { account, sender } = of;
+                let Account { provider, account } = account;
                 tracing::error!(%provider, %account, %sender, reason = held_for.reason().as_str(), "mail to many is held");
             }
         }

@@ -1,4 +1,4 @@
-//! What callers and operators do.
+//! Acts of callers and operators: cancel, send again, mark, replay.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ async fn scheduled(bench: &Bench) -> MessageId {
     bench.submit(request).await.unwrap()
 }
 
-/// A message that ended `unknown`: two providers may have it.
+/// A message that ended `unknown`: two providers may have accepted it.
 async fn unknown(bench: &Bench) -> MessageId {
     for provider in bench.providers() {
         provider.answer(Reply::FailAs(FailureClass::Unknown));

@@ -1,4 +1,4 @@
-//! Many messages as one.
+//! Batches: many messages in one transaction.
 
 use std::time::Duration;
 

@@ -7,7 +7,7 @@ use crate::setup::{email, start};
 
 const CHAIN: [ProviderKind; 3] = [ProviderKind::AwsSes, ProviderKind::SendGrid, ProviderKind::Smtp];
 
-/// What the table says of one class, once more and by hand.
+/// The row of one class in the table of consequences, written once more by hand.
 struct Row {
     class: FailureClass,
     goes_on: bool,
@@ -51,10 +51,10 @@ async fn every_class_at_every_position() {
 /// The providers before `position` refuse plainly, the one there fails with the class, the rest accept.
 async fn check(row: &Row, position: usize, duplicates: Duplicates) {
     let bench = start().await;
-    for (place, provider) in bench.providers().into_iter().enumerate() {
-        if place < position {
+    for (index, provider) in bench.providers().into_iter().enumerate() {
+        if index < position {
             provider.answer(Reply::FailAs(FailureClass::Unavailable));
-        } else if place == position {
+        } else if index == position {
             provider.answer(Reply::FailAs(row.class));
         }
     }

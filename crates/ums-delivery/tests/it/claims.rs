@@ -1,4 +1,4 @@
-//! A store whose claims take their time, so that messages come in between claim and work.
+//! A store with slow claims, so that messages arrive between the claim and the delivery.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use ums_testkit::{Moment, Operation, Reply, StoreInHand};
 
 use crate::setup::{Setup, email};
 
-/// A store that gives out what it claimed once the gate is open.
+/// A store that returns a claim when its gate is open.
 pub(crate) fn held_at_claim(inner: Arc<MemoryStore>, gate: Arc<tokio::sync::Mutex<()>>) -> StoreInHand {
     StoreInHand::new(inner, move |moment| {
         let gate = gate.clone();

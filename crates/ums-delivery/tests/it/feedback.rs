@@ -1,4 +1,4 @@
-//! What providers report afterwards, in any order and at any time.
+//! Feedback of providers, in any order and at any time.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -14,7 +14,7 @@ use ums_testkit::Reply;
 use crate::setup::{Bench, Setup, email, start};
 
 impl Bench {
-    /// An event about a message's last attempt, as providers that tell our ids back report it.
+    /// An event about the last attempt of a message, from a provider that echoes our ids.
     pub(crate) async fn event(&self, id: MessageId, kind: EventKind, number: u32) -> Event {
         let record = self.record(id).await;
         let attempt = record.attempts.last().unwrap();
@@ -130,7 +130,7 @@ async fn an_event_that_names_the_providers_id_only_waits_until_that_is_kept() {
     let mut delivered = Event::new(ProviderKind::AwsSns, "sns-1", EventKind::Delivered, "SUCCESS");
     delivered.about.provider_message_id = Some("aws_sns-1".to_owned());
     assert_eq!(bench.take(vec![delivered.clone()]).await, tally(0, 0, 1));
-    // A call that takes its time, so that the looks are far apart.
+    // The call takes long, so that the looks are far apart.
     bench.pass(Duration::from_secs(20)).await;
     bench.sns.release(1);
     bench.idle().await;
@@ -200,7 +200,7 @@ async fn stop_and_start_hold_for_every_provider_in_whatever_order_they_come() {
         .take(vec![reply(EventKind::Subscribed, 3, now + Duration::from_secs(4))])
         .await;
     assert_eq!(bench.send_sms(sms()).await.status, Status::Sent);
-    // An earlier wish that is told late.
+    // An earlier opt-out is reported late.
     bench
         .take(vec![reply(EventKind::Unsubscribed, 2, now + Duration::from_secs(2))])
         .await;
@@ -213,7 +213,7 @@ async fn a_hard_bounce_suppresses_its_address_once() {
     let id = bench.send(email()).await.message_id;
     for number in 1..=3 {
         let mut bounced = bench.event(id, EventKind::Bounced, number).await;
-        // As the message was forwarded.
+        // The message was forwarded.
         bounced.recipient = Some("elsewhere@example.net".to_owned());
         bounced.suppress = Some(SuppressionReason::HardBounce);
         bench.take(vec![bounced]).await;
@@ -320,7 +320,7 @@ async fn one_notice_for_each_transition_and_event() {
     let id = bench.send(email()).await.message_id;
     let mut complained = bench.event(id, EventKind::Complained, 1).await;
     complained.suppress = Some(SuppressionReason::Complaint);
-    // Another report that says the same of the address, in the same post.
+    // The same request holds another report that suppresses the address.
     let mut dropped = bench.event(id, EventKind::Unknown, 1).await;
     dropped.suppress = Some(SuppressionReason::Complaint);
     let delivered = bench.event(id, EventKind::Delivered, 1).await;
@@ -354,7 +354,7 @@ impl ums_core::WebhookPost for Nobody {
     }
 }
 
-/// A source that has one event on each of three pages, and fails when told.
+/// A source with one event on each of three pages; fails on demand.
 #[derive(Debug, Default)]
 struct Pages {
     asked: Mutex<Vec<Option<String>>>,

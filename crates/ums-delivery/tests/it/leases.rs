@@ -1,4 +1,4 @@
-//! Whose the messages are: the lease, the fence, and what happens when it is lost.
+//! Which process owns a message: the lease, the fence, and a lost lease.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -13,7 +13,7 @@ const MINUTE: Lease = Lease {
     length: Duration::from_mins(1),
 };
 
-/// An engine whose store gives out leases of a minute.
+/// An engine whose store grants leases of a minute.
 async fn leased(hand: &Failing) -> Bench {
     let bench = Setup::durable(hand).start().await;
     bench.store.grant(MINUTE);
@@ -48,7 +48,7 @@ async fn without_a_lease_nothing_is_called_and_what_is_accepted_waits() {
 async fn an_intent_that_was_committed_too_late_is_not_called_and_the_message_is_put_back() {
     let hand = Failing::default();
     let bench = leased(&hand).await;
-    // The process is stopped between the commit of the intent and the call: time passes within the store's answer.
+    // The process is stopped between the commit of the intent and the call: time passes within the answer of the store.
     let clock = bench.clock.clone();
     let stopped = move || clock.advance(Duration::from_mins(2));
     bench.ses.hold();

@@ -1,4 +1,4 @@
-//! Accepts whose commit has no known outcome.
+//! Acceptances whose commit has no known outcome.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! An outage of all providers: what is tried meanwhile, and what follows when they are back.
+//! An outage of all providers: the tries meanwhile, and the drain when the providers are back.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -71,7 +71,7 @@ impl Outage {
         }
     }
 
-    /// A message a second for so long.
+    /// Submits one message per second, for that long.
     async fn offer(&self, seconds: usize) {
         for _ in 0..seconds {
             self.engine.submit(email().parse().unwrap().into()).await.unwrap();

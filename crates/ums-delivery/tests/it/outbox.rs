@@ -1,4 +1,4 @@
-//! What applications are told, over receivers that fail, hang and come back.
+//! Notices to receivers that fail, hang and recover.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -16,7 +16,7 @@ use ums_testkit::{Moment, Operation, Reply, TestClock};
 
 use crate::setup::{Bench, Broken, Failing, Setup, email};
 
-/// How a receiver answers.
+/// The answer of a receiver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
     Status(u16),
@@ -76,7 +76,7 @@ impl Receivers {
 pub(crate) const ONE: &str = "https://one.example.com/hook";
 pub(crate) const TWO: &str = "https://two.example.com/hook";
 
-/// The service's key.
+/// The key of the service.
 pub(crate) const KEY: &str = "a-key-of-the-service";
 
 pub(crate) struct Told {
@@ -93,7 +93,7 @@ impl Told {
         Self::over(rules, None, None, &[KEY]).await
     }
 
-    /// A process over what another one left, if there was one.
+    /// A process on the store of an earlier one, if there was one.
     pub(crate) async fn over(rules: Rules, before: Option<&Self>, hand: Option<&Failing>, keys: &[&'static str]) -> Self {
         let clock = before.map_or_else(|| Arc::new(TestClock::new()), |before| before.bench.clock.clone());
         let receivers = before.map_or_else(
@@ -136,7 +136,7 @@ impl Told {
         self.bench.engine.create_endpoint(&tenant(), change).await.unwrap()
     }
 
-    /// Passes time in steps that are short beside what is waited for.
+    /// Passes time in steps that are short compared with the waits under test.
     pub(crate) async fn pass(&self, time: Duration, step: Duration) {
         let mut left = time;
         while left > Duration::ZERO {
@@ -297,7 +297,7 @@ async fn a_failing_receiver_is_asked_at_growing_waits_and_given_up() {
         times.last().unwrap().since(times[0]) <= Duration::from_hours(4 * 24),
         "three days are the end of it"
     );
-    // An operator has it posted again: it has its tries anew, and arrives.
+    // An operator has the notice posted again: its tries begin anew, and it arrives.
     told.receivers.answer(ONE, Answer::Gone);
     assert_eq!(
         told.bench.engine.replay_notices(&tenant(), &NoticeFilter::default()).await.unwrap(),
@@ -352,11 +352,11 @@ async fn a_crash_between_post_and_record_repeats_the_notice() {
     let told = Told::over(rules.clone(), None, Some(&failing), &[KEY]).await;
     told.endpoint(ONE, &[]).await;
     told.bench.send(email()).await;
-    // From here on the store hears no more of this process's notices: after this call the claim is through.
+    // From here on the store hears no more of the notices of this process: after this call the claim is committed.
     told.pass(Duration::from_millis(21), Duration::from_millis(21)).await;
     assert_eq!(told.receivers.posts(ONE).len(), 1);
     assert_eq!(told.notices(NoticeState::Delivered).await.len(), 1);
-    // A notice that was claimed by a process that then died.
+    // The process that claimed the notice has died.
     let notice = Notice {
         id: ums_core::NoticeId::new(&*told.bench.clock, &ums_testkit::SeededRandom::new(9)),
         state: NoticeState::Pending,

@@ -1,4 +1,4 @@
-//! More than can be worked on, or kept.
+//! More messages than permits, or than the backlog may hold.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -37,7 +37,7 @@ fn row(provider: ProviderKind, at: Timestamp, (accepted, receipts): (u64, u64)) 
     }
 }
 
-/// An engine that finds these counts, two hours into its time.
+/// An engine whose store has these counts, two hours after its clock began.
 async fn over(rows: impl Fn(Timestamp) -> Vec<RateRow>) -> Bench {
     let clock = Arc::new(TestClock::new());
     clock.advance(Duration::from_hours(2));
@@ -104,7 +104,7 @@ async fn above_the_limit_mail_to_many_of_that_sender_waits_and_is_not_moved_on()
             "{purpose}"
         );
     }
-    // What bounced leaves the window, and what was held goes out.
+    // The bounces leave the window, and the held message goes out.
     for _ in 0..(24 * 12) {
         bench.pass(s(300)).await;
     }
@@ -163,14 +163,14 @@ async fn a_provider_that_delivers_nothing_is_tried_after_the_others_until_it_is_
     assert_eq!((skips[0].provider, skips[0].reason.as_str()), (ProviderKind::AwsSes, "degraded"));
     let by_name = bench.send(mail(None, Purpose::Transactional).via(ProviderKind::AwsSes)).await;
     assert_eq!(by_name.provider(), Some(ProviderKind::AwsSes), "who asks for it gets it");
-    // It is never left out: where nobody else takes the message, it is asked.
+    // The late provider is never excluded: where no other one accepts the message, it gets the call.
     for other in [&bench.sendgrid, &bench.smtp] {
         other.answer_once(ums_testkit::Reply::FailAs(ums_core::FailureClass::Unavailable));
     }
     let last = bench.send(mail(None, Purpose::Transactional)).await;
     let tried: Vec<_> = last.attempts.iter().map(|attempt| attempt.provider).collect();
     assert_eq!(tried, [ProviderKind::SendGrid, ProviderKind::Smtp, ProviderKind::AwsSes]);
-    // Its sample ages: it is tried again, whatever it does then.
+    // The sample of the provider leaves the window: the provider is tried again, whatever it does then.
     for _ in 0..12 {
         bench.pass(s(300)).await;
     }
@@ -226,7 +226,7 @@ async fn what_providers_report_is_counted_once_with_its_call() {
     bench.engine.take_feedback(events.clone()).await.unwrap();
     bench.engine.take_feedback(events).await.unwrap();
     bench.pass(s(600)).await;
-    // Later than a receipt may be; a bounce is one all the same.
+    // Later than a receipt counts; a bounce counts all the same.
     let late = report(own.message_id, &bench, &own_id, EventKind::Bounced);
     bench.engine.take_feedback(vec![late]).await.unwrap();
     bench.pass(s(10)).await;

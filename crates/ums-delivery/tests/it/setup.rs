@@ -35,34 +35,34 @@ pub(crate) struct Setup {
     pub(crate) rules: Rules,
     pub(crate) ses_pace: PaceSettings,
     pub(crate) remote: bool,
-    /// Whether time passes between any two looks at the clock.
+    /// Whether time passes between two reads of the clock.
     pub(crate) ticking: bool,
-    /// Holds the worker between its claim and its work while it is locked.
+    /// While locked, stops the worker between its claim and its deliveries.
     pub(crate) after_claim: Option<Arc<tokio::sync::Mutex<()>>>,
-    /// What is done to the store's calls; only with a durable one.
+    /// Makes calls of the store fail; only for a durable one.
     pub(crate) hand: Option<Hand>,
     /// Whether the store says that it is durable.
     pub(crate) durable: bool,
-    /// Who posts to applications.
+    /// Posts notices to applications.
     pub(crate) webhooks: Option<Arc<dyn WebhookPost>>,
-    /// Feedback that has to be asked for.
+    /// Sources of feedback to poll.
     pub(crate) sources: Vec<Arc<dyn FeedbackSource>>,
-    /// The service's keys.
+    /// The keys of the service.
     pub(crate) keys: Vec<Secret>,
-    /// What is kept already, and by what clock; none for a new store.
+    /// The store of an earlier process, and its clock; none for a new store.
     pub(crate) over: Option<(Arc<MemoryStore>, Arc<TestClock>)>,
-    /// Where chance begins.
+    /// Seed of the random numbers.
     pub(crate) seed: u64,
 }
 
-/// What is done to a store's calls.
+/// Makes calls of a store fail.
 pub(crate) type Hand = Arc<dyn Fn(Moment) -> Hold + Send + Sync>;
 
-/// A hand that fails calls at a moment for as long as it is told to, and counts them.
+/// Fails a given number of calls at a given moment, and counts them.
 #[derive(Clone, Default)]
 pub(crate) struct Failing(Arc<Mutex<Option<(Moment, usize, Broken)>>>);
 
-/// How a store's call fails.
+/// How a call of the store fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Broken {
     Unavailable,
@@ -71,7 +71,7 @@ pub(crate) enum Broken {
 }
 
 impl Failing {
-    /// From now on that many calls fail at that moment.
+    /// Lets that many of the next calls fail at that moment.
     pub(crate) fn fail(&self, moment: Moment, calls: usize, how: Broken) {
         *self.0.lock().unwrap() = Some((moment, calls, how));
     }
@@ -99,7 +99,7 @@ impl Failing {
     }
 }
 
-/// Counts what an engine tells.
+/// Counts the events that an engine tells its observer.
 #[derive(Debug, Default)]
 pub(crate) struct Counts {
     pub(crate) fenced: AtomicUsize,
@@ -125,7 +125,7 @@ impl Setup {
         }
     }
 
-    /// Over a store that says that it is durable, with a hand on it.
+    /// A bench on a durable store whose calls can be made to fail.
     pub(crate) fn durable(hand: &Failing) -> Self {
         Self {
             hand: Some(hand.hand()),
@@ -239,7 +239,7 @@ fn text(provider: &Arc<FakeProvider<Sms>>) -> LinkParts<Sms> {
     }
 }
 
-/// A clock that moves a microsecond with each look.
+/// A clock that moves a microsecond with each read.
 #[derive(Debug)]
 struct TickingClock(Arc<TestClock>);
 
@@ -299,7 +299,7 @@ impl Bench {
         self.idle().await;
     }
 
-    /// Lets every task that can go on go on.
+    /// Runs every task until all of them wait.
     pub(crate) async fn idle(&self) {
         for _ in 0..50 {
             tokio::task::yield_now().await;

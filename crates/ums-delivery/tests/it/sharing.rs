@@ -1,4 +1,4 @@
-//! Several processes on one store: what one has learned of a provider all know; they probe in turn and share the pace.
+//! Several processes on one store: all know what one of them has learned of a provider; they probe in turn and share the pace.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -155,7 +155,7 @@ async fn a_recovered_provider_serves_all_processes_within_a_second_of_its_first_
     replicas.pass(Duration::from_secs(30)).await;
     let mut by_ses = 0;
     for turn in 0..10 {
-        // No process sends twice in a row: the second probe is another one's than the first.
+        // No process sends twice in a row: another process sends the second probe.
         by_ses += usize::from(replicas.send(turn % 3).await.provider() == Some(SES));
         replicas.pass(Duration::from_millis(100)).await;
     }
@@ -184,14 +184,14 @@ async fn one_process_at_a_time_probes() {
         replicas.idle().await;
     }
     assert_eq!((replicas.ses.running(), replicas.ses.calls()), (1, calls + 1));
-    // The call takes longer than the leave lasts: it is renewed.
+    // The call takes longer than the probe lease: the keeper renews the lease.
     replicas.pass(Duration::from_secs(45)).await;
     for replica in 0..4 {
         replicas.send(replica).await;
     }
     assert_eq!((replicas.ses.running(), replicas.ses.calls()), (1, calls + 1));
     assert!(replicas.store.is_probe_leased(SES));
-    // It fails: whoever has the leave next knows it, and does not try again.
+    // The probe fails: the next holder of the lease knows it, and does not probe again.
     replicas.ses.release(1);
     replicas.idle().await;
     for replica in 0..4 {
@@ -209,7 +209,7 @@ async fn without_the_leave_the_provider_stays_skipped_until_its_holder_is_gone()
     replicas.open().await;
     replicas.ses.answer(Reply::Accept);
     let calls = replicas.ses.calls();
-    // Taken by a process that dies.
+    // The lease of a process that dies.
     replicas.pass(Duration::from_secs(29)).await;
     assert!(
         replicas
@@ -292,7 +292,7 @@ async fn all_processes_together_keep_the_pace_and_use_it() {
     }
     let sent = replicas.ses.calls();
     let (rate, block) = (8 * 60, 2);
-    // The store's own bucket holds a second's worth at the start.
+    // The bucket of the store holds a second's limit at the start.
     assert!(sent >= rate * 9 / 10 && sent <= rate + 8 + 4 * block, "{sent} in a minute");
     assert_eq!(sent + replicas.sendgrid.calls(), 1_200, "what was over went by the next provider");
 }
@@ -308,7 +308,7 @@ async fn a_message_waits_for_its_block_instead_of_going_elsewhere() {
         1,
         "with a block in hand its intent is stored with it"
     );
-    // Larger than a block.
+    // The message is larger than a block.
     let mut request = email();
     let others: Vec<String> = (0..11).map(|n| format!("customer{n}@example.com")).collect();
     request.bcc = others.into();
@@ -321,7 +321,7 @@ async fn a_limit_a_day_holds_over_all_processes() {
     for turn in 0..15 {
         replicas.send(turn % 2).await;
     }
-    // One recipient may lie in the hand of either.
+    // Each process may have one recipient in hand.
     assert!((9..=10).contains(&replicas.ses.calls()), "{}", replicas.ses.calls());
     let bulk = replicas.send_as(0, email().purpose(Purpose::Bulk)).await;
     let record = replicas.engines[0]

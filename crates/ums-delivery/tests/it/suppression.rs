@@ -1,4 +1,4 @@
-//! Nobody who is on the suppression list is contacted, by whichever path.
+//! No path contacts an address on the suppression list.
 
 use std::time::Duration;
 
@@ -174,13 +174,13 @@ async fn what_may_have_arrived_ends_unknown() {
         (Status::Unknown, Status::Unsubscribed)
     );
     assert_eq!(bench.sendgrid.calls(), 0);
-    // Nobody is left whom it could be sent to again, and whom the store could be asked about.
+    // No recipient is left to send to again, or to ask the store about.
     let again = bench.engine.resend(&TenantId::default(), id).await.unwrap_err();
     assert!(again.to_string().contains("not to be contacted"), "{again}");
     bench.pass(Duration::from_mins(10)).await;
     assert_eq!((bench.ses.calls(), bench.sendgrid.calls()), (1, 0));
 
-    // Nor is it sent again when the provider says that it did not send it.
+    // The message is not sent again either when the provider reports that it did not send it.
     let mut failed = bench.event(id, ums_core::EventKind::Failed, 1).await;
     failed.class = Some(FailureClass::Unavailable);
     bench.take(vec![failed]).await;
@@ -263,7 +263,7 @@ async fn a_refusal_for_good_is_remembered_over_all_providers() {
         )
     );
 
-    // Found by ourselves, a fault is no provider's word.
+    // A fault that our own check found is no word of a provider.
     let local = Failure::local(FailureClass::InvalidRecipient, "no_such_domain", "");
     bench.ses.answer_once(Reply::Fail(local));
     let mut other = email();
@@ -297,7 +297,7 @@ async fn of_a_partial_acceptance_only_the_refused_are_remembered() {
     let listed: Vec<_> = bench.listed().await.into_iter().map(|entry| entry.address).collect();
     assert_eq!(listed, [address]);
 
-    // A message to several that is refused as a whole is nobody's refusal in particular.
+    // A refusal of a message to several recipients names none of them.
     let bench = start().await;
     bench.ses.answer_once(Reply::FailAs(FailureClass::InvalidRecipient));
     bench.send(to_two()).await;

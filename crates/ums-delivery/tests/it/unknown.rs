@@ -74,7 +74,7 @@ async fn a_message_that_is_the_stores_but_in_nobodys_hand_is_given_back_at_the_s
     bench.ses.hold();
     let in_call = bench.submit(email()).await.unwrap();
     bench.idle().await;
-    // Stored as ours, as by a claim whose answer was lost.
+    // The store assigns the message to this process, as after a claim whose answer was lost.
     let mut stray = ums_core::MessageRecord::accepted(bench.record(in_call).await.message, Status::Pending);
     let mut message = (*stray.message).clone();
     message.id = "01993c00-0000-7000-8000-000000000001".parse().unwrap();

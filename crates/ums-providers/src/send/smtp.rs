@@ -325,7 +325,7 @@ impl Smtp {
         };
         let message = mime::build(email, sender.from, sender.reply_to, &ids)?;
         let recipients = email.recipients().map(|(_, mailbox)| &mailbox.address).collect();
-        Letter::new(&sender.from.address, recipients, call.attempt_id.to_string(), message)
+        Letter::new(sender, recipients, call.attempt_id.to_string(), message)
     }
 
     /// Hands a letter over, on an idle connection if there is one. One that died while idle is replaced by a fresh one, once:
@@ -350,7 +350,7 @@ impl Smtp {
             match outcome {
                 Ok(refused) => return Ok((refused, simulated)),
                 Err(failed) if failed.stale => {}
-                Err(failed) => return Err(failed.failure),
+                Err(failed) => return Err(failed.into_failure(letter)),
             }
         }
     }
@@ -397,7 +397,7 @@ impl Provider<Email> for Smtp {
         let message_id = format!("<{}@{}>", call.attempt_id, sender.from.address.domain());
         let letter = self.letter(email, &sender, call, &message_id)?;
         let _turn = self.turn(until).await?;
-        let (refused, simulated) = self.deliver(&letter, until).await.map_err(|failure| blame(failure, &sender))?;
+        let (refused, simulated) = self.deliver(&letter, until).await?;
         Ok(Accepted {
             simulated,
             from_substituted: sender.substituted,
@@ -423,14 +423,6 @@ impl Provider<Email> for Smtp {
         };
         asked.await.map_or_else(Probe::Failed, |()| Probe::Healthy)
     }
-}
-
-/// A sender that the caller chose and the server refuses is no fault of the configuration.
-fn blame(mut failure: Failure, sender: &Chosen<'_>) -> Failure {
-    if sender.callers && failure.class == FailureClass::Misconfigured && failure.detail.starts_with(reply::SENDER_REFUSED) {
-        failure.class = FailureClass::Unsupported;
-    }
-    failure
 }
 
 /// A reply of which the stage is perhaps not known, with its code in front or beside it.

@@ -40,9 +40,12 @@ fn at_rest(mut record: MessageRecord) -> MessageRecord {
 }
 
 fn word(record: &MessageRecord) -> Status {
-    match record.recipients[0].status {
-        Status::Failed | Status::Expired if record.has_unknown_attempt() => Status::Unknown,
-        first => first,
+    let first = record.recipients[0].status;
+    let is_failed = matches!(first, Status::Failed | Status::Expired);
+    if is_failed && record.has_unknown_attempt() {
+        Status::Unknown
+    } else {
+        first
     }
 }
 
@@ -54,9 +57,9 @@ fn messages() -> Vec<MessageRecord> {
         for stands in STANDS.map(|second| vec![first, second]).into_iter().chain([alone]) {
             for open_are_unknown in [false, true] {
                 let mut record = Wishes::USUAL.email(stands.len());
-                let unknown = stands.iter().enumerate().filter(|(_, status)| match **status {
-                    Status::Queued => open_are_unknown,
-                    other => other == Status::Unknown,
+                let unknown = stands.iter().enumerate().filter(|(_, status)| {
+                    let is_open = **status == Status::Queued;
+                    (is_open && open_are_unknown) || **status == Status::Unknown
                 });
                 let unknown: RecipientSet = unknown.map(|(place, _)| place).collect();
                 for (recipient, status) in record.recipients.iter_mut().zip(&stands) {

@@ -229,15 +229,11 @@ impl Before<'_> {
     }
 
     fn what_follows(&mut self, answer: &Answer) {
-        let failure = match &answer.result {
-            Ok(_) => {
-                self.record.sent_at = Some(answer.at);
-                return self.stand(Status::Sent, None, Work::Ended);
-            }
-            Err(failure) => failure,
+        let Err(failure) = &answer.result else {
+            self.record.sent_at = Some(answer.at);
+            return self.stand(Status::Sent, None, Work::Ended);
         };
         match failure.class.consequence().next_provider {
-            NextProvider::Yes => {}
             NextProvider::No => {
                 let blocked = match self.record.message.content.channel() {
                     Channel::Email => Status::Suppressed,
@@ -248,7 +244,7 @@ impl Before<'_> {
             }
             NextProvider::IfDuplicatesAllowed if self.unknown() >= MAX_UNKNOWN => self.end(Status::Unknown, ""),
             NextProvider::IfDuplicatesAllowed if self.never_twice() => self.wait_for_feedback(),
-            NextProvider::IfDuplicatesAllowed => {}
+            NextProvider::Yes | NextProvider::IfDuplicatesAllowed => {}
         }
     }
 

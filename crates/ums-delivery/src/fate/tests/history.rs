@@ -108,7 +108,7 @@ impl Dice {
             refused.pop();
         }
         let result = if is_taken {
-            taken(refused)
+            Ok(taken(refused))
         } else {
             let mut failure = failure(self.class).with_refusals(refused);
             failure.source = source;
@@ -120,7 +120,7 @@ impl Dice {
     fn search(&self) -> Search {
         Search {
             soonest: self.flag.then_some(Duration::from_secs(self.seconds)),
-            paced: self.choice % 3 == 0,
+            paced: self.choice.is_multiple_of(3),
             providers: CHAIN.len(),
             chance: f64::from(self.choice) / 256.0,
         }
@@ -202,6 +202,10 @@ pub(super) fn step(life: &mut Life, dice: &Dice) {
         },
         Next::End => {
             life.pass(dice.seconds);
+            if dice.whom == Some(3) {
+                // The clock is set back.
+                life.now = life.now - Duration::from_secs(dice.seconds + 5);
+            }
             if dice.flag {
                 life.reported(&[dice.report(life)]);
             } else {

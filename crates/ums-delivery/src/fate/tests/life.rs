@@ -7,7 +7,7 @@ use ums_core::{
     suppression_address,
 };
 
-use super::super::{Act, Answer, Fate, Happened, Next, Search, Stopped, act, next};
+use super::super::{Act, Answer, Fate, Happened, Next, Search, Stopped, act, next, turn};
 use super::before::{self, Before, Seen};
 use super::world::{Wishes, intent, rules, second, with_reports};
 use crate::rules::Rules;
@@ -104,7 +104,10 @@ impl Life {
 
     pub(super) fn slot(&mut self, provider: usize, recipients: RecipientSet) {
         let intent = intent(&self.record, provider, recipients);
+        let id = intent.id;
         self.happened(Happened::Slot(intent));
+        let last = turn::attempts(&self.record).next_back().map(|attempt| attempt.id);
+        assert_eq!(last, Some(id), "a new attempt counts, even if the clock was set back");
     }
 
     /// The call ends; the suppressions are those of the table.
@@ -180,7 +183,7 @@ impl Life {
         if let Next::Provider(set) = self.next {
             let wait = self.rules.feedback_wait.of(self.record.message.handling.purpose);
             for place in self.places().filter(|place| !set.contains(*place)) {
-                let last = super::super::turn::unknown_for(&self.record, place).next_back();
+                let last = turn::unknown_for(&self.record, place).next_back();
                 self.waits.extend(last.map(|last| (place, last.called_at + wait)));
             }
         }
@@ -251,7 +254,7 @@ impl Life {
             let is_unknown = after.attempts.iter().any(|attempt| attempt.is_unknown_for(place));
             let says_failed = matches!(is, Status::Failed | Status::Expired);
             assert!(!(is_unknown && says_failed), "recipient {place} is {is}: {}", told());
-            let unknown = super::super::turn::unknown_for(after, place).count();
+            let unknown = turn::unknown_for(after, place).count();
             assert!(unknown <= 2, "{unknown} unknown attempts: {}", told());
         }
     }

@@ -32,14 +32,29 @@ enum Step {
 /// Where the message and its recipients stand; `Queued` for those without an end.
 type Stand = (Status, &'static [Status]);
 
-/// A story: what it tells, how the message is to be handled, its recipients, the steps, where they lead, whether it has ended.
+/// A story: what it tells, how the message is to be handled, the steps, where they lead, what follows.
 struct Story {
     tells: &'static str,
     wishes: Wishes,
-    recipients: usize,
     steps: &'static [Step],
     stands: Stand,
     next: Next,
+}
+
+/// A story of a receipt to two that is held, and may be sent twice.
+const fn story(tells: &'static str, steps: &'static [Step], stands: Stand, next: Next) -> Story {
+    handled(Wishes::USUAL, tells, steps, stands, next)
+}
+
+/// A story of a message to two.
+const fn handled(wishes: Wishes, tells: &'static str, steps: &'static [Step], stands: Stand, next: Next) -> Story {
+    Story {
+        tells,
+        wishes,
+        steps,
+        stands,
+        next,
+    }
 }
 
 fn take(life: &mut Life, step: &Step) {
@@ -47,7 +62,7 @@ fn take(life: &mut Life, step: &Step) {
     match step {
         Step::Takes(whom, refused) => {
             life.slot(0, places(whom));
-            life.answered(&answer(taken(named(refused)), life.now));
+            life.answered(&answer(Ok(taken(named(refused))), life.now));
         }
         Step::Fails(whom, class, refused) => {
             life.slot(0, places(whom));
@@ -82,7 +97,7 @@ fn take(life: &mut Life, step: &Step) {
 }
 
 fn check(story: &Story) {
-    let mut life = Life::begin(story.wishes, story.recipients);
+    let mut life = Life::begin(story.wishes, 2);
     for step in story.steps {
         take(&mut life, step);
     }
@@ -98,15 +113,6 @@ fn check(story: &Story) {
 #[test]
 fn recipients_have_fates_of_their_own() {
     use {FailureClass as C, Status as S, Step as T};
-    let usual = Wishes::USUAL;
-    let story = |tells, steps, stands, next| Story {
-        tells,
-        wishes: usual,
-        recipients: 2,
-        steps,
-        stands,
-        next,
-    };
     let stories = [
         story(
             "both are taken",
@@ -138,6 +144,14 @@ fn recipients_have_fates_of_their_own() {
             (S::Sent, &[S::Sent, S::Expired]),
             Next::End,
         ),
+    ];
+    stories.iter().for_each(check);
+}
+
+#[test]
+fn recipients_are_refused_and_barred_by_themselves() {
+    use {FailureClass as C, Status as S, Step as T};
+    let stories = [
         story(
             "the copy cannot exist",
             &[T::Takes(&[0, 1], &[(1, C::InvalidRecipient)])],
@@ -197,53 +211,52 @@ fn recipients_have_fates_of_their_own() {
 fn what_may_have_been_sent_is_told_apart() {
     use {FailureClass as C, Status as S, Step as T};
     let never = Wishes::USUAL.never_twice();
-    let story = |tells, wishes, steps, stands, next| Story {
-        tells,
-        wishes,
-        recipients: 2,
-        steps,
-        stands,
-        next,
-    };
     let stories = [
         story(
             "lost after the dot: the next provider is tried for those who were not refused",
-            Wishes::USUAL,
             &[T::Fails(&[0, 1], C::Unknown, &[(1, C::InvalidRecipient)])],
             (S::Sending, &[S::Queued, S::Failed]),
             Next::Provider(places(&[0])),
         ),
         story(
             "two unknown attempts are enough",
-            Wishes::USUAL,
             &[T::Fails(&[0, 1], C::Unknown, &[]), T::Fails(&[0, 1], C::Unknown, &[])],
             (S::Unknown, &[S::Unknown, S::Unknown]),
             Next::End,
         ),
-        story(
-            "whoever may have it waits, and the other goes on",
+        handled(
             never,
+            "whoever may have it waits, and the other goes on",
             &[T::Fails(&[0, 1], C::Unknown, &[(0, C::Unavailable)])],
             (S::Sending, &[S::Queued, S::Queued]),
             Next::Provider(places(&[0])),
         ),
-        story(
-            "whoever may have it does not wait where nothing is held",
+        handled(
             never.fails(),
+            "whoever may have it does not wait where nothing is held",
             &[T::Fails(&[0, 1], C::Unknown, &[(0, C::Unavailable)]), T::Takes(&[0], &[])],
             (S::Sent, &[S::Sent, S::Unknown]),
             Next::End,
         ),
-        story(
-            "a first recipient who failed, and a copy that may have been sent",
+    ];
+    stories.iter().for_each(check);
+}
+
+#[test]
+fn a_first_recipient_has_failed_and_the_copy_may_have_been_sent() {
+    use {FailureClass as C, Status as S, Step as T};
+    let never = Wishes::USUAL.never_twice();
+    let stories = [
+        handled(
             never.fails(),
+            "a first recipient who failed, and a copy that may have been sent",
             &[T::Fails(&[0, 1], C::Unknown, &[(0, C::InvalidRecipient)])],
             (S::Unknown, &[S::Failed, S::Unknown]),
             Next::End,
         ),
-        story(
-            "the same, once the copy bounced",
+        handled(
             never.fails(),
+            "the same, once the copy bounced",
             &[
                 T::Fails(&[0, 1], C::Unknown, &[(0, C::InvalidRecipient)]),
                 T::Reported(EventKind::Bounced, 0, 1),
@@ -251,9 +264,9 @@ fn what_may_have_been_sent_is_told_apart() {
             (S::Failed, &[S::Failed, S::Bounced]),
             Next::End,
         ),
-        story(
-            "the same, once an operator says that the copy was sent",
+        handled(
             never.fails(),
+            "the same, once an operator says that the copy was sent",
             &[
                 T::Fails(&[0, 1], C::Unknown, &[(0, C::InvalidRecipient)]),
                 T::Act(Act::Mark(Mark::Sent)),
@@ -263,7 +276,6 @@ fn what_may_have_been_sent_is_told_apart() {
         ),
         story(
             "a later call for the copy is lost: failed becomes unknown",
-            Wishes::USUAL,
             &[
                 T::Fails(&[0, 1], C::Unavailable, &[(0, C::InvalidRecipient)]),
                 T::NoSlot(None),
@@ -276,7 +288,6 @@ fn what_may_have_been_sent_is_told_apart() {
         ),
         story(
             "a blocked first recipient stays so while a call for the copy is lost",
-            Wishes::USUAL,
             &[
                 T::Fails(&[0, 1], C::Unavailable, &[(0, C::RecipientBlocked)]),
                 T::NoSlot(None),
@@ -289,7 +300,6 @@ fn what_may_have_been_sent_is_told_apart() {
         ),
         story(
             "a gate does not call failed what may have been sent",
-            Wishes::USUAL,
             &[T::Fails(&[0, 1], C::Unknown, &[]), T::NoSlot(None), T::Stopped(S::Failed)],
             (S::Unknown, &[S::Unknown, S::Unknown]),
             Next::End,
@@ -302,14 +312,6 @@ fn what_may_have_been_sent_is_told_apart() {
 fn acts_and_reports_reach_the_recipients_that_they_are_for() {
     use {FailureClass as C, Status as S, Step as T};
     const PARTLY: Step = T::Takes(&[0, 1], &[(0, C::Unavailable)]);
-    let story = |tells, steps, stands, next| Story {
-        tells,
-        wishes: Wishes::USUAL,
-        recipients: 2,
-        steps,
-        stands,
-        next,
-    };
     let stories = [
         story(
             "cancelled for the first, who waits; the copy was sent, and is delivered",
@@ -355,6 +357,16 @@ fn acts_and_reports_reach_the_recipients_that_they_are_for() {
             Next::End,
         ),
         story(
+            "a report on the copy's own attempt is not weighed against the attempt for the first",
+            &[
+                T::Takes(&[0, 1], &[(1, C::Unavailable)]),
+                T::Takes(&[1], &[]),
+                T::Reported(EventKind::Failed, 1, 1),
+            ],
+            (S::Sent, &[S::Sent, S::Failed]),
+            Next::End,
+        ),
+        story(
             "marked as sent although the recipient opted out after the call",
             &[T::Fails(&[0, 1], C::Unknown, &[]), T::OptsOut(0), T::Act(Act::Mark(Mark::Sent))],
             (S::Sent, &[S::Sent, S::Sent]),
@@ -393,7 +405,7 @@ fn the_next_transaction_is_for_those_who_wait_for_it() {
         ..refusal(place, class)
     });
     life.slot(0, places(&[0, 1, 2]));
-    life.answered(&answer(taken(refused.to_vec()), life.now));
+    life.answered(&answer(Ok(taken(refused.to_vec())), life.now));
     assert_eq!(life.next, Next::SameProvider(places(&[1])));
 }
 

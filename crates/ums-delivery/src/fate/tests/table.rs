@@ -90,7 +90,7 @@ impl Situation {
                 Some(_) => (AttemptOutcome::Failed, Some(FailureClass::InvalidRecipient)),
                 None => continue,
             };
-            self.add(&mut record, places(&[place]), outcome, class);
+            Self::add(&mut record, places(&[place]), outcome, class);
         }
         for class in self.answers {
             let is_unknown = *class == FailureClass::Unknown;
@@ -99,12 +99,12 @@ impl Situation {
             } else {
                 AttemptOutcome::Failed
             };
-            self.add(&mut record, self.open(), outcome, Some(*class));
+            Self::add(&mut record, self.open(), outcome, Some(*class));
         }
         record
     }
 
-    fn add(&self, record: &mut MessageRecord, whom: RecipientSet, outcome: AttemptOutcome, class: Option<FailureClass>) {
+    fn add(record: &mut MessageRecord, whom: RecipientSet, outcome: AttemptOutcome, class: Option<FailureClass>) {
         let number = record.attempts.len();
         let (provider, account) = (CHAIN[number % CHAIN.len()], ums_core::AccountId::default());
         let mut attempt = AttemptRecord::intent(attempt_id(number), provider, account, second(CALLED), whom);
@@ -204,7 +204,7 @@ fn no_provider_is_left() {
 #[test]
 fn a_call_ends_as_one() {
     for situation in Situation::all() {
-        let taken = answer(taken(Vec::new()), situation.now);
+        let taken = answer(Ok(taken(Vec::new())), situation.now);
         situation.check(Happened::CallEnded(&taken), &situation.expected(|_| Told::Taken));
         for class in FailureClass::ALL {
             let failed = answer(Err(failure(*class)), situation.now);
@@ -220,7 +220,7 @@ fn a_call_ends_otherwise_for_a_recipient_refused_by_name() {
         for (class, named) in sure.clone().flat_map(|class| [(*class, 0), (*class, 1)]) {
             let refused = || vec![refusal(named, class)];
             let by_name = |other: Told| move |place| if place == named { Told::Refused(class) } else { other };
-            let partly = answer(taken(refused()), situation.now);
+            let partly = answer(Ok(taken(refused())), situation.now);
             situation.check(Happened::CallEnded(&partly), &situation.expected(by_name(Told::Taken)));
             for whole in FailureClass::ALL {
                 let failed = answer(Err(failure(*whole).with_refusals(refused())), situation.now);

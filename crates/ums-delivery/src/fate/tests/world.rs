@@ -159,11 +159,11 @@ pub(super) fn refusal(place: usize, class: FailureClass) -> Refusal {
 }
 
 /// Taken for those who are not refused.
-pub(super) fn taken(refused: Vec<Refusal>) -> Result<Accepted, Failure> {
-    Ok(Accepted {
+pub(super) fn taken(refused: Vec<Refusal>) -> Accepted {
+    Accepted {
         refused,
         ..Accepted::new("id")
-    })
+    }
 }
 
 /// The recipient at that place opted out.

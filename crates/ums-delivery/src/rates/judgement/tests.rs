@@ -108,7 +108,7 @@ fn a_rate_is_its_senders_own_and_its_windows() {
         Verdicts::default(),
         "a day later it is past"
     );
-    // The provider's own sender answers for those that it is put in the stead of.
+    // The configured sender answers for the senders that it is substituted for.
     rows[0].sender = DEFAULT_SENDER.to_owned();
     let verdicts = judge(&rows, &rules, NOW);
     assert_eq!(held(&verdicts, None), Some(HeldFor::Bounces));
@@ -118,7 +118,7 @@ fn a_rate_is_its_senders_own_and_its_windows() {
 
 fn is_late(rows: &[RateRow], now: Timestamp) -> Vec<ProviderKind> {
     let verdicts = judge(rows, &RateRules::default(), now);
-    let mut late: Vec<_> = verdicts.late.keys().map(|(provider, _)| *provider).collect();
+    let mut late: Vec<_> = verdicts.late.keys().map(|account| account.provider).collect();
     late.sort_unstable();
     late
 }

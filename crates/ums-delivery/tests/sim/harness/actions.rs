@@ -7,9 +7,9 @@ use ums_core::{
 };
 use ums_delivery::{Mark, Messaging, NewSuppression, ReplayRequest, Submission};
 
-use super::cast::{self, ADDRESSEES};
+use super::answers::Mood;
+use super::cast::{self, ADDRESSEES, SINGLES};
 use super::process::Standing;
-use super::provider::Mood;
 use super::run::Stage;
 use super::world::{SECOND, Shared, number_of, short};
 
@@ -129,15 +129,12 @@ pub(crate) struct Request {
 fn request(stage: &Stage, keyed: bool) -> Request {
     let mut world = stage.shared.lock();
     let chance = &mut world.chance;
-    let addressees = if chance.happens(200) {
-        chance.below(ADDRESSEES)
-    } else {
-        chance.below(4)
-    };
+    let (low, high) = chance.weighted(&[(450, (0, 4)), (100, (4, SINGLES)), (450, (SINGLES, ADDRESSEES))]);
+    let addressees = chance.between(low, high);
     let mut parsed = cast::request(addressees);
     let handling = &mut parsed.handling;
     handling.purpose = chance.weighted(&[(2, Purpose::Otp), (5, Purpose::Transactional), (3, Purpose::Bulk)]);
-    if handling.purpose == Purpose::Otp && addressees >= 6 {
+    if handling.purpose == Purpose::Otp && addressees >= SINGLES {
         handling.purpose = Purpose::Transactional;
     }
     let usual = handling.purpose.default_duplicates();
@@ -285,12 +282,12 @@ async fn do_to(engine: &Messaging, tenant: &TenantId, id: ums_core::MessageId, d
     done.map(drop).map_err(|error| error.to_string())
 }
 
-/// Opting in again is as likely, so that somebody is left to write to.
+/// Opting in again is likelier, so that somebody is left to write to.
 fn opt_out(stage: &mut Stage) {
     let (address, tenant, out) = {
         let mut world = stage.shared.lock();
-        let address = cast::address(world.chance.below(6)).to_owned();
-        (address, cast::tenant(world.chance.below(4) / 3), world.chance.happens(500))
+        let address = cast::address(world.chance.below(SINGLES)).to_owned();
+        (address, cast::tenant(world.chance.below(4) / 3), world.chance.happens(400))
     };
     let Some((process, engine)) = stage.any_engine() else { return };
     let shared = stage.shared.clone();

@@ -1,26 +1,21 @@
 //! What the simulated store keeps, and its rules: a plain model of the port's contract on one state for all processes.
 //!
-//! Every write is checked as it happens: legal moves, no end left without an act, at most two unknown attempts. A [`Flaw`] breaks one
-//! rule of the store on purpose, to prove that the simulator notices.
-//!
-//! Long because the rules of one contract are read side by side.
+//! Steps of messages are recorded in [`steps`](super::steps). A [`Flaw`] breaks one rule of the store on purpose, to prove that the
+//! simulator notices.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::sync::Arc;
 
 use ums_core::{
-    AccountId, ActKind, AttemptOutcome, AttemptRecord, BreakerRecord, FIRST_TOKEN, FailureClass, Message, MessageId, MessageRecord,
-    NewMessage, ProviderKind, Purpose, Recovered, Room, Status, Step, StoreError, Stored, TenantId, Timestamp,
+    AccountId, AttemptOutcome, AttemptRecord, BreakerRecord, FIRST_TOKEN, FailureClass, MessageId, MessageRecord, NewMessage, ProviderKind,
+    Purpose, RecipientSet, Recovered, Room, Status, StoreError, Stored, TenantId, Timestamp, Work,
 };
 
 use super::optouts::{OptOuts, forbids};
+use super::steps;
 use super::world::{SECOND, Told, World, number_of, short};
 
 /// How long a lease lasts.
 pub(crate) const LEASE: u64 = 60 * SECOND;
-/// Most attempts of a message, without an act of an operator between, of which nobody knows whether they were accepted.
-const MOST_UNKNOWN: usize = 2;
 
 /// A rule that the store breaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,9 +50,12 @@ impl Flaw {
 #[derive(Debug)]
 pub(crate) struct Row {
     pub(crate) record: MessageRecord,
+    /// The status of the work, by which the moves that are legal are judged. The record has the word for the message, which is another
+    /// one while the first recipient has an end and others are open.
+    pub(super) kept: Status,
     pub(crate) owner: Option<i64>,
     /// By which the last step is known again.
-    mark: Option<u64>,
+    pub(super) mark: Option<u64>,
     /// How many attempts there were when an operator had it sent again: he answers for those.
     pub(crate) pardoned: usize,
     /// Whether an operator said what became of it.
@@ -70,10 +68,29 @@ impl Row {
         self.record.attempts.get(self.pardoned..).unwrap_or_default()
     }
 
-    /// How many of those nobody knows the outcome of.
-    pub(crate) fn unknown(&self) -> usize {
-        let unknown = |attempt: &&AttemptRecord| attempt.outcome == AttemptOutcome::Unknown;
-        self.unpardoned().iter().filter(unknown).count()
+    /// How many of those may have reached the recipient at that place, and nobody knows.
+    pub(crate) fn unknown_for(&self, place: usize) -> usize {
+        let of_it = self.unpardoned().iter().filter(|attempt| attempt.is_unknown_for(place));
+        of_it.count()
+    }
+
+    /// Sets the status of the work, and with it the word for the message.
+    pub(super) fn keep(&mut self, status: Status) {
+        self.kept = status;
+        self.record.status = if self.record.has_ended() {
+            status
+        } else {
+            self.record.word(status)
+        };
+    }
+}
+
+/// The status that is kept of a message with open recipients is never an end.
+pub(super) const fn kept_status(status: Status, work: Work) -> Status {
+    match work {
+        Work::Due(_) if status.is_final() => Status::Queued,
+        Work::InHand if status.is_final() => Status::Sending,
+        Work::Due(_) | Work::InHand | Work::Ended => status,
     }
 }
 
@@ -124,7 +141,7 @@ impl Ledger {
         }
     }
 
-    fn row(&self, tenant: &TenantId, id: MessageId) -> Option<&Row> {
+    pub(super) fn row(&self, tenant: &TenantId, id: MessageId) -> Option<&Row> {
         self.rows.get(&id).filter(|row| row.record.message.tenant == *tenant)
     }
 
@@ -156,7 +173,7 @@ impl Ledger {
             status: new.status,
             sent_at: None,
             delivered_at: None,
-            due_at: due(new.status, new.due_at),
+            work: new.work,
             error: new.error,
             recipients: new.recipients,
             attempts: new.intent.into_iter().collect(),
@@ -166,13 +183,16 @@ impl Ledger {
             token: FIRST_TOKEN,
             message: new.message,
         };
-        let row = Row {
-            owner: is_under_way(&record).then_some(writer),
+        let kept = kept_status(record.status, record.work);
+        let mut row = Row {
+            owner: record.is_under_way().then_some(writer),
             record,
+            kept,
             mark: None,
             pardoned: 0,
             marked: false,
         };
+        row.keep(kept);
         self.rows.insert(id, row);
     }
 
@@ -180,7 +200,7 @@ impl Ledger {
     fn waiting(&self) -> impl Iterator<Item = (&MessageId, &Row, Timestamp)> {
         self.rows
             .iter()
-            .filter_map(|(id, row)| row.record.due_at.map(|due_at| (id, row, due_at)))
+            .filter_map(|(id, row)| row.record.work.due_at().map(|due_at| (id, row, due_at)))
     }
 
     /// When the next one is due.
@@ -205,7 +225,7 @@ impl Ledger {
         for (id, row) in &self.rows {
             let message = &row.record.message;
             let owned_by_another = row.owner.is_some() && self.flaw == Some(Flaw::ClaimTakesOwned);
-            let due_at = row.record.due_at.or_else(|| owned_by_another.then_some(now));
+            let due_at = row.record.work.due_at().or_else(|| owned_by_another.then_some(now));
             if let Some(due_at) = due_at.filter(|due_at| *due_at <= now && message.handling.purpose == lane) {
                 by_tenant.entry(&message.tenant).or_default().insert((due_at, *id));
             }
@@ -226,7 +246,7 @@ impl Ledger {
                 let row = self.rows.get_mut(&id).unwrap();
                 row.owner = Some(owner);
                 row.record.token += 1;
-                row.record.due_at = None;
+                row.record.work = Work::InHand;
                 claimed.push(row.record.clone());
             }
         }
@@ -254,25 +274,16 @@ impl Ledger {
 
     /// Recipients handed to a provider since a time.
     pub(crate) fn sent_since(&self, provider: ProviderKind, account: &AccountId, since: Timestamp) -> u64 {
-        let counts = self.rows.values().map(|row| {
+        let counts = self.rows.values().flat_map(|row| {
             let counted = |attempt: &&AttemptRecord| {
-                attempt.provider == provider
-                    && attempt.account == *account
-                    && attempt.called_at >= since
-                    && matches!(attempt.outcome, AttemptOutcome::Accepted | AttemptOutcome::Unknown)
+                let is_its = attempt.provider == provider && attempt.account == *account;
+                is_its && attempt.called_at >= since && attempt.outcome.may_have_been_accepted()
             };
-            row.record.attempts.iter().filter(counted).count() * row.record.recipients.len()
+            let counted = row.record.attempts.iter().filter(counted);
+            counted.map(|attempt| u64::from(attempt.recipients.count(row.record.recipients.len())))
         });
-        u64::try_from(counts.sum::<usize>()).unwrap()
+        counts.sum()
     }
-}
-
-fn is_under_way(record: &MessageRecord) -> bool {
-    !record.status.is_final() && record.due_at.is_none()
-}
-
-fn due(status: Status, due_at: Option<Timestamp>) -> Option<Timestamp> {
-    due_at.filter(|_| !status.is_final())
 }
 
 /// Stores messages, all or none.
@@ -281,9 +292,12 @@ pub(crate) fn accept_all(world: &mut World, writer: i64, new: Vec<NewMessage>) -
     if earlier.iter().any(Option::is_some) {
         return Ok(earlier.into_iter().map(|earlier| earlier.unwrap_or(Stored::New)).collect());
     }
-    let alive = new.iter().filter(|new| !new.status.is_final());
+    let alive = new.iter().filter(|new| new.work != Work::Ended);
     let listed: Vec<_> = alive
-        .filter_map(|new| forbids(world, new.message.id, (&new.message.tenant, &new.recipients)))
+        .filter_map(|new| {
+            let called = new.intent.as_ref().map_or(RecipientSet::NOT_RECORDED, |intent| intent.recipients);
+            forbids(world, new.message.id, (&new.message.tenant, &new.recipients, called))
+        })
         .collect();
     if !listed.is_empty() {
         return Err(StoreError::MustNotContact(listed));
@@ -307,130 +321,6 @@ pub(crate) fn accept_all(world: &mut World, writer: i64, new: Vec<NewMessage>) -
         world.ledger.insert(new, writer);
     }
     Ok(stored)
-}
-
-/// Records a step.
-pub(crate) fn record(world: &mut World, writer: i64, step: Step) -> Result<(), StoreError> {
-    let id = step.message_id;
-    let known = world.ledger.row(&step.tenant, id).ok_or(StoreError::NotFound)?;
-    let before = known.record.status;
-    let mark = mark(writer, &step);
-    if known.mark == Some(mark) && world.ledger.flaw != Some(Flaw::FenceDropped) {
-        // The same again, because its answer was lost. What a call would follow from is good only while nobody has taken it over.
-        let unchanged = known.owner == Some(writer) && (0..=1).contains(&(known.record.token - step.token));
-        let goes_on = !step.status.is_final() && step.due_at.is_none();
-        return if goes_on && !unchanged { Err(StoreError::Fenced) } else { Ok(()) };
-    }
-    let late = known.record.token != step.token || known.owner.is_some_and(|owner| owner != writer);
-    if late && world.ledger.flaw != Some(Flaw::FenceDropped) {
-        world.tally.fenced += 1;
-        world.note([2, number_of(id), 0], || {
-            format!("store: {} fenced off owner {writer} with token {}", short(id), step.token)
-        });
-        return Err(StoreError::Fenced);
-    }
-    if before != step.status && !before.may_become(step.status) {
-        return Err(StoreError::IllegalMove {
-            from: before,
-            to: step.status,
-        });
-    }
-    let intent = step.attempts.iter().find(|attempt| attempt.outcome == AttemptOutcome::Calling);
-    if let Some(intent) = intent.map(|intent| intent.id) {
-        let recipients = step.recipients.as_ref().unwrap_or(&known.record.recipients).clone();
-        if let Some(listed) = forbids(world, id, (&step.tenant, &recipients)) {
-            return Err(StoreError::MustNotContact(vec![listed]));
-        }
-        world.ledger.optouts.intended(intent);
-    }
-    let now = world.wall();
-    for entry in &step.suppress {
-        world.ledger.optouts.put(entry.clone(), now);
-    }
-    world.note([3, number_of(id), step.status as u64], || {
-        let outcomes: Vec<_> = step.attempts.iter().map(|attempt| (attempt.provider, attempt.outcome)).collect();
-        let act = step.act.as_ref().map(|act| act.kind);
-        format!(
-            "store: {} {before} -> {} by owner {writer}, token {}, attempts {outcomes:?}, act {act:?}, due {:?}",
-            short(id),
-            step.status,
-            step.token,
-            step.due_at
-        )
-    });
-    let left_its_end = before.is_final() && !step.status.is_final() && step.act.is_none();
-    let row = world.ledger.rows.get_mut(&id).unwrap();
-    apply(row, writer, step);
-    row.mark = Some(mark);
-    let unknown = row.unknown();
-    if left_its_end {
-        world.blame(|| format!("{} left its end {before} without an act", short(id)));
-    }
-    if unknown > MOST_UNKNOWN {
-        world.blame(|| format!("{} has {unknown} unknown attempts without an act", short(id)));
-    }
-    Ok(())
-}
-
-/// The mark by which a step of a process is known again.
-fn mark(writer: i64, step: &Step) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    (writer, step.token, step.status as u8, step.due_at, step.sent_at, step.skips.len()).hash(&mut hasher);
-    for event in &step.events {
-        event.event.id.hash(&mut hasher);
-    }
-    for attempt in &step.attempts {
-        (attempt.id, attempt.outcome as u8).hash(&mut hasher);
-    }
-    if let Some(act) = &step.act {
-        (act.at, act.kind as u8).hash(&mut hasher);
-    }
-    hasher.finish()
-}
-
-fn apply(row: &mut Row, writer: i64, step: Step) {
-    let record = &mut row.record;
-    for attempt in step.attempts {
-        match record.attempts.iter_mut().find(|known| known.id == attempt.id) {
-            Some(known) => *known = attempt,
-            None => record.attempts.push(attempt),
-        }
-    }
-    record.skips.extend(step.skips);
-    record.status = step.status;
-    record.error = step.error;
-    record.due_at = due(step.status, step.due_at);
-    record.sent_at = step.sent_at.or(record.sent_at);
-    record.delivered_at = step.delivered_at.or(record.delivered_at);
-    record.events.extend(step.events);
-    if let Some(recipients) = step.recipients {
-        record.recipients = recipients;
-    }
-    if step.expires_at.is_some() || step.forget_body {
-        record.message = Arc::new(changed(&record.message, step.expires_at, step.forget_body));
-    }
-    if let Some(act) = step.act {
-        match act.kind {
-            // What was marked stays so: an operator who was wrong about an attempt stays wrong about it.
-            ActKind::Resent | ActKind::Replayed => row.pardoned = record.attempts.len(),
-            ActKind::Marked => row.marked = true,
-            ActKind::Cancelled => {}
-        }
-        record.acts.push(act);
-    }
-    if row.owner.is_none() {
-        record.token += 1;
-    }
-    row.owner = is_under_way(record).then_some(writer);
-}
-
-fn changed(message: &Message, expires_at: Option<Timestamp>, forget_body: bool) -> Message {
-    let mut changed = message.clone();
-    changed.expires_at = expires_at.unwrap_or(message.expires_at);
-    if forget_body {
-        changed.content = changed.content.without_body();
-    }
-    changed
 }
 
 /// Gives back what dead processes worked on.
@@ -473,29 +363,21 @@ fn requeue(world: &mut World, messages: &[MessageId], wall: Timestamp) -> Recove
         let row = world.ledger.rows.get_mut(id).unwrap();
         let record = &mut row.record;
         let mut in_call = false;
-        for attempt in record
-            .attempts
-            .iter_mut()
-            .filter(|attempt| attempt.outcome == AttemptOutcome::Calling)
-        {
-            in_call = true;
-            let (outcome, class) = if trusts {
-                (AttemptOutcome::Failed, FailureClass::Unavailable)
-            } else {
-                (AttemptOutcome::Unknown, FailureClass::Unknown)
-            };
-            attempt.outcome = outcome;
-            attempt.class = Some(class);
-            attempt.code = Some("process_ended".to_owned());
+        for attempt in &mut record.attempts {
+            let was_calling = attempt.lose();
+            in_call |= was_calling;
+            if was_calling && trusts {
+                (attempt.outcome, attempt.class) = (AttemptOutcome::Failed, Some(FailureClass::Unavailable));
+            }
         }
         for recipient in record.recipients.iter_mut().filter(|recipient| !recipient.status.is_final()) {
             recipient.status = Status::Queued;
         }
-        record.status = Status::Queued;
-        record.due_at = Some(wall);
+        record.work = Work::Due(wall);
         record.token += 1;
         row.owner = None;
-        let unknown = row.unknown();
+        row.keep(Status::Queued);
+        let fault = steps::too_many_unknown(row);
         if in_call {
             recovered.unknown += 1;
         } else {
@@ -505,8 +387,8 @@ fn requeue(world: &mut World, messages: &[MessageId], wall: Timestamp) -> Recove
             let was = if in_call { "being called" } else { "not being called" };
             format!("store: {} given back, {was}", short(id))
         });
-        if unknown > MOST_UNKNOWN {
-            world.blame(|| format!("{} has {unknown} unknown attempts without an act", short(id)));
+        if let Some(fault) = fault {
+            world.blame(|| format!("{} {fault}", short(*id)));
         }
     }
     recovered

@@ -7,24 +7,30 @@
 //!
 //! [`run::run`] takes a seed through three acts: a stormy one, in which [`actions`] follow each other by chance; a calm one, in which
 //! everything is healed and time passes beyond every expiry; and the judgement. What must hold at the moment of a call or a write is
-//! checked there ([`provider`], [`ledger`]); what must hold at the end in [`judge`].
+//! checked there ([`provider`], [`steps`]); what must hold at the end in [`judge`]. A fault of the store itself is a [`Flaw`], a fault of the engine
+//! a [`Mutant`]: a port that lies to the engine.
 //!
 //! It must never look at the real clock, real chance, the order of a hash map, or anything else that the seed does not decide.
 
 mod actions;
+mod answers;
 mod aside;
 mod cast;
 mod chance;
 mod judge;
 mod ledger;
+mod mutant_store;
+mod mutants;
 mod optouts;
 mod process;
 mod provider;
 mod reports;
 mod run;
+mod steps;
 mod store;
 mod world;
 
 pub(crate) use ledger::Flaw;
+pub(crate) use mutants::Mutant;
 pub(crate) use run::{Outcome, Plan, run};
 pub(crate) use world::Tally;

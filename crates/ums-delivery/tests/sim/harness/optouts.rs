@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use ums_core::{AttemptId, Channel, Lift, MustNotContact, RecipientRecord, Suppression, SuppressionReason, TenantId, Timestamp, Undo};
+use ums_core::{
+    AttemptId, Channel, Lift, MustNotContact, RecipientRecord, RecipientSet, Suppression, SuppressionReason, TenantId, Timestamp, Undo,
+};
 
 use super::ledger::Flaw;
 use super::world::World;
@@ -93,18 +95,19 @@ impl OptOuts {
     }
 }
 
-/// What forbids contacting the recipients without an outcome.
+/// What forbids contacting those recipients who have no outcome.
 pub(crate) fn forbids(
     world: &mut World,
     id: ums_core::MessageId,
-    (tenant, recipients): (&TenantId, &[RecipientRecord]),
+    (tenant, recipients, called): (&TenantId, &[RecipientRecord], RecipientSet),
 ) -> Option<MustNotContact> {
     if world.ledger.flaw == Some(Flaw::ListNotRead) {
         return None;
     }
-    let open = recipients.iter().filter(|recipient| !recipient.status.is_final());
+    let places = recipients.iter().enumerate();
+    let open = places.filter(|(place, recipient)| !recipient.status.is_final() && called.contains(*place));
     let addresses: Vec<String> = open
-        .map(|recipient| ums_core::suppression_address(Channel::Email, &recipient.address))
+        .map(|(_, recipient)| ums_core::suppression_address(Channel::Email, &recipient.address))
         .collect();
     let entries = world.ledger.optouts.in_force(tenant, &addresses, world.wall());
     let found = (!entries.is_empty()).then_some(MustNotContact { message_id: id, entries });

@@ -15,6 +15,7 @@ use ums_delivery::{
 
 use super::cast;
 use super::chance::ProcessChance;
+use super::mutants::{self, Mutant};
 use super::provider::SimProvider;
 use super::store::SimStore;
 use super::world::{ProcessClock, Shared};
@@ -27,6 +28,10 @@ pub(crate) struct Setting {
     pub(crate) max_in_flight: usize,
     pub(crate) pace: PaceSettings,
     pub(crate) on_exhausted: Option<OnExhausted>,
+    /// How many providers the chain has.
+    pub(crate) providers: usize,
+    /// A fault that the engine seems to have.
+    pub(crate) mutant: Option<Mutant>,
 }
 
 /// How a process stands.
@@ -112,13 +117,16 @@ impl Process {
     fn parts(&self, setting: &Setting, id: (usize, u64)) -> Parts {
         let store = Arc::new(SimStore::open(&self.shared, id, setting.processes == 1));
         let link = |kind| LinkParts::<Email> {
-            provider: Arc::new(SimProvider {
-                kind,
-                shared: self.shared.clone(),
-                store: store.clone(),
-                clock: self.clock.clone(),
-                process: id,
-            }),
+            provider: mutants::provider(
+                setting.mutant,
+                SimProvider {
+                    kind,
+                    shared: self.shared.clone(),
+                    store: store.clone(),
+                    clock: self.clock.clone(),
+                    process: id,
+                },
+            ),
             breaker: breaker(),
             pace: setting.pace,
             price: Price::Free,
@@ -131,13 +139,17 @@ impl Process {
                 shared: self.shared.clone(),
                 process: id,
             }),
-            email: cast::CHAIN.map(link).into(),
+            email: cast::CHAIN
+                .into_iter()
+                .skip(cast::CHAIN.len() - setting.providers)
+                .map(link)
+                .collect(),
             // Text messages would only add a walk of the same code, and a thread that reads numbering plans.
             sms: Vec::new(),
             aftermath: ums_delivery::Aftermath::default(),
             not_configured: Vec::new(),
             rules: rules(setting),
-            store,
+            store: mutants::store(setting.mutant, store),
         }
     }
 

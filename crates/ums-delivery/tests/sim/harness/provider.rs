@@ -1,4 +1,4 @@
-//! Simulated providers: what they answer, what arrives, and what must hold when they are called.
+//! Simulated providers: how a call reaches them, and what must hold when they are called.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,60 +6,19 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tokio::sync::oneshot;
 use ums_core::{
-    Accepted, AttemptOutcome, BreakerEffect, Call, Clock, Duplicates, Email, Failure, FailureClass, Probe, Provider, ProviderKind, Refusal,
-    Status,
+    Accepted, AttemptOutcome, BreakerEffect, Call, Clock, Duplicates, Email, Failure, FailureClass, Probe, Provider, ProviderKind, Status,
 };
 
+use super::answers::{Answer, Asked, Mood, decide, set_of};
 use super::cast::{self, Set};
 use super::ledger::Row;
 use super::reports;
+use super::steps::MOST_UNKNOWN;
 use super::store::SimStore;
 use super::world::{CallMade, ProcessClock, SECOND, Shared, Told, World, number_of, short};
 
 /// No call starts so shortly before its process's lease ends.
 const MARGIN: u64 = 5 * SECOND;
-
-/// How a provider does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Mood {
-    /// Takes everything.
-    Well,
-    /// Takes everything after a while.
-    Slow,
-    /// Takes nothing, and says so.
-    Down,
-    /// Now so, now so.
-    Flaky,
-    /// Takes most and tells of few.
-    Losing,
-    /// Refuses every recipient.
-    Refusing,
-    /// Asks to be left alone for a while.
-    Throttling,
-    /// Has a wrong key.
-    Misconfigured,
-}
-
-/// What a provider does with one call.
-struct Answer {
-    /// Who gets it, and when; whatever becomes of the process that called.
-    arrives: Set,
-    arrives_in: u64,
-    /// What is said, and when; none to say nothing ever.
-    said: Option<Result<Accepted, Failure>>,
-    said_in: u64,
-}
-
-impl Answer {
-    fn failed(class: FailureClass) -> Self {
-        Self {
-            arrives: 0,
-            arrives_in: 0,
-            said: Some(Err(Failure::provider(class, "simulated", ""))),
-            said_in: 0,
-        }
-    }
-}
 
 /// A provider as one process sees it.
 pub(crate) struct SimProvider {
@@ -86,10 +45,16 @@ impl SimProvider {
         let recipients = cast::recipients(email);
         world.tally.calls += 1;
         world.note([10, number_of(call.message_id), self.process.0 as u64], || {
-            format!("{}: called for {} by process {:?}", self.kind, short(call.message_id), self.process)
+            let (id, by) = (short(call.message_id), self.process);
+            format!("{}: called for {id}, {recipients:#b}, by process {by:?}", self.kind)
         });
         self.judge(&mut world, recipients, call);
-        let answer = decide(&mut world, self.kind, email, recipients);
+        let asked = Asked {
+            kind: self.kind,
+            id: call.message_id,
+            email,
+        };
+        let answer = decide(&mut world, asked);
         self.blame_provider(&mut world, &answer, call);
         let made = CallMade {
             attempt: call.attempt_id,
@@ -162,8 +127,10 @@ impl SimProvider {
         if refused {
             return;
         }
+        let by_name = answer.refused_by_name();
         let addresses = email.recipients().map(|(_, mailbox)| mailbox.address.expose().to_owned());
         let whom: Vec<_> = addresses
+            .filter(|address| cast::bit_of(address) & by_name == 0)
             .map(|address| {
                 let arrived = cast::bit_of(&address) & answer.arrives != 0;
                 (address, arrived)
@@ -178,13 +145,13 @@ impl SimProvider {
         let fault = match world.ledger.rows.get(&id) {
             None => Some("was called although the message is not stored".to_owned()),
             Some(row) => self
-                .without_intent(row, owner, call)
+                .without_intent(row, owner, recipients, call)
                 .or_else(|| {
                     let until = world.ledger.owners.get(&owner).map_or(0, |owner| owner.until);
                     (now + MARGIN > until).then(|| "was called by a process whose lease was over or about to be".to_owned())
                 })
-                .or_else(|| (row.unknown() >= 2).then(|| "was called although two attempts are unknown".to_owned()))
                 .or_else(|| (row.record.message.expires_at < self.clock.now()).then(|| "was called after the message's time".to_owned()))
+                .or_else(|| for_somebody_in_vain(row, recipients))
                 .or_else(|| opted_out(world, row, recipients, call))
                 .or_else(|| second_hand_over(world, row, recipients)),
         };
@@ -193,36 +160,43 @@ impl SimProvider {
         }
     }
 
-    fn without_intent(&self, row: &Row, owner: i64, call: &Call) -> Option<String> {
-        let attempt = row.record.attempts.iter().find(|attempt| attempt.id == call.attempt_id);
-        let intended = attempt.is_some_and(|attempt| attempt.outcome == AttemptOutcome::Calling && attempt.provider == self.kind);
-        let fine = intended && row.owner == Some(owner) && row.record.status == Status::Sending;
-        (!fine).then(|| format!("was called without a committed intent; the message is {}", row.record.status))
+    fn without_intent(&self, row: &Row, owner: i64, recipients: Set, call: &Call) -> Option<String> {
+        let record = &row.record;
+        let attempt = record.attempts.iter().find(|attempt| attempt.id == call.attempt_id);
+        let intended = attempt.is_some_and(|attempt| {
+            let whom = cast::set_of(&record.recipients, attempt.recipients);
+            attempt.outcome == AttemptOutcome::Calling && attempt.provider == self.kind && whom == recipients
+        });
+        let fine = intended && row.owner == Some(owner) && row.kept == Status::Sending;
+        (!fine).then(|| format!("was called without a committed intent; the message is {}", record.status))
     }
 
     fn told(&self, call: &Call, place: usize, said: &Result<Accepted, Failure>) {
         let mut world = self.shared.lock();
         world.note([12, number_of(call.message_id), u64::from(said.is_ok())], || match said {
-            Ok(_) => format!(
-                "{}: told process {:?} that it took {}",
-                self.kind,
-                self.process,
-                short(call.message_id)
-            ),
-            Err(failure) => format!(
-                "{}: told process {:?} {} for {}",
-                self.kind,
-                self.process,
-                failure.class,
-                short(call.message_id)
-            ),
+            Ok(accepted) => {
+                let refused = accepted.refused.iter();
+                let refused = refused.map(|refusal| {
+                    let bit = cast::bit_of(refusal.address.expose());
+                    (bit, refusal.failure.class, refusal.next_transaction)
+                });
+                let refused: Vec<_> = refused.collect();
+                let (id, by) = (short(call.message_id), self.process);
+                format!("{}: told process {by:?} that it took {id} but for {refused:?}", self.kind)
+            }
+            Err(failure) => {
+                let by_name = failure.refusals.iter();
+                let by_name = by_name.map(|refusal| (cast::bit_of(refusal.address.expose()), refusal.failure.class));
+                let by_name: Vec<_> = by_name.collect();
+                let (id, by) = (short(call.message_id), self.process);
+                format!("{}: told process {by:?} {} for {id}, by name {by_name:?}", self.kind, failure.class)
+            }
         });
         let told = match said {
-            Ok(accepted) => {
-                let refused = accepted.refused.iter().map(|refusal| cast::bit_of(refusal.address.expose()));
-                Told::Taken(refused.fold(0, |set, bit| set | bit))
-            }
-            Err(failure) => Told::Failed(failure.class),
+            // An acceptance that cannot be followed up.
+            Ok(accepted) if accepted.provider_message_id.is_empty() => Told::Failed(FailureClass::Unknown, 0),
+            Ok(accepted) => Told::Taken(set_of(&accepted.refused)),
+            Err(failure) => Told::Failed(failure.class, set_of(&failure.refusals)),
         };
         if let Some(made) = world.calls.get_mut(&call.message_id).and_then(|calls| calls.get_mut(place)) {
             made.told = told;
@@ -244,124 +218,42 @@ fn opted_out(world: &World, row: &Row, recipients: Set, call: &Call) -> Option<S
         .then(|| "was called for somebody who had opted out".to_owned())
 }
 
-/// A second hand-over is legal only after an attempt that surely was not sent, or that is recorded as unknown while the message
-/// allows duplicates, or that an operator answers for.
+/// Nobody is called for a recipient who has an end, nor for one who may have the message twice already.
+fn for_somebody_in_vain(row: &Row, recipients: Set) -> Option<String> {
+    let places = row.record.recipients.iter().enumerate();
+    let mut called = places.filter(|(_, recipient)| cast::bit_of(&recipient.address) & recipients != 0);
+    called.find_map(|(place, recipient)| {
+        if recipient.status.is_final() {
+            return Some(format!("was called for a recipient who is {}", recipient.status));
+        }
+        (row.unknown_for(place) >= MOST_UNKNOWN).then(|| "was called for a recipient of whom two attempts are unknown".to_owned())
+    })
+}
+
+/// A second hand-over to a recipient is legal only after an attempt that surely did not reach that recipient, or that is recorded as unknown for
+/// that recipient while the message allows duplicates, or that an operator answers for.
 fn second_hand_over(world: &World, row: &Row, recipients: Set) -> Option<String> {
-    let allows = row.record.message.handling.duplicates == Duplicates::Allow;
-    for earlier in world.calls.get(&row.record.message.id)? {
-        let place = row.record.attempts.iter().position(|attempt| attempt.id == earlier.attempt);
-        let outcome = place.map(|place| row.record.attempts[place].outcome);
-        let pardoned = place.is_some_and(|place| place < row.pardoned);
-        let surely_not_sent = match &earlier.told {
-            Told::Nothing => false,
-            Told::Taken(refused) => earlier.recipients & recipients & !refused == 0,
-            Told::Failed(class) => !class.may_have_been_accepted(),
-        };
-        let known_risk = outcome == Some(AttemptOutcome::Unknown) && allows;
-        let reported = outcome == Some(AttemptOutcome::Failed) && world.reports.says_only_failed(earlier.attempt);
-        if earlier.recipients & recipients != 0 && !pardoned && !surely_not_sent && !known_risk && !reported {
+    let record = &row.record;
+    let allows = record.message.handling.duplicates == Duplicates::Allow;
+    for earlier in world.calls.get(&record.message.id)? {
+        let again = earlier.recipients & recipients & !earlier.surely_refused();
+        let place = record.attempts.iter().position(|attempt| attempt.id == earlier.attempt);
+        if again == 0 || place.is_some_and(|place| place < row.pardoned) {
+            continue;
+        }
+        let attempt = place.map(|place| &record.attempts[place]);
+        let unknown = attempt.filter(|attempt| allows && attempt.outcome == AttemptOutcome::Unknown);
+        let known_risk = unknown.map_or(0, |attempt| cast::set_of(&record.recipients, attempt.recipients));
+        let is_failed = attempt.is_some_and(|attempt| attempt.outcome == AttemptOutcome::Failed);
+        let reported = is_failed && world.reports.says_only_failed(earlier.attempt);
+        if again & !known_risk != 0 && !reported {
+            let outcome = attempt.map(|attempt| attempt.outcome);
             return Some(format!(
-                "was handed the message a second time; the attempt before is recorded as {outcome:?}"
+                "was handed the message a second time for {again:#b}; the attempt before is recorded as {outcome:?}"
             ));
         }
     }
     None
-}
-
-fn wait_of(world: &mut World) -> u64 {
-    let (low, high) = world
-        .chance
-        .weighted(&[(5, (1, SECOND / 2)), (3, (SECOND / 2, 3 * SECOND)), (2, (3 * SECOND, 12 * SECOND))]);
-    world.chance.between(low, high)
-}
-
-/// Decides what a provider does with a call.
-fn decide(world: &mut World, kind: ProviderKind, email: &Email, recipients: Set) -> Answer {
-    use FailureClass as C;
-    let mood = world.moods[cast::place_of(kind)];
-    let mut answer = match mood {
-        Mood::Losing if world.chance.happens(700) => lost(world, kind, email, recipients),
-        Mood::Well | Mood::Slow | Mood::Losing => taken(world, kind, email, recipients),
-        Mood::Down => Answer::failed(C::Unavailable),
-        Mood::Refusing => Answer::failed(C::InvalidRecipient),
-        Mood::Throttling => Answer::failed(C::Throttled),
-        Mood::Misconfigured => Answer::failed(C::Misconfigured),
-        Mood::Flaky => match world.chance.below(10) {
-            0..3 => taken(world, kind, email, recipients),
-            3..5 => Answer::failed(C::Unavailable),
-            5 => Answer::failed(C::Throttled),
-            6 => Answer::failed(
-                world
-                    .chance
-                    .pick(&[C::QuotaExhausted, C::Unsupported, C::InvalidMessage, C::RecipientBlocked]),
-            ),
-            7 => partly(world, kind, email, recipients),
-            _ => lost(world, kind, email, recipients),
-        },
-    };
-    let slow = if mood == Mood::Slow { 800 } else { 150 };
-    if mood != Mood::Well && world.chance.happens(slow) {
-        answer.said_in += wait_of(world);
-        answer.arrives_in = world.chance.below(answer.said_in);
-    }
-    answer
-}
-
-fn taken(world: &mut World, kind: ProviderKind, email: &Email, recipients: Set) -> Answer {
-    let nobody = cast::that_do_not_exist(recipients);
-    if nobody == recipients {
-        return Answer::failed(FailureClass::InvalidRecipient);
-    }
-    take(world, kind, email, recipients, (nobody, FailureClass::InvalidRecipient))
-}
-
-/// Takes it for some, and has others come again.
-fn partly(world: &mut World, kind: ProviderKind, email: &Email, recipients: Set) -> Answer {
-    let first = recipients & recipients.wrapping_neg();
-    if first == recipients {
-        return taken(world, kind, email, recipients);
-    }
-    let class = world.chance.pick(&[
-        FailureClass::Unavailable,
-        FailureClass::InvalidRecipient,
-        FailureClass::RecipientBlocked,
-    ]);
-    let left_out = world.chance.pick(&[first, recipients & !first]);
-    take(world, kind, email, recipients, (left_out, class))
-}
-
-fn take(world: &mut World, kind: ProviderKind, email: &Email, recipients: Set, (left_out, class): (Set, FailureClass)) -> Answer {
-    let mut accepted = Accepted::new(format!("{kind}-{}", world.tally.calls));
-    for (_, mailbox) in email.recipients() {
-        if cast::bit_of(mailbox.address.expose()) & left_out != 0 {
-            accepted.refused.push(Refusal {
-                address: mailbox.address.clone(),
-                failure: Failure::provider(class, "simulated", ""),
-                next_transaction: false,
-            });
-        }
-    }
-    Answer {
-        arrives: recipients & !left_out,
-        arrives_in: 0,
-        said: Some(Ok(accepted)),
-        said_in: 0,
-    }
-}
-
-/// Nobody is told what became of it.
-fn lost(world: &mut World, kind: ProviderKind, email: &Email, recipients: Set) -> Answer {
-    let mut answer = taken(world, kind, email, recipients);
-    if world.chance.happens(400) {
-        answer.arrives = 0;
-    }
-    answer.said = match world.chance.below(6) {
-        0 => None,
-        1 => Some(Ok(Accepted::new(""))),
-        _ => Some(Err(Failure::transport(FailureClass::Unknown, "timeout", ""))),
-    };
-    answer.said_in = wait_of(world);
-    answer
 }
 
 #[async_trait]

@@ -9,8 +9,9 @@ use ums_core::{
     Targets, Timestamp,
 };
 
-use super::ledger::{self, Row};
+use super::ledger::Row;
 use super::run::Stage;
+use super::steps;
 use super::world::{SECOND, Shared, World, number_of, short};
 
 /// How long a provider waits before it posts an event again.
@@ -185,7 +186,7 @@ fn take_one(world: &mut World, writer: i64, step: FeedbackStep) -> FeedbackTaken
                 return FeedbackTaken::Refused;
             }
             let ids: Vec<_> = step.events.iter().map(|record| record.event.id.clone()).collect();
-            match ledger::record(world, writer, *step) {
+            match steps::record(world, writer, *step) {
                 Ok(()) => {}
                 Err(StoreError::Fenced) => return FeedbackTaken::Refused,
                 Err(error) => {
@@ -234,23 +235,35 @@ pub(crate) fn fault_of(world: &World, id: MessageId, row: &Row) -> Option<String
             }
         }
     }
-    if record.recipients.len() > 1 || row.marked {
+    if row.marked {
         return None;
     }
-    let ranks = [EventKind::Sent, EventKind::Failed, EventKind::Delivered, EventKind::Bounced];
-    let rank = |kind: &EventKind| ranks.iter().position(|other| other == kind).map_or(0, |place| place + 1);
-    let ranks: Vec<(AttemptOutcome, usize)> = record
+    let mut places = 0..record.recipients.len();
+    places.find_map(|place| {
+        let fault = fault_of_recipient(world, row, place)?;
+        Some(format!("has a recipient, at {place}, {fault}"))
+    })
+}
+
+/// What must hold of a recipient by all that was reported.
+fn fault_of_recipient(world: &World, row: &Row, place: usize) -> Option<String> {
+    let order = [EventKind::Sent, EventKind::Failed, EventKind::Delivered, EventKind::Bounced];
+    let rank = |kind: &EventKind| order.iter().position(|other| other == kind).map_or(0, |place| place + 1);
+    let recipient = &row.record.recipients[place];
+    let ranks: Vec<(bool, usize)> = row
+        .record
         .attempts
         .iter()
         .map(|attempt| {
-            let ranks = told(&attempt.id).iter().map(|(_, _, kind)| rank(kind));
-            (attempt.outcome, ranks.max().unwrap_or(0))
+            let told = world.reports.told.get(&attempt.id).map_or(&[][..], Vec::as_slice);
+            let of_it = told.iter().filter(|(_, address, _)| *address == recipient.address);
+            let took = attempt.outcome == AttemptOutcome::Accepted && attempt.recipients.contains(place);
+            (took, of_it.map(|(_, _, kind)| rank(kind)).max().unwrap_or(0))
         })
         .collect();
     let any = |wanted: usize| ranks.iter().any(|(_, rank)| *rank == wanted);
-    let is_held = ranks
-        .iter()
-        .any(|(outcome, rank)| *outcome == AttemptOutcome::Accepted && *rank < 2);
+    let is_held = ranks.iter().any(|(took, rank)| *took && *rank < 2);
+    let status = recipient.status;
     let expected = if any(3) {
         Status::Delivered
     } else if is_held || any(1) {
@@ -258,7 +271,7 @@ pub(crate) fn fault_of(world: &World, id: MessageId, row: &Row) -> Option<String
     } else if any(4) {
         Status::Bounced
     } else {
-        return matches!(record.status, Status::Delivered | Status::Bounced).then(|| format!("is {}, and nobody said so", record.status));
+        return matches!(status, Status::Delivered | Status::Bounced).then(|| format!("who is {status}, and nobody said so"));
     };
-    (record.status != expected).then(|| format!("is {} and should be {expected} by what was reported", record.status))
+    (status != expected).then(|| format!("who is {status} and should be {expected} by what was reported"))
 }

@@ -6,11 +6,12 @@ use ums_core::{MessageId, OnExhausted};
 use ums_delivery::{Messaging, PaceSettings};
 
 use super::actions::{self, Request};
+use super::answers::Mood;
 use super::chance::Chance;
 use super::judge;
 use super::ledger::{Flaw, Ledger};
+use super::mutants::Mutant;
 use super::process::{Process, Setting, Standing};
-use super::provider::Mood;
 use super::reports;
 use super::world::{Callers, SECOND, Shared, Tally, Weather, World, short};
 
@@ -26,6 +27,8 @@ pub(crate) struct Plan {
     pub(crate) steps: u64,
     /// A rule that the store breaks.
     pub(crate) flaw: Option<Flaw>,
+    /// A fault that the engine seems to have.
+    pub(crate) mutant: Option<Mutant>,
     /// Whether the story is wanted.
     pub(crate) tells: bool,
 }
@@ -99,9 +102,14 @@ impl Stage {
                 per_second: paced.then_some(NonZeroU32::MIN.saturating_add(4)),
                 per_day: None,
             },
-            on_exhausted: chance.weighted(&[(4, None), (1, Some(OnExhausted::Fail))]),
+            on_exhausted: chance.weighted(&[(4, None), (1, Some(OnExhausted::Fail)), (2, Some(OnExhausted::Hold))]),
+            providers: chance.weighted(&[(2, 1), (2, 2), (5, 3)]),
+            mutant: plan.mutant,
         };
+        let picky = [[0, 0, 100, 400], [0, 0, 200, 600], [0, 200, 500, 900]].map(|shares| chance.pick(&shares));
         let mut world = World::new(chance, Ledger::new(plan.flaw), plan.tells);
+        world.picky = picky;
+        world.stays_picky = world.chance.happens(300);
         world.reports.reporting = world.chance.happens(600);
         world.note([0, plan.seed, 0], || format!("seed {} with {setting:?}", plan.seed));
         let shared = Shared::new(world);
@@ -170,6 +178,9 @@ impl Stage {
             world.note([80, 0, 0], || "everything is healed".to_owned());
             world.weather = Weather::default();
             world.moods = [Mood::Well; 3];
+            if !world.stays_picky {
+                world.picky = [0; 3];
+            }
             world.hang_up();
         }
         for process in &mut self.processes {
@@ -246,13 +257,14 @@ impl Stage {
 
     fn all_ended(&self) -> bool {
         let world = self.shared.lock();
-        world.ledger.rows.values().all(|row| row.record.status.is_final())
+        world.ledger.rows.values().all(|row| row.record.has_ended())
     }
 
     fn end(mut self) -> Outcome {
         self.processes.clear();
         let mut world = self.shared.lock();
-        let unknown = world.ledger.rows.values().map(super::ledger::Row::unknown).sum::<usize>();
+        let rows = world.ledger.rows.values();
+        let unknown = rows.map(|row| row.record.unknown_attempts().count()).sum::<usize>();
         world.tally.unknown = unknown as u64;
         Outcome {
             violation: world.violation.take(),

@@ -12,6 +12,7 @@ use ums_core::{
 };
 
 use super::ledger::{self, LEASE};
+use super::steps;
 use super::world::{SECOND, Shared, World};
 
 /// What the weather makes of one call.
@@ -179,7 +180,7 @@ impl Store for SimStore {
 
     async fn record(&self, step: Step) -> Result<(), StoreError> {
         let owner = self.owner();
-        self.through(true, move |world| ledger::record(world, owner, step)).await
+        self.through(true, move |world| steps::record(world, owner, step)).await
     }
 
     async fn message(&self, tenant: &TenantId, id: MessageId) -> Result<Option<MessageRecord>, StoreError> {

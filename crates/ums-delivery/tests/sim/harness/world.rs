@@ -1,19 +1,20 @@
 //! What all processes share: time, chance, the store, the providers, and the record of what happened.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::fmt;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
-use ums_core::{Accepted, AttemptId, Clock, Failure, FailureClass, MessageId, Monotonic, Timestamp};
+use ums_core::{Accepted, AttemptId, Clock, Failure, FailureClass, MessageId, Monotonic, ProviderKind, Timestamp};
 
+use super::answers::Mood;
 use super::cast::Set;
 use super::chance::{Chance, mix};
 use super::ledger::Ledger;
-use super::provider::Mood;
+
 use super::reports::Reports;
 
 /// Where the wall clock starts: 2026-11-22T10:00:00Z.
@@ -71,8 +72,8 @@ pub(crate) enum Told {
     Nothing,
     /// Taken, but for those.
     Taken(Set),
-    /// Refused, or nobody knows.
-    Failed(FailureClass),
+    /// Refused, or nobody knows; those were refused by name.
+    Failed(FailureClass, Set),
 }
 
 /// One call to a provider.
@@ -85,6 +86,18 @@ pub(crate) struct CallMade {
     pub(crate) told: Told,
     /// Whether the provider has it, and for whom.
     pub(crate) arrived: Set,
+}
+
+impl CallMade {
+    /// Those of whom the process was told that the provider did not take the message for them.
+    pub(crate) fn surely_refused(&self) -> Set {
+        match self.told {
+            Told::Nothing => 0,
+            Told::Taken(refused) => refused,
+            Told::Failed(class, by_name) if class.may_have_been_accepted() => by_name,
+            Told::Failed(..) => self.recipients,
+        }
+    }
 }
 
 /// What is known of the callers' side of a message.
@@ -112,6 +125,10 @@ pub(crate) struct Tally {
     pub(crate) opted_out: u64,
     /// Events that became part of a message's story.
     pub(crate) reports: u64,
+    /// Messages that a provider took for some of their recipients.
+    pub(crate) partly: u64,
+    /// Recipients that a provider took in a transaction of their own, after it had taken the message for others.
+    pub(crate) next_transactions: u64,
 }
 
 impl Tally {
@@ -126,6 +143,8 @@ impl Tally {
         self.unknown += other.unknown;
         self.opted_out += other.opted_out;
         self.reports += other.reports;
+        self.partly += other.partly;
+        self.next_transactions += other.next_transactions;
     }
 }
 
@@ -135,6 +154,12 @@ pub(crate) struct World {
     pub(crate) ledger: Ledger,
     pub(crate) weather: Weather,
     pub(crate) moods: [Mood; 3],
+    /// How many of 1,000 calls each provider takes for some of their recipients only.
+    pub(crate) picky: [u64; 3],
+    /// Whether they do so to the end.
+    pub(crate) stays_picky: bool,
+    /// The recipients that a provider takes in its next transaction.
+    pub(crate) promised: BTreeSet<(ProviderKind, MessageId, Set)>,
     /// Whether a provider ever gave a breaker reason to open.
     pub(crate) blamed: [bool; 3],
     pub(crate) calls: BTreeMap<MessageId, Vec<CallMade>>,
@@ -168,6 +193,9 @@ impl World {
             ledger,
             weather: Weather::default(),
             moods: [Mood::Well; 3],
+            picky: [0; 3],
+            stays_picky: false,
+            promised: BTreeSet::new(),
             blamed: [false; 3],
             calls: BTreeMap::new(),
             callers: Callers::default(),

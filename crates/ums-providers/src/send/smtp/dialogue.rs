@@ -8,6 +8,7 @@ use super::connection::{Session, Standing};
 use super::fault::Fault;
 use super::offers::Offers;
 use super::reply::Stage;
+use crate::sender::Chosen;
 
 /// The end of the message on the wire.
 const TERMINATOR: &str = ".\r\n";
@@ -20,6 +21,8 @@ pub(super) struct Letter<'a> {
     pub(super) recipients: Vec<&'a EmailAddress>,
     /// Comes back in delivery reports as `Original-Envelope-Id`.
     pub(super) envelope_id: String,
+    /// Whether the caller chose the sender: the account was not configured with it.
+    callers_sender: bool,
     /// Bytes of the message as SIZE counts them.
     size: usize,
     /// The message with dots stuffed, and the final dot: written in one go.
@@ -29,7 +32,7 @@ pub(super) struct Letter<'a> {
 impl<'a> Letter<'a> {
     /// Makes a message ready; its lines must have been normalised.
     pub(super) fn new(
-        from: &'a EmailAddress,
+        sender: &Chosen<'a>,
         recipients: Vec<&'a EmailAddress>,
         envelope_id: String,
         message: Vec<u8>,
@@ -38,9 +41,10 @@ impl<'a> Letter<'a> {
         let text = String::from_utf8(message)
             .map_err(|_| Failure::local(FailureClass::InvalidMessage, "not_utf8", "the message is not valid UTF-8"))?;
         Ok(Self {
-            from,
+            from: &sender.from.address,
             recipients,
             envelope_id,
+            callers_sender: sender.callers,
             size,
             payload: stuff(text),
         })
@@ -117,10 +121,43 @@ fn stuff(text: String) -> String {
 
 /// Why a message was not delivered on a session.
 pub(super) struct Failed {
-    pub(super) failure: Failure,
+    failure: Failure,
+    /// Whether the server refuses the sender.
+    about_sender: bool,
     /// The connection had died while it lay idle and nothing of the message's content was handed to it: a fresh one may be
     /// tried.
     pub(super) stale: bool,
+}
+
+impl Failed {
+    /// The failure of a letter. A sender that the caller chose and the server refuses is no fault of the configuration.
+    pub(super) fn into_failure(self, letter: &Letter<'_>) -> Failure {
+        let mut failure = self.failure;
+        if self.about_sender && letter.callers_sender {
+            failure.class = FailureClass::Unsupported;
+        }
+        failure
+    }
+}
+
+impl From<Failure> for Failed {
+    /// What was found without a reply, or is about a recipient.
+    fn from(failure: Failure) -> Self {
+        Self {
+            failure,
+            about_sender: false,
+            stale: false,
+        }
+    }
+}
+
+impl From<Fault> for Failed {
+    fn from(fault: Fault) -> Self {
+        Self {
+            about_sender: fault.is_about_sender(),
+            ..Self::from(fault.into_failure())
+        }
+    }
 }
 
 /// One message on one session.
@@ -150,9 +187,7 @@ impl Dialogue<'_> {
     }
 
     async fn hand_over(&mut self, answers: &mut Answers) -> Result<(), Failed> {
-        self.letter
-            .check(&self.session.offers)
-            .map_err(|failure| Failed { failure, stale: false })?;
+        self.letter.check(&self.session.offers).map_err(Failed::from)?;
         self.reset().await?;
         if self.session.offers.pipelining {
             self.envelope_at_once(answers).await?;
@@ -202,7 +237,7 @@ impl Dialogue<'_> {
         }
         for to in &letter.recipients {
             let said = self.hear(Stage::Rcpt).await;
-            answers.note(to, said).map_err(failed)?;
+            answers.note(to, said).map_err(Failed::from)?;
         }
         let data = self.hear(Stage::Data).await;
 
@@ -212,7 +247,7 @@ impl Dialogue<'_> {
             self.leave(fault, Standing::OpenTransaction);
         }
         answers.somebody_is_left()?;
-        data.map_err(failed)
+        data.map_err(Failed::from)
     }
 
     /// The sender was refused in a group: the replies to the rest of the group (503, mostly) say nothing of the recipients. They are
@@ -220,13 +255,13 @@ impl Dialogue<'_> {
     async fn sender_refused(&mut self, refused: Fault) -> Failed {
         for _ in &self.letter.recipients {
             if self.hear(Stage::Rcpt).await.is_err_and(|fault| fault.ends_connection()) {
-                return failed(refused);
+                return Failed::from(refused);
             }
         }
         if let Err(fault) = self.hear(Stage::Data).await {
             self.leave(&fault, Standing::Ready);
         }
-        failed(refused)
+        Failed::from(refused)
     }
 
     /// The classic dialogue, one command at a time.
@@ -239,13 +274,13 @@ impl Dialogue<'_> {
         for to in &letter.recipients {
             let rcpt = Letter::rcpt_command(to, &self.session.offers);
             let said = self.say(Stage::Rcpt, &rcpt).await;
-            answers.note(to, said).map_err(failed)?;
+            answers.note(to, said).map_err(Failed::from)?;
         }
         self.session.standing = Standing::OpenTransaction;
         answers.somebody_is_left()?;
         if let Err(fault) = self.say(Stage::Data, "DATA\r\n").await {
             self.leave(&fault, Standing::OpenTransaction);
-            return Err(failed(fault));
+            return Err(Failed::from(fault));
         }
         Ok(())
     }
@@ -262,19 +297,24 @@ impl Dialogue<'_> {
         let handed = self.session.line.handed().saturating_sub(before);
         let before_dot = u64::try_from(self.letter.payload.len() - TERMINATOR.len()).unwrap_or(u64::MAX);
         let dot_was_handed = handed > before_dot;
-        let failure = if dot_was_handed {
-            fault.into_failure_after_dot()
-        } else {
-            fault.into_failure()
-        };
-        Err(Failed { failure, stale: false })
+        Err(Failed {
+            about_sender: fault.is_about_sender(),
+            ..Failed::from(if dot_was_handed {
+                fault.into_failure_after_dot()
+            } else {
+                fault.into_failure()
+            })
+        })
     }
 
     /// An idle connection that was closed meanwhile shows it at the first command. Silence does not: the server hangs, and
     /// would take up the same time once more.
     fn failed_at_mail(&self, fault: Fault) -> Failed {
         let stale = self.session.reused && fault.ends_connection() && !fault.is_timeout();
-        Failed { stale, ..failed(fault) }
+        Failed {
+            stale,
+            ..Failed::from(fault)
+        }
     }
 }
 
@@ -307,10 +347,7 @@ impl Answers {
         let chosen = self.refused.iter().find(hopeful).or(self.refused.first());
         match chosen.filter(|_| self.accepted == 0) {
             None => Ok(()),
-            Some(refusal) => Err(Failed {
-                failure: refusal.failure.clone(),
-                stale: false,
-            }),
+            Some(refusal) => Err(Failed::from(refusal.failure.clone())),
         }
     }
 
@@ -321,13 +358,6 @@ impl Answers {
             ..refusal
         };
         self.refused.into_iter().map(without).collect()
-    }
-}
-
-fn failed(fault: Fault) -> Failed {
-    Failed {
-        failure: fault.into_failure(),
-        stale: false,
     }
 }
 

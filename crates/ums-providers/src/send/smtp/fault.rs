@@ -5,7 +5,7 @@ use std::error::Error as _;
 use lettre::transport::smtp::Error as SmtpError;
 use ums_core::{Failure, FailureClass};
 
-use super::reply::{Stage, classify_reply, fills_transaction, reply_code};
+use super::reply::{Stage, classify_reply, fills_transaction, is_about_sender, reply_code};
 use super::stream::{Ending, Line};
 
 /// What went wrong in a dialogue.
@@ -34,6 +34,15 @@ impl Fault {
     /// Whether the server takes no more recipients in this transaction, and the rest in its next one.
     pub(super) fn fills_transaction(&self) -> bool {
         matches!(self, Self::Reply(Stage::Rcpt, reply) if fills_transaction(reply))
+    }
+
+    /// Whether the server refuses the sender.
+    pub(super) fn is_about_sender(&self) -> bool {
+        let Self::Reply(stage, reply) = self else { return false };
+        let class = classify_reply(*stage, reply).map(|failure| failure.class);
+        class
+            .zip(reply_code(reply))
+            .is_some_and(|(class, code)| is_about_sender(*stage, code, class))
     }
 
     /// The failure, when the final dot was not handed over, or was answered.

@@ -7,9 +7,6 @@ use ums_core::{Failure, FailureClass};
 
 use super::{FAILURES, PHRASES, Sign, TRANSACTION_FULL};
 
-/// What is said of a sender that the server refuses.
-pub(super) const SENDER_REFUSED: &str = "the server refuses the sender: SMTP_FROM_EMAIL must belong to the account and be verified there";
-
 /// Where in the dialogue a reply came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Stage {
@@ -172,14 +169,21 @@ fn advice(stage: Stage, code: u16, class: FailureClass) -> Option<&'static str> 
         (Stage::Auth, FailureClass::Misconfigured) => {
             Some("the server refuses SMTP_USER and SMTP_PASSWORD; Gmail wants a 16-character app password, which needs 2-Step Verification")
         }
-        (Stage::Mail, FailureClass::Misconfigured) if code == 530 => Some("the server wants a login: set SMTP_USER and SMTP_PASSWORD"),
-        (Stage::Mail | Stage::Dot, FailureClass::Misconfigured) => Some(SENDER_REFUSED),
+        (Stage::Mail | Stage::Dot, FailureClass::Misconfigured) if is_about_sender(stage, code, class) => {
+            Some("the server refuses the sender: SMTP_FROM_EMAIL must belong to the account and be verified there")
+        }
+        (Stage::Mail | Stage::Dot, FailureClass::Misconfigured) => Some("the server wants a login: set SMTP_USER and SMTP_PASSWORD"),
         (Stage::Rcpt, FailureClass::Misconfigured) => {
             Some("the server does not relay for this account: check SMTP_USER and SMTP_FROM_EMAIL")
         }
         (_, FailureClass::QuotaExhausted) => Some("the account's sending limit is reached"),
         _ => None,
     }
+}
+
+/// Whether a refusal is about the sender: MAIL names it, the message holds it. 530 asks for a login (RFC 4954 §6).
+pub(super) const fn is_about_sender(stage: Stage, code: u16, class: FailureClass) -> bool {
+    matches!((stage, class), (Stage::Mail | Stage::Dot, FailureClass::Misconfigured)) && code != 530
 }
 
 /// The stage that a reply most likely belongs to, when nobody knows.
