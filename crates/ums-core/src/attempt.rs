@@ -1,4 +1,4 @@
-//! One call to one provider: whom it was for, how it ended, and who said so.
+//! One call to one provider: its recipients, its outcome, and who settled the outcome.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,16 +12,16 @@ pub enum AttemptOutcome {
     Calling,
     /// The provider took the message.
     Accepted,
-    /// The provider surely did not take it.
+    /// The provider surely did not take the message.
     Failed,
-    /// Nobody can say.
+    /// The provider may have taken the message.
     Unknown,
     /// The intent was committed, and the provider was not called after all.
     NotCalled(NotCalled),
 }
 
 impl AttemptOutcome {
-    /// The word that callers see and that stores keep: an attempt without a call is one that failed.
+    /// The word that callers see and that stores keep. An attempt without a call reads `failed`.
     pub const fn word(self) -> OutcomeWord {
         match self {
             Self::Calling => OutcomeWord::Calling,
@@ -31,7 +31,7 @@ impl AttemptOutcome {
         }
     }
 
-    /// Whether the provider has the message, or may have it.
+    /// Whether the provider took the message, or may have taken it.
     pub const fn may_have_been_accepted(self) -> bool {
         matches!(self, Self::Accepted | Self::Unknown)
     }
@@ -44,9 +44,9 @@ words! {
         Calling = "calling",
         /// The provider took the message.
         Accepted = "accepted",
-        /// The provider surely did not take it.
+        /// The provider surely did not take the message.
         Failed = "failed",
-        /// Nobody can say.
+        /// The provider may have taken the message.
         Unknown = "unknown",
     }
 }
@@ -67,31 +67,31 @@ words! {
     NotCalled {
         /// The process was ending.
         Closing = "closing",
-        /// The lease of the process was over, or too short for a call.
+        /// The process's lease had ended, or was too short for a call.
         LeaseLost = "lease_lost",
-        /// The message's time ran out while the intent was being committed.
+        /// The message expired during the commit of the intent.
         Expired = "expired",
-        /// The intent was not committed in time, or nobody knew whether it was.
+        /// The commit of the intent took too long, or its outcome was unknown.
         IntentLate = "not_called",
     }
 }
 
 words! {
-    /// Who settled an attempt whose outcome was unknown, or was thought to be known.
+    /// Who settled an attempt after its call: by a fact that the call did not give.
     SettledBy {
-        /// The provider, by a report.
+        /// The provider, by feedback.
         Feedback = "feedback",
-        /// An operator said that a provider took it.
+        /// An operator, by the mark `sent`: a provider took the message.
         MarkedSent = "marked_sent",
-        /// An operator said that the recipient has it.
+        /// An operator, by the mark `delivered`: the recipient has the message.
         MarkedDelivered = "marked_delivered",
-        /// An operator said that nobody took it.
+        /// An operator, by the mark `failed`: no provider took the message.
         MarkedFailed = "marked_failed",
     }
 }
 
 impl SettledBy {
-    /// The attempt's detail, for people.
+    /// The text for [`AttemptRecord::detail`], for people. Nothing is decided by it.
     pub const fn describe(self) -> &'static str {
         match self {
             Self::Feedback => "settled by feedback",
@@ -102,17 +102,17 @@ impl SettledBy {
     }
 }
 
-/// Some recipients of a message, by their places in its list; a message has at most 50.
+/// A set of a message's recipients. A *place* is the position in the message's list (to, cc, bcc), counted from 0; a message has at most 50.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct RecipientSet(u64);
 
 impl RecipientSet {
-    /// Nobody.
+    /// The empty set.
     pub const NOBODY: Self = Self(0);
-    /// Everybody, as far as is known: an attempt of a release that did not record for whom it was.
+    /// The set of an attempt that the release before wrote without its recipients. Every recipient counts as a member.
     pub const NOT_RECORDED: Self = Self(u64::MAX);
 
-    /// From the bits that [`RecipientSet::bits`] gave.
+    /// Reads the bits of [`RecipientSet::bits`].
     pub const fn from_bits(bits: Option<i64>) -> Self {
         match bits {
             Some(bits) => Self(bits.cast_unsigned()),
@@ -120,50 +120,50 @@ impl RecipientSet {
         }
     }
 
-    /// One bit for each place, as stores keep them; none when it is not recorded.
+    /// One bit for each place, as stores keep the set; none for [`RecipientSet::NOT_RECORDED`].
     pub const fn bits(self) -> Option<i64> {
         if self.is_recorded() { Some(self.0.cast_signed()) } else { None }
     }
 
-    /// Whether it is known who they are.
+    /// Whether the set was recorded.
     pub const fn is_recorded(self) -> bool {
         self.0 != Self::NOT_RECORDED.0
     }
 
-    /// Whether nobody is among them.
+    /// Whether the set has no member.
     pub const fn is_empty(self) -> bool {
         self.0 == 0
     }
 
-    /// Whether the recipient at that place is among them.
+    /// Whether the recipient at `place` is a member.
     pub const fn contains(self, place: usize) -> bool {
         place < 64 && self.0 & (1 << place) != 0
     }
 
-    /// How many of the first `recipients` places are among them.
+    /// Number of members among the first `recipients` places.
     pub fn count(self, recipients: usize) -> u32 {
         u32::try_from((0..recipients.min(64)).filter(|place| self.contains(*place)).count()).unwrap_or(u32::MAX)
     }
 
-    /// These, and the recipient at that place.
+    /// Adds the recipient at `place`.
     #[must_use]
     pub const fn with(self, place: usize) -> Self {
         if place < 64 { Self(self.0 | (1 << place)) } else { self }
     }
 
-    /// These without those.
+    /// Removes the members of `others`.
     #[must_use]
     pub const fn without(self, others: Self) -> Self {
         Self(self.0 & !others.0)
     }
 
-    /// Those that are in one of them or in both.
+    /// The members of either set.
     #[must_use]
     pub const fn or(self, others: Self) -> Self {
         Self(self.0 | others.0)
     }
 
-    /// Those that are in both.
+    /// The members of both sets.
     #[must_use]
     pub const fn and(self, others: Self) -> Self {
         Self(self.0 & others.0)
@@ -176,7 +176,7 @@ impl FromIterator<usize> for RecipientSet {
     }
 }
 
-/// A recipient that the provider refused while it took, or may have taken, the message for others.
+/// A recipient whom the provider refused by name, while it took, or may have taken, the message for others.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RefusedRecipient {
     /// Place in the message's list of recipients.
@@ -185,49 +185,49 @@ pub struct RefusedRecipient {
     pub failure: Failure,
 }
 
-/// One call to one provider, as it is kept.
+/// One call to one provider, as stores keep it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AttemptRecord {
-    /// Its id.
+    /// Id of the attempt.
     pub id: AttemptId,
-    /// Which provider.
+    /// The provider.
     pub provider: ProviderKind,
-    /// Which account at the provider.
+    /// The account at the provider.
     pub account: AccountId,
-    /// When the intent was recorded, just before the call.
+    /// Time of the intent, just before the call.
     pub called_at: Timestamp,
-    /// How it ended.
+    /// Outcome of the call.
     pub outcome: AttemptOutcome,
     /// Class of the failure.
     pub class: Option<FailureClass>,
     /// The provider's code of the failure.
     pub code: Option<String>,
-    /// For people; redacted.
+    /// The provider's text, for people; redacted.
     pub detail: Option<String>,
-    /// How long the call took; none when no process saw it end.
+    /// Length of the call in milliseconds; none if no process saw its end.
     pub duration_ms: Option<u64>,
     /// The provider's id of the message.
     pub provider_message_id: Option<String>,
-    /// Whether nothing reached anybody.
+    /// Whether a simulator or the console took the message: nothing reached anybody.
     pub simulated: bool,
-    /// Whether it went out from the provider's own sender.
+    /// Whether the provider replaced the caller's sender by its own.
     pub from_substituted: bool,
-    /// Estimated cost in millionths of the currency; none when no price is known.
+    /// Estimated cost in millionths of the currency; none if the provider has no known price.
     pub cost_micros: Option<i64>,
-    /// Where it stands by the provider's feedback: `sent`, `failed`, `delivered` or `bounced`; none without any. Of several recipients, the first
-    /// one that the provider took it for counts.
+    /// The attempt's status by the provider's feedback: `sent`, `failed`, `delivered` or `bounced`; none without feedback. Of several
+    /// recipients, the first recipient whom the attempt carried counts.
     pub reported: Option<Status>,
-    /// Whom it was for, without those whom the provider refused by name. After an acceptance or an unknown outcome the provider has the
-    /// message for them, or may have.
+    /// The recipients that the attempt is for, without those whom the provider refused by name. After an acceptance or an unknown outcome they
+    /// are the recipients whom the attempt carried, or may have carried.
     pub recipients: RecipientSet,
-    /// Those whom the provider refused by name.
+    /// The recipients whom the provider refused by name.
     pub refused: Vec<RefusedRecipient>,
-    /// Who settled it, when its call did not.
+    /// Who settled the outcome, if the call did not.
     pub settled_by: Option<SettledBy>,
 }
 
 impl AttemptRecord {
-    /// The record of an attempt that is about to be made for these recipients.
+    /// The intent to call a provider for these recipients.
     pub fn intent(id: AttemptId, provider: ProviderKind, account: AccountId, called_at: Timestamp, recipients: RecipientSet) -> Self {
         Self {
             id,
@@ -250,17 +250,17 @@ impl AttemptRecord {
         }
     }
 
-    /// Whether the provider may have the message for the recipient at that place, and nobody knows.
+    /// Whether the attempt is unknown for the recipient at `place`.
     pub fn is_unknown_for(&self, place: usize) -> bool {
         self.outcome == AttemptOutcome::Unknown && self.recipients.contains(place)
     }
 
-    /// Whether the provider has the message for the recipient at that place, or may have it.
+    /// Whether the attempt carried the recipient at `place`, or may have carried it.
     pub fn may_have_reached(&self, place: usize) -> bool {
         self.outcome.may_have_been_accepted() && self.recipients.contains(place)
     }
 
-    /// Ends a call whose process is dead: nobody saw how it ended. Whether it was one.
+    /// Makes a call under way unknown, because its process died. Returns whether a call was under way.
     pub fn lose(&mut self) -> bool {
         let was_calling = self.outcome == AttemptOutcome::Calling;
         if was_calling {

@@ -1,10 +1,10 @@
 //! The closed sets of words that a message carries: channel, provider, purpose, policies.
 
-/// A word that is not one of its set.
+/// The error for a text that is no word of a closed set.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("must be one of {}", .allowed.join(", "))]
 pub struct UnknownWord {
-    /// The words that are allowed.
+    /// The words of the set.
     pub allowed: &'static [&'static str],
 }
 
@@ -46,7 +46,7 @@ macro_rules! words {
 pub(crate) use words;
 
 words! {
-    /// What kind of message it is.
+    /// The kind of a message.
     Channel {
         /// E-mail.
         Email = "email",
@@ -56,7 +56,7 @@ words! {
 }
 
 words! {
-    /// The providers that there are, in the default order of their chains.
+    /// The providers, in the default order of their chains.
     ProviderKind {
         /// Amazon Simple Email Service, v2 API.
         AwsSes = "aws_ses",
@@ -68,7 +68,7 @@ words! {
         AwsSns = "aws_sns",
         /// Twilio Messages.
         Twilio = "twilio",
-        /// Prints the message; development only.
+        /// Prints messages to the console; development only.
         Console = "console",
     }
 }
@@ -96,29 +96,29 @@ impl ProviderKind {
 }
 
 words! {
-    /// Why the message is sent; each purpose is a lane of its own.
+    /// Why the message is sent; each purpose is a lane.
     Purpose {
-        /// A one-time code: overtakes everything, expires after minutes.
+        /// A one-time code: overtakes the other lanes, expires after minutes.
         Otp = "otp",
-        /// A receipt or a notice that somebody waits for.
+        /// A receipt or a confirmation that the recipient waits for.
         Transactional = "transactional",
-        /// Mail to many: waits its turn.
+        /// Mail to many: waits while the other lanes have work.
         Bulk = "bulk",
     }
 }
 
 words! {
-    /// Whether the message may be handed over again after an attempt with an unknown outcome.
+    /// Whether a provider may be called again for a recipient after an unknown attempt.
     Duplicates {
-        /// It must get through; it may arrive twice.
+        /// The message must get through; it may arrive twice.
         Allow = "allow",
-        /// It must not arrive twice; it may be left unknown.
+        /// The message must not arrive twice; its outcome may stay unknown.
         Never = "never",
     }
 }
 
 impl Purpose {
-    /// The duplicates policy of a message that names none.
+    /// The duplicates policy of a message whose request names none.
     pub const fn default_duplicates(self) -> Duplicates {
         match self {
             Self::Otp | Self::Transactional => Duplicates::Allow,
@@ -128,11 +128,11 @@ impl Purpose {
 }
 
 words! {
-    /// What follows when no provider took the message.
+    /// What follows when no provider of the chain took the message.
     OnExhausted {
-        /// Keep it and try again until it expires.
+        /// The message is held and tried again until it expires.
         Hold = "hold",
-        /// End it as failed.
+        /// The message ends as failed.
         Fail = "fail",
     }
 }

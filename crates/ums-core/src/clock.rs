@@ -26,7 +26,7 @@ impl Timestamp {
         if self.0 < 0 { 0 } else { self.0.unsigned_abs() / 1_000 }
     }
 
-    /// Reads RFC 3339 with any offset; finer digits than microseconds are cut.
+    /// Reads RFC 3339 with any offset; cuts digits finer than microseconds.
     pub fn parse_rfc3339(text: &str) -> Option<Self> {
         let parsed: jiff::Timestamp = text.parse().ok()?;
         Some(Self(parsed.as_microsecond()))
@@ -108,9 +108,9 @@ impl Add<Duration> for Monotonic {
     }
 }
 
-/// The two clocks. Everything that asks what time it is takes one of these.
+/// The two clocks. All code that needs the time gets a clock as an argument.
 pub trait Clock: Send + Sync + fmt::Debug {
-    /// Wall time; may jump.
+    /// Wall time; jumps when an operator or a time server sets the clock.
     fn now(&self) -> Timestamp;
     /// Monotonic time; never jumps back.
     fn monotonic(&self) -> Monotonic;

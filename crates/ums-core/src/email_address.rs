@@ -13,7 +13,7 @@ pub const MAX_LOCAL_BYTES: usize = 64;
 /// Longest display name, in bytes.
 pub const MAX_NAME_BYTES: usize = 320;
 
-/// Why a text is not an address we send to. Never holds the text.
+/// Why a text is no address that the service sends to. Never holds the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AddressFault {
     /// Empty, or no `@`, or something that no address grammar allows.
@@ -22,7 +22,7 @@ pub enum AddressFault {
     /// Longer than an address may be.
     #[error("is longer than an e-mail address may be")]
     TooLong,
-    /// `"a b"@example.com`: mail systems misroute these.
+    /// A quoted part before the `@`, as in `"a b"@example.com`: mail systems misroute such addresses.
     #[error("has a quoted part before the @, which is refused because mail systems misroute it")]
     QuotedLocal,
     /// Not a host name with a dot: an address literal, a bare host, a bad label.
@@ -35,7 +35,7 @@ pub enum AddressFault {
 
 /// An address: `local@domain`, the domain in its ASCII (Punycode) form and lower case.
 ///
-/// `Debug` and `Display` mask it; [`EmailAddress::expose`] is the one way to the whole.
+/// `Debug` and `Display` mask the address; only [`EmailAddress::expose`] gives the whole address.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EmailAddress {
     text: Box<str>,
@@ -43,10 +43,10 @@ pub struct EmailAddress {
 }
 
 impl EmailAddress {
-    /// Reads an address without a display name; white space around it is ignored.
+    /// Reads an address without a display name. Ignores white space around the address.
     ///
     /// # Errors
-    /// An [`AddressFault`] that says which rule it breaks.
+    /// An [`AddressFault`]: the rule that the text breaks.
     pub fn parse(text: &str) -> Result<Self, AddressFault> {
         let text = text.trim();
         if text.len() > 2 * MAX_ADDRESS_BYTES {
@@ -91,13 +91,13 @@ impl EmailAddress {
         self.text.get(self.at + 1..).unwrap_or_default()
     }
 
-    /// Whether only a server with SMTPUTF8 (RFC 6531) can carry it.
+    /// Whether only a server with SMTPUTF8 (RFC 6531) can carry the address.
     pub fn needs_smtputf8(&self) -> bool {
         !self.text.is_ascii()
     }
 }
 
-/// Turns a domain into ASCII and checks it: dotted host name, no literal.
+/// Turns a domain into ASCII, and checks that the domain is a host name with a dot and no address literal.
 fn ascii_domain(domain: &str) -> Result<String, AddressFault> {
     let ascii = idna::domain_to_ascii_strict(domain).map_err(|_| AddressFault::Domain)?;
     let labels_fine = ascii.split('.').all(|label| {
@@ -179,7 +179,7 @@ impl Mailbox {
     /// Reads `local@domain` or `Name <local@domain>`; the name may stand in double quotes.
     ///
     /// # Errors
-    /// An [`AddressFault`] that says which rule it breaks.
+    /// An [`AddressFault`]: the rule that the text breaks.
     pub fn parse(text: &str) -> Result<Self, AddressFault> {
         let text = text.trim_matches([' ', '\t']);
         let Some(rest) = text.strip_suffix('>') else {

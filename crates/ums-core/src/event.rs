@@ -1,4 +1,4 @@
-//! What providers report afterwards, in one vocabulary: the words that senders of mail have in common, whatever the provider calls them.
+//! Events: the reports of providers about recipients, in one vocabulary for all providers.
 
 use std::fmt;
 
@@ -8,43 +8,43 @@ use crate::channel::words;
 use crate::{AccountId, AttemptId, Channel, FailureClass, MessageId, ProviderKind, Status, SuppressionReason, Timestamp};
 
 words! {
-    /// What a provider reports.
+    /// The kind of an event.
     EventKind {
-        /// It has the message and has not passed it on yet.
+        /// The provider has the message and has not passed it on yet.
         Queued = "queued",
-        /// It passed the message on, or surely will.
+        /// The provider passed the message on, or surely will.
         Sent = "sent",
-        /// The recipient's side has it.
+        /// The recipient's server or carrier has the message.
         Delivered = "delivered",
-        /// The recipient's side does not take it at the moment; the provider goes on trying.
+        /// The recipient's server does not take the message at the moment; the provider tries again.
         Deferred = "deferred",
-        /// The recipient's side refused it or sent it back.
+        /// The recipient's server or carrier refused the message or sent it back.
         Bounced = "bounced",
-        /// The provider took it and then would not send it.
+        /// The provider took the message and then refused to send it.
         Rejected = "rejected",
-        /// The provider took it and then could not send it.
+        /// The provider took the message and then could not send it.
         Failed = "failed",
-        /// The recipient called it spam.
+        /// The recipient called the message spam.
         Complained = "complained",
-        /// The recipient does not want more.
+        /// The recipient opted out.
         Unsubscribed = "unsubscribed",
-        /// The recipient wants messages again.
+        /// The recipient opted in again.
         Subscribed = "subscribed",
-        /// It was opened, perhaps by a machine.
+        /// The message was opened, perhaps by a machine.
         Opened = "opened",
-        /// A link in it was followed.
+        /// A link in the message was followed.
         Clicked = "clicked",
-        /// A machine answered it.
+        /// A machine answered the message.
         Autoresponded = "autoresponded",
-        /// The recipient wrote something that is no wish to opt in or out.
+        /// The recipient wrote a text that is neither an opt-in nor an opt-out.
         Inbound = "inbound",
-        /// A word that is not in our tables; kept as it is.
+        /// The provider's word is not in our tables; the event is kept as it came.
         Unknown = "unknown",
     }
 }
 
 impl EventKind {
-    /// Where an attempt stands after such a report; none for what says nothing about its way.
+    /// The attempt's status after such an event; none for kinds that do not tell of delivery.
     pub const fn status(self) -> Option<Status> {
         match self {
             Self::Sent => Some(Status::Sent),
@@ -64,7 +64,7 @@ impl EventKind {
         }
     }
 
-    /// Whether it is a receipt: the last word on whether the message arrived.
+    /// Whether the event is a receipt: the provider's last word on whether the message arrived.
     pub const fn is_receipt(self) -> bool {
         matches!(self, Self::Delivered | Self::Bounced | Self::Rejected | Self::Failed)
     }
@@ -73,62 +73,62 @@ impl EventKind {
 words! {
     /// What a bounce says of the address.
     BounceKind {
-        /// It does not exist.
+        /// The address does not exist.
         Hard = "hard",
-        /// It may take the next one.
+        /// The address may take the next message.
         Soft = "soft",
     }
 }
 
-/// What an event says of itself about the message that it belongs to.
+/// The ids by which an event names its message.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EventSubject {
     /// Our id of the attempt, which travelled with the message.
     pub attempt_id: Option<AttemptId>,
-    /// Our id of the message, which travelled with it.
+    /// Our id of the message, which travelled with the message.
     pub message_id: Option<MessageId>,
     /// The provider's id of the message.
     pub provider_message_id: Option<String>,
 }
 
-/// One report about one recipient, read from a payload that was found genuine.
+/// One report about one recipient, read from a payload whose signature was checked.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
-    /// Who reports.
+    /// The provider that reports.
     pub provider: ProviderKind,
-    /// Account at the provider.
+    /// The account at the provider.
     pub account: AccountId,
-    /// The provider's id of the event, made unique for each recipient; where the provider gives none, made of what tells the event from
-    /// others. The same event told twice has the same id. At most 255 bytes.
+    /// Id of the event: the provider's id, made unique for each recipient, or an id made of the fields that distinguish the event. A
+    /// repeated report has the same id. At most 255 bytes.
     pub id: String,
-    /// What is reported.
+    /// Kind of the event.
     pub kind: EventKind,
     /// What a bounce says of the address.
     pub bounce: Option<BounceKind>,
     /// The provider's own words, such as `Bounce/Permanent/General`.
     pub word: String,
-    /// Full address or number; none when the provider does not say.
+    /// Full address or number of the recipient; none if the provider does not tell.
     pub recipient: Option<String>,
-    /// When it happened, by the provider's clock.
+    /// Time of the event, by the provider's clock.
     pub at: Option<Timestamp>,
-    /// Which message it belongs to, by its own account.
+    /// The ids by which the event names its message.
     pub about: EventSubject,
     /// The provider's code or an SMTP status: `30003`, `5.1.1`.
     pub code: Option<String>,
-    /// For people; redacted.
+    /// The provider's text, for people; redacted.
     pub detail: Option<String>,
-    /// What a `failed`, `rejected` or `bounced` means, as for an answer to a send.
+    /// Class of a `failed`, `rejected` or `bounced`, as for a failed call.
     pub class: Option<FailureClass>,
-    /// Why the recipient must not be contacted again; none when it says nothing like that.
+    /// Why the recipient must not be contacted again; none if the event gives no reason.
     pub suppress: Option<SuppressionReason>,
-    /// Whether a machine did it, not a person (mail clients that open everything).
+    /// Whether a machine, not a person, caused the event: some mail clients open every message.
     pub by_machine: bool,
-    /// The raw event, at most 4 KiB, when its word is not in our tables.
+    /// The raw event, at most 4 KiB, if its word is not in our tables.
     pub raw: Option<String>,
 }
 
 impl Event {
-    /// An event of which no more is known than this.
+    /// Makes an event with these fields; all others are empty.
     pub fn new(provider: ProviderKind, id: impl Into<String>, kind: EventKind, word: impl Into<String>) -> Self {
         Self {
             provider,
@@ -161,19 +161,19 @@ impl fmt::Debug for Event {
     }
 }
 
-/// An event as it is kept with its message.
+/// An event, as stores keep it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EventRecord {
     /// The event.
     pub event: Event,
-    /// When it came, by our clock.
+    /// When the service received the event, by our clock.
     pub received_at: Timestamp,
-    /// The attempt that it is about; none when nobody can say which.
+    /// The attempt that the event belongs to; none if no id tells.
     pub attempt_id: Option<AttemptId>,
 }
 
 impl EventRecord {
-    /// When it happened, by the provider's clock unless that is ahead of ours.
+    /// Time of the event: by the provider's clock, or the time of receipt if the provider's clock is ahead of ours.
     pub fn happened_at(&self) -> Timestamp {
         self.event.at.map_or(self.received_at, |at| at.min(self.received_at))
     }

@@ -1,5 +1,5 @@
-//! Named points at which a build for tests ends itself as by `kill -9`, to prove that a crash between any two
-//! steps loses nothing and doubles nothing. In a release build they are not there.
+//! Named points at which a test build ends its own process as by `kill -9`. Tests prove with them that a crash between any two steps loses no
+//! message and sends none twice. A release build has no such points.
 
 #[cfg(debug_assertions)]
 mod armed {
@@ -8,13 +8,13 @@ mod armed {
 
     static ARMED: OnceLock<(String, AtomicU32)> = OnceLock::new();
 
-    /// Ends the process when the point of that name is passed for the `nth` time, counted from 1. Only the first call counts.
+    /// Arms the point of that name: the process ends when it passes the point for the `nth` time, counted from 1. Only the first call counts.
     pub fn arm(point: &str, nth: u32) {
         // A second call changes nothing, as documented.
         drop(ARMED.set((point.to_owned(), AtomicU32::new(nth.max(1)))));
     }
 
-    /// Passes a point.
+    /// Passes a point: ends the process if the point is armed and this is the `nth` time.
     pub fn pass(point: &str) {
         let Some((armed, left)) = ARMED.get() else { return };
         if armed == point && left.fetch_sub(1, Ordering::Relaxed) == 1 {

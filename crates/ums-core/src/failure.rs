@@ -1,6 +1,7 @@
-//! Failures: one class each, and one table that says what follows from each class.
+//! Failures: each has one class, and one table says what follows from each class.
 //!
-//! No other code asks these questions; adapters only *name* the class.
+//! Adapters only *name* the class; [`FailureClass::consequence`] is the only table. `docs/glossary.md` shows the same table, and a test
+//! compares the two.
 
 use std::fmt;
 use std::time::Duration;
@@ -17,7 +18,7 @@ pub const MAX_DETAIL_BYTES: usize = 500;
 words! {
     /// What a failure means.
     FailureClass {
-        /// The content was refused; every provider would.
+        /// The provider refused the content; every other provider would, too.
         InvalidMessage = "invalid_message",
         /// The recipient cannot exist.
         InvalidRecipient = "invalid_recipient",
@@ -25,64 +26,64 @@ words! {
         RecipientBlocked = "recipient_blocked",
         /// This provider cannot carry the message: feature, destination, a sender the caller chose.
         Unsupported = "unsupported",
-        /// The account: key, configured sender, sandbox, suspension.
+        /// The account or its settings need mending: key, configured sender, sandbox, suspension.
         Misconfigured = "misconfigured",
         /// A daily, monthly or spend cap is used up.
         QuotaExhausted = "quota_exhausted",
-        /// Too fast for the provider.
+        /// The calls come too fast for the provider.
         Throttled = "throttled",
-        /// Surely not accepted: no byte reached the socket, or the provider said so.
+        /// The provider surely did not accept the message: no byte reached the socket, or the provider said so.
         Unavailable = "unavailable",
-        /// May have been accepted.
+        /// The provider may have accepted the message.
         Unknown = "unknown",
     }
 }
 
-/// What a provider's breaker does with an outcome.
+/// The effect of a failure on the provider's breaker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BreakerEffect {
-    /// Says nothing about the provider.
+    /// None: the failure says nothing about the provider.
     NotCounted,
-    /// Counts as a failure.
+    /// The breaker counts a failure.
     Counted,
-    /// Opens at once, probed at growing intervals.
+    /// The breaker opens at once and probes at growing intervals.
     OpensMisconfigured,
-    /// Opens until the allowance is renewed.
+    /// The breaker opens until the provider renews the allowance.
     OpensExhausted,
-    /// Pauses until the provider's own delay is over; fails a probe, is not a failure.
+    /// The breaker pauses for the provider's own delay. The breaker counts no failure; a probe fails.
     Pauses,
 }
 
 /// Whether the next provider of the chain may be tried now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NextProvider {
-    /// At once.
+    /// The next provider is tried at once.
     Yes,
-    /// No: the same answer elsewhere, or a way around somebody's will.
+    /// No other provider is tried: the answer would be the same, or the recipient's will would be evaded.
     No,
-    /// Only if the message allows duplicates.
+    /// The next provider is tried only if the message allows duplicates.
     IfDuplicatesAllowed,
 }
 
-/// When the same message is tried again, after every provider had its turn.
+/// When the same message is tried again, after every provider of the chain was tried or skipped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Retry {
-    /// By the schedule, or when a provider reopens.
+    /// After the schedule's next wait, or when a provider reopens.
     BySchedule,
-    /// By the schedule's longest wait: somebody must mend something first.
+    /// After the schedule's longest wait: an operator must mend something first.
     Slowly,
-    /// Never: this provider would say the same again.
+    /// Never: this provider would give the same answer again.
     No,
 }
 
-/// What becomes of the recipient.
+/// The fate of a recipient after a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RecipientEnd {
-    /// The recipient waits for another provider, or for the next round.
+    /// The recipient has no end: another provider is tried now, or a retry follows.
     Waits,
-    /// Nobody can send the recipient this message.
+    /// The recipient ends `failed`: no provider can send this message to the recipient.
     Failed,
-    /// The recipient must not be contacted.
+    /// The recipient ends `suppressed` (e-mail) or `unsubscribed` (SMS): the recipient must not be contacted.
     Blocked,
 }
 
@@ -98,19 +99,19 @@ impl RecipientEnd {
     }
 }
 
-/// What comes onto the suppression list, when a provider says so of one recipient.
+/// The entry for the suppression list, when a provider refuses one recipient.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Suppress {
-    /// Nothing.
+    /// No entry.
     Nothing,
-    /// The address is dead.
+    /// The address is dead: a hard bounce.
     DeadAddress,
-    /// The recipient is on the provider's own list.
+    /// The recipient is on the provider's own list: a hard bounce (e-mail) or a stop (SMS).
     ListedThere,
 }
 
 impl Suppress {
-    /// Why the address must not be contacted again; none when the failure says nothing like that.
+    /// The entry's reason; none without an entry.
     pub const fn reason(self, channel: Channel) -> Option<SuppressionReason> {
         match (self, channel) {
             (Self::Nothing, _) => None,
@@ -126,15 +127,15 @@ impl Suppress {
 pub struct Consequence {
     /// Whether the next provider is tried now.
     pub next_provider: NextProvider,
-    /// When the message is tried again, after every provider had its turn.
+    /// When the same message is tried again.
     pub retry: Retry,
-    /// What the breaker does.
+    /// The effect on the provider's breaker.
     pub breaker: BreakerEffect,
-    /// Whether an operator must be told.
+    /// Whether the service must tell an operator.
     pub tell_operator: bool,
-    /// What becomes of the recipient. The message's word follows its first recipient.
+    /// The recipient's fate. The message's word follows its first recipient.
     pub recipient: RecipientEnd,
-    /// What comes onto the suppression list.
+    /// The entry for the suppression list.
     pub suppress: Suppress,
 }
 
@@ -163,20 +164,20 @@ impl FailureClass {
         }
     }
 
-    /// Whether the provider may have taken the message all the same.
+    /// Whether the provider may have taken the message although the call failed.
     pub const fn may_have_been_accepted(self) -> bool {
         matches!(self, Self::Unknown)
     }
 }
 
 words! {
-    /// Who said so.
+    /// Who found the failure.
     FailureSource {
-        /// The provider answered.
+        /// The provider, by its answer.
         Provider = "provider",
-        /// The network, or the lack of it.
+        /// The transport: no connection, a broken connection, or no answer.
         Transport = "transport",
-        /// We did, before anything was sent.
+        /// The service itself, before it sent a byte.
         Local = "local",
     }
 }
@@ -184,34 +185,33 @@ words! {
 /// One failed attempt, as an adapter reports it.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
-    /// What it means.
+    /// The class: what the failure means.
     pub class: FailureClass,
     /// The provider's own code (`21610`, `MessageRejected`, `550 5.1.1`), or ours (`connect_timeout`).
     pub code: String,
-    /// For people: redacted, at most [`MAX_DETAIL_BYTES`].
+    /// The provider's text, for people: redacted, at most [`MAX_DETAIL_BYTES`] bytes.
     pub detail: String,
-    /// How long the provider asks to be left alone.
+    /// The delay that the provider asks for before the next call.
     pub retry_after: Option<Duration>,
-    /// Who said so.
+    /// Who found the failure.
     pub source: FailureSource,
-    /// The recipients that the provider refused one by one before the call failed (SMTP only). Their own failures hold for them; this
-    /// failure holds for every recipient that is not listed. Ask [`Failure::of_recipient`].
+    /// The recipients whom the provider refused by name before the call failed (SMTP only). A listed recipient has its own failure; this
+    /// failure holds for all others ([`Failure::of_recipient`]).
     ///
-    /// The list is empty when the call had one recipient. It holds addresses: it is neither stored nor shown.
+    /// The list is empty if the call had one recipient. The list holds addresses; therefore it is neither stored nor shown.
     #[serde(skip)]
     pub refusals: Box<[Refusal]>,
 }
 
-/// One recipient that the provider refused by itself: the other recipients of the call have fates of their own.
+/// A provider's refusal of one recipient by name. The other recipients of the call have fates of their own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
-    /// Who.
+    /// The refused recipient.
     pub address: EmailAddress,
-    /// Why; without refusals of its own.
+    /// The provider's answer for this recipient; without refusals of its own.
     pub failure: Failure,
-    /// Whether the provider takes no more recipients in this transaction and takes this recipient in its next one (RFC 5321
-    /// §4.5.3.1.10). Only a provider that took the message for another recipient says so: the flag is never set within
-    /// [`Failure::refusals`].
+    /// Whether the provider's transaction was full, so that the provider takes this recipient in its next transaction (RFC 5321
+    /// §4.5.3.1.10). The flag is never set within [`Failure::refusals`]: the provider must have taken the message for another recipient.
     pub next_transaction: bool,
 }
 
@@ -221,12 +221,12 @@ impl Failure {
         Self::from_source(FailureSource::Provider, class, code.into(), detail)
     }
 
-    /// A failure of the network.
+    /// A failure that the transport found.
     pub fn transport(class: FailureClass, code: impl Into<String>, detail: &str) -> Self {
         Self::from_source(FailureSource::Transport, class, code.into(), detail)
     }
 
-    /// A failure that we found before anything was sent.
+    /// A failure that the service found before it sent a byte.
     pub fn local(class: FailureClass, code: impl Into<String>, detail: &str) -> Self {
         Self::from_source(FailureSource::Local, class, code.into(), detail)
     }
@@ -249,14 +249,14 @@ impl Failure {
         self
     }
 
-    /// Adds the recipients that were refused one by one.
+    /// Adds the recipients whom the provider refused by name.
     #[must_use]
     pub fn with_refusals(mut self, refusals: Vec<Refusal>) -> Self {
         self.refusals = refusals.into();
         self
     }
 
-    /// What the failed call means for one of its recipients: the recipient's own refusal, or else this failure.
+    /// The failure for one recipient of the call: the recipient's own refusal, or else this failure.
     pub fn of_recipient(&self, address: &str) -> &Self {
         self.refusals
             .iter()
@@ -289,8 +289,8 @@ impl fmt::Display for Failure {
     }
 }
 
-/// Makes a provider's text fit to keep: addresses, long digit runs (numbers, codes) and anything
-/// that looks like a key are masked, controls become spaces, the end is cut.
+/// Redacts a provider's text for storage: masks addresses, long runs of digits (numbers, codes) and what looks like a key, turns control
+/// characters into spaces, and cuts the text to [`MAX_DETAIL_BYTES`] bytes.
 pub fn redact(text: &str) -> String {
     let mut clean = String::with_capacity(text.len().min(MAX_DETAIL_BYTES));
     for word in text
@@ -326,89 +326,4 @@ fn redact_word(word: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// The table of the design, row by row, so that a change of one is seen twice.
-    #[test]
-    fn the_table_says_what_the_design_says() {
-        use {BreakerEffect as B, FailureClass as C, NextProvider as N, Retry as R};
-        let dead = Some(SuppressionReason::HardBounce);
-        let (failed, blocked) = (Some(Status::Failed), Some(Status::Suppressed));
-        let rows = [
-            (C::InvalidMessage, N::No, R::No, B::NotCounted, false, failed, None),
-            (C::InvalidRecipient, N::No, R::No, B::NotCounted, false, failed, dead),
-            (C::RecipientBlocked, N::No, R::No, B::NotCounted, false, blocked, dead),
-            (C::Unsupported, N::Yes, R::No, B::NotCounted, false, None, None),
-            (C::Misconfigured, N::Yes, R::Slowly, B::OpensMisconfigured, true, None, None),
-            (C::QuotaExhausted, N::Yes, R::BySchedule, B::OpensExhausted, true, None, None),
-            (C::Throttled, N::Yes, R::BySchedule, B::Pauses, false, None, None),
-            (C::Unavailable, N::Yes, R::BySchedule, B::Counted, false, None, None),
-            (C::Unknown, N::IfDuplicatesAllowed, R::BySchedule, B::Counted, false, None, None),
-        ];
-        assert_eq!(rows.len(), FailureClass::ALL.len());
-        for (class, next, retry, breaker, tell, recipient, suppress) in rows {
-            let row = class.consequence();
-            assert_eq!(
-                (row.next_provider, row.retry, row.breaker, row.tell_operator),
-                (next, retry, breaker, tell),
-                "{class}"
-            );
-            assert_eq!(row.recipient.status(Channel::Email), recipient, "{class}");
-            assert_eq!(row.suppress.reason(Channel::Email), suppress, "{class}");
-        }
-        let blocked = C::RecipientBlocked.consequence();
-        assert_eq!(blocked.recipient.status(Channel::Sms), Some(Status::Unsubscribed));
-        assert_eq!(blocked.suppress.reason(Channel::Sms), Some(SuppressionReason::Stop));
-    }
-
-    /// A recipient waits exactly where another provider may try, now or later.
-    #[test]
-    fn the_columns_of_the_table_agree() {
-        for class in FailureClass::ALL {
-            let row = class.consequence();
-            assert_eq!(
-                row.recipient == RecipientEnd::Waits,
-                row.next_provider != NextProvider::No,
-                "{class}"
-            );
-            assert!(row.suppress == Suppress::Nothing || row.recipient != RecipientEnd::Waits, "{class}");
-            assert_eq!(
-                class.may_have_been_accepted(),
-                row.next_provider == NextProvider::IfDuplicatesAllowed,
-                "{class}"
-            );
-        }
-    }
-
-    #[test]
-    fn a_recipient_that_was_refused_keeps_its_own_failure_and_the_list_stays_inside() {
-        let address = |text: &str| EmailAddress::parse(text).unwrap();
-        let gone = Failure::provider(FailureClass::InvalidRecipient, "550 5.1.1", "");
-        let lost = Failure::transport(FailureClass::Unknown, "connection_lost", "").with_refusals(vec![Refusal {
-            address: address("canary@example.com"),
-            failure: gone.clone(),
-            next_transaction: false,
-        }]);
-        assert_eq!(lost.of_recipient("canary@example.com"), &gone);
-        assert_eq!(lost.of_recipient("jane@example.com"), &lost);
-
-        let stored = serde_json::to_string(&lost).unwrap();
-        let shown = format!("{lost} {lost:?} {stored}");
-        assert!(!shown.contains("canary"), "{shown}");
-        assert!(shown.contains("refusals=1"), "{shown}");
-        let read: Failure = serde_json::from_str(&stored).unwrap();
-        assert!(read.refusals.is_empty());
-    }
-
-    #[test]
-    fn details_hold_no_recipient_number_key_or_line_break() {
-        let text = "Bad address <customer@example.com>: +14165550123 key SG.abc.def\r\nX: code 123456 status 550 5.1.1";
-        let clean = redact(text);
-        for canary in ["customer", "4165550123", "SG.abc", "123456", "\r", "\n"] {
-            assert!(!clean.contains(canary), "{canary} in {clean}");
-        }
-        assert!(clean.contains("550 5.1.1"));
-        assert!(redact(&"long ".repeat(1_000)).len() <= MAX_DETAIL_BYTES);
-    }
-}
+mod tests;

@@ -1,4 +1,4 @@
-//! The feedback ports: what providers post to us, and what has to be asked for.
+//! The feedback ports: requests that providers post to the service, and sources that the service polls.
 
 use std::fmt;
 use std::time::Duration;
@@ -10,20 +10,20 @@ use crate::{AccountId, Event, Failure, Timestamp};
 /// A request that claims to come from a provider.
 #[derive(Clone)]
 pub struct HookRequest {
-    /// The account in its path; `default` without one.
+    /// The account in the request's path; `default` if the path names none.
     pub account: AccountId,
-    /// Path and query as they came: `/hooks/twilio?ums_attempt_id=…`.
+    /// Path and query as received: `/hooks/twilio?ums_attempt_id=…`.
     pub path_and_query: String,
-    /// Names in lower case, and values, in order.
+    /// Headers in order: the name in lower case, and the value.
     pub headers: Vec<(String, String)>,
-    /// The body as it came.
+    /// The body as received.
     pub body: Vec<u8>,
-    /// When it came.
+    /// Time of receipt, by our clock.
     pub received_at: Timestamp,
 }
 
 impl HookRequest {
-    /// The value of a header that is there exactly once; `name` in lower case.
+    /// The value of a header; none if the header is missing or repeated. `name` is in lower case.
     pub fn header(&self, name: &str) -> Option<&str> {
         let mut values = self.headers.iter().filter(|(other, _)| other == name);
         let (_, value) = values.next()?;
@@ -37,50 +37,50 @@ impl fmt::Debug for HookRequest {
     }
 }
 
-/// Why a request was not believed. The sender is told nothing of it.
+/// Why the service does not believe a request. The answer to the sender does not tell.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HookFault {
-    /// It is not genuine, too old, or cannot be read: a short stable word for metrics and logs.
+    /// The request is not genuine, too old, or unreadable: a short stable word for metrics and logs.
     #[error("{0}")]
     Refused(&'static str),
-    /// It could not be checked at the moment (a certificate could not be fetched): the provider should try again.
+    /// The request cannot be checked at the moment, because a certificate could not be fetched: the provider should post again.
     #[error("{0}")]
     Unavailable(&'static str),
 }
 
-/// Reads what one provider posts: signature first, then events.
+/// Reads the requests that one provider posts: the signature first, then the events.
 #[async_trait]
 pub trait Hook: Send + Sync + fmt::Debug {
-    /// Reads a request. Events are for a batch: all are kept, or the provider is asked to post again.
+    /// Reads a request. The service stores all events of a request, or asks the provider to post again.
     ///
     /// # Errors
-    /// [`HookFault`]; nothing in the request was acted on then.
+    /// A [`HookFault`]; then no event of the request has an effect.
     async fn read(&self, request: &HookRequest) -> Result<Vec<Event>, HookFault>;
 }
 
-/// What a source gave.
+/// The answer of a source to one poll.
 #[derive(Clone, Debug, Default)]
 pub struct Polled {
-    /// Events, old ones again among them.
+    /// Events; some of them may be repeated from earlier polls.
     pub events: Vec<Event>,
-    /// Where to go on, to be kept once the events are; none to leave it where it was.
+    /// The new cursor, to be stored after the events; none if the cursor does not move.
     pub cursor: Option<String>,
-    /// Whether there is more at once.
+    /// Whether the source has more events now.
     pub more: bool,
 }
 
-/// Feedback that a provider does not post: it has to be asked for.
+/// A source of feedback that the provider does not post: the service polls it.
 #[async_trait]
 pub trait FeedbackSource: Send + Sync + fmt::Debug {
-    /// A stable name under which its cursor is kept, such as `aws_sns.default`.
+    /// A stable name for the source's cursor, such as `aws_sns.default`.
     fn name(&self) -> &str;
 
-    /// How often it is asked.
+    /// Time between two polls.
     fn every(&self) -> Duration;
 
-    /// Asks for what came since the cursor.
+    /// Asks for the events since the cursor.
     ///
     /// # Errors
-    /// A [`Failure`]; it is asked again later.
+    /// A [`Failure`]; the service polls again later.
     async fn poll(&self, cursor: Option<&str>, now: Timestamp) -> Result<Polled, Failure>;
 }

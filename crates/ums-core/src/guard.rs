@@ -1,7 +1,7 @@
-//! The header guard: what may stand in a header, a name or a subject.
+//! The header guard: which texts may stand in a header, a name or a subject.
 //!
-//! It runs before any library sees the text, because e-mail builders have been seen to panic on,
-//! or to let through, line breaks in names and header names.
+//! The guard runs before any library sees the text: e-mail libraries have panicked on line breaks in names and header names, or let
+//! them through.
 
 /// Longest subject, in bytes.
 pub const MAX_SUBJECT_BYTES: usize = 2_000;
@@ -16,7 +16,7 @@ pub enum HeaderFault {
     /// CR, LF, NUL or another control character, or a Unicode line break.
     #[error("must not contain line breaks or other control characters")]
     Control,
-    /// Longer than it may be.
+    /// Longer than the given number of bytes.
     #[error("must be at most {0} bytes")]
     TooLong(usize),
     /// Not a header name that a caller may set.
@@ -41,7 +41,7 @@ const STANDARD_HEADERS: [&str; 12] = [
     "References",
 ];
 
-/// `X-…` names that belong to a provider: set by a caller they would change how it handles the mail.
+/// Prefixes of `X-…` names that belong to a provider: a caller who sets one would change how the provider handles the mail.
 const PROVIDER_PREFIXES: [&str; 5] = ["x-ses-", "x-sg-", "x-smtpapi", "x-twilio-", "x-ums-"];
 
 /// Whether a character would break or smuggle a header line.
@@ -66,7 +66,7 @@ pub fn header_text(text: &str, max_bytes: usize) -> Result<(), HeaderFault> {
 /// Checks the name of a custom header.
 ///
 /// # Errors
-/// [`HeaderFault::NameNotAllowed`] unless it is one of the standard ones above or `X-…` and not a provider's.
+/// [`HeaderFault::NameNotAllowed`] unless the name is a standard one that callers may set, or `X-…` and not a provider's.
 pub fn header_name(name: &str) -> Result<(), HeaderFault> {
     if name.len() > MAX_HEADER_NAME_BYTES {
         return Err(HeaderFault::TooLong(MAX_HEADER_NAME_BYTES));

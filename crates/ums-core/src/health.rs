@@ -1,4 +1,4 @@
-//! The health report: the guide's shape, with the reason beside every state.
+//! The health report: the guide's shape, with a reason beside every state.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,31 +6,31 @@ use crate::channel::words;
 use crate::{FailureClass, ProviderKind, Timestamp};
 
 words! {
-    /// A breaker's state as it is shown.
+    /// A breaker's state, as people see it.
     BreakerStateWord {
-        /// Serving.
+        /// The breaker serves: calls go through.
         Closed = "closed",
-        /// Refusing.
+        /// The breaker refuses: the provider is skipped.
         Open = "open",
-        /// Probing.
+        /// The breaker probes: one call at a time goes through.
         HalfOpen = "half_open",
     }
 }
 
 words! {
-    /// How a provider does.
+    /// A provider's health.
     HealthStatus {
-        /// Its last calls went well.
+        /// The last calls succeeded.
         Healthy = "healthy",
-        /// It works, but not well: probing, paused, or some calls failed.
+        /// The breaker probes or pauses, some calls failed, or few receipts come.
         Degraded = "degraded",
-        /// Its breaker is open after failures.
+        /// The breaker is open after failures.
         Down = "down",
-        /// Nothing was sent by it yet, so nothing is known.
+        /// The provider was not called yet.
         Unknown = "unknown",
-        /// Its account or settings need mending.
+        /// The account or its settings need mending.
         Misconfigured = "misconfigured",
-        /// Its allowance is used up.
+        /// The provider's allowance is used up.
         Exhausted = "exhausted",
     }
 }
@@ -64,13 +64,13 @@ impl Priority {
 /// The last failure of a provider.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LastFailure {
-    /// When.
+    /// Time of the failure.
     pub at: Timestamp,
-    /// Its class.
+    /// Class of the failure.
     pub class: FailureClass,
     /// The provider's code.
     pub code: String,
-    /// For people; redacted.
+    /// The provider's text, for people; redacted.
     pub detail: String,
 }
 
@@ -79,35 +79,35 @@ pub struct LastFailure {
 pub struct ProviderHealth {
     /// The guide's class name.
     pub name: String,
-    /// Our word.
+    /// The provider, by our word.
     pub provider: ProviderKind,
-    /// Its place in the chain.
+    /// The provider's place in the chain.
     pub priority: Priority,
-    /// Its breaker's state.
+    /// The breaker's state.
     pub circuit_breaker: BreakerStateWord,
-    /// False only for an open breaker, down, misconfigured or exhausted.
+    /// False only if the breaker is open: down, misconfigured or exhausted.
     pub is_healthy: bool,
     /// Counted failures since the last success.
     pub failure_count: u32,
-    /// How it does.
+    /// The provider's health.
     pub status: HealthStatus,
-    /// Why, when it is not healthy.
+    /// The reason, if the provider is not healthy.
     pub reason: Option<String>,
-    /// When it is tried again, when its breaker is open.
+    /// When the open breaker lets a probe through.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reopens_at: Option<Timestamp>,
-    /// When it last took a message.
+    /// When the provider last took a message.
     pub last_success_at: Option<Timestamp>,
-    /// Its last failure.
+    /// The provider's last failure.
     pub last_failure: Option<LastFailure>,
 }
 
-/// A provider that is left out, and what it lacks.
+/// A provider that is left out of its chain, because settings are missing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NotConfigured {
-    /// Which provider.
+    /// The provider.
     pub provider: ProviderKind,
-    /// The settings that are missing, by name.
+    /// Names of the missing settings.
     pub missing: Vec<String>,
 }
 

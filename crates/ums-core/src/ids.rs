@@ -23,7 +23,7 @@ macro_rules! uuid_id {
         pub struct $name(Uuid);
 
         impl $name {
-            /// Makes a new id; ids sort by the time they were made, in steps of a millisecond.
+            /// Makes a new id. Ids sort by time of creation, in steps of a millisecond.
             pub fn new(clock: &dyn Clock, random: &dyn Random) -> Self {
                 Self(uuid_v7(clock, random))
             }
@@ -70,11 +70,11 @@ uuid_id! {
 }
 
 uuid_id! {
-    /// Identifies a URL of the user's application that is told what became of messages.
+    /// Identifies an endpoint: a URL of the user's application that gets notices.
     EndpointId
 }
 uuid_id! {
-    /// Identifies one thing that one endpoint is told.
+    /// Identifies one notice to one endpoint.
     NoticeId
 }
 
@@ -86,7 +86,7 @@ macro_rules! short_name {
         pub struct $name(Arc<str>);
 
         impl $name {
-            /// Wraps a name that has been checked at the edge.
+            /// Wraps a name that the edge has checked.
             pub fn new(name: impl Into<Arc<str>>) -> Self {
                 Self(name.into())
             }
@@ -118,11 +118,11 @@ macro_rules! short_name {
 }
 
 short_name! {
-    /// Whose messages these are; `default` when there is only one.
+    /// Names a tenant: the owner of messages and of a suppression list. `default` is the only tenant of a single-tenant service.
     TenantId
 }
 short_name! {
-    /// One set of credentials at a provider; `default` first.
+    /// Names an account: one set of credentials at a provider. `default` is the first account.
     AccountId
 }
 

@@ -1,17 +1,16 @@
-//! Words and rules of the trade, without any input or output.
+//! Words and rules of the trade, without any input or output. `docs/glossary.md` explains the words.
 //!
-//! Everything else in the workspace speaks in these types:
+//! All other crates use these types:
 //!
-//! - what callers hand in: [`SendEmail`], [`SendSms`], read once by `parse`;
-//! - what travels: [`Email`], [`Sms`] in a [`Message`];
-//! - what can go wrong: [`Failure`] with its [`FailureClass`], and what follows from it
-//!   ([`FailureClass::consequence`]);
-//! - what is known: [`MessageRecord`], and the [`SendResult`] that callers see;
-//! - what providers report afterwards ([`Event`]), whom not to contact ([`Suppression`]), what applications are told ([`Notice`]);
+//! - requests of callers: [`SendEmail`], [`SendSms`], read once by `parse`;
+//! - messages: [`Email`], [`Sms`] in a [`Message`];
+//! - failures: [`Failure`] with its [`FailureClass`], and what follows ([`FailureClass::consequence`]);
+//! - records: [`MessageRecord`] with its [`AttemptRecord`]s, and the [`SendResult`] that callers see;
+//! - feedback of providers ([`Event`]), addresses that must not be contacted ([`Suppression`]), notices to applications ([`Notice`]);
 //! - ports: [`Provider`], [`Hook`], [`FeedbackSource`], [`WebhookPost`], [`Store`], [`Clock`], [`Random`].
 //!
-//! **Invariant:** nothing here reads a clock, the environment, a file or a socket except through a
-//! port, and no `Debug` shows a secret, a body or a full recipient.
+//! **Invariant:** this crate reads a clock, the environment, a file or a socket only through a port, and no `Debug` shows a secret, a body
+//! or a full recipient.
 
 mod attempt;
 mod base64_bytes;

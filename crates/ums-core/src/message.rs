@@ -1,4 +1,4 @@
-//! A message as the engine sees it: parsed, checked, never changed afterwards.
+//! A message: parsed and checked once, never changed afterwards.
 
 use std::fmt;
 use std::sync::Arc;
@@ -16,14 +16,14 @@ pub type Metadata = serde_json::Map<String, serde_json::Value>;
 /// A file that travels with an e-mail.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attachment {
-    /// File name without controls or path separators.
+    /// File name, without control characters or path separators.
     pub filename: String,
     /// Media type, such as `application/pdf`.
     pub content_type: String,
     /// The bytes.
     #[serde(with = "crate::base64_bytes")]
     pub content: Arc<[u8]>,
-    /// Whether it is shown in the text (`cid:`) instead of beside it.
+    /// Whether mail programs show the file in the text (`cid:`) instead of beside it.
     pub inline: bool,
     /// The id by which HTML refers to an inline file, without angle brackets.
     pub content_id: Option<String>,
@@ -53,7 +53,7 @@ impl fmt::Debug for Header {
 /// An e-mail.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Email {
-    /// The sender that the caller chose; without one each provider uses its own.
+    /// The sender that the caller chose; none if each provider uses its own.
     pub from: Option<Mailbox>,
     /// Main recipients; never empty.
     pub to: Vec<Mailbox>,
@@ -61,13 +61,13 @@ pub struct Email {
     pub cc: Vec<Mailbox>,
     /// Blind carbon copies.
     pub bcc: Vec<Mailbox>,
-    /// Where answers go.
+    /// Addresses for answers.
     pub reply_to: Vec<Mailbox>,
-    /// Subject without controls; not encoded.
+    /// Subject, without control characters; not encoded.
     pub subject: String,
     /// HTML part.
     pub html: Option<String>,
-    /// Text part; made from the HTML when the caller gave none, so one of the two parts is always there.
+    /// Text part. The service makes it from the HTML if the caller gave none; one of the two parts is always present.
     pub text: Option<String>,
     /// Files.
     pub attachments: Vec<Attachment>,
@@ -76,7 +76,7 @@ pub struct Email {
 }
 
 impl Email {
-    /// All recipients with the line that they stand on: to, cc, bcc in order.
+    /// All recipients with their lines: to, cc, bcc in order.
     pub fn recipients(&self) -> impl Iterator<Item = (RecipientKind, &Mailbox)> {
         let on = |kind| move |mailbox| (kind, mailbox);
         self.to
@@ -86,16 +86,15 @@ impl Email {
             .chain(self.bcc.iter().map(on(RecipientKind::Bcc)))
     }
 
-    /// The same e-mail for those recipients only that `keep` names: after a partial acceptance a
-    /// retry carries the rest.
+    /// The same e-mail for those recipients whom `keep` names: an attempt for the open recipients leaves the others out.
     #[must_use]
     pub fn only(&self, keep: impl Fn(&EmailAddress) -> bool) -> Self {
         let mut rest = self.clone();
         for list in [&mut rest.to, &mut rest.cc, &mut rest.bcc] {
             list.retain(|mailbox| keep(&mailbox.address));
         }
-        // Somebody must stand on the first line. A blind copy moves there only when it is alone:
-        // it must not be shown to others.
+        // The `to` line must not be empty. A blind copy moves there only if it is the only one, because `to` shows its recipients to
+        // each other.
         if rest.to.is_empty() && !rest.cc.is_empty() {
             rest.to = std::mem::take(&mut rest.cc);
         } else if rest.to.is_empty() && rest.bcc.len() == 1 {
@@ -104,7 +103,7 @@ impl Email {
         rest
     }
 
-    /// Bytes of bodies and attachments, before encoding.
+    /// Bytes of bodies and attachments together, before encoding.
     pub fn content_bytes(&self) -> usize {
         let bodies = self.html.as_ref().map_or(0, String::len) + self.text.as_ref().map_or(0, String::len);
         bodies + self.attachments.iter().map(|file| file.content.len()).sum::<usize>()
@@ -123,7 +122,7 @@ impl fmt::Debug for Email {
     }
 }
 
-/// Who a text message comes from.
+/// The sender of a text message.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SmsSender {
@@ -136,7 +135,7 @@ pub enum SmsSender {
 }
 
 impl SmsSender {
-    /// The sender as providers want it.
+    /// The sender in the form that providers take.
     pub fn expose(&self) -> &str {
         match self {
             Self::Number(number) => number.expose(),
@@ -150,7 +149,7 @@ impl SmsSender {
 pub struct Sms {
     /// The recipient.
     pub to: PhoneNumber,
-    /// The sender that the caller chose; without one each provider uses its own.
+    /// The sender that the caller chose; none if each provider uses its own.
     pub from: Option<SmsSender>,
     /// The text, in Unicode's composed form (NFC).
     pub body: String,
@@ -162,7 +161,7 @@ impl fmt::Debug for Sms {
     }
 }
 
-/// What is sent, by channel.
+/// The content of a message, by channel.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "channel", rename_all = "snake_case")]
 pub enum Content {
@@ -181,7 +180,7 @@ impl Content {
         }
     }
 
-    /// The recipients as rows of the store: kind and full address.
+    /// The recipients in the order of their places: line and full address.
     pub fn recipients(&self) -> Vec<(RecipientKind, String)> {
         match self {
             Self::Email(email) => email
@@ -192,8 +191,7 @@ impl Content {
         }
     }
 
-    /// Whether what was to be said is still kept. A request cannot be without it: it is empty only after retention
-    /// has emptied it.
+    /// Whether the body is still kept. Every request has a body; only retention empties it.
     pub const fn has_body(&self) -> bool {
         match self {
             Self::Email(email) => email.html.is_some() || email.text.is_some(),
@@ -201,7 +199,7 @@ impl Content {
         }
     }
 
-    /// The same without what was said: subject, bodies, attachments and headers; who wrote to whom stays.
+    /// The same content without subject, bodies, attachments and headers. Sender and recipients stay.
     #[must_use]
     pub fn without_body(&self) -> Self {
         match self {
@@ -234,38 +232,38 @@ impl fmt::Debug for Content {
     }
 }
 
-/// How a message is to be handled.
+/// The caller's wishes for the delivery of a message.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Handling {
-    /// Its lane.
+    /// The purpose; each is a lane.
     pub purpose: Purpose,
-    /// Whether it may be handed over again after an unknown outcome.
+    /// Whether a provider may be called again after an unknown attempt.
     pub duplicates: Duplicates,
-    /// What follows when no provider took it; the engine's default when none is named.
+    /// What follows when no provider took the message; none for the engine's default.
     pub on_exhausted: Option<OnExhausted>,
-    /// Only this provider, no failover.
+    /// The only provider of this message, without failover; none for the whole chain.
     pub via: Option<ProviderKind>,
-    /// Not before this time.
+    /// Earliest time of the first attempt.
     pub send_at: Option<Timestamp>,
-    /// Not after this long from acceptance (or from `send_at`); by purpose when the caller says nothing.
+    /// The message's life, counted from acceptance (or from `send_at`); none for the purpose's default.
     pub expires_in: Option<Duration>,
 }
 
-/// A message: what is sent, how, and for whom. It does not change after it was accepted.
+/// A message: content, recipients and handling. A message does not change after its acceptance.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
-    /// Its id.
+    /// Id of the message.
     pub id: MessageId,
-    /// Whose it is.
+    /// The tenant that owns the message.
     pub tenant: TenantId,
-    /// What is sent.
+    /// Content and recipients.
     pub content: Content,
-    /// How.
+    /// The caller's wishes for the delivery.
     pub handling: Handling,
     /// The caller's own data.
     pub metadata: Metadata,
-    /// When it was accepted.
+    /// Time of acceptance.
     pub accepted_at: Timestamp,
-    /// When it is given up.
+    /// End of the message's life: no provider is called from this time on.
     pub expires_at: Timestamp,
 }

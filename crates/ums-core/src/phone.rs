@@ -1,8 +1,7 @@
-//! Phone numbers behind a gate: a number is accepted as it stands or refused, never rewritten
-//! to another number.
+//! Phone numbers: a number is accepted unchanged or refused, never changed into another number.
 //!
-//! The parsing library is not the original libphonenumber: of strict `+digits` inputs it turned
-//! 0.6 % into *another* number. So the gate checks that what comes out is what went in.
+//! The parsing library is not the original libphonenumber: the library turned 0.6 % of strict `+digits` inputs into *another* number.
+//! Therefore this module compares the library's result with the input.
 
 use std::fmt;
 use std::panic::catch_unwind;
@@ -12,11 +11,11 @@ use phonenumber::metadata::DATABASE;
 use phonenumber::{Mode, Type, country};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// Calling codes of no country that no text goes to by default, dear as they are: Inmarsat, universal personal numbers, satellite
-/// and international networks. Free phone, shared cost and premium rate (800, 808, 979) are told by their kind.
+/// Calling codes of no country that get no text messages, because the calls are dear: Inmarsat, universal personal numbers, satellite and
+/// international networks. The kind of the number tells free phone, shared cost and premium rate (800, 808, 979).
 const GLOBAL_SERVICES: [u16; 6] = [870, 878, 881, 882, 883, 888];
 
-/// Why a text is not a number we send to. Never holds the text.
+/// Why a text is no number that the service sends to. Never holds the text.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PhoneFault {
     /// Letters, an extension, or anything else that is not digits with the usual punctuation.
@@ -32,9 +31,9 @@ pub enum PhoneFault {
     #[error("has a length that no number of its country has")]
     Length,
     /// Premium rate, shared cost and the like.
-    #[error("is a number of a kind that is not sent to: {0}")]
+    #[error("is of a kind that the service does not send to: {0}")]
     Kind(&'static str),
-    /// The parser read another number than the one written.
+    /// The parser read another number than the text says.
     #[error("is written in a way that could mean another number; use + and country code")]
     Ambiguous,
 }
@@ -69,7 +68,7 @@ impl FromStr for Region {
 
 /// A number in E.164: `+`, country code, subscriber; at most 15 digits.
 ///
-/// `Debug` and `Display` mask it; [`PhoneNumber::expose`] is the one way to the whole.
+/// `Debug` and `Display` mask the number; only [`PhoneNumber::expose`] gives the whole number.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PhoneNumber {
     e164: Box<str>,
@@ -79,11 +78,10 @@ pub struct PhoneNumber {
 }
 
 impl PhoneNumber {
-    /// Reads a number. Spaces, `-`, `.` and brackets are ignored; without a `+` it is read as a
-    /// national number of `default_region`.
+    /// Reads a number. Ignores spaces, `-`, `.` and brackets. A number without `+` is a national number of `default_region`.
     ///
     /// # Errors
-    /// A [`PhoneFault`] that says which rule it breaks.
+    /// A [`PhoneFault`]: the rule that the text breaks.
     pub fn parse(text: &str, default_region: Option<Region>) -> Result<Self, PhoneFault> {
         if text.len() > 40 {
             return Err(PhoneFault::Syntax);
@@ -103,7 +101,7 @@ impl PhoneNumber {
         }
     }
 
-    /// Reads a number that is already E.164, as stores keep it.
+    /// Reads a number in E.164, as stores keep numbers.
     ///
     /// # Errors
     /// As [`PhoneNumber::parse`] without a region.
@@ -198,19 +196,19 @@ impl PhoneNumber {
         self.country_code
     }
 
-    /// The two letters of the number's country, when its digits tell; +1 is shared by many.
+    /// The two letters of the number's country, if the digits tell. +1 belongs to several countries.
     pub fn region(&self) -> Option<&str> {
         self.region.as_ref().and_then(|region| std::str::from_utf8(region).ok())
     }
 
-    /// Whether the numbering plan has such a number assigned; unassigned ones (`+15551234567`)
-    /// are sent to, with a warning.
+    /// Whether the numbering plan assigns such a number. The service sends to unassigned numbers (`+15551234567`) with a warning.
     pub fn is_assigned(&self) -> bool {
         self.assigned
     }
 }
 
-/// Reads the numbering plans of all countries, which takes a moment; done once, else with the first number.
+/// Reads the numbering plans of all countries. A process that does not call this reads the plans with its first number, which
+/// takes a moment longer.
 pub fn read_numbering_plans() {
     drop(read(None, "+14165550123"));
 }
@@ -220,7 +218,7 @@ fn read(region: Option<country::Id>, text: &str) -> Option<phonenumber::PhoneNum
     catch_unwind(|| phonenumber::parse(region, text)).ok()?.ok()
 }
 
-/// The kinds of numbers that are not sent to by default: they cost the sender or cannot receive.
+/// The word for a kind of number that the service does not send to; none for other kinds. Such numbers cost the sender or cannot receive.
 fn refused_kind(kind: Type) -> Option<&'static str> {
     match kind {
         Type::PremiumRate => Some("premium rate"),

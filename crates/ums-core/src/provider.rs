@@ -1,4 +1,4 @@
-//! The provider port: what the flow asks of a provider, and what it gets back.
+//! The provider port: a call with one message, and the provider's answer.
 
 use std::fmt;
 use std::time::Duration;
@@ -7,37 +7,34 @@ use async_trait::async_trait;
 
 use crate::{AccountId, AttemptId, Failure, MessageId, ProviderKind, Purpose, Refusal};
 
-/// One call to a provider: what it needs to know beside the message.
+/// One call to a provider: the facts that the adapter needs beside the message.
 #[derive(Clone, Copy, Debug)]
 pub struct Call {
-    /// The message's id: travels as a tag, so that feedback can be matched.
+    /// Id of the message, sent as a tag, so that feedback finds the message.
     pub message_id: MessageId,
-    /// The attempt's id: travels as a tag, so that feedback can be matched.
+    /// Id of the attempt, sent as a tag, so that feedback finds the attempt.
     pub attempt_id: AttemptId,
-    /// Its lane; some providers have a class of service for it.
+    /// The message's purpose; some providers have a class of service for each.
     pub purpose: Purpose,
-    /// Time left of the message's life; the call must end within it, and a provider that can
-    /// hold a message is told to give it up then.
+    /// The rest of the message's life. The call must end within it, and a provider that queues messages must give the message up then.
     pub time_left: Duration,
 }
 
-/// What a provider said when it took a message.
+/// A provider's answer that it took a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Accepted {
-    /// The provider's id for the message; never empty.
+    /// The provider's id of the message; never empty.
     pub provider_message_id: String,
-    /// Whether the provider was a simulator or a console: nothing reaches anybody.
+    /// Whether the provider is a simulator or the console: nothing reaches anybody.
     pub simulated: bool,
-    /// Whether it went out from the provider's own sender instead of the caller's, which is in
-    /// Reply-To then.
+    /// Whether the provider's own sender replaced the caller's; the caller's sender is in Reply-To then.
     pub from_substituted: bool,
-    /// Recipients that were refused while others were accepted (SMTP only). The message was taken for every recipient of the call
-    /// that is not listed.
+    /// The recipients whom the provider refused by name (SMTP only). The provider took the message for every other recipient of the call.
     pub refused: Vec<Refusal>,
 }
 
 impl Accepted {
-    /// An acceptance without anything special about it.
+    /// An acceptance for all recipients of the call, not simulated, from the caller's sender.
     pub fn new(provider_message_id: impl Into<String>) -> Self {
         Self {
             provider_message_id: provider_message_id.into(),
@@ -48,14 +45,14 @@ impl Accepted {
     }
 }
 
-/// What a provider says when it is asked without sending.
+/// A provider's answer to a question without a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Probe {
-    /// It would take a message.
+    /// The provider would take a message.
     Healthy,
-    /// It cannot be asked, denied the question or gave an unreadable answer: says nothing.
+    /// The provider has no such question, denied it, or answered unreadably: nothing is learned.
     NoAnswer,
-    /// It would not take a message.
+    /// The provider would not take a message.
     Failed(Failure),
 }
 
@@ -64,30 +61,28 @@ pub enum Probe {
 /// An adapter does not retry, keep a breaker, read a clock or log content.
 #[async_trait]
 pub trait Provider<M>: Send + Sync + fmt::Debug {
-    /// Which provider it is.
+    /// The provider.
     fn kind(&self) -> ProviderKind;
 
-    /// The set of credentials that it uses.
+    /// The account whose credentials the adapter uses.
     fn account(&self) -> AccountId {
         AccountId::default()
     }
 
-    /// Whether its endpoint is on this machine, so that nothing sent to it reaches anybody.
+    /// Whether the provider's address is on this machine: then nothing reaches anybody.
     fn is_local(&self) -> bool;
 
     /// Hands the message over once.
     ///
     /// # Errors
-    /// A [`Failure`] with its class; [`crate::FailureClass::Unknown`] when the provider may have
-    /// taken it. The failure holds for each recipient that [`Failure::refusals`] does not list; a
-    /// recipient listed there was surely refused, with its own failure.
+    /// A [`Failure`] with its class; [`crate::FailureClass::Unknown`] if the provider may have taken the message. The failure holds for each
+    /// recipient whom [`Failure::refusals`] does not list. The provider surely refused a listed recipient, with the failure given there.
     ///
     /// # Cancel safety
-    /// A dropped call may have handed the message over: the caller records it as unknown.
+    /// A dropped call may have handed the message over: the caller records the attempt as unknown.
     async fn send(&self, message: &M, call: &Call) -> Result<Accepted, Failure>;
 
-    /// Whether [`Provider::probe`] asks a real question; without one a recovering provider is
-    /// tried with one real message at a time.
+    /// Whether [`Provider::probe`] asks a real question. A breaker probes a provider without one by real messages, one at a time.
     fn can_be_asked(&self) -> bool {
         false
     }

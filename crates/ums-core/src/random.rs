@@ -1,4 +1,4 @@
-//! Chance as a port, so that jitter and ids can be replayed from a seed.
+//! Chance as a port, so that tests repeat jitter and ids from a seed.
 
 use std::fmt;
 

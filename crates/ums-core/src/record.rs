@@ -1,4 +1,4 @@
-//! What is known of a message: where it stands, its attempts, its recipients, why providers were skipped.
+//! The record of a message: its word, the work that is left, its recipients, attempts, skips, acts and events.
 
 use std::fmt;
 use std::sync::Arc;
@@ -21,21 +21,21 @@ words! {
         Misconfigured = "misconfigured",
         /// Its allowance is used up.
         Quota = "quota",
-        /// It asked to be left alone for a while.
+        /// The provider asked for a delay, which is not over.
         Throttled = "throttled",
-        /// It recovers, and another call probes it.
+        /// The provider recovers, and another call holds its probe permit.
         Probing = "probing",
-        /// It already has as many messages a second as its pace allows.
+        /// The pace per second is used up.
         Paced = "paced",
-        /// It already has as many messages today as its pace allows.
+        /// The pace per day is used up.
         DayLimit = "day_limit",
-        /// It takes messages and few receipts come: it is tried after the others.
+        /// The provider takes messages and few receipts come: the other providers are tried first.
         Degraded = "degraded",
         /// Too much of this sender's mail to many bounces.
         BounceRate = "bounce_rate",
         /// Too many recipients complain of this sender's mail to many.
         ComplaintRate = "complaint_rate",
-        /// A later release wrote a word that this one does not know.
+        /// A later release wrote a word that this release does not know.
         Other = "other",
     }
 }
@@ -43,15 +43,15 @@ words! {
 /// A provider that was considered and passed over, with the reason, for `explain`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Skip {
-    /// Which provider.
+    /// The provider.
     pub provider: ProviderKind,
-    /// Which account at the provider.
+    /// The account at the provider.
     pub account: AccountId,
-    /// When.
+    /// Time of the skip.
     pub at: Timestamp,
-    /// Why.
+    /// The reason.
     pub reason: SkipReason,
-    /// For people.
+    /// The reason in words, for people.
     pub detail: String,
 }
 
@@ -60,11 +60,11 @@ pub struct Skip {
 pub struct RecipientRecord {
     /// Full address or number.
     pub address: String,
-    /// The line it stands on.
+    /// The recipient's line: to, cc or bcc.
     pub kind: RecipientKind,
-    /// Where it stands.
+    /// The recipient's own status.
     pub status: Status,
-    /// Why it stands there, when that is not clear from the status; redacted.
+    /// The reason for the status, where the status does not say it; redacted.
     pub reason: Option<String>,
 }
 
@@ -75,43 +75,43 @@ impl fmt::Debug for RecipientRecord {
 }
 
 words! {
-    /// What a caller or an operator did to a message.
+    /// The kind of an act.
     ActKind {
-        /// Stopped it before it was sent.
+        /// The message was stopped before a provider took it.
         Cancelled = "cancelled",
-        /// Had it sent again.
+        /// The message was sent again; a new turn began.
         Resent = "resent",
-        /// Had it sent again together with others, after an outage.
+        /// The message was sent again together with others, after an outage; a new turn began.
         Replayed = "replayed",
-        /// Said what became of it.
+        /// An operator said what became of the message.
         Marked = "marked",
     }
 }
 
-/// Something that a caller or an operator did to a message, kept in its story.
+/// What a caller or an operator did with a message.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ActRecord {
-    /// When.
+    /// Time of the act.
     pub at: Timestamp,
-    /// What.
+    /// Kind of the act.
     pub kind: ActKind,
-    /// For people: where it stood before, and what was said.
+    /// The status before the act and the operator's words, for people.
     pub detail: String,
 }
 
-/// What is left to be done for a message.
+/// The work that is left for a message. A fact of its own: the message's word does not tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Work {
-    /// A process works on it.
+    /// A process works on the message.
     InHand,
-    /// It waits, and is taken up then.
+    /// The message waits; a process claims it from this time on.
     Due(Timestamp),
     /// Every recipient has an end.
     Ended,
 }
 
 impl Work {
-    /// When it is taken up, if it waits.
+    /// Time from which a process claims the message, if the message waits.
     pub const fn due_at(self) -> Option<Timestamp> {
         match self {
             Self::Due(at) => Some(at),
@@ -119,7 +119,7 @@ impl Work {
         }
     }
 
-    /// As stores keep it: a message has an owner, a time, or neither.
+    /// Reads the work of a row: an owner, a time, or neither.
     pub const fn of_row(has_owner: bool, due_at: Option<Timestamp>) -> Self {
         match (has_owner, due_at) {
             (true, _) => Self::InHand,
@@ -134,28 +134,28 @@ impl Work {
 pub struct MessageRecord {
     /// The message as it was accepted.
     pub message: Arc<Message>,
-    /// The word for it: the first recipient's, once that one has an end.
+    /// The message's word ([`MessageRecord::word`]): it follows the first recipient.
     pub status: Status,
-    /// What is left to be done. A message that is `sent` may still be due for recipients who were refused for now.
+    /// The work that is left. A message that is `sent` may still be due for recipients whom a provider refused for now.
     pub work: Work,
-    /// When a provider took it.
+    /// When a provider took the message.
     pub sent_at: Option<Timestamp>,
     /// When a provider reported delivery.
     pub delivered_at: Option<Timestamp>,
-    /// Why it stands where it stands, for people; redacted.
+    /// The reason for the word, for people; redacted.
     pub error: Option<String>,
-    /// Its recipients: to, cc, bcc in order.
+    /// The recipients: to, cc, bcc in order.
     pub recipients: Vec<RecipientRecord>,
-    /// Its attempts in order.
+    /// The attempts, in order of their calls.
     pub attempts: Vec<AttemptRecord>,
     /// Providers that were passed over, in order.
     pub skips: Vec<Skip>,
-    /// What callers and operators did, in order.
+    /// Acts of callers and operators, in order.
     pub acts: Vec<ActRecord>,
-    /// What providers reported, in the order in which the store was told first. Only where one message is looked up, and in [`crate::Targets`]; empty in lists and
-    /// claims.
+    /// Events, in the order in which the store got them. [`crate::Store::message`] and [`crate::Targets`] fill the list; it is empty in lists
+    /// and claims.
     pub events: Vec<EventRecord>,
-    /// The fence: grows whenever the message changes hands.
+    /// The fence: a number that grows whenever the message changes hands.
     pub token: i64,
 }
 
@@ -189,12 +189,12 @@ impl MessageRecord {
         }
     }
 
-    /// Whether every recipient has an end, so that nothing more is tried by itself.
+    /// Whether every recipient has an end.
     pub fn has_ended(&self) -> bool {
         self.work == Work::Ended
     }
 
-    /// Whether a process works on it right now.
+    /// Whether the message is in a process's hand.
     pub fn is_under_way(&self) -> bool {
         self.work == Work::InHand
     }
@@ -209,24 +209,24 @@ impl MessageRecord {
         open.map(|(place, _)| place).collect()
     }
 
-    /// The attempts that the provider may have accepted, and nobody knows.
+    /// The attempts whose outcome is unknown.
     pub fn unknown_attempts(&self) -> impl Iterator<Item = &AttemptRecord> {
         self.attempts.iter().filter(|attempt| attempt.outcome == AttemptOutcome::Unknown)
     }
 
-    /// Whether an attempt may have been accepted and nobody knows.
+    /// Whether the message has an unknown attempt.
     pub fn has_unknown_attempt(&self) -> bool {
         self.unknown_attempts().next().is_some()
     }
 
-    /// The word for the message: its first recipient's once that one has an end, before that `open`.
+    /// The message's word: the first recipient's end; `open` while the first recipient has none.
     ///
-    /// **Invariant:** while a provider may have taken the message for any recipient, the word is neither `failed` nor `expired`; while one
-    /// may have taken it for the first recipient, no word says that nobody did.
+    /// **Invariant:** while the message has an unknown attempt, the word is neither `failed` nor `expired`. While the first recipient has
+    /// one, the word is not `cancelled`, `suppressed` or `unsubscribed` either.
     pub fn word(&self, open: Status) -> Status {
         let is_maybe_sent = |first| match first {
             Status::Failed | Status::Expired => self.has_unknown_attempt(),
-            // These stay: the message may stand so while others wait.
+            // These words hold for the first recipient, whatever the attempts of other recipients are.
             Status::Cancelled | Status::Suppressed | Status::Unsubscribed => self.attempts.iter().any(|attempt| attempt.is_unknown_for(0)),
             Status::Pending
             | Status::Scheduled

@@ -1,8 +1,7 @@
-//! What a caller hands in, and its one reading at the edge.
+//! Requests of callers, read once at the edge.
 //!
-//! The field names are the contract of `POST /v1/emails` and `POST /v1/sms`; the library, the
-//! command line and Python use the same. All faults of a request are reported together, by field
-//! name, never with a value.
+//! The field names are the contract of `POST /v1/emails` and `POST /v1/sms`; the library, the command line and Python use the same. `parse`
+//! reports all faults of a request together, by field name, never with a value.
 
 mod checks;
 
@@ -30,19 +29,19 @@ pub const MAX_HEADERS: usize = 15;
 pub const MAX_METADATA_KEYS: usize = 50;
 /// Most bytes of a message's metadata, as JSON.
 pub const MAX_METADATA_BYTES: usize = 10 * 1024;
-/// Longest time that a message may wait, in seconds (30 days).
+/// Longest life of a message, in seconds (30 days).
 pub const MAX_EXPIRES_IN_SECONDS: u64 = 30 * 24 * 3_600;
 
-/// One thing that is wrong with a request.
+/// One fault of a request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FieldFault {
     /// The field, such as `cc[1]` or `attachments[0].filename`.
     pub field: String,
-    /// What is wrong with it and what to do; never its value.
+    /// The fault and what to do, as a sentence whose subject is the field; never the value.
     pub reason: String,
 }
 
-/// All that is wrong with a request.
+/// All faults of a request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InvalidRequest {
     /// The faults, in the order of the fields.
@@ -110,7 +109,7 @@ impl fmt::Debug for OneOrMany {
     }
 }
 
-/// How the caller wants a message handled; the same fields for both channels.
+/// The caller's wishes for the delivery of a message; the same fields for both channels.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HandlingRequest {
     /// `otp`, `transactional` (default) or `bulk`.
@@ -122,13 +121,13 @@ pub struct HandlingRequest {
     /// `hold` or `fail`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_exhausted: Option<OnExhausted>,
-    /// Not before this time: RFC 3339 with any offset.
+    /// Earliest time of the first attempt: RFC 3339 with any offset.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub send_at: Option<Timestamp>,
-    /// Seconds after which it is given up: 1 to 2,592,000.
+    /// The message's life in seconds: 1 to 2,592,000.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_in_seconds: Option<u64>,
-    /// Only this provider, no failover.
+    /// The only provider of this message, without failover.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub via: Option<ProviderKind>,
 }
@@ -139,7 +138,7 @@ pub struct HandlingRequest {
 pub struct AttachmentRequest {
     /// File name, without a path.
     pub filename: String,
-    /// Media type; `application/octet-stream` when absent.
+    /// Media type; `application/octet-stream` if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub content_type: Option<String>,
     /// The bytes in base64.
@@ -160,7 +159,7 @@ impl fmt::Debug for AttachmentRequest {
 }
 
 crate::channel::words! {
-    /// Where a file is shown.
+    /// Where mail programs show a file.
     Disposition {
         /// Beside the text.
         Attachment = "attachment",
@@ -180,16 +179,16 @@ pub struct SendEmail {
     /// HTML part.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub html_content: Option<String>,
-    /// Text part; made from the HTML when absent.
+    /// Text part; the service makes it from the HTML if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub text_content: Option<String>,
-    /// Sender's address; each provider's own when absent.
+    /// Sender's address; each provider uses its own if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub from_email: Option<String>,
     /// Sender's display name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub from_name: Option<String>,
-    /// Where answers go.
+    /// Addresses for answers.
     pub reply_to: OneOrMany,
     /// Carbon copies.
     pub cc: OneOrMany,
@@ -201,16 +200,16 @@ pub struct SendEmail {
     pub headers: std::collections::BTreeMap<String, String>,
     /// The caller's own data.
     pub metadata: Metadata,
-    /// How it is handled.
+    /// The caller's wishes for the delivery.
     #[serde(flatten)]
     pub handling: HandlingRequest,
-    /// Fields that do not exist: refused, so that a misspelt one is not silently left out.
+    /// Fields that do not exist. `parse` refuses them, so that a misspelt field is not silently ignored.
     #[serde(flatten, skip_serializing)]
     pub unknown: Metadata,
 }
 
 impl SendEmail {
-    /// Starts an e-mail with what every e-mail has.
+    /// Starts an e-mail with its main recipients and its subject.
     pub fn new(to: impl Into<OneOrMany>, subject: impl Into<String>) -> Self {
         Self {
             to: to.into(),
@@ -257,7 +256,7 @@ impl SendEmail {
     /// Reads the request.
     ///
     /// # Errors
-    /// All that is wrong with it, by field.
+    /// All faults of the request, by field.
     pub fn parse(self) -> Result<Parsed, InvalidRequest> {
         let mut faults = Faults::default();
         check_unknown(&self.unknown, &mut faults);
@@ -301,21 +300,21 @@ pub struct SendSms {
     pub to: String,
     /// The text.
     pub message_body: String,
-    /// Sender: number, short code or alphanumeric id; each provider's own when absent.
+    /// Sender: number, short code or alphanumeric id; each provider uses its own if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub from_number: Option<String>,
     /// The caller's own data.
     pub metadata: Metadata,
-    /// How it is handled.
+    /// The caller's wishes for the delivery.
     #[serde(flatten)]
     pub handling: HandlingRequest,
-    /// Fields that do not exist: refused, so that a misspelt one is not silently left out.
+    /// Fields that do not exist. `parse` refuses them, so that a misspelt field is not silently ignored.
     #[serde(flatten, skip_serializing)]
     pub unknown: Metadata,
 }
 
 impl SendSms {
-    /// Starts a text message with what every text message has.
+    /// Starts a text message with its recipient and its text.
     pub fn new(to: impl Into<String>, message_body: impl Into<String>) -> Self {
         Self {
             to: to.into(),
@@ -345,10 +344,10 @@ impl SendSms {
         self
     }
 
-    /// Reads the request; national numbers are read in `default_region`.
+    /// Reads the request; a national number is a number of `default_region`.
     ///
     /// # Errors
-    /// All that is wrong with it, by field.
+    /// All faults of the request, by field.
     pub fn parse(self, default_region: Option<Region>) -> Result<Parsed, InvalidRequest> {
         let mut faults = Faults::default();
         check_unknown(&self.unknown, &mut faults);
@@ -397,12 +396,12 @@ impl fmt::Debug for SendSms {
     }
 }
 
-/// A request that was read: ready to be accepted.
+/// A request without faults, ready to be accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parsed {
-    /// What is sent.
+    /// Content and recipients.
     pub content: Content,
-    /// How it is handled.
+    /// The caller's wishes for the delivery.
     pub handling: Handling,
     /// The caller's own data.
     pub metadata: Metadata,

@@ -47,7 +47,7 @@ impl MessageRecord {
         }
     }
 
-    /// The last attempt that a provider accepted: for the first recipient, else for others.
+    /// The last accepted attempt that carried the first recipient; else the last accepted attempt.
     pub fn carrier(&self) -> Option<&AttemptRecord> {
         let mut accepted = self
             .attempts
@@ -58,12 +58,12 @@ impl MessageRecord {
         of_first.or_else(|| accepted.next())
     }
 
-    /// Whether more than one provider has the message for the same recipient, or may have it.
+    /// Whether more than one attempt carried the same recipient, or may have.
     pub fn may_have_arrived_twice(&self) -> bool {
         (0..self.recipients.len()).any(|place| self.attempts.iter().filter(|attempt| attempt.may_have_reached(place)).count() > 1)
     }
 
-    /// Why the message is not sent, or whom it is still held for; none when it is sent, delivered or scheduled, and nobody is held.
+    /// Why the message is not sent, or which recipients are held; none if the message is sent, delivered or scheduled and no recipient is held.
     fn error_message(&self) -> Option<String> {
         let is_partly_done = self.status.is_final() && !self.has_ended();
         if is_partly_done {
@@ -75,7 +75,7 @@ impl MessageRecord {
         Some(self.error.clone().unwrap_or_else(|| self.status.to_string()))
     }
 
-    /// Names the recipients who wait while the first one has an end, and says why: each recipient's own reason, else the message's.
+    /// Names the open recipients of a message whose first recipient has an end, each with the recipient's own reason, else the message's.
     fn held_for(&self) -> String {
         let open = || self.recipients.iter().filter(|recipient| !recipient.status.is_final());
         let named: Vec<String> = open()
@@ -107,38 +107,39 @@ pub fn format_micros(micros: i64) -> String {
 /// The result of a send: the same over HTTP, in Rust, in Python and on the command line.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SendResult {
-    /// The message's id.
+    /// Id of the message.
     pub message_id: MessageId,
-    /// The first recipient.
+    /// Full address or number of the first recipient.
     pub recipient_id: String,
-    /// Where the message stands.
+    /// The message's word: it follows the first recipient.
     pub status: Status,
-    /// Its channel.
+    /// The message's channel.
     pub channel: Channel,
-    /// When a provider took it.
+    /// When a provider took the message.
     pub sent_at: Option<Timestamp>,
     /// When a provider reported delivery.
     pub delivered_at: Option<Timestamp>,
-    /// Why it is not sent, or whom it is still held for; null only when it is sent, delivered or scheduled, and nobody is held.
+    /// Why the message is not sent, or which recipients are held; null only if the message is sent, delivered or scheduled and no recipient is
+    /// held.
     pub error_message: Option<String>,
-    /// Estimated cost with six decimals; null when no price is known.
+    /// Estimated cost with six decimals; null if no provider has a known price.
     pub cost: Option<String>,
     /// Currency of the cost.
     pub currency: String,
-    /// Whether more than one provider may have taken it for the same recipient.
+    /// Whether more than one attempt carried the same recipient, or may have.
     pub possibly_duplicate: bool,
-    /// Whether nothing reached anybody: a simulator or the console took it.
+    /// Whether a simulator or the console took the message: nothing reached anybody.
     pub simulated: bool,
-    /// How many recipients have no end yet: the message's word follows the first one.
+    /// Number of recipients without an end: they are held, or in a call. The status follows the first recipient and does not tell of others.
     #[serde(default)]
     pub open_recipients: u32,
-    /// Every recipient.
+    /// Every recipient, with a status of its own.
     pub recipients: Vec<RecipientResult>,
-    /// The caller's own data, and `provider` and `provider_message_id` once it is sent.
+    /// The caller's own data; with `provider` and `provider_message_id` once a provider took the message.
     pub metadata: Metadata,
-    /// Every attempt in order.
+    /// Every attempt, in order of the calls.
     pub attempts: Vec<AttemptResult>,
-    /// Whether a process works on it right now; known inside the service only.
+    /// Whether the message is in a process's hand; known inside the service only.
     #[serde(skip)]
     pub under_way: bool,
 }
@@ -156,7 +157,7 @@ impl SendResult {
     }
 }
 
-/// Without the error message: it may name recipients who are held.
+/// Leaves out the error message, which may name held recipients.
 impl fmt::Debug for SendResult {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
@@ -172,11 +173,11 @@ impl fmt::Debug for SendResult {
 pub struct RecipientResult {
     /// Full address or number.
     pub address: String,
-    /// The line it stands on.
+    /// The recipient's line: to, cc or bcc.
     pub kind: RecipientKind,
-    /// Where it stands.
+    /// The recipient's own status.
     pub status: Status,
-    /// Why, when the status does not say it.
+    /// The reason for the status, where the status does not say it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
@@ -201,23 +202,23 @@ impl fmt::Debug for RecipientResult {
 /// One attempt in a result.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AttemptResult {
-    /// Which provider.
+    /// The provider.
     pub provider: ProviderKind,
-    /// How it ended.
+    /// Outcome of the call.
     pub outcome: OutcomeWord,
     /// Class of the failure.
     pub class: Option<FailureClass>,
     /// The provider's code of the failure.
     pub code: Option<String>,
-    /// How long the call took, in milliseconds.
+    /// Length of the call in milliseconds.
     pub duration_ms: Option<u64>,
-    /// Whether it went out from the provider's own sender, the caller's being in Reply-To.
+    /// Whether the provider replaced the caller's sender by its own; the caller's sender is in Reply-To then.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub from_substituted: bool,
-    /// Where it stands by the provider's feedback.
+    /// The attempt's status by the provider's feedback.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reported: Option<Status>,
-    /// Full addresses or numbers of those whom it carried, may have carried, or was to carry.
+    /// Full addresses or numbers of the recipients whom the attempt carried, may have carried, or was to carry.
     #[serde(default)]
     pub recipients: Vec<String>,
 }

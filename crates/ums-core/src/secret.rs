@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-/// A credential. It has no `Display` and no `Serialize`; `Debug` prints a placeholder.
+/// A credential, without `Display` and `Serialize`; `Debug` prints a placeholder.
 ///
 /// Reading the value is an explicit act, [`Secret::expose`], so that every use can be found.
 #[derive(Clone, PartialEq, Eq)]

@@ -1,7 +1,7 @@
-//! How many parts a text message is billed as: GSM-7 with its extension table, or UCS-2.
+//! Segments: the billed parts of a text message, in GSM-7 with its extension table or in UCS-2.
 //!
-//! The count is an estimate: Twilio may keep whole grapheme clusters together and SNS whole
-//! words, either of which can add a part. Table: 3GPP TS 23.038 §6.2.1.
+//! The count is an estimate: Twilio may keep grapheme clusters together, and SNS may keep words together; each can add a segment.
+//! Table: 3GPP TS 23.038 §6.2.1.
 
 use serde::Serialize;
 
@@ -23,25 +23,38 @@ const BASIC: &str = "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ
 /// Characters that take an escape and so two septets.
 const EXTENSION: &str = "\u{c}^{}\\[~]|€";
 
-/// Units of one part: alone, and when it is one of several.
-const GSM7_LIMITS: (usize, usize) = (160, 153);
-const UCS2_LIMITS: (usize, usize) = (70, 67);
+/// Most units of one segment. A segment of several is shorter, because each carries a header that joins them.
+#[derive(Clone, Copy)]
+struct Limits {
+    /// Of a text that fits one segment.
+    alone: usize,
+    /// Of each segment of a longer text.
+    of_several: usize,
+}
 
-/// What a text message will cost in parts, and why.
+/// Limits in septets.
+const GSM7_LIMITS: Limits = Limits {
+    alone: 160,
+    of_several: 153,
+};
+/// Limits in UTF-16 units.
+const UCS2_LIMITS: Limits = Limits { alone: 70, of_several: 67 };
+
+/// The number of segments of a text message, and the reason for it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Segments {
     /// The alphabet of the whole message.
     pub encoding: Encoding,
-    /// Number of parts; 1 for an empty text.
+    /// Number of segments; 1 for an empty text.
     pub segments: usize,
     /// Septets (GSM-7) or UTF-16 units (UCS-2) of the whole text.
     pub units: usize,
-    /// The different characters that are not in GSM-7, in order of appearance.
+    /// The characters that are not in GSM-7, each once, in order of appearance.
     pub offending: Vec<char>,
 }
 
 impl Segments {
-    /// Counts the parts of a text.
+    /// Counts the segments of a text.
     pub fn of(text: &str) -> Self {
         let mut offending: Vec<char> = Vec::new();
         for character in text.chars() {
@@ -64,28 +77,27 @@ impl Segments {
     }
 }
 
-/// The units of each part. A character never straddles two parts: neither an escape pair nor a
-/// surrogate pair is split.
-fn split(text: &str, encoding: Encoding, (alone, of_several): (usize, usize)) -> Vec<usize> {
+/// The units of each segment. No character lies in two segments: neither an escape pair nor a surrogate pair is split.
+fn split(text: &str, encoding: Encoding, limits: Limits) -> Vec<usize> {
     let width = |character: char| match encoding {
         Encoding::Gsm7 => septets(character).unwrap_or(1),
         Encoding::Ucs2 => character.len_utf16(),
     };
     let total: usize = text.chars().map(width).sum();
-    if total <= alone {
+    if total <= limits.alone {
         return vec![total];
     }
     let mut parts = vec![0];
     for character in text.chars() {
         match parts.last_mut() {
-            Some(part) if *part + width(character) <= of_several => *part += width(character),
+            Some(part) if *part + width(character) <= limits.of_several => *part += width(character),
             _ => parts.push(width(character)),
         }
     }
     parts
 }
 
-/// Septets that a character takes in GSM-7; none if it is not in the alphabet.
+/// Septets of a character in GSM-7; none if the alphabet lacks the character.
 fn septets(character: char) -> Option<usize> {
     let plain = character.is_ascii_alphanumeric() || character == ' ';
     if plain || BASIC.contains(character) {
@@ -149,9 +161,9 @@ mod tests {
             let limits = if counted.encoding == Encoding::Gsm7 { GSM7_LIMITS } else { UCS2_LIMITS };
             let parts = split(&text, counted.encoding, limits);
             prop_assert_eq!(parts.iter().sum::<usize>(), counted.units);
-            let limit = if parts.len() == 1 { limits.0 } else { limits.1 };
+            let limit = if parts.len() == 1 { limits.alone } else { limits.of_several };
             prop_assert!(parts.iter().all(|part| *part <= limit));
-            prop_assert!(counted.segments >= counted.units.div_ceil(limits.0));
+            prop_assert!(counted.segments >= counted.units.div_ceil(limits.alone));
         }
     }
 }

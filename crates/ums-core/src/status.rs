@@ -3,39 +3,39 @@
 use crate::channel::words;
 
 words! {
-    /// Where a message stands.
+    /// The status of a message or of a recipient.
     Status {
-        /// Accepted, not yet picked up.
+        /// Accepted, not yet claimed.
         Pending = "pending",
         /// Waits for its `send_at`.
         Scheduled = "scheduled",
-        /// Held, or waiting for a retry.
+        /// Held, or waits for a retry.
         Queued = "queued",
         /// An intent to call a provider is committed.
         Sending = "sending",
-        /// A provider accepted it.
+        /// A provider took the message.
         Sent = "sent",
         /// A provider reported delivery.
         Delivered = "delivered",
-        /// A provider reported that it came back.
+        /// A provider reported a bounce.
         Bounced = "bounced",
-        /// Nobody took it, and nobody will be asked again.
+        /// No provider took the message, and no provider is tried any more.
         Failed = "failed",
-        /// Its time ran out before anybody took it.
+        /// The message's time ran out before a provider took it.
         Expired = "expired",
-        /// Stopped by the caller.
+        /// The caller cancelled the message.
         Cancelled = "cancelled",
-        /// The recipient is on our suppression list.
+        /// The recipient is on the suppression list, ours or the provider's.
         Suppressed = "suppressed",
         /// The recipient opted out.
         Unsubscribed = "unsubscribed",
-        /// Nothing more will be tried, and an attempt may have been accepted.
+        /// No provider is tried any more, and a provider may have taken the message.
         Unknown = "unknown",
     }
 }
 
 impl Status {
-    /// Whether nothing more will be tried by itself.
+    /// Whether the status is an end: the service tries nothing more by itself.
     pub const fn is_final(self) -> bool {
         !matches!(self, Self::Pending | Self::Scheduled | Self::Queued | Self::Sending)
     }
@@ -45,7 +45,7 @@ impl Status {
         matches!(self, Self::Sent | Self::Delivered)
     }
 
-    /// Whether it says that nobody took the message.
+    /// Whether the status says that no provider took the message.
     pub const fn says_not_sent(self) -> bool {
         matches!(
             self,
@@ -53,7 +53,7 @@ impl Status {
         )
     }
 
-    /// Whether the status may follow this one.
+    /// Whether `next` may follow this status: the legal moves of the status that a store keeps.
     pub const fn may_become(self, next: Self) -> bool {
         use Status as S;
         match self {
@@ -64,13 +64,13 @@ impl Status {
             ),
             S::Queued => !matches!(next, S::Pending | S::Scheduled),
             S::Sending => !matches!(next, S::Pending | S::Scheduled | S::Cancelled),
-            // What failed afterwards leaves `unknown` where another attempt may have been accepted.
+            // A failure by feedback leaves `unknown` where another attempt may have been accepted.
             S::Sent => matches!(next, S::Delivered | S::Bounced | S::Failed | S::Unknown),
-            // What one attempt delivered came back; another one may still stand.
+            // One attempt's delivery bounced; another attempt may still be `sent`.
             S::Delivered => matches!(next, S::Bounced | S::Sent),
             S::Bounced => matches!(next, S::Sent | S::Delivered),
-            // Late feedback may lift these; an operator may send them again. While the first recipient has failed, it may come to be unknown
-            // what became of others.
+            // Late feedback may settle these; an operator may resend them. After the first recipient has failed, an attempt for others may
+            // become unknown.
             S::Failed => matches!(next, S::Sent | S::Delivered | S::Bounced | S::Queued | S::Unknown),
             S::Expired => matches!(next, S::Sent | S::Delivered | S::Bounced | S::Queued | S::Failed),
             S::Unknown => matches!(next, S::Sent | S::Delivered | S::Bounced | S::Queued | S::Failed | S::Expired),
@@ -104,14 +104,14 @@ mod tests {
     }
 
     #[test]
-    fn late_feedback_lifts_an_unknown_message() {
+    fn late_feedback_settles_an_unknown_message() {
         assert!(Status::Unknown.may_become(Status::Delivered));
         assert!(Status::Expired.may_become(Status::Sent));
         assert!(!Status::Delivered.may_become(Status::Failed));
     }
 
     #[test]
-    fn a_scheduled_message_that_nobody_takes_ends_as_failed() {
+    fn a_scheduled_message_that_no_provider_takes_ends_as_failed() {
         assert!(Status::Scheduled.may_become(Status::Failed));
     }
 

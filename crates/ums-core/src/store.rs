@@ -1,7 +1,7 @@
 //! The store port: one method for each change of state, each one transaction.
 //!
-//! No transaction is open while a provider is called: the intent is one, the outcome (with the
-//! next intent, if there is one) is the next.
+//! No transaction is open while a provider is called. The intent is committed before the call; the outcome is committed after the call,
+//! together with the next intent if another provider is called.
 
 mod aftermath;
 mod forward;
@@ -24,33 +24,33 @@ pub use aftermath::{
     Undo,
 };
 
-/// Why the store did not do what it was asked.
+/// Why the store refused or failed a call.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// Nothing was written; the same call may work in a moment.
     #[error("the store is not available")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// Nobody knows whether it was written (the connection broke at commit).
+    /// The connection broke during the commit: the write may be stored or lost. The caller repeats it or reads the message.
     #[error("the outcome of a commit is unknown")]
     CommitUnknown(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// The message belongs to another owner by now; this write was refused by the fence.
+    /// The fence refused the write: another process took the message over, or another write came first. Nothing was written.
     #[error("the message was taken over by another process")]
     Fenced,
     /// There is no such message; nothing was written.
     #[error("there is no such message")]
     NotFound,
-    /// The status cannot follow the one that the message has; nothing was written.
+    /// The message's status does not allow the move ([`Status::may_become`]); nothing was written.
     #[error("a message that is {from} cannot become {to}")]
     IllegalMove {
-        /// Where it stands.
+        /// The status that the store keeps of the message.
         from: Status,
-        /// Where it should have gone.
+        /// The status that the write asked for.
         to: Status,
     },
     /// Recipients are on the suppression list, and a call to a provider would contact them; nothing was written.
     #[error("a recipient is on the suppression list")]
     MustNotContact(Vec<MustNotContact>),
-    /// What is stored cannot be read back.
+    /// A stored value cannot be read back.
     #[error("{table}.{column} of {id} cannot be read")]
     Corrupt {
         /// Table.
@@ -60,24 +60,23 @@ pub enum StoreError {
         /// Key of the row.
         id: String,
     },
-    /// The store cannot be opened as it is: wrong file, newer schema, held by another process.
+    /// The store cannot be opened: wrong file, newer schema, held by another process. The text says which.
     #[error("{0}")]
     Unusable(String),
 }
 
-/// This process's leave to work on messages, as the store gave it.
+/// The time for which the store lets this process own messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lease {
-    /// Id of the process's registration. Another one than before means that the process was taken
-    /// for dead: whatever it had in hand belongs to others by now.
+    /// Id of the process's registration. A new id means that the store took the process for dead: other processes may own its messages now.
     pub owner: i64,
-    /// How long it lasts from the moment the renewal was asked for. Other processes take this one's messages
-    /// only later than that.
+    /// Length of the lease, counted from the moment at which the process asked for the renewal. Other processes take the messages of this
+    /// process only after the end.
     pub length: Duration,
 }
 
 impl Lease {
-    /// The lease where nobody else can take a message over while this process lives.
+    /// The lease of a store without other processes: no message changes its owner while this process lives.
     pub const FOREVER: Self = Self {
         owner: 0,
         length: Duration::MAX,
@@ -91,19 +90,19 @@ pub struct NewMessage {
     pub message: Arc<Message>,
     /// `pending`, `scheduled`, `queued`, `sending` (with an intent), or an end decided by a gate.
     pub status: Status,
-    /// Why it has that status, when a gate decided; redacted.
+    /// The gate's reason for that status; redacted.
     pub error: Option<String>,
-    /// What is left to be done.
+    /// The work that is left: in hand with an intent, due at a time, or ended.
     pub work: Work,
-    /// Its recipients.
+    /// The recipients: to, cc, bcc in order.
     pub recipients: Vec<RecipientRecord>,
-    /// The first attempt's intent, when a dispatch slot is in hand.
+    /// The intent of the first attempt, when the process holds a slot at a provider. The intent names its recipients.
     pub intent: Option<AttemptRecord>,
     /// Providers that were passed over before that intent.
     pub skips: Vec<Skip>,
-    /// The caller's key, to be stored with the message.
+    /// The caller's key, stored with the message.
     pub idempotency: Option<IdempotencyKey>,
-    /// What applications are told of it.
+    /// Notices to endpoints about the message.
     pub notices: Vec<Notice>,
 }
 
@@ -114,7 +113,7 @@ pub struct IdempotencyKey {
     pub key: String,
     /// Keyed hash of the request.
     pub fingerprint: [u8; 32],
-    /// When the key may be forgotten.
+    /// From this time on the store may forget the key.
     pub expires_at: Timestamp,
 }
 
@@ -124,55 +123,56 @@ impl fmt::Debug for IdempotencyKey {
     }
 }
 
-/// What became of a message that was to be stored.
+/// The store's answer to a new message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stored {
-    /// It is on stable storage.
+    /// The message is on stable storage.
     New,
-    /// The same request was stored before under its key.
+    /// The store already holds this request, under the same id or the same key. The message of that id counts.
     Replayed(MessageId),
-    /// Another request was stored before under its key.
+    /// The store already holds a different request under the same key. Nothing was written.
     KeyConflict,
 }
 
-/// One step in a message's life: what happened, and where it stands now. One transaction.
+/// One step in a message's life: what happened, and the state after it. One transaction.
 #[derive(Clone, Debug)]
 pub struct Step {
-    /// Whose message.
+    /// Tenant of the message.
     pub tenant: TenantId,
-    /// Which message.
+    /// The message.
     pub message_id: MessageId,
-    /// The fence: the token that the message had when it was claimed or read.
+    /// The fence: the token that the message had when the process claimed or read it.
     pub token: i64,
-    /// Attempts that began or ended with this step; each replaces the row of its id.
+    /// Attempts that began or ended with this step. Each replaces the row of its id, names its recipients, and lists the recipients whom
+    /// the provider refused by name.
     pub attempts: Vec<AttemptRecord>,
     /// Providers that were passed over in this step.
     pub skips: Vec<Skip>,
-    /// Where the message stands after it.
+    /// The message's word after the step ([`MessageRecord::word`]).
     pub status: Status,
-    /// Why; redacted.
+    /// The reason for the word, for people; redacted.
     pub error: Option<String>,
-    /// What is left to be done after it.
+    /// The work that is left after the step. The word does not tell: a message that is `sent` may still be due for other recipients.
     pub work: Work,
-    /// When a provider took it.
+    /// When a provider took the message.
     pub sent_at: Option<Timestamp>,
     /// When a provider reported delivery.
     pub delivered_at: Option<Timestamp>,
-    /// Its recipients, when any of them changed.
+    /// All recipients, when any of them changed.
     pub recipients: Option<Vec<RecipientRecord>>,
-    /// What an operator or the caller did, when the step is theirs.
+    /// The act of a caller or an operator that the step records.
     pub act: Option<ActRecord>,
-    /// When it is given up, when that changed: a message that is sent again gets new time.
+    /// The new end of the message's life, when the step changes that: a resend gives the message new time.
     pub expires_at: Option<Timestamp>,
-    /// Whether its body is of no more use and must not be kept.
+    /// Whether the store must empty the body: nothing will be sent any more.
     pub forget_body: bool,
-    /// Events of providers that are part of it; those that are kept already are left out.
+    /// Events of providers that led to the step. The store leaves out events that it already keeps.
     pub events: Vec<EventRecord>,
-    /// Addresses that come onto the suppression list with it.
+    /// Entries that the step puts on the suppression list.
     pub suppress: Vec<Suppression>,
-    /// Addresses that are taken off the suppression list with it.
+    /// Lifts that take entries off the suppression list.
     pub lift: Vec<Lift>,
-    /// What applications are told of it.
+    /// Notices to endpoints about the step.
     pub notices: Vec<Notice>,
 }
 
@@ -181,7 +181,7 @@ pub struct Step {
 pub struct MessageFilter {
     /// Full address or number of any recipient.
     pub to: Option<String>,
-    /// Status.
+    /// The message's word, as [`MessageRecord::status`] gives it.
     pub status: Option<Status>,
     /// Channel.
     pub channel: Option<Channel>,
@@ -189,9 +189,9 @@ pub struct MessageFilter {
     pub provider: Option<ProviderKind>,
     /// Purpose.
     pub purpose: Option<Purpose>,
-    /// Accepted at or after.
+    /// Messages that were accepted at this time or later.
     pub since: Option<Timestamp>,
-    /// Accepted before.
+    /// Messages that were accepted before this time.
     pub until: Option<Timestamp>,
 }
 
@@ -210,24 +210,24 @@ impl fmt::Debug for MessageFilter {
 pub struct MessagePage {
     /// The messages.
     pub messages: Vec<MessageRecord>,
-    /// Give it to the next call to go on; none at the end.
+    /// Cursor for the next page; none at the end.
     pub next_cursor: Option<MessageId>,
 }
 
-/// A provider account's breaker as it is kept over restarts, and as processes on one store share it.
+/// The stored state of a provider account's breaker: outlives a restart, and processes on one store share it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BreakerRecord {
-    /// Which provider.
+    /// The provider.
     pub provider: ProviderKind,
-    /// Which account.
+    /// The account at the provider.
     pub account: AccountId,
-    /// What is kept; the breaker alone reads it.
+    /// The breaker's state; only the breaker reads it.
     pub state: serde_json::Value,
-    /// When it was written.
+    /// When the state was written, by the writer's clock.
     pub changed_at: Timestamp,
-    /// Grows with each write; given by the store, of no meaning when it is saved.
+    /// Number of the write, growing. The store sets it and ignores it in [`Store::save_breaker`].
     pub version: i64,
-    /// Which process wrote it ([`Lease::owner`]); given by the store, of no meaning when it is saved.
+    /// [`Lease::owner`] of the process that wrote the state. The store sets it and ignores it in [`Store::save_breaker`].
     pub writer: i64,
 }
 
@@ -262,111 +262,120 @@ impl Room {
     }
 }
 
-/// Room in an account's pace that a process asks for, where several processes share a pace.
+/// A process's request for a part of a pace that several processes share.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PaceRequest {
-    /// Which provider.
+    /// The provider.
     pub provider: ProviderKind,
-    /// Which account.
+    /// The account at the provider.
     pub account: AccountId,
-    /// Recipients.
+    /// Number of recipients that the process asks for.
     pub units: u32,
-    /// Most recipients a second.
+    /// Most recipients a second; none without a limit.
     pub per_second: Option<NonZeroU32>,
-    /// Most recipients in any 24 hours.
+    /// Most recipients in any 24 hours; none without a limit.
     pub per_day: Option<NonZeroU32>,
 }
 
-/// What a process was given of an account's pace.
+/// The store's answer to a [`PaceRequest`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PaceGrant {
-    /// That many recipients may be handed over, by this process alone.
+    /// This process may hand over so many recipients; no other process gets them.
     Granted(u32),
-    /// Nothing before that time has passed, because of the pace a second.
+    /// The pace per second is used up; a new request may be granted after so long.
     Paced(Duration),
-    /// Nothing before that time has passed, because of the limit a day.
+    /// The limit per day is used up; a new request may be granted after so long.
     DayLimit(Duration),
 }
 
-/// What is kept, and until when.
+/// The times before which [`Store::prune`] empties or removes rows. A message that has not ended is never touched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retention {
-    /// Bodies, subjects, attachments and headers of ended messages that were accepted before are emptied.
+    /// Ended messages that were accepted before this time lose bodies, subject, attachments and headers.
     pub bodies_before: Timestamp,
-    /// Ended messages that were accepted before are forgotten.
+    /// Ended messages that were accepted before this time are removed.
     pub messages_before: Timestamp,
-    /// Events without a message, notices that are not pending, and counts for rates from before are forgotten.
+    /// Events without a message, notices that are not pending, and counts for rates from before this time are removed.
     pub aftermath_before: Timestamp,
 }
 
-/// What was removed by one call.
+/// The numbers of rows that one call of [`Store::prune`] emptied or removed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Pruned {
-    /// Bodies.
+    /// Messages whose bodies were emptied.
     pub bodies: u64,
-    /// Messages.
+    /// Messages that were removed.
     pub messages: u64,
     /// Idempotency keys whose time was over.
     pub keys: u64,
     /// Events without a message, notices and counts.
     pub aftermath: u64,
-    /// Whether more is left to be removed.
+    /// Whether rows are left for another call.
     pub more: bool,
 }
 
-/// What a start found and put right.
+/// The numbers of messages and attempts that [`Store::recover`] or [`Store::give_back`] released.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Recovered {
-    /// Messages without an intent: will be sent.
+    /// Messages without an intent: requeued.
     pub requeued: u64,
     /// Attempts with an intent and no outcome: unknown from now on.
     pub unknown: u64,
 }
 
-/// Where messages are kept.
+/// The store of messages.
 ///
-/// **Suppression**: a transaction that stores a message which has not ended, or the intent of an attempt, looks at the suppression list for
-/// the message's recipients that have no outcome yet: as the step leaves them, and the list as the step's own entries and lifts leave it. If any
-/// is on it nothing is written and the answer is [`StoreError::MustNotContact`]. So no call to a provider is begun for an address after its
-/// opt-out was committed. What was stored before is answered as that, and a step that ends its message is never refused by the list.
+/// **Work**: every message has one [`Work`]. *In hand*: one process owns the message. *Due*: no process owns the message, and a claim takes
+/// it from that time on. *Ended*: every recipient has an end, and only an operator's act, the caller's act or feedback changes the message.
+///
+/// **Word and kept status**: a [`Step`] gives the message's word, and a [`MessageRecord`] gives it back; both follow the first recipient. A row
+/// may keep another status: for a message with open recipients whose word is an end, a row keeps `queued` (due) or `sending` (in hand), so
+/// that a replica of the release before does not take the message for ended. The legal moves ([`Status::may_become`]) are those
+/// between kept statuses. No caller sees a kept status, except in [`StoreError::IllegalMove`].
+///
+/// **Intents name their recipients** ([`AttemptRecord::recipients`]). An attempt that the release before wrote names none
+/// ([`crate::RecipientSet::NOT_RECORDED`]) and counts for every recipient.
+///
+/// **Suppression**: a transaction that stores a message which has not ended, or an intent, compares the suppression list with the message's
+/// open recipients. The recipients count as the step leaves them, the list as the step's own entries and lifts leave it. If the list
+/// names one of them, nothing is written and the answer is [`StoreError::MustNotContact`]. So no call to a provider begins for an address
+/// after the commit of its opt-out. The list never refuses a step that ends its message, nor a step that was stored before.
 #[async_trait]
 pub trait Store: FeedbackStore + SuppressionStore + OutboxStore + RateStore + Send + Sync + fmt::Debug {
-    /// Whether what is stored outlives the process.
+    /// Whether stored messages outlive the process.
     fn is_durable(&self) -> bool;
 
-    /// Whether this process may send: claim, recover and record. Only a second process on one
-    /// SQLite file may not; it stores messages for the first one.
+    /// Whether this process may send: claim, recover and record intents. A second process on one SQLite file may not; it stores messages for
+    /// the first process.
     fn is_owner(&self) -> bool {
         true
     }
 
-    /// Whether other processes send from the same store at the same time: then breakers, probes and pace are
-    /// shared through it.
+    /// Whether other processes send from the same store at the same time. They share breakers, probes and pace through the store.
     fn is_shared(&self) -> bool {
         false
     }
 
-    /// Stores a message with its recipients and its first intent. When this returns, it is safe.
-    /// A message whose id is stored already (the call is repeated after
-    /// [`StoreError::CommitUnknown`]) is [`Stored::Replayed`] as itself.
+    /// Stores a message with its recipients and its first intent. The message is on stable storage when the call returns.
+    ///
+    /// The call may be repeated after [`StoreError::CommitUnknown`]: a message whose id is stored already is [`Stored::Replayed`] with its own id.
     async fn accept(&self, new: NewMessage) -> Result<Stored, StoreError>;
 
-    /// Stores many messages as one transaction: either every answer is [`Stored::New`] and all are safe, or
-    /// nothing was written and the answers say which were stored before.
+    /// Stores many messages in one transaction. Either every answer is [`Stored::New`] and all messages are on stable storage, or
+    /// nothing was written and the answers say which messages were stored before.
     async fn accept_all(&self, new: Vec<NewMessage>) -> Result<Vec<Stored>, StoreError>;
 
-    /// Records a step. When this returns, it is safe. The message may stay where it is, else
-    /// [`Status::may_become`] decides.
+    /// Records a step. The step is on stable storage when the call returns. The kept status may stay as it is or make a legal move.
     ///
-    /// The fence: the message's token must be the step's, and this process must be its owner or nobody. A step on a
-    /// message that nobody works on (a caller cancels, an operator resolves) raises the token, so that of two
-    /// such steps one is [`StoreError::Fenced`]. The same step may be repeated after [`StoreError::CommitUnknown`].
+    /// The fence: the step's token must be the message's token, and the message must belong to this process or to nobody. A step on a message
+    /// without an owner (a caller's cancel, an operator's mark) raises the token: of two such steps the store refuses one as
+    /// [`StoreError::Fenced`]. The same step may be repeated after [`StoreError::CommitUnknown`].
     async fn record(&self, step: Step) -> Result<(), StoreError>;
 
-    /// One message.
+    /// Reads one message with its events; none if the tenant has no such message.
     async fn message(&self, tenant: &TenantId, id: MessageId) -> Result<Option<MessageRecord>, StoreError>;
 
-    /// Messages, newest first, at most `limit`, older than `cursor`.
+    /// Lists messages, newest first, at most `limit`, older than `cursor`. The records come without events.
     async fn messages(
         &self,
         tenant: &TenantId,
@@ -375,69 +384,72 @@ pub trait Store: FeedbackStore + SuppressionStore + OutboxStore + RateStore + Se
         limit: usize,
     ) -> Result<MessagePage, StoreError>;
 
-    /// Takes queued and scheduled messages that are due and marks them as being worked on by this process, raising
-    /// their tokens: lane after lane (`otp` first), in a lane the tenants in turn, of a tenant the earliest due, then the smaller
-    /// id. At most as many of each lane as it has room for. Never one that another process works on.
+    /// Claims messages that are due: they are in hand of this process, with a raised token and the status that they had. A message is due by its
+    /// [`Work`], whatever its word is: a message that is `sent` is claimed for the recipients that are still open.
+    ///
+    /// The order: lane after lane (`otp` first); in a lane the tenants in turn; of a tenant the earliest due, then the smaller id. A claim
+    /// takes no more of a lane than its [`Room`], and no message in hand of another process.
     async fn claim_due(&self, now: Timestamp, room: Room) -> Result<Vec<MessageRecord>, StoreError>;
 
-    /// When the next queued or scheduled message is due.
+    /// When the next message is due; none if no message waits.
     async fn next_due(&self) -> Result<Option<Timestamp>, StoreError>;
 
-    /// How many messages wait to be claimed, now or later; counts no further than `at_most`.
+    /// Number of messages that are due, now or later; the count stops at `at_most`.
     async fn backlog(&self, at_most: u64) -> Result<u64, StoreError>;
 
-    /// Renews this process's lease; registers it anew when it was taken for dead.
+    /// Renews this process's lease. A process that the store took for dead gets a new registration.
     async fn renew(&self) -> Result<Lease, StoreError> {
         Ok(Lease::FOREVER)
     }
 
-    /// Gives back what dead processes were working on, by what was recorded: without an intent it
-    /// is queued again, with an intent and no outcome the attempt is unknown and the message is
-    /// queued (to be decided by its duplicates policy).
+    /// Releases the messages of dead processes. Each is due at `now`. A message without an intent was never handed over. An attempt with an
+    /// intent and no outcome becomes unknown for its recipients, and the message's duplicates policy decides what follows.
     async fn recover(&self, now: Timestamp) -> Result<Recovered, StoreError>;
 
-    /// Messages that this process works on, as far as the store knows; at most `limit`.
+    /// Messages in hand of this process, as the store keeps them; at most `limit`.
     async fn under_way(&self, limit: usize) -> Result<Vec<(TenantId, MessageId)>, StoreError>;
 
-    /// Gives back messages of this process that it knows nothing of (their commit was lost), as
-    /// [`Store::recover`] does with a dead one's.
+    /// Releases messages of this process, as [`Store::recover`] releases those of a dead process. The process calls it for messages that it
+    /// does not know: the answer to their claim was lost.
     async fn give_back(&self, messages: &[(TenantId, MessageId)], now: Timestamp) -> Result<Recovered, StoreError>;
 
-    /// Removes what need not be kept, at most `limit` rows of each kind, as a transaction that is short.
+    /// Empties or removes rows whose retention is over, at most `limit` rows of each kind, so that the transaction is short.
     async fn prune(&self, retention: Retention, now: Timestamp, limit: usize) -> Result<Pruned, StoreError>;
 
-    /// Keeps a breaker's state.
+    /// Replaces the stored state of a breaker.
     async fn save_breaker(&self, record: BreakerRecord) -> Result<(), StoreError>;
 
-    /// The breakers that were kept.
+    /// The stored states of all breakers.
     async fn breakers(&self) -> Result<Vec<BreakerRecord>, StoreError>;
 
-    /// Takes (or keeps) the leave to probe a recovering provider, which one process at a time has; for that long from now. With a
-    /// length of zero the one that has it gives it back.
+    /// Leases the probe of a recovering provider to this process for `length` from now, or renews the lease. One process at a time holds
+    /// it; the answer is whether this process does. A length of zero releases it.
     async fn lease_probe(&self, provider: ProviderKind, account: &AccountId, length: Duration) -> Result<bool, StoreError> {
         let _ = (provider, account, length);
         Ok(true)
     }
 
-    /// Takes (or keeps) a turn at something that one process at a time should do, such as asking a provider for feedback; for that long from
-    /// now.
-    async fn take_turn(&self, chore: &str, length: Duration) -> Result<bool, StoreError> {
+    /// Leases a chore that one process at a time does, such as asking a provider for feedback, to this process for `length` from now, or
+    /// renews the lease. The answer is whether this process holds it. A length of zero releases it.
+    async fn lease_chore(&self, chore: &str, length: Duration) -> Result<bool, StoreError> {
         let _ = (chore, length);
         Ok(true)
     }
 
-    /// Takes room in an account's pace, shared by all processes. Only asked where [`Store::is_shared`].
+    /// Reserves a part of an account's pace for this process. Only a store that [is shared](Store::is_shared) is asked.
     async fn reserve_pace(&self, request: PaceRequest) -> Result<PaceGrant, StoreError> {
         Ok(PaceGrant::Granted(request.units))
     }
 
-    /// Counts of messages by provider that were accepted since a time, for allowances that must
-    /// outlive a restart (recipients, not messages).
+    /// Number of recipients whom the provider took, or may have taken, in calls since `since`, so that a daily limit outlives a restart.
+    ///
+    /// An attempt counts the recipients that it carried ([`AttemptRecord::recipients`]). An attempt of the release before, which names none,
+    /// counts every recipient of its message that is neither `suppressed` nor `unsubscribed`.
     async fn recipients_sent_since(&self, provider: ProviderKind, account: &AccountId, since: Timestamp) -> Result<u64, StoreError>;
 
-    /// Writes and reads back, to say whether the store works.
+    /// Writes a row and reads it back, to prove that the store works.
     async fn check(&self) -> Result<(), StoreError>;
 
-    /// Ends work in hand and closes. At most `wait`.
+    /// Finishes the writes under way, for at most `wait`, releases the lease, and closes the store.
     async fn close(&self, wait: Duration);
 }

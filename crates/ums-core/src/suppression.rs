@@ -1,4 +1,4 @@
-//! Addresses that must not be contacted, and why.
+//! The suppression list: addresses that must not be contacted, and why.
 
 use std::fmt;
 
@@ -10,21 +10,21 @@ use crate::{Channel, MessageId, ProviderKind, Status, TenantId, Timestamp};
 words! {
     /// Why an address must not be contacted.
     SuppressionReason {
-        /// It does not exist.
+        /// The address does not exist.
         HardBounce = "hard_bounce",
-        /// Its owner called a message spam.
+        /// The recipient called a message spam.
         Complaint = "complaint",
-        /// Its owner answered STOP.
+        /// The recipient answered STOP.
         Stop = "stop",
-        /// Its owner unsubscribed.
+        /// The recipient unsubscribed.
         Unsubscribe = "unsubscribe",
-        /// Somebody put it on the list.
+        /// A caller or an operator put the address on the list.
         Manual = "manual",
     }
 }
 
 impl SuppressionReason {
-    /// Where a message to such an address ends.
+    /// The status with which a recipient with such an address ends.
     pub const fn status(self) -> Status {
         match self {
             Self::HardBounce | Self::Complaint | Self::Manual => Status::Suppressed,
@@ -34,53 +34,53 @@ impl SuppressionReason {
 }
 
 words! {
-    /// Who put an address on the list.
+    /// How an address came onto the list.
     SuppressionOrigin {
-        /// A provider reported it afterwards.
+        /// By a provider's feedback.
         Feedback = "feedback",
-        /// A provider refused the recipient when a message was handed over.
+        /// By a provider's refusal of the recipient during a call.
         Refusal = "refusal",
-        /// The link in a message.
+        /// By the unsubscribe link in a message.
         Link = "link",
-        /// A caller or an operator.
+        /// By a caller or an operator.
         Operator = "operator",
-        /// A file that was imported.
+        /// By the import of a file.
         Import = "import",
     }
 }
 
 /// One entry of the suppression list: one for each tenant, channel, address and reason.
 ///
-/// An entry is never removed but *lifted*: it is in force while `since` is later than `lifted_at`. So reports that come in the wrong order
-/// end in the same state.
+/// An entry is never removed but *lifted*: the entry is in force while `since` is later than `lifted_at`. So the order in which reports come
+/// does not matter.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Suppression {
-    /// Whose list.
+    /// The tenant that owns the list.
     pub tenant: TenantId,
-    /// Which channel.
+    /// The channel.
     pub channel: Channel,
-    /// As [`suppression_address`] writes it.
+    /// The address, as [`suppression_address`] writes it.
     pub address: String,
-    /// Why.
+    /// Why the address must not be contacted.
     pub reason: SuppressionReason,
-    /// Who put it there.
+    /// How the address came onto the list.
     pub origin: SuppressionOrigin,
-    /// The provider that reported or refused it.
+    /// The provider that reported or refused the recipient.
     pub provider: Option<ProviderKind>,
-    /// The message that led to it.
+    /// The message that led to the entry.
     pub message_id: Option<MessageId>,
-    /// For people; redacted.
+    /// The provider's or the operator's text, for people; redacted.
     pub detail: Option<String>,
-    /// Since when: the provider's time where it gives one.
+    /// Start of the entry: the provider's time if the provider gives one.
     pub since: Timestamp,
-    /// Until when; none for good.
+    /// End of the entry; none if the entry holds for good.
     pub expires_at: Option<Timestamp>,
-    /// When it was taken off the list last.
+    /// Time of the last lift.
     pub lifted_at: Option<Timestamp>,
 }
 
 impl Suppression {
-    /// Whether the address must not be contacted because of this entry.
+    /// Whether the entry forbids contact at `now`: not lifted since, and not expired.
     pub fn is_in_force(&self, now: Timestamp) -> bool {
         self.lifted_at.is_none_or(|lifted_at| self.since > lifted_at) && self.expires_at.is_none_or(|expires_at| expires_at > now)
     }
@@ -92,8 +92,9 @@ impl fmt::Debug for Suppression {
     }
 }
 
-/// The form in which addresses are compared on the list: an e-mail address in lower case, a number in E.164 as it is. Mail systems that tell
-/// `A@` from `a@` are rare; to spare one address too many is the smaller fault.
+/// The form in which the list compares addresses: an e-mail address in lower case, a number in E.164 unchanged.
+///
+/// Few mail systems distinguish `A@` from `a@`. There the list spares one address too many, which is the smaller harm.
 pub fn suppression_address(channel: Channel, address: &str) -> String {
     match channel {
         Channel::Email => address.to_lowercase(),
@@ -101,18 +102,18 @@ pub fn suppression_address(channel: Channel, address: &str) -> String {
     }
 }
 
-/// Takes an address off the list for one reason.
+/// Takes one entry off the list.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Lift {
-    /// Whose list.
+    /// The tenant that owns the list.
     pub tenant: TenantId,
-    /// Which channel.
+    /// The channel.
     pub channel: Channel,
-    /// As [`suppression_address`] writes it.
+    /// The address, as [`suppression_address`] writes it.
     pub address: String,
-    /// Which entry.
+    /// The entry's reason; entries for other reasons stay.
     pub reason: SuppressionReason,
-    /// From when on.
+    /// Time of the lift.
     pub at: Timestamp,
 }
 
@@ -131,7 +132,7 @@ pub struct SuppressionFilter {
     pub reason: Option<SuppressionReason>,
     /// The whole address, in any case.
     pub address: Option<String>,
-    /// Entries that are not in force any more, too.
+    /// Whether to list entries that are not in force any more, too.
     pub with_lifted: bool,
 }
 
@@ -163,7 +164,7 @@ impl fmt::Debug for SuppressionCursor {
 pub struct SuppressionPage {
     /// The entries.
     pub entries: Vec<Suppression>,
-    /// Give it to the next call to go on; none at the end.
+    /// Cursor for the next page; none at the end.
     pub next_cursor: Option<SuppressionCursor>,
 }
 

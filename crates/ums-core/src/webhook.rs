@@ -1,4 +1,4 @@
-//! What the user's application is told, and where: endpoints, notices, and the port that posts them.
+//! Webhooks to the user's application: endpoints, notices, and the port that posts notices.
 
 use std::fmt;
 
@@ -9,35 +9,35 @@ use crate::channel::words;
 use crate::{EndpointId, EventKind, MessageId, NoticeId, Status, TenantId, Timestamp};
 
 words! {
-    /// What an application is told about.
+    /// The kind of a notice.
     NoticeKind {
         /// A provider took the message.
         Sent = "message.sent",
-        /// The recipient's side has it.
+        /// A provider reported delivery.
         Delivered = "message.delivered",
-        /// It came back.
+        /// A provider reported a bounce.
         Bounced = "message.bounced",
-        /// Nobody took it.
+        /// No provider took the message.
         Failed = "message.failed",
-        /// Its time ran out.
+        /// The message's time ran out.
         Expired = "message.expired",
-        /// It was stopped.
+        /// The caller cancelled the message.
         Cancelled = "message.cancelled",
-        /// Its recipient is on the suppression list.
+        /// The recipient is on the suppression list.
         Suppressed = "message.suppressed",
-        /// Its recipient opted out.
+        /// The recipient opted out.
         Unsubscribed = "message.unsubscribed",
-        /// Nobody can say what became of it.
+        /// No provider is tried any more, and a provider may have taken the message.
         Unknown = "message.unknown",
-        /// It is held: no provider takes it at the moment.
+        /// The message is held: no provider takes it at the moment.
         Held = "message.held",
-        /// The recipient's side does not take it at the moment.
+        /// The recipient's server does not take the message at the moment.
         Deferred = "message.deferred",
-        /// The recipient called it spam.
+        /// The recipient called the message spam.
         Complained = "message.complained",
-        /// It was opened.
+        /// The message was opened.
         Opened = "message.opened",
-        /// A link in it was followed.
+        /// A link in the message was followed.
         Clicked = "message.clicked",
         /// An address came onto the suppression list.
         AddressSuppressed = "suppression.created",
@@ -49,7 +49,7 @@ words! {
 }
 
 impl NoticeKind {
-    /// What is told when a message comes to stand so.
+    /// The notice about a message that gets this word; none for words that applications are not told.
     pub const fn of_status(status: Status) -> Option<Self> {
         match status {
             Status::Sent => Some(Self::Sent),
@@ -66,7 +66,7 @@ impl NoticeKind {
         }
     }
 
-    /// What is told of an event that changes no status.
+    /// The notice about an event that changes no status; none for the other kinds.
     pub const fn of_event(kind: EventKind) -> Option<Self> {
         match kind {
             EventKind::Deferred => Some(Self::Deferred),
@@ -88,47 +88,48 @@ impl NoticeKind {
     }
 }
 
-/// One generation of an endpoint's signing secret. The secret itself is not kept: it is derived from one of the service's keys, the
-/// endpoint's id and the generation.
+/// One generation of an endpoint's signing secret. Stores do not keep the secret: the service derives it from one of its keys, the endpoint's
+/// id and the generation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SecretGeneration {
     /// Counts up from 1.
     pub number: u32,
-    /// Which of the service's keys it is derived from: a fingerprint.
+    /// Fingerprint of the service's key from which the secret is derived.
     pub key: String,
-    /// Until when it still signs beside the newest; none for the newest.
+    /// End of the time in which an older secret signs beside the newest; none for the newest.
     pub until: Option<Timestamp>,
 }
 
-/// A URL of the user's application that is told what became of messages.
+/// A URL of the user's application that gets notices.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Endpoint {
-    /// Its id.
+    /// Id of the endpoint.
     pub id: EndpointId,
-    /// Whose it is.
+    /// The tenant that owns the endpoint.
     pub tenant: TenantId,
-    /// Where notices are posted. May hold a token of the user's: not for logs.
+    /// The URL for posts. The URL may hold a token of the user's; logs never show the URL.
     pub url: String,
-    /// What it is for, in the user's words.
+    /// The endpoint's use, in the user's words.
     pub description: String,
-    /// What it is told about; empty for everything.
+    /// The kinds of notices that the endpoint wants; empty for all.
     pub kinds: Vec<NoticeKind>,
-    /// Its signing secrets, newest first.
+    /// Generations of the signing secret, newest first.
     pub secrets: Vec<SecretGeneration>,
-    /// When it was made.
+    /// Time of creation.
     pub created_at: Timestamp,
-    /// Since when nothing is posted to it, and why.
+    /// Set if the endpoint gets no posts.
     pub disabled: Option<Disabled>,
-    /// Since when every post to it has failed; kept by [`crate::OutboxStore::settle_notice`], of no meaning when it is saved.
+    /// Start of the failures, if every post since then has failed. [`crate::OutboxStore::settle_notice`] writes the field;
+    /// [`crate::OutboxStore::save_endpoint`] ignores it.
     pub failing_since: Option<Timestamp>,
-    /// When it last took a notice; kept likewise.
+    /// When the endpoint last took a notice; written likewise.
     pub last_success_at: Option<Timestamp>,
-    /// How the last post that failed did; kept likewise.
+    /// Result of the last failed post; written likewise.
     pub last_error: Option<String>,
 }
 
 impl Endpoint {
-    /// Whether it wants to be told about this. A test goes to everybody who asks for one.
+    /// Whether the endpoint gets notices of this kind. A test goes to every enabled endpoint, whatever kinds it wants.
     pub fn wants(&self, kind: NoticeKind) -> bool {
         self.disabled.is_none() && (self.kinds.is_empty() || kind == NoticeKind::Test || self.kinds.contains(&kind))
     }
@@ -140,51 +141,51 @@ impl fmt::Debug for Endpoint {
     }
 }
 
-/// Why nothing is posted to an endpoint.
+/// Why an endpoint gets no posts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Disabled {
-    /// Since when.
+    /// Time of the disabling.
     pub at: Timestamp,
-    /// Why, for people.
+    /// The reason, for people.
     pub reason: String,
 }
 
 words! {
-    /// Where a notice stands.
+    /// The state of a notice.
     NoticeState {
-        /// Waits to be posted.
+        /// The notice waits for a post.
         Pending = "pending",
-        /// The endpoint took it.
+        /// The endpoint took the notice.
         Delivered = "delivered",
-        /// It was given up.
+        /// The service gave the notice up.
         Failed = "failed",
     }
 }
 
-/// One thing to tell one endpoint.
+/// One notice to one endpoint.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Notice {
-    /// Its id: the same in every try, so that the application can drop doubles.
+    /// Id of the notice: the same in every try, so that the application can drop doubles.
     pub id: NoticeId,
-    /// Whose it is.
+    /// The tenant that owns the notice.
     pub tenant: TenantId,
-    /// Who is told.
+    /// The endpoint that gets the notice.
     pub endpoint: EndpointId,
-    /// What it is about.
+    /// Kind of the notice.
     pub kind: NoticeKind,
-    /// Which message, if it is about one.
+    /// The message that the notice is about; none for the suppression list and for tests.
     pub message_id: Option<MessageId>,
-    /// When it happened.
+    /// Time of what the notice tells.
     pub at: Timestamp,
     /// The body: JSON.
     pub body: String,
-    /// Where it stands.
+    /// State of the notice.
     pub state: NoticeState,
-    /// How often it was posted.
+    /// Number of posts so far.
     pub tries: u32,
-    /// When it is posted next, while it is pending.
+    /// Time of the next post, while the notice is pending.
     pub due_at: Timestamp,
-    /// How the last post ended: a status or a word for what happened.
+    /// Result of the last post: an HTTP status, or a word.
     pub last_result: Option<String>,
 }
 
@@ -201,19 +202,19 @@ impl fmt::Debug for Notice {
 /// How a post of a notice ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NoticeOutcome {
-    /// Whose it is.
+    /// The tenant that owns the notice.
     pub tenant: TenantId,
-    /// Which endpoint.
+    /// The endpoint.
     pub endpoint: EndpointId,
-    /// Which notice.
+    /// The notice.
     pub id: NoticeId,
-    /// Where it stands now.
+    /// State of the notice after the post.
     pub state: NoticeState,
-    /// When it is posted again, if it is still pending.
+    /// Time of the next post, if the notice is still pending.
     pub due_at: Timestamp,
-    /// A status or a word for what happened.
+    /// Result of the post: an HTTP status, or a word.
     pub result: String,
-    /// When the post ended.
+    /// End of the post.
     pub at: Timestamp,
 }
 
@@ -222,13 +223,13 @@ pub struct NoticeOutcome {
 pub struct NoticeFilter {
     /// Endpoint.
     pub endpoint: Option<EndpointId>,
-    /// Where it stands.
+    /// State.
     pub state: Option<NoticeState>,
-    /// Of one message.
+    /// Message.
     pub message_id: Option<MessageId>,
-    /// Happened at or after.
+    /// Notices whose [`Notice::at`] is this time or later.
     pub since: Option<Timestamp>,
-    /// Happened before.
+    /// Notices whose [`Notice::at`] is before this time.
     pub until: Option<Timestamp>,
 }
 
@@ -237,16 +238,16 @@ pub struct NoticeFilter {
 pub struct NoticePage {
     /// The notices.
     pub notices: Vec<Notice>,
-    /// Give it to the next call to go on; none at the end.
+    /// Cursor for the next page; none at the end.
     pub next_cursor: Option<NoticeId>,
 }
 
-/// A signed notice on its way out.
+/// One post of a signed notice.
 #[derive(Clone, Debug)]
 pub struct WebhookCall {
-    /// Where to.
+    /// The endpoint's URL.
     pub url: String,
-    /// Names in lower case, and values.
+    /// Headers: the name in lower case, and the value.
     pub headers: Vec<(&'static str, String)>,
     /// The body: JSON.
     pub body: String,
@@ -255,26 +256,29 @@ pub struct WebhookCall {
 /// Why a post had no answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WebhookFault {
-    /// The URL is not one that is posted to, or its host has no address that may be contacted; nothing was connected to.
+    /// The URL is not allowed, or its host has no address that may be contacted; no connection was made.
     #[error("{0}")]
     NotAllowed(String),
-    /// No connection, no answer in time, or an unreadable one. A short stable word.
+    /// No connection, no answer in time, or an unreadable answer: a short stable word.
     #[error("{0}")]
     NoAnswer(String),
 }
 
-/// Posts to the user's application.
+/// The port that posts notices to the user's application.
 ///
-/// An implementation follows no redirects, bounds time and reply, and connects only to addresses that may be contacted, decided after
-/// the name was resolved.
+/// An implementation follows no redirects, limits the time and the size of the answer, resolves the host's name, and connects only if the
+/// resolved address may be contacted.
 #[async_trait]
 pub trait WebhookPost: Send + Sync + fmt::Debug {
-    /// Says whether a URL could be posted to at all: scheme, host, no credentials. Resolves nothing.
+    /// Checks the scheme and the host of a URL, and that the URL has no credentials. Resolves no name.
     ///
     /// # Errors
-    /// For people: what is wrong with it.
+    /// The fault of the URL, for people.
     fn check_url(&self, url: &str) -> Result<(), String>;
 
-    /// Posts once; the answer's status, whatever it is.
+    /// Posts once and returns the answer's HTTP status, even if the status is a failure.
+    ///
+    /// # Errors
+    /// A [`WebhookFault`] if there was no answer.
     async fn post(&self, call: WebhookCall) -> Result<u16, WebhookFault>;
 }

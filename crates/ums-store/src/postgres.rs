@@ -359,9 +359,9 @@ impl Store for PostgresStore {
         session.wrote(result)
     }
 
-    async fn take_turn(&self, chore: &str, length: Duration) -> Result<bool, StoreError> {
+    async fn lease_chore(&self, chore: &str, length: Duration) -> Result<bool, StoreError> {
         let session = self.errands.take().await?;
-        let result = within(owners::take_turn(&session, self.owner(), chore, length)).await;
+        let result = within(owners::lease_chore(&session, self.owner(), chore, length)).await;
         session.wrote(result)
     }
 

@@ -22,7 +22,7 @@ pub enum Operation {
     Read,
     /// `claim_due`; after it only if something was claimed.
     Claim,
-    /// `renew`, `recover`, `give_back`, `prune`, `save_breaker`, `lease_probe`, `take_turn`, `reserve_pace`.
+    /// `renew`, `recover`, `give_back`, `prune`, `save_breaker`, `lease_probe`, `lease_chore`, `reserve_pace`.
     Keep,
     /// Everything about feedback, suppressions, notices and rates.
     Aftermath,
@@ -193,8 +193,8 @@ impl Store for StoreInHand {
             .await
     }
 
-    async fn take_turn(&self, chore: &str, length: Duration) -> Result<bool, StoreError> {
-        self.through(Operation::Keep, self.inner.take_turn(chore, length)).await
+    async fn lease_chore(&self, chore: &str, length: Duration) -> Result<bool, StoreError> {
+        self.through(Operation::Keep, self.inner.lease_chore(chore, length)).await
     }
 
     async fn reserve_pace(&self, request: PaceRequest) -> Result<PaceGrant, StoreError> {

@@ -100,7 +100,7 @@ impl Store for ActsOnly {
         Ok(false)
     }
 
-    async fn take_turn(&self, _: &str, _: Duration) -> Result<bool, StoreError> {
+    async fn lease_chore(&self, _: &str, _: Duration) -> Result<bool, StoreError> {
         Ok(false)
     }
 

@@ -1,4 +1,4 @@
-//! The checks behind the reading of a request, one for each field or group of fields.
+//! The checks of a request, one for each field or group of fields.
 
 use std::fmt;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::message::{Attachment, Email, Handling, Header, Metadata, SmsSender};
 use crate::phone::{PhoneNumber, Region};
 use crate::{Channel, Purpose};
 
-/// Collects what is wrong.
+/// Collects the faults of a request.
 #[derive(Default)]
 pub(super) struct Faults(pub(super) Vec<FieldFault>);
 

@@ -1,8 +1,9 @@
-//! What stores keep beside the messages: feedback, suppressions, notices, rates.
+//! The parts of [`Store`](crate::Store) beside the messages: feedback, suppressions, notices, rates.
 //!
-//! Parts of [`Store`](crate::Store), each with its own methods; every method is one transaction.
+//! Every method is one transaction.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -13,32 +14,32 @@ use crate::{
     SuppressionOrigin, SuppressionPage, SuppressionReason, TenantId, Timestamp,
 };
 
-/// What an event turned out to be about.
+/// The message that an event belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Target {
-    /// The event was kept before, with its message or for good without one.
+    /// The store keeps the event already, with its message or without one, and nothing is left to be done with the event.
     Known,
-    /// It belongs to this message (a place in [`Targets::messages`]), and to this attempt if that is known.
+    /// The event belongs to this message (a place in [`Targets::messages`]), and to this attempt if the store knows the attempt.
     Message(usize, Option<AttemptId>),
-    /// No message with these ids is kept (yet).
+    /// The store keeps no message with the event's ids, perhaps not yet.
     Nobody,
 }
 
-/// Events sorted to messages.
+/// Events, each with its message.
 #[derive(Clone, Debug, Default)]
 pub struct Targets {
-    /// For each event that was asked for, in order.
+    /// One target for each event that was asked for, in order.
     pub of: Vec<Target>,
     /// The messages, each once, with their attempts, recipients and events.
     pub messages: Vec<MessageRecord>,
 }
 
-/// Events to be kept, and what follows from them.
+/// Events to be stored, and what follows from them.
 #[derive(Clone, Debug)]
 pub enum FeedbackStep {
-    /// Events of one message (in [`Step::events`]) with the step that they make. Nobody may be working on the message.
+    /// Events of one message (in [`Step::events`]) with the step that follows from them. The message must be in no process's hand.
     Apply(Box<Step>),
-    /// An event that belongs to nobody yet, or to a message that somebody works on.
+    /// An event without a message, or of a message that is in a process's hand.
     Park(Box<Parked>),
 }
 
@@ -47,64 +48,72 @@ pub enum FeedbackStep {
 pub struct Parked {
     /// The event.
     pub record: EventRecord,
-    /// When to look at it again; none when nothing more is to be done with it.
+    /// Time of the next look; none when nothing more follows from the event.
     pub due_at: Option<Timestamp>,
-    /// How often it was looked at.
+    /// Number of looks so far.
     pub looks: u32,
-    /// What it says of its recipient all the same; done once, when the event is kept first.
+    /// Entries for the suppression list that follow from the event without its message; added once, when the store first keeps the event.
     pub suppress: Vec<Suppression>,
-    /// The same for those who want messages again.
+    /// Lifts that follow from the event without its message; made once likewise.
     pub lift: Vec<Lift>,
-    /// What applications are told; done once likewise.
+    /// Notices about the event; added once likewise.
     pub notices: Vec<Notice>,
 }
 
-/// What became of one [`FeedbackStep`].
+/// The store's answer to one [`FeedbackStep`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FeedbackTaken {
-    /// It is kept.
+    /// The step is stored.
     Kept,
-    /// Nothing was written: every event of it was known already.
+    /// Nothing was written: the store knew every event of the step.
     Known,
-    /// Nothing was written: the message changed meanwhile ([`StoreError::Fenced`], [`StoreError::IllegalMove`]) or is gone. Look again.
+    /// Nothing was written: the message changed meanwhile ([`StoreError::Fenced`], [`StoreError::IllegalMove`]) or is gone. The caller reads the
+    /// message again.
     Refused,
 }
 
 /// Feedback of providers.
 #[async_trait]
 pub trait FeedbackStore: Send + Sync {
-    /// Finds the messages that events are about: by our attempt id, else by our message id, else by the provider's id of the message (with
-    /// the provider and account of the event). An event id that is kept and not parked is [`Target::Known`]. Where the attempt is not named, the one that
-    /// has the provider's id; else the only one of that provider and account in the message.
+    /// Finds the messages that events belong to: by our attempt id, else by our message id, else by the provider's id of the message (together
+    /// with the provider and account of the event). An event whose id is stored and not parked is [`Target::Known`].
+    ///
+    /// If the event names no attempt, the attempt with the provider's id counts, else the only attempt of that provider and account.
     async fn feedback_targets(&self, events: &[Event]) -> Result<Targets, StoreError>;
 
-    /// Keeps events with what follows from them: all in one transaction, each step alone in what it answers.
+    /// Stores events with what follows from them, all in one transaction. Each step has an answer of its own, and a refused step does not
+    /// harm the others.
     ///
-    /// An applied step is as [`Store::record`](crate::Store::record): fence and moves hold, and nobody works on the message, not even this
-    /// process. Its events that are kept already are left out; parked ones become the message's. Parking an event that is parked moves its time
-    /// and keeps the greater number of looks, so that the same report told again counts for nothing; what it says otherwise stays. One that is
-    /// kept otherwise is [`FeedbackTaken::Known`], and so is one that was parked without a time: nothing more is done with it.
+    /// *Apply* obeys the fence and the legal moves of [`Store::record`](crate::Store::record); the message must be in no process's hand, not
+    /// even this process's. The store leaves out events that it keeps already; a parked event moves to the message.
+    ///
+    /// *Park* of a parked event sets the new time and keeps the greater number of looks and all else, so that a repeated report
+    /// changes nothing. An event that the store keeps unparked, or parked without a time, is [`FeedbackTaken::Known`].
     async fn take_feedback(&self, steps: Vec<FeedbackStep>) -> Result<Vec<FeedbackTaken>, StoreError>;
 
-    /// Parked events whose time has come, longest due first. What followed from them when they were parked is done and not told again.
+    /// Parked events that are due, longest due first, at most `limit`. Their entries, lifts and notices are left out: they were made when the
+    /// event was parked.
     async fn parked_events(&self, now: Timestamp, limit: usize) -> Result<Vec<Parked>, StoreError>;
 
-    /// Messages with an attempt of this provider and account whose outcome is unknown, that was called in `[since, until]`, and with this
-    /// recipient (compared as [`suppression_address`](crate::suppression_address)), in the order of their ids, at most `limit`: for providers
-    /// that echo none of our ids. Their events are left out.
+    /// Messages with an unknown attempt of this provider and account for this recipient, called within `called`; in the order of their ids,
+    /// at most `limit`, without events. Events of providers that return none of our ids are matched so.
+    ///
+    /// Addresses are compared as [`suppression_address`](crate::suppression_address) writes them. An attempt matches only the recipients that
+    /// it was for ([`AttemptRecord::recipients`](crate::AttemptRecord::recipients)): neither a recipient whom the provider refused by name,
+    /// nor one whom another attempt carried. An attempt of the release before names none and matches every recipient of its message.
     async fn unknown_attempts_to(
         &self,
         provider: ProviderKind,
         account: &AccountId,
         address: &str,
-        window: (Timestamp, Timestamp),
+        called: RangeInclusive<Timestamp>,
         limit: usize,
     ) -> Result<Vec<MessageRecord>, StoreError>;
 
-    /// How far a feedback source was read.
+    /// The cursor up to which a feedback source was read; none before the first read.
     async fn feedback_cursor(&self, source: &str) -> Result<Option<String>, StoreError>;
 
-    /// Keeps how far a feedback source was read.
+    /// Stores the cursor up to which a feedback source was read.
     async fn save_feedback_cursor(&self, source: &str, cursor: &str) -> Result<(), StoreError>;
 }
 
@@ -120,14 +129,17 @@ pub trait SuppressionStore: Send + Sync {
         now: Timestamp,
     ) -> Result<Vec<Suppression>, StoreError>;
 
-    /// Puts entries on the list. An entry that is there (same tenant, channel, address, reason) keeps the later `since`, with its origin, provider, message,
-    /// detail and end (of two from the same time, the one that ends later); `lifted_at` keeps the later time, too. Addresses are kept as
-    /// [`suppression_address`](crate::suppression_address) writes them. Whether each is in force now and was not before, in order.
+    /// Puts entries on the list, and adds the notices. The answers, in order: whether the entry is in force now and was not before.
+    ///
+    /// The list has one entry for each tenant, channel, address and reason. Of two, the later `since` wins, with its origin, provider, message,
+    /// detail and end; of two from the same time, the entry that ends later. `lifted_at` keeps the later time. Addresses are stored as
+    /// [`suppression_address`](crate::suppression_address) writes them.
     async fn suppress(&self, entries: Vec<Suppression>, notices: Vec<Notice>) -> Result<Vec<bool>, StoreError>;
 
-    /// Takes entries off the list. A lift for which there is no entry is kept all the same when its reason is [`SuppressionReason::Stop`] or
-    /// [`SuppressionReason::Unsubscribe`]: the wish that it takes back may be reported later. Such a lift is not an entry and is never listed.
-    /// Whether each was in force before and is not any more, in order.
+    /// Lifts entries off the list, and adds the notices. The answers, in order: whether the entry was in force before and is not any more.
+    ///
+    /// A lift without an entry is stored if its reason is [`SuppressionReason::Stop`] or [`SuppressionReason::Unsubscribe`], because the
+    /// provider may report the earlier opt-out later. Such a lift is no entry and is never listed.
     async fn lift(&self, lifts: Vec<Lift>, notices: Vec<Notice>) -> Result<Vec<bool>, StoreError>;
 
     /// Entries in the order of channel, address and reason (each as its word or text, byte by byte), at most `limit`, after `cursor`.
@@ -140,60 +152,62 @@ pub trait SuppressionStore: Send + Sync {
         limit: usize,
     ) -> Result<SuppressionPage, StoreError>;
 
-    /// Takes off the list, for all tenants, what a provider put there for a reason, by an origin, since a time (compared with the entry's
-    /// `since`) and what is in force at [`Undo::at`]; also when its `since` is later than that. Says how many.
+    /// Lifts the entries of all tenants that [`Undo`] describes and that are in force at [`Undo::at`], even if their `since` is later. Returns
+    /// their number.
     async fn undo_suppressions(&self, undo: Undo) -> Result<u64, StoreError>;
 }
 
-/// Entries that a provider's own fault brought onto the list.
+/// The entries that a provider put on the list by its own fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Undo {
-    /// Which provider.
+    /// The provider.
     pub provider: ProviderKind,
-    /// Which reason.
+    /// The entries' reason.
     pub reason: SuppressionReason,
-    /// How they came onto the list.
+    /// The entries' origin.
     pub origin: SuppressionOrigin,
-    /// Since when.
+    /// The earliest `since` of the entries.
     pub since: Timestamp,
-    /// When they are lifted.
+    /// Time of the lift.
     pub at: Timestamp,
 }
 
-/// Endpoints of the user's application, and what they are told.
+/// Endpoints of the user's application, and the notices to them.
 #[async_trait]
 pub trait OutboxStore: Send + Sync {
-    /// Keeps an endpoint, new or changed; what [`OutboxStore::settle_notice`] keeps of it stays, but is cleared when the endpoint was
-    /// disabled and is not any more.
+    /// Stores an endpoint, new or changed. The fields that [`OutboxStore::settle_notice`] writes stay; they are cleared when a disabled
+    /// endpoint is enabled again.
     async fn save_endpoint(&self, endpoint: Endpoint) -> Result<(), StoreError>;
 
-    /// Forgets an endpoint and all notices to it. Whether there was one.
+    /// Removes an endpoint and all notices to it. Returns whether the endpoint existed.
     async fn forget_endpoint(&self, tenant: &TenantId, id: EndpointId) -> Result<bool, StoreError>;
 
     /// All endpoints of all tenants.
     async fn endpoints(&self) -> Result<Vec<Endpoint>, StoreError>;
 
-    /// Adds notices. One that is there already is left as it is, and one to an endpoint that is gone is dropped; so it is wherever notices are
-    /// part of something else.
+    /// Adds notices. A notice whose id is stored stays as it is; a notice to a removed endpoint is dropped. The same holds for the notices of a
+    /// step, a suppression or a lift.
     async fn add_notices(&self, notices: Vec<Notice>) -> Result<(), StoreError>;
 
-    /// Takes pending notices to an endpoint that are due, earliest first, at most `limit`: each counts a try and is due again at `until`, so that
-    /// another process takes it when this one dies.
+    /// Claims pending notices to an endpoint that are due at `now`, earliest first, at most `limit`. Each notice counts a try and is due again
+    /// at `again_at`: another process claims it then if this process has died.
     async fn claim_notices(
         &self,
         tenant: &TenantId,
         endpoint: EndpointId,
-        (now, until): (Timestamp, Timestamp),
+        now: Timestamp,
+        again_at: Timestamp,
         limit: usize,
     ) -> Result<Vec<Notice>, StoreError>;
 
-    /// Records how a post ended; a notice that the endpoint took stays delivered. A success clears the endpoint's `failing_since`, a failure sets it where it is not set.
+    /// Settles a notice after a post; a delivered notice stays delivered. A success clears the endpoint's `failing_since`; a failure sets
+    /// the field if it is empty.
     async fn settle_notice(&self, outcome: NoticeOutcome) -> Result<(), StoreError>;
 
-    /// When the next pending notice of any endpoint that is not disabled is due.
+    /// When the next pending notice to an enabled endpoint is due; none if no notice waits.
     async fn next_notice_due(&self) -> Result<Option<Timestamp>, StoreError>;
 
-    /// Notices, newest first, at most `limit`, older than `cursor`.
+    /// Lists notices, newest first, at most `limit`, older than `cursor`.
     async fn notices(
         &self,
         tenant: &TenantId,
@@ -202,16 +216,16 @@ pub trait OutboxStore: Send + Sync {
         limit: usize,
     ) -> Result<NoticePage, StoreError>;
 
-    /// Makes notices that match pending again, due at once, with no tries; at most `limit`, oldest first. Says how many.
+    /// Requeues the notices that match: pending, due at `now`, without tries; at most `limit`, oldest first. Returns their number.
     async fn requeue_notices(&self, tenant: &TenantId, filter: &NoticeFilter, now: Timestamp, limit: usize) -> Result<u64, StoreError>;
 }
 
-/// Counts of what one sender handed to one provider account within five minutes, by the time of the call.
+/// Counts of the recipients for whom one sender called one provider account within five minutes, by the time of the call.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RateRow {
-    /// Which provider.
+    /// The provider.
     pub provider: ProviderKind,
-    /// Which account.
+    /// The account at the provider.
     pub account: AccountId,
     /// The sender's domain or number; `default` for the provider's own.
     pub sender: String,
@@ -219,30 +233,30 @@ pub struct RateRow {
     pub bucket: Timestamp,
     /// Recipients for whom the provider took a message.
     pub accepted: u64,
-    /// Those of them for whom a receipt came in time.
+    /// Accepted recipients with a receipt in time.
     pub receipts: u64,
-    /// Those of them for whom it bounced hard.
+    /// Accepted recipients with a hard bounce.
     pub hard_bounces: u64,
-    /// Those of them who complained.
+    /// Accepted recipients with a complaint.
     pub complaints: u64,
 }
 
 /// Counts for rates.
 #[async_trait]
 pub trait RateStore: Send + Sync {
-    /// Adds counts to those that are kept.
+    /// Adds counts to the stored counts of the same provider, account, sender and bucket.
     async fn add_rates(&self, rows: Vec<RateRow>) -> Result<(), StoreError>;
 
-    /// Counts since a bucket, oldest first, then by provider, account and sender.
+    /// Counts of the buckets from `since` on, oldest first, then by provider, account and sender.
     async fn rates(&self, since: Timestamp) -> Result<Vec<RateRow>, StoreError>;
 }
 
-/// A recipient for whom nothing was written, because it must not be contacted.
+/// A message that was not written because the suppression list names an open recipient of it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct MustNotContact {
     /// The message.
     pub message_id: MessageId,
-    /// The entries of the list that say so.
+    /// The entries of the list that name its recipients.
     pub entries: Vec<Suppression>,
 }
 

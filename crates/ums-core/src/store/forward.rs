@@ -1,8 +1,8 @@
-//! For stores that stand in front of another one and change little of it.
+//! For stores that stand in front of another store and change little of it.
 
 /// Implements [`FeedbackStore`](crate::FeedbackStore), [`SuppressionStore`](crate::SuppressionStore), [`OutboxStore`](crate::OutboxStore) and
-/// [`RateStore`](crate::RateStore) for a store by handing every call to the one behind it: `forward_aftermath!(InFront, inner, around)`.
-/// Each call passes through the method `around`, which takes the call as a future and gives back its result.
+/// [`RateStore`](crate::RateStore) for a store by forwarding every call to the store behind it: `forward_aftermath!(InFront, inner, around)`.
+/// Each call passes through the method `around`, which awaits the call, a future, and returns its result.
 #[macro_export]
 macro_rules! forward_aftermath {
     ($store:ty, $inner:ident, $around:ident) => {
@@ -22,10 +22,10 @@ macro_rules! forward_aftermath {
                 provider: $crate::ProviderKind,
                 account: &$crate::AccountId,
                 address: &str,
-                window: ($crate::Timestamp, $crate::Timestamp),
+                called: std::ops::RangeInclusive<$crate::Timestamp>,
                 limit: usize,
             ) -> Result<Vec<$crate::MessageRecord>, $crate::StoreError> {
-                self.$around(self.$inner.unknown_attempts_to(provider, account, address, window, limit))
+                self.$around(self.$inner.unknown_attempts_to(provider, account, address, called, limit))
                     .await
             }
             async fn feedback_cursor(&self, source: &str) -> Result<Option<String>, $crate::StoreError> {
@@ -89,10 +89,12 @@ macro_rules! forward_aftermath {
                 &self,
                 tenant: &$crate::TenantId,
                 endpoint: $crate::EndpointId,
-                times: ($crate::Timestamp, $crate::Timestamp),
+                now: $crate::Timestamp,
+                again_at: $crate::Timestamp,
                 limit: usize,
             ) -> Result<Vec<$crate::Notice>, $crate::StoreError> {
-                self.$around(self.$inner.claim_notices(tenant, endpoint, times, limit)).await
+                self.$around(self.$inner.claim_notices(tenant, endpoint, now, again_at, limit))
+                    .await
             }
             async fn settle_notice(&self, outcome: $crate::NoticeOutcome) -> Result<(), $crate::StoreError> {
                 self.$around(self.$inner.settle_notice(outcome)).await

@@ -21,16 +21,16 @@ pub(super) async fn by_recipient_and_time(desk: &Desk, item: &Item) -> Result<Op
     };
     let at = item.record.happened_at();
     let window = desk.rules.feedback.match_window;
-    let (since, until) = (at - window, at + window);
+    let called = at - window..=at + window;
     let found = desk
         .ports
         .store
-        .unknown_attempts_to(event.provider, &event.account, recipient, (since, until), ENOUGH)
+        .unknown_attempts_to(event.provider, &event.account, recipient, called.clone(), ENOUGH)
         .await?;
     let fits = |attempt: &AttemptRecord| {
         attempt.outcome == AttemptOutcome::Unknown
             && (attempt.provider, &attempt.account) == (event.provider, &event.account)
-            && (since..=until).contains(&attempt.called_at)
+            && called.contains(&attempt.called_at)
             && attempt.provider_message_id.is_none()
     };
     let mut fitting = Vec::new();

@@ -58,11 +58,11 @@ pub(crate) async fn run(desk: Arc<Desk>, source: Arc<dyn FeedbackSource>) {
 /// Reads new events. The store gets the cursor after the events; after a crash between the two the events are read again.
 async fn ask(desk: &Desk, source: &dyn FeedbackSource) -> Result<(), PollError> {
     let name = source.name();
-    let turn = format!("feedback {name}");
+    let chore = format!("feedback {name}");
     for _ in 0..PAGES {
-        // Longer than the pause, so that the process that has the turn keeps it.
+        // Longer than the pause, so that the process that has the chore keeps it.
         let length = source.every().saturating_mul(2).max(Duration::from_secs(10));
-        if !desk.ports.store.take_turn(&turn, length).await? {
+        if !desk.ports.store.lease_chore(&chore, length).await? {
             return Ok(());
         }
         let cursor = desk.ports.store.feedback_cursor(name).await?;

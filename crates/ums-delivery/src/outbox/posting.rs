@@ -184,7 +184,7 @@ async fn claim(postbox: &Arc<Postbox>, endpoints: &[Endpoint], webhooks: &Arc<dy
         let now = ports.clock.now();
         let claimed = ports
             .store
-            .claim_notices(&endpoint.tenant, endpoint.id, (now, now + CLAIM), room)
+            .claim_notices(&endpoint.tenant, endpoint.id, now, now + CLAIM, room)
             .await;
         let claimed = match claimed {
             // The other endpoints must not wait for a notice that nobody can read.

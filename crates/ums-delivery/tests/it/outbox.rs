@@ -368,10 +368,7 @@ async fn a_crash_between_post_and_record_repeats_the_notice() {
     failing.fail(Moment::Before(Operation::Aftermath), usize::MAX, Broken::Unavailable);
     memory.add_notices(vec![notice.clone()]).await.unwrap();
     let now = told.bench.clock.now();
-    let claimed = memory
-        .claim_notices(&tenant(), notice.endpoint, (now, now + s(60)), 4)
-        .await
-        .unwrap();
+    let claimed = memory.claim_notices(&tenant(), notice.endpoint, now, now + s(60), 4).await.unwrap();
     assert_eq!(claimed.len(), 1);
     let next = Told::over(rules, Some(&told), None, &[KEY]).await;
     next.pass(s(50), s(1)).await;

@@ -1,5 +1,7 @@
 //! Feedback: an event is kept once, with its message or without one, and what follows from it whole or not at all.
 
+use std::ops::RangeInclusive;
+
 use ums_core::{
     AccountId, AttemptOutcome, AttemptRecord, Event, EventKind, EventRecord, FeedbackTaken, ProviderKind, Room, SkipReason, Status, Step,
     Store, StoreError, SuppressionReason, Target, Timestamp, Work,
@@ -389,12 +391,12 @@ pub async fn unknown_attempts_are_found_by_address_and_time(ground: &dyn Ground)
         };
         store.record(step).await?;
     }
-    let find = |address: &'static str, window: (u64, u64), limit: usize| {
+    let find = |address: &'static str, called: RangeInclusive<u64>, limit: usize| {
         let store = &store;
         async move {
-            let window = (moment(window.0), moment(window.1));
+            let called = moment(*called.start())..=moment(*called.end());
             let found = store
-                .unknown_attempts_to(SES, &AccountId::default(), address, window, limit)
+                .unknown_attempts_to(SES, &AccountId::default(), address, called, limit)
                 .await?;
             assert!(found.iter().all(|record| record.events.is_empty()));
             let numbers = found
@@ -403,11 +405,11 @@ pub async fn unknown_attempts_are_found_by_address_and_time(ground: &dyn Ground)
             Ok::<Vec<u32>, StoreError>(numbers.collect())
         }
     };
-    assert_eq!(find("COPY@example.com", (0, 9), 9).await?, [1, 2, 3, 6]);
-    assert_eq!(find("copy@example.com", (2, 3), 9).await?, [2, 3], "both ends belong to it");
-    assert_eq!(find("copy@example.com", (0, 9), 2).await?, [1, 2]);
-    assert_eq!(find("customer3@example.com", (0, 9), 9).await?, [3]);
-    assert_eq!(find("nobody@example.com", (0, 9), 9).await?, Vec::<u32>::new());
+    assert_eq!(find("COPY@example.com", 0..=9, 9).await?, [1, 2, 3, 6]);
+    assert_eq!(find("copy@example.com", 2..=3, 9).await?, [2, 3], "both ends belong to it");
+    assert_eq!(find("copy@example.com", 0..=9, 2).await?, [1, 2]);
+    assert_eq!(find("customer3@example.com", 0..=9, 9).await?, [3]);
+    assert_eq!(find("nobody@example.com", 0..=9, 9).await?, Vec::<u32>::new());
     // The copy of the third was sent by another attempt.
     let third = Sample::email(3).of("odd");
     let step = Step {
@@ -420,11 +422,16 @@ pub async fn unknown_attempts_are_found_by_address_and_time(ground: &dyn Ground)
         ..third.step(Status::Unknown)
     };
     store.record(step).await?;
-    assert_eq!(find("copy@example.com", (0, 9), 9).await?, [1, 2, 6]);
-    assert_eq!(find("hidden@example.net", (0, 9), 9).await?, [1, 2, 3, 6]);
-    let window = (moment(0), moment(9));
+    assert_eq!(find("copy@example.com", 0..=9, 9).await?, [1, 2, 6]);
+    assert_eq!(find("hidden@example.net", 0..=9, 9).await?, [1, 2, 3, 6]);
     let others = store
-        .unknown_attempts_to(ProviderKind::SendGrid, &AccountId::default(), "copy@example.com", window, 9)
+        .unknown_attempts_to(
+            ProviderKind::SendGrid,
+            &AccountId::default(),
+            "copy@example.com",
+            moment(0)..=moment(9),
+            9,
+        )
         .await?;
     assert!(others.is_empty());
     Ok(())

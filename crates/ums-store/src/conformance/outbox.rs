@@ -39,9 +39,10 @@ async fn only_endpoint(store: &dyn Store) -> Result<Endpoint, Box<dyn std::error
     Ok(store.endpoints().await?.pop().ok_or("no endpoint")?)
 }
 
-async fn claim(store: &dyn Store, endpoint: &Endpoint, window: (u64, u64), limit: usize) -> Result<Vec<Notice>, StoreError> {
-    let window = (moment(window.0), moment(window.1));
-    store.claim_notices(&endpoint.tenant, endpoint.id, window, limit).await
+async fn claim(store: &dyn Store, endpoint: &Endpoint, (now, again_at): (u64, u64), limit: usize) -> Result<Vec<Notice>, StoreError> {
+    store
+        .claim_notices(&endpoint.tenant, endpoint.id, moment(now), moment(again_at), limit)
+        .await
 }
 
 /// Endpoints read back as they were saved, of all tenants; what posts have taught stays when one is changed.
@@ -139,7 +140,7 @@ pub async fn a_claimed_notice_comes_again_after_its_time(ground: &dyn Ground) ->
     assert_eq!(store.next_notice_due().await?, Some(moment(6)), "the other endpoint's");
     assert!(
         store
-            .claim_notices(&TenantId::new("other"), to.id, (moment(99), moment(100)), 9)
+            .claim_notices(&TenantId::new("other"), to.id, moment(99), moment(100), 9)
             .await?
             .is_empty()
     );

@@ -1,6 +1,7 @@
 //! What providers reported, taken up in memory.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 
 use async_trait::async_trait;
 use ums_core::{
@@ -95,12 +96,12 @@ impl FeedbackStore for MemoryStore {
         provider: ProviderKind,
         account: &AccountId,
         address: &str,
-        (since, until): (Timestamp, Timestamp),
+        called: RangeInclusive<Timestamp>,
         limit: usize,
     ) -> Result<Vec<MessageRecord>, StoreError> {
         let address = suppression_address(provider.channel(), address);
         let is_theirs = |attempt: &&AttemptRecord| {
-            let is_in_time = (since..=until).contains(&attempt.called_at);
+            let is_in_time = called.contains(&attempt.called_at);
             is_in_time && attempt.provider == provider && attempt.account == *account
         };
         let state = self.state();

@@ -222,10 +222,11 @@ impl OutboxStore for MemoryStore {
         &self,
         tenant: &TenantId,
         endpoint: EndpointId,
-        (now, until): (Timestamp, Timestamp),
+        now: Timestamp,
+        again_at: Timestamp,
         limit: usize,
     ) -> Result<Vec<Notice>, StoreError> {
-        Ok(self.state().outbox.claim((tenant, endpoint), now, until, limit))
+        Ok(self.state().outbox.claim((tenant, endpoint), now, again_at, limit))
     }
 
     async fn settle_notice(&self, outcome: NoticeOutcome) -> Result<(), StoreError> {

@@ -2,6 +2,8 @@
 //!
 //! Only here: each method takes a connection, and says what is known of its transaction when that breaks.
 
+use std::ops::RangeInclusive;
+
 use async_trait::async_trait;
 use ums_core::{
     AccountId, Channel, Endpoint, EndpointId, Event, FeedbackStep, FeedbackStore, FeedbackTaken, Lift, MessageRecord, Notice, NoticeFilter,
@@ -96,11 +98,11 @@ impl FeedbackStore for PostgresStore {
         provider: ProviderKind,
         account: &AccountId,
         address: &str,
-        window: (Timestamp, Timestamp),
+        called: RangeInclusive<Timestamp>,
         limit: usize,
     ) -> Result<Vec<MessageRecord>, StoreError> {
         let found = look!(self, |session| async {
-            let keys = attempts::unknown_to(session, (provider, account), address, window, limit).await?;
+            let keys = attempts::unknown_to(session, (provider, account), address, &called, limit).await?;
             messages::records(session, &keys, messages::Whole::ButEvents).await
         });
         found?.into_iter().flatten().collect()
@@ -188,10 +190,11 @@ impl OutboxStore for PostgresStore {
         &self,
         tenant: &TenantId,
         endpoint: EndpointId,
-        time: (Timestamp, Timestamp),
+        now: Timestamp,
+        again_at: Timestamp,
         limit: usize,
     ) -> Result<Vec<Notice>, StoreError> {
-        write!(self, |session| notices::claim(session, tenant, endpoint, time, limit))
+        write!(self, |session| notices::claim(session, (tenant, endpoint), now, again_at, limit))
     }
 
     async fn settle_notice(&self, outcome: NoticeOutcome) -> Result<(), StoreError> {

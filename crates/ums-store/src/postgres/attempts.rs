@@ -1,6 +1,7 @@
 //! Attempts: the intent before the call, the outcome after it, one row.
 
 use std::borrow::Cow;
+use std::ops::RangeInclusive;
 
 use ums_core::{
     AccountId, AttemptId, AttemptOutcome, AttemptRecord, FailureClass, MessageId, OutcomeWord, ProviderKind, RecipientSet, SettledBy,
@@ -193,7 +194,7 @@ pub(crate) async fn unknown_to(
     session: &Session,
     (provider, account): (ProviderKind, &AccountId),
     address: &str,
-    (since, until): (Timestamp, Timestamp),
+    called: &RangeInclusive<Timestamp>,
     limit: usize,
 ) -> Result<Vec<(TenantId, MessageId)>, Fault> {
     let sql = "SELECT DISTINCT a.message_id, a.tenant FROM attempts a
@@ -203,7 +204,7 @@ pub(crate) async fn unknown_to(
          ORDER BY a.message_id LIMIT $6";
     let address = suppression_address(provider.channel(), address);
     let (provider, account) = (provider.as_str(), account.as_str());
-    let (since, until, limit) = (since.as_micros(), until.as_micros(), count(limit));
+    let (since, until, limit) = (called.start().as_micros(), called.end().as_micros(), count(limit));
     let values: [Value<'_>; 6] = [&provider, &account, &since, &until, &text(&address), &limit];
     let mut found = Vec::new();
     for row in session.query(sql, &values).await? {

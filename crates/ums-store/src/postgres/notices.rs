@@ -56,12 +56,12 @@ pub(crate) async fn add(session: &Session, rows: &Rows<'_>) -> Result<(), Fault>
     session.execute(sql, &values).await.map(drop)
 }
 
-/// Takes notices that are due, for as long as until a time.
+/// Claims notices that are due at `now`; each counts a try and is due again at `again_at`.
 pub(crate) async fn claim(
     session: &Session,
-    tenant: &TenantId,
-    endpoint: EndpointId,
-    (now, until): (Timestamp, Timestamp),
+    (tenant, endpoint): (&TenantId, EndpointId),
+    now: Timestamp,
+    again_at: Timestamp,
     limit: usize,
 ) -> Result<Vec<Notice>, Fault> {
     let sql = "WITH due AS MATERIALIZED (
@@ -71,8 +71,8 @@ pub(crate) async fn claim(
          UPDATE notices n SET tries = n.tries + 1, due_at = $4 FROM due WHERE n.tenant = due.tenant AND n.id = due.id
          RETURNING due.due_at AS was_due_at, n.tenant, n.id, n.endpoint, n.kind, n.message_id, n.at, n.body, n.state, n.tries, n.due_at,
            n.last_result";
-    let (now, until, limit) = (now.as_micros(), until.as_micros(), count(limit));
-    let values: [Value<'_>; 5] = [&tenant.as_str(), &endpoint.as_uuid(), &now, &until, &limit];
+    let (now, again_at, limit) = (now.as_micros(), again_at.as_micros(), count(limit));
+    let values: [Value<'_>; 5] = [&tenant.as_str(), &endpoint.as_uuid(), &now, &again_at, &limit];
     let mut claimed = Vec::new();
     for row in session.query(sql, &values).await? {
         let columns = columns(&row);

@@ -52,8 +52,8 @@ pub(crate) async fn forget_dead(session: &Session, owner: i64) -> Result<(), Fau
     session.execute(sql, &[&owner]).await.map(drop)
 }
 
-/// Takes a turn at a chore unless another process has it; keeps it when it is this process's.
-pub(crate) async fn take_turn(session: &Session, owner: i64, chore: &str, length: Duration) -> Result<bool, Fault> {
+/// Leases a chore to the process, or renews its lease, unless another process holds the lease.
+pub(crate) async fn lease_chore(session: &Session, owner: i64, chore: &str, length: Duration) -> Result<bool, Fault> {
     let sql = "WITH clock AS (SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS now)
          INSERT INTO turns AS t (chore, owner, until) SELECT $1, $2, now + $3 FROM clock
          ON CONFLICT (chore) DO UPDATE SET owner = excluded.owner, until = excluded.until

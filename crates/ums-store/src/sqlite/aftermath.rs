@@ -1,5 +1,7 @@
 //! What comes after a message was sent: feedback, suppressions, notices, rates.
 
+use std::ops::RangeInclusive;
+
 use async_trait::async_trait;
 use ums_core::{
     AccountId, Channel, Endpoint, EndpointId, Event, FeedbackStep, FeedbackStore, FeedbackTaken, Lift, MessageRecord, Notice, NoticeFilter,
@@ -36,12 +38,12 @@ impl FeedbackStore for SqliteStore {
         provider: ProviderKind,
         account: &AccountId,
         address: &str,
-        window: (Timestamp, Timestamp),
+        called: RangeInclusive<Timestamp>,
         limit: usize,
     ) -> Result<Vec<MessageRecord>, StoreError> {
         let (account, address) = (account.clone(), address.to_owned());
         self.read(move |connection| {
-            let keys = attempts::unknown_to(connection, (provider, &account), &address, window)?;
+            let keys = attempts::unknown_to(connection, (provider, &account), &address, &called)?;
             let found = keys.iter().take(limit);
             found
                 .filter_map(|(id, tenant)| messages::message(connection, tenant, *id).transpose())
@@ -148,12 +150,15 @@ impl OutboxStore for SqliteStore {
         &self,
         tenant: &TenantId,
         endpoint: EndpointId,
-        window: (Timestamp, Timestamp),
+        now: Timestamp,
+        again_at: Timestamp,
         limit: usize,
     ) -> Result<Vec<Notice>, StoreError> {
         let tenant = tenant.clone();
         self.writer
-            .submit(0, move |connection| notices::claim(connection, &tenant, endpoint, window, limit))
+            .submit(0, move |connection| {
+                notices::claim(connection, (&tenant, endpoint), now, again_at, limit)
+            })
             .await
     }
 

@@ -1,6 +1,7 @@
 //! Attempts: the intent before the call, the outcome after it, one row.
 
 use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
 
 use rusqlite::{Connection, params};
 use ums_core::{
@@ -188,7 +189,7 @@ pub(crate) fn unknown_to(
     connection: &Connection,
     (provider, account): (ProviderKind, &AccountId),
     address: &str,
-    (since, until): (Timestamp, Timestamp),
+    called: &RangeInclusive<Timestamp>,
 ) -> Result<BTreeSet<(MessageId, TenantId)>, StoreError> {
     let mut statement = connection
         .prepare_cached(
@@ -200,7 +201,12 @@ pub(crate) fn unknown_to(
         .map_err(store_error)?;
     let address = suppression_address(provider.channel(), address);
     let mut rows = statement
-        .query(params![provider.as_str(), account.as_str(), since.as_micros(), until.as_micros()])
+        .query(params![
+            provider.as_str(),
+            account.as_str(),
+            called.start().as_micros(),
+            called.end().as_micros()
+        ])
         .map_err(store_error)?;
     let mut found = BTreeSet::new();
     while let Some(row) = rows.next().map_err(store_error)? {

@@ -45,7 +45,8 @@ fn ids(
              SELECT CASE
                WHEN f.status IN ('pending', 'scheduled', 'queued', 'sending') THEN m.status
                WHEN f.status IN ('failed', 'expired', 'cancelled', 'suppressed', 'unsubscribed') AND EXISTS (
-                 SELECT 1 FROM attempts a WHERE a.tenant = m.tenant AND a.message_id = m.id AND a.outcome = 'unknown') THEN 'unknown'
+                 SELECT 1 FROM attempts a WHERE a.tenant = m.tenant AND a.message_id = m.id AND a.outcome = 'unknown'
+                   AND (f.status IN ('failed', 'expired') OR a.recipients IS NULL OR a.recipients & 1 = 1)) THEN 'unknown'
                ELSE f.status END
              FROM recipients f WHERE f.tenant = m.tenant AND f.message_id = m.id AND f.idx = 0), m.status) END)
            AND (:channel IS NULL OR m.channel = :channel)
@@ -63,7 +64,8 @@ fn ids(
              SELECT CASE
                WHEN f.status IN ('pending', 'scheduled', 'queued', 'sending') THEN m.status
                WHEN f.status IN ('failed', 'expired', 'cancelled', 'suppressed', 'unsubscribed') AND EXISTS (
-                 SELECT 1 FROM attempts a WHERE a.tenant = m.tenant AND a.message_id = m.id AND a.outcome = 'unknown') THEN 'unknown'
+                 SELECT 1 FROM attempts a WHERE a.tenant = m.tenant AND a.message_id = m.id AND a.outcome = 'unknown'
+                   AND (f.status IN ('failed', 'expired') OR a.recipients IS NULL OR a.recipients & 1 = 1)) THEN 'unknown'
                ELSE f.status END
              FROM recipients f WHERE f.tenant = m.tenant AND f.message_id = m.id AND f.idx = 0), m.status) END)
            AND (:channel IS NULL OR m.channel = :channel)

@@ -43,12 +43,12 @@ pub(crate) fn add(connection: &Connection, notices: &[Notice]) -> Result<(), Sto
     Ok(())
 }
 
-/// Takes notices that are due; each counts a try and is due again at `until`.
+/// Claims notices that are due at `now`; each counts a try and is due again at `again_at`.
 pub(crate) fn claim(
     connection: &Connection,
-    tenant: &TenantId,
-    endpoint: EndpointId,
-    (now, until): (Timestamp, Timestamp),
+    (tenant, endpoint): (&TenantId, EndpointId),
+    now: Timestamp,
+    again_at: Timestamp,
     limit: usize,
 ) -> Result<Vec<Notice>, StoreError> {
     let mut due = connection
@@ -69,7 +69,7 @@ pub(crate) fn claim(
     let mut claimed = Vec::with_capacity(ids.len());
     for id in ids {
         let mut rows = statement
-            .query(params![tenant.as_str(), id, until.as_micros()])
+            .query(params![tenant.as_str(), id, again_at.as_micros()])
             .map_err(store_error)?;
         while let Some(row) = rows.next().map_err(store_error)? {
             match notice(row) {

@@ -263,9 +263,7 @@ async fn perform(store: &dyn Store, act: &Act) -> String {
         }
         Act::Lift { number, reason, at } => told(&store.lift(vec![lift(number, reason, at)], Vec::new()).await),
         Act::Claim { until } => {
-            let claimed = store
-                .claim_notices(&TenantId::default(), endpoint().id, (at(4), at(until)), 2)
-                .await;
+            let claimed = store.claim_notices(&TenantId::default(), endpoint().id, at(4), at(until), 2).await;
             format!("{} {:?}", told(&claimed), store.next_notice_due().await)
         }
         Act::Settle { notice, state } => {

@@ -293,7 +293,7 @@ async fn two_replicas_never_get_the_same_notice() {
                 let mut claimed = Vec::new();
                 loop {
                     let some = store
-                        .claim_notices(&TenantId::default(), endpoint().id, (NOW, FAR), 37)
+                        .claim_notices(&TenantId::default(), endpoint().id, NOW, FAR, 37)
                         .await
                         .unwrap();
                     if some.is_empty() {
@@ -313,7 +313,7 @@ async fn two_replicas_never_get_the_same_notice() {
     assert_eq!(claimed.iter().collect::<HashSet<_>>().len(), 1_000);
     // The one that claimed them has died.
     let again = stores[1]
-        .claim_notices(&TenantId::default(), endpoint().id, (FAR, FAR), 2_000)
+        .claim_notices(&TenantId::default(), endpoint().id, FAR, FAR, 2_000)
         .await
         .unwrap();
     assert_eq!(again.len(), 1_000);
@@ -342,19 +342,22 @@ async fn nothing_is_told_to_an_endpoint_after_it_was_forgotten() {
 }
 
 #[tokio::test]
-async fn one_process_at_a_time_has_a_turn() {
+async fn one_process_at_a_time_holds_a_chore() {
     let database = Database::new().await;
     let (one, other) = (database.store().await, database.store().await);
     let length = Duration::from_millis(600);
-    assert!(one.take_turn("poll", length).await.unwrap());
-    assert!(!other.take_turn("poll", length).await.unwrap());
-    assert!(one.take_turn("poll", length).await.unwrap(), "who has it keeps it");
-    assert!(other.take_turn("post", length).await.unwrap(), "another chore is another turn");
+    assert!(one.lease_chore("poll", length).await.unwrap());
+    assert!(!other.lease_chore("poll", length).await.unwrap());
+    assert!(one.lease_chore("poll", length).await.unwrap(), "the holder renews it");
+    assert!(
+        other.lease_chore("post", length).await.unwrap(),
+        "another chore has a lease of its own"
+    );
     // Sleeps because the database's clock decides.
     tokio::time::sleep(length + Duration::from_millis(100)).await;
-    assert!(other.take_turn("poll", length).await.unwrap(), "it ends by itself");
-    assert!(other.take_turn("poll", Duration::ZERO).await.unwrap());
-    assert!(one.take_turn("poll", length).await.unwrap(), "it was given back");
+    assert!(other.lease_chore("poll", length).await.unwrap(), "it ends by itself");
+    assert!(other.lease_chore("poll", Duration::ZERO).await.unwrap());
+    assert!(one.lease_chore("poll", length).await.unwrap(), "it was given back");
 }
 
 #[tokio::test]

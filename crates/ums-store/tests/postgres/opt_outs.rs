@@ -179,9 +179,9 @@ async fn an_address_that_is_not_ascii_is_known_in_the_database_too() {
     };
     store.record(unknown).await.unwrap();
     let account = AccountId::default();
-    let window = (Timestamp::from_micros(0), FAR);
+    let called = Timestamp::from_micros(0)..=FAR;
     let found = store
-        .unknown_attempts_to(ProviderKind::AwsSes, &account, "grÜße@EXAMPLE.com", window, 9)
+        .unknown_attempts_to(ProviderKind::AwsSes, &account, "grÜße@EXAMPLE.com", called, 9)
         .await;
     assert_eq!(found.unwrap().len(), 1);
 }

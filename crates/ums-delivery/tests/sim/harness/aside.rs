@@ -82,7 +82,7 @@ impl FeedbackStore for SimStore {
         _: ProviderKind,
         _: &AccountId,
         _: &str,
-        _: (Timestamp, Timestamp),
+        _: std::ops::RangeInclusive<Timestamp>,
         _: usize,
     ) -> Result<Vec<MessageRecord>, StoreError> {
         Ok(Vec::new())
@@ -115,7 +115,7 @@ impl OutboxStore for SimStore {
         Ok(())
     }
 
-    async fn claim_notices(&self, _: &TenantId, _: EndpointId, _: (Timestamp, Timestamp), _: usize) -> Result<Vec<Notice>, StoreError> {
+    async fn claim_notices(&self, _: &TenantId, _: EndpointId, _: Timestamp, _: Timestamp, _: usize) -> Result<Vec<Notice>, StoreError> {
         Ok(Vec::new())
     }
 
