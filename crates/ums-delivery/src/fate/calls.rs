@@ -34,14 +34,14 @@ pub(super) fn ended(record: &mut MessageRecord, answer: &Answer, rules: &Rules, 
     };
     let asked = attempt.recipients.and(record.open_recipients());
     let by_name = refused_by_name(record, asked, answer);
-    let suppress = suppressions(record, &attempt, (asked, &by_name), answer);
+    let suppress = suppressions(record, &attempt, asked, &by_name, answer);
     let next_transaction = next_transaction(record, asked, answer);
 
     attempt.duration_ms = Some(millis(answer.took));
     attempt.recipients = asked;
     let named: RecipientSet = by_name.iter().map(|refused| refused.place).collect();
     match &answer.result {
-        Ok(accepted) => accept(record, &mut attempt, accepted, (asked.without(named), answer)),
+        Ok(accepted) => accept(record, &mut attempt, accepted, asked.without(named), answer),
         Err(failure) => refuse(&mut attempt, failure, asked.without(named)),
     }
     attempt.refused = by_name;
@@ -49,7 +49,7 @@ pub(super) fn ended(record: &mut MessageRecord, answer: &Answer, rules: &Rules, 
     let error = first_failure(&attempt, answer);
     record.attempts.push(attempt);
 
-    let mut next = recipients::go_on(record, rules, (Moment::AfterCall(asked), now), error);
+    let mut next = recipients::go_on(record, rules, Moment::AfterCall(asked), now, error);
     if let Next::Provider(callable) = next {
         let next_transaction = next_transaction.and(callable);
         if !next_transaction.is_empty() {
@@ -108,7 +108,7 @@ fn place_of(record: &MessageRecord, asked: RecipientSet, address: &str) -> Optio
 }
 
 /// The provider took the message for these recipients.
-fn accept(record: &mut MessageRecord, attempt: &mut AttemptRecord, accepted: &Accepted, (taken, answer): (RecipientSet, &Answer)) {
+fn accept(record: &mut MessageRecord, attempt: &mut AttemptRecord, accepted: &Accepted, taken: RecipientSet, answer: &Answer) {
     attempt.outcome = AttemptOutcome::Accepted;
     attempt.recipients = taken;
     attempt.provider_message_id = Some(accepted.provider_message_id.clone());
@@ -166,7 +166,8 @@ fn first_failure(attempt: &AttemptRecord, answer: &Answer) -> Option<String> {
 fn suppressions(
     record: &MessageRecord,
     attempt: &AttemptRecord,
-    (asked, by_name): (RecipientSet, &[RefusedRecipient]),
+    asked: RecipientSet,
+    by_name: &[RefusedRecipient],
     answer: &Answer,
 ) -> Vec<Suppression> {
     let named = by_name.iter().map(|refused| (refused.place, &refused.failure));
@@ -177,11 +178,11 @@ fn suppressions(
     };
     let entries = named
         .chain(only)
-        .filter_map(|(place, failure)| entry(record, attempt, (place, failure), answer.at));
+        .filter_map(|(place, failure)| entry(record, attempt, place, failure, answer.at));
     entries.collect()
 }
 
-fn entry(record: &MessageRecord, attempt: &AttemptRecord, (place, failure): (usize, &Failure), at: Timestamp) -> Option<Suppression> {
+fn entry(record: &MessageRecord, attempt: &AttemptRecord, place: usize, failure: &Failure, at: Timestamp) -> Option<Suppression> {
     let message = &record.message;
     let channel = message.content.channel();
     if failure.source != FailureSource::Provider {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ums_core::{AttemptRecord, FailureClass, MessageRecord, OnExhausted, Retry, Status, Timestamp, Work};
 
-use super::recipients::{self, Moment, Standing};
+use super::recipients::{self, Eligibility, Moment};
 use super::{Fate, Next, Search, Stopped, causes, turn};
 use crate::drain::Progress;
 use crate::rules::Rules;
@@ -38,7 +38,7 @@ pub(super) fn due(record: &mut MessageRecord, rules: &Rules, now: Timestamp) -> 
         return Fate::new(Next::End);
     }
     let error = record.error.clone();
-    Fate::new(recipients::go_on(record, rules, (Moment::TakenUp, now), error))
+    Fate::new(recipients::go_on(record, rules, Moment::TakenUp, now, error))
 }
 
 /// The round is put off: the budget of retries is spent.
@@ -60,14 +60,14 @@ pub(super) fn no_slot(record: &mut MessageRecord, search: Search, rules: &Rules,
     let mut until = None;
     let open = record.open_recipients();
     for place in recipients::places(record, open) {
-        match recipients::standing(record, place, rules, Moment::AfterCall(open), now) {
-            Standing::MayBeTried if fails || is_hopeless(record, place, search) => recipients::end(record, place, Status::Failed),
-            Standing::MayBeTried => {
+        match recipients::eligibility(record, place, rules, Moment::AfterCall(open), now) {
+            Eligibility::MayBeTried if fails || is_hopeless(record, place, search) => recipients::end(record, place, Status::Failed),
+            Eligibility::MayBeTried => {
                 let hold = hold_until(record, place, search, rules, now);
                 until = Some(recipients::sooner(until, hold));
             }
-            Standing::WaitsForFeedback(wait) => until = Some(recipients::sooner(until, wait)),
-            Standing::UsedUp => recipients::end(record, place, Status::Unknown),
+            Eligibility::WaitsForFeedback(wait) => until = Some(recipients::sooner(until, wait)),
+            Eligibility::UsedUp => recipients::end(record, place, Status::Unknown),
         }
     }
     let Some(until) = until else {

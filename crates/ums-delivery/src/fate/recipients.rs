@@ -15,7 +15,7 @@ const FIRST_RECIPIENT: &str = "first_recipient";
 
 /// What may be done for a recipient without an end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Standing {
+pub(super) enum Eligibility {
     /// A provider may be called.
     MayBeTried,
     /// Feedback has until then to say what became of an unknown attempt.
@@ -34,38 +34,38 @@ pub(super) enum Moment {
 }
 
 /// What may be done for the recipient at that place.
-pub(super) fn standing(record: &MessageRecord, place: usize, rules: &Rules, moment: Moment, now: Timestamp) -> Standing {
+pub(super) fn eligibility(record: &MessageRecord, place: usize, rules: &Rules, moment: Moment, now: Timestamp) -> Eligibility {
     let handling = &record.message.handling;
     let mut unknown = turn::unknown_for(record, place);
     let Some(last) = unknown.next_back() else {
-        return Standing::MayBeTried;
+        return Eligibility::MayBeTried;
     };
     if unknown.count() + 1 >= MAX_UNKNOWN_ATTEMPTS {
-        return Standing::UsedUp;
+        return Eligibility::UsedUp;
     }
     let until = match (handling.duplicates, moment) {
-        (Duplicates::Never, _) => return Standing::WaitsForFeedback(record.message.expires_at),
-        (Duplicates::Allow, Moment::AfterCall(asked)) if asked.contains(place) => return Standing::MayBeTried,
+        (Duplicates::Never, _) => return Eligibility::WaitsForFeedback(record.message.expires_at),
+        (Duplicates::Allow, Moment::AfterCall(asked)) if asked.contains(place) => return Eligibility::MayBeTried,
         (Duplicates::Allow, Moment::AfterCall(_) | Moment::TakenUp) => last.called_at + rules.feedback_wait.of(handling.purpose),
     };
     let until = until.min(record.message.expires_at);
     if until > now {
-        Standing::WaitsForFeedback(until)
+        Eligibility::WaitsForFeedback(until)
     } else {
-        Standing::MayBeTried
+        Eligibility::MayBeTried
     }
 }
 
 /// Goes on with the recipients who have no end: those who may be tried are tried now; without any the message waits, or ends with `error`.
-pub(super) fn go_on(record: &mut MessageRecord, rules: &Rules, (moment, now): (Moment, Timestamp), error: Option<String>) -> Next {
+pub(super) fn go_on(record: &mut MessageRecord, rules: &Rules, moment: Moment, now: Timestamp, error: Option<String>) -> Next {
     let mut callable = RecipientSet::NOBODY;
     let mut wait = None;
     let gives_up = duplicates_are_refused(record) && policy(record, rules) == OnExhausted::Fail;
     for place in places(record, record.open_recipients()) {
-        match standing(record, place, rules, moment, now) {
-            Standing::MayBeTried => callable = callable.with(place),
-            Standing::WaitsForFeedback(until) if !gives_up => wait = Some(sooner(wait, until)),
-            Standing::WaitsForFeedback(_) | Standing::UsedUp => end(record, place, Status::Unknown),
+        match eligibility(record, place, rules, moment, now) {
+            Eligibility::MayBeTried => callable = callable.with(place),
+            Eligibility::WaitsForFeedback(until) if !gives_up => wait = Some(sooner(wait, until)),
+            Eligibility::WaitsForFeedback(_) | Eligibility::UsedUp => end(record, place, Status::Unknown),
         }
     }
     if !callable.is_empty() {
@@ -230,7 +230,7 @@ pub(super) fn opted_out(record: &mut MessageRecord, entries: &[Suppression], rul
         close(record, why);
         return Fate::new(Next::End);
     }
-    Fate::new(go_on(record, rules, (Moment::TakenUp, now), why))
+    Fate::new(go_on(record, rules, Moment::TakenUp, now, why))
 }
 
 /// What an entry of the suppression list says, without its address.

@@ -19,7 +19,7 @@ use super::{causes, recipients};
 
 /// Where one attempt stands for one recipient, and the event that says so.
 #[derive(Clone, Copy)]
-struct Standing<'a> {
+struct Reported<'a> {
     status: Status,
     by: &'a EventRecord,
 }
@@ -28,9 +28,9 @@ struct Standing<'a> {
 struct Reports<'a> {
     record: &'a MessageRecord,
     /// For each attempt, for each recipient.
-    table: Vec<Vec<Option<Standing<'a>>>>,
+    table: Vec<Vec<Option<Reported<'a>>>>,
     /// For each recipient, what is reported of no attempt in particular.
-    loose: Vec<Option<Standing<'a>>>,
+    loose: Vec<Option<Reported<'a>>>,
 }
 
 /// The record as all its events together make it. A message that a process works on stays as it is.
@@ -155,8 +155,8 @@ fn concerns(record: &MessageRecord, event: &EventRecord, place: usize) -> bool {
 }
 
 /// The further one; of two that are as far, the one that ends more, then the later.
-fn further<'a>(one: Option<Standing<'a>>, other: Standing<'a>) -> Standing<'a> {
-    let rank = |standing: &Standing<'_>| match standing.status {
+fn further<'a>(one: Option<Reported<'a>>, other: Reported<'a>) -> Reported<'a> {
+    let rank = |standing: &Reported<'_>| match standing.status {
         Status::Sent => 1,
         Status::Failed => 2,
         Status::Delivered => 3,
@@ -236,7 +236,7 @@ impl<'a> Reports<'a> {
             };
             for (place, cell) in row.iter_mut().enumerate() {
                 if concerns(record, event, place) {
-                    *cell = Some(further(*cell, Standing { status, by: event }));
+                    *cell = Some(further(*cell, Reported { status, by: event }));
                 }
             }
         }
@@ -278,7 +278,7 @@ impl<'a> Reports<'a> {
     }
 
     /// Whether a failure was reported for every recipient whom the attempt may have been for: what failed for some was taken.
-    fn all_failed(&self, attempt: &AttemptRecord, row: &[Option<Standing<'_>>]) -> bool {
+    fn all_failed(&self, attempt: &AttemptRecord, row: &[Option<Reported<'_>>]) -> bool {
         let left_out = |status| matches!(status, Status::Cancelled | Status::Suppressed | Status::Unsubscribed);
         let mut recipients = self.record.recipients.iter().zip(row).enumerate();
         recipients.all(|(place, (recipient, standing))| {
@@ -288,7 +288,7 @@ impl<'a> Reports<'a> {
 
     /// Where the reports put a recipient; none when they say nothing of it, or when another provider may try. `attempts` are settled.
     fn end_of(&self, place: usize, attempts: &[AttemptRecord]) -> Option<End<'a>> {
-        let own: Vec<(&AttemptRecord, Standing<'a>)> = attempts
+        let own: Vec<(&AttemptRecord, Reported<'a>)> = attempts
             .iter()
             .zip(&self.table)
             .filter_map(|(attempt, row)| Some((attempt, row[place]?)))
@@ -301,7 +301,7 @@ impl<'a> Reports<'a> {
         let best = |status| {
             let of_it = standings.clone().filter(|standing| standing.status == status);
             let best = of_it.fold(None, |best, standing| Some(further(best, standing)));
-            best.map(|standing: Standing<'a>| End {
+            best.map(|standing: Reported<'a>| End {
                 status,
                 was_given_up: false,
                 by: Some(standing.by),
@@ -323,7 +323,7 @@ impl<'a> Reports<'a> {
     }
 
     /// A recipient for whom nothing but failures were reported.
-    fn failed(&self, end: End<'a>, place: usize, attempts: &[AttemptRecord], own: &[(&AttemptRecord, Standing<'a>)]) -> Option<End<'a>> {
+    fn failed(&self, end: End<'a>, place: usize, attempts: &[AttemptRecord], own: &[(&AttemptRecord, Reported<'a>)]) -> Option<End<'a>> {
         let is_open = self
             .record
             .recipients
@@ -371,11 +371,11 @@ impl<'a> Reports<'a> {
 
     /// Where attempts put a recipient that a provider took and did not report on. Where it is not recorded which attempt was for whom, a
     /// recipient with a report of an attempt that was accepted at once was with that attempt.
-    fn stands_without_report(&self, place: usize, attempts: &[AttemptRecord], own: &[(&AttemptRecord, Standing<'a>)]) -> Option<Status> {
+    fn stands_without_report(&self, place: usize, attempts: &[AttemptRecord], own: &[(&AttemptRecord, Reported<'a>)]) -> Option<Status> {
         let rows = || attempts.iter().zip(&self.table);
         let marked = |attempt: &AttemptRecord| attempt.settled_by == Some(SettledBy::MarkedDelivered) && attempt.recipients.contains(place);
         // An operator's word counts beside what was reported before the delivery.
-        let is_not_bounced = |row: &[Option<Standing<'_>>]| row[place].is_none_or(|standing| standing.status != Status::Bounced);
+        let is_not_bounced = |row: &[Option<Reported<'_>>]| row[place].is_none_or(|standing| standing.status != Status::Bounced);
         if rows().any(|(attempt, row)| attempt.outcome == AttemptOutcome::Accepted && marked(attempt) && is_not_bounced(row)) {
             return Some(Status::Delivered);
         }
@@ -386,7 +386,7 @@ impl<'a> Reports<'a> {
         if self.record.recipients.len() > 1 && own.iter().any(|(attempt, _)| at_once(attempt)) {
             return None;
         }
-        let silent = |(attempt, row): (&AttemptRecord, &Vec<Option<Standing<'_>>>)| {
+        let silent = |(attempt, row): (&AttemptRecord, &Vec<Option<Reported<'_>>>)| {
             attempt.outcome == AttemptOutcome::Accepted && attempt.recipients.contains(place) && row[place].is_none()
         };
         rows().any(silent).then_some(Status::Sent)
