@@ -15,6 +15,8 @@ const STATEMENTS: usize = 128;
 const CACHE_KIB: i64 = 32 << 10;
 /// Pages of 4 KiB in the log before they are moved to the file: fewer, longer pauses than SQLite's 1,000.
 const CHECKPOINT_PAGES: u32 = 4_000;
+/// How often the write-ahead log is asked for while other processes change the file.
+const MODE_TRIES: usize = 20;
 /// To what the log's file is cut after it has grown in a burst.
 const LOG_BYTES: u32 = 64 << 20;
 
@@ -39,7 +41,7 @@ impl Opening {
         };
         self.prepare(&connection)?;
         // The mode is kept in the file: asked for, then checked, since a file system may refuse it.
-        let mode: String = connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
+        let mode = write_ahead(&connection)?;
         if self.path.is_some() && mode != "wal" {
             tracing::warn!(
                 mode,
@@ -81,6 +83,21 @@ impl Opening {
         connection.set_prepared_statement_cache_capacity(STATEMENTS);
         Ok(())
     }
+}
+
+/// Asks for the write-ahead log; the mode that the file has afterwards. SQLite does not wait here for another process that changes the file
+/// at the same moment, as processes do that start together on a new file; an empty transaction does.
+fn write_ahead(connection: &Connection) -> rusqlite::Result<String> {
+    let ask = || connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0));
+    for _ in 0..MODE_TRIES {
+        match ask() {
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) => {
+                connection.execute_batch("BEGIN IMMEDIATE; COMMIT")?
+            }
+            answered => return answered,
+        }
+    }
+    ask()
 }
 
 /// Makes an empty file that only its owner may read, unless there is one: it will hold addresses.
