@@ -90,6 +90,7 @@ macro_rules! store_suite {
             a_message_may_be_partly_done_at_the_door,
             every_fact_of_an_attempt_is_kept,
             a_report_keeps_the_facts_of_its_attempt,
+            an_attempt_with_every_fact_is_kept_however_it_is_written,
             every_reason_for_a_skip_is_kept,
             a_failed_message_can_be_sent_again,
             due_messages_come_by_lane_then_time_then_id,
