@@ -77,6 +77,7 @@ macro_rules! store_suite {
             concurrent_twins_with_one_key_become_one_message,
             an_end_decided_at_the_door_is_kept,
             a_step_moves_the_message_and_adds_to_its_story,
+            a_message_with_every_fact_is_kept,
             a_later_step_keeps_when_it_was_sent,
             an_attempt_is_replaced_in_its_place,
             an_illegal_move_changes_nothing,
