@@ -224,19 +224,36 @@ pub struct AttemptResult {
 }
 
 impl AttemptResult {
+    /// Names every fact of the record: callers see it, or they do not.
     fn of(record: &AttemptRecord, recipients: &[RecipientRecord]) -> Self {
-        let carried = recipients
-            .iter()
-            .enumerate()
-            .filter(|(place, _)| record.recipients.contains(*place));
+        let AttemptRecord {
+            id: _,
+            provider,
+            account: _,
+            called_at: _,
+            outcome,
+            class,
+            code,
+            detail: _,
+            duration_ms,
+            provider_message_id: _,
+            simulated: _,
+            from_substituted,
+            cost_micros: _,
+            reported,
+            recipients: carried,
+            refused: _,
+            settled_by: _,
+        } = record;
+        let carried = recipients.iter().enumerate().filter(|(place, _)| carried.contains(*place));
         Self {
-            provider: record.provider,
-            outcome: record.outcome.word(),
-            class: record.class,
-            code: record.code.clone(),
-            duration_ms: record.duration_ms,
-            from_substituted: record.from_substituted,
-            reported: record.reported,
+            provider: *provider,
+            outcome: outcome.word(),
+            class: *class,
+            code: code.clone(),
+            duration_ms: *duration_ms,
+            from_substituted: *from_substituted,
+            reported: *reported,
             recipients: carried.map(|(_, recipient)| recipient.address.clone()).collect(),
         }
     }

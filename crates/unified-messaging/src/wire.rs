@@ -261,8 +261,13 @@ fn price(settings: &Settings, kind: ProviderKind) -> Price {
     }
 }
 
+/// Names every field, so that a rule that no setting reaches does not compile.
 fn rules(settings: &Settings) -> Rules {
+    let fixed = Rules::default();
     Rules {
+        // No setting changes these two.
+        on_exhausted: fixed.on_exhausted,
+        max_in_flight: fixed.max_in_flight,
         retry: RetrySchedule {
             waits: settings.retry.schedule.clone(),
             otp_waits: settings.retry.otp_schedule.clone(),
@@ -318,7 +323,6 @@ fn rules(settings: &Settings) -> Rules {
         development: settings.environment == Environment::Development,
         allow_recipients: settings.allow_recipients.entries().collect(),
         sms_countries: settings.sms_countries.clone(),
-        ..Rules::default()
     }
 }
 
@@ -343,8 +347,15 @@ mod tests {
     use std::time::Duration;
 
     use ums_config::{Layered, LoadOptions};
+    use ums_delivery::Rules;
 
     use super::rules;
+
+    #[test]
+    fn settings_that_nobody_touched_are_the_engines_own_defaults() {
+        let settings = ums_config::load(&Layered::new(), &LoadOptions::service()).unwrap();
+        assert_eq!(format!("{:#?}", rules(&settings)), format!("{:#?}", Rules::default()));
+    }
 
     #[test]
     fn what_a_file_says_of_the_queue_reaches_the_engine() {

@@ -6,8 +6,9 @@ use serde_json::{Map, Value, json};
 use ums_core::Clock as _;
 use ums_core::request::Disposition;
 use ums_core::{
-    BounceKind, BreakerStateWord, Channel, Duplicates, Event, EventKind, FailureClass, HealthStatus, NoticeKind, NoticeState, OnExhausted,
-    OutcomeWord, Priority, ProviderKind, Purpose, RecipientKind, Status, SuppressionOrigin, SuppressionReason,
+    AttemptResult, BounceKind, BreakerStateWord, Channel, Duplicates, Event, EventKind, FailureClass, HealthStatus, NoticeKind,
+    NoticeState, OnExhausted, OutcomeWord, Priority, ProviderKind, Purpose, RecipientKind, RecipientResult, SendResult, Status,
+    SuppressionOrigin, SuppressionReason,
 };
 use ums_server::{ErrorCode, openapi_document};
 use ums_testkit::Reply;
@@ -188,25 +189,65 @@ fn every_set_of_words_is_the_one_of_the_code() {
     check("ProviderHealth", "name", &names);
 }
 
+fn fields(value: &Value) -> BTreeSet<String> {
+    value.as_object().unwrap().keys().cloned().collect()
+}
+
+fn documented(schema: &str) -> BTreeSet<String> {
+    fields(&openapi_document("1.0.0")["components"]["schemas"][schema]["properties"])
+}
+
 #[test]
 fn the_fields_of_requests_are_the_ones_of_the_code() {
-    let document = openapi_document("1.0.0");
-    let documented = |schema: &str| -> BTreeSet<String> {
-        document["components"]["schemas"][schema]["properties"]
-            .as_object()
-            .unwrap()
-            .keys()
-            .cloned()
-            .collect()
-    };
     let handling = r#""purpose": "otp", "duplicates": "allow", "on_exhausted": "hold", "send_at": "2026-11-22T10:00:00Z",
         "expires_in_seconds": 1, "via": "smtp""#;
     let email = format!(r#"{{"html_content": "", "text_content": "", "from_email": "", "from_name": "", {handling}}}"#);
     let email: ums_core::SendEmail = serde_json::from_str(&email).unwrap();
     let sms: ums_core::SendSms = serde_json::from_str(&format!(r#"{{"from_number": "", {handling}}}"#)).unwrap();
-    let fields = |value: Value| -> BTreeSet<String> { value.as_object().unwrap().keys().cloned().collect() };
-    assert_eq!(fields(serde_json::to_value(email).unwrap()), documented("SendEmail"));
-    assert_eq!(fields(serde_json::to_value(sms).unwrap()), documented("SendSms"));
+    assert_eq!(fields(&json!(email)), documented("SendEmail"));
+    assert_eq!(fields(&json!(sms)), documented("SendSms"));
+}
+
+/// Every field has a value, since some are left out of the answer without one.
+#[test]
+fn the_fields_of_results_are_the_ones_of_the_code() {
+    let attempt = AttemptResult {
+        provider: ProviderKind::Smtp,
+        outcome: OutcomeWord::Accepted,
+        class: None,
+        code: None,
+        duration_ms: None,
+        from_substituted: true,
+        reported: Some(Status::Delivered),
+        recipients: Vec::new(),
+    };
+    let recipient = RecipientResult {
+        address: "customer@example.com".to_owned(),
+        kind: RecipientKind::To,
+        status: Status::Sent,
+        reason: Some("450".to_owned()),
+    };
+    let result = SendResult {
+        message_id: "01993c00-0000-7000-8000-000000000001".parse().unwrap(),
+        recipient_id: recipient.address.clone(),
+        status: Status::Sent,
+        channel: Channel::Email,
+        sent_at: None,
+        delivered_at: None,
+        error_message: None,
+        cost: None,
+        currency: "USD".to_owned(),
+        possibly_duplicate: false,
+        simulated: false,
+        open_recipients: 0,
+        recipients: Vec::new(),
+        metadata: Map::new(),
+        attempts: Vec::new(),
+        under_way: false,
+    };
+    assert_eq!(fields(&json!(attempt)), documented("AttemptResult"));
+    assert_eq!(fields(&json!(recipient)), documented("RecipientResult"));
+    assert_eq!(fields(&json!(result)), documented("SendResult"));
 }
 
 /// Checks an answer against what the document says of its call.

@@ -1,8 +1,8 @@
 //! Typed facts of attempts and skips: each is read back as it was written.
 
 use ums_core::{
-    AttemptOutcome, AttemptRecord, Failure, FailureClass, NotCalled, ProviderKind, RecipientSet, RefusedRecipient, SettledBy, SkipReason,
-    Status, Step,
+    AccountId, AttemptOutcome, AttemptRecord, Failure, FailureClass, NotCalled, ProviderKind, RecipientSet, RefusedRecipient, SettledBy,
+    SkipReason, Status, Step,
 };
 
 use super::aftermath::read;
@@ -204,6 +204,68 @@ pub async fn a_report_keeps_the_facts_of_its_attempt(ground: &dyn Ground) -> Out
             .await?;
         assert_eq!(read(&*store, &sample).await?.attempts, [attempt.clone()]);
         attempt.refused.clear();
+    }
+    Ok(())
+}
+
+/// An attempt of which every fact is known. It names every field, so that a new one gets a value here, and the stores that do not
+/// keep it are found.
+fn complete(sample: &Sample) -> AttemptRecord {
+    let intent = sample.intent(1);
+    AttemptRecord {
+        id: intent.id,
+        provider: ProviderKind::SendGrid,
+        account: AccountId::new("second"),
+        called_at: intent.called_at,
+        outcome: AttemptOutcome::Accepted,
+        class: Some(FailureClass::Throttled),
+        code: Some("451".to_owned()),
+        detail: Some("größe full".to_owned()),
+        duration_ms: Some(12),
+        provider_message_id: Some("sg-1".to_owned()),
+        simulated: true,
+        from_substituted: true,
+        cost_micros: Some(-100),
+        reported: Some(Status::Delivered),
+        recipients: [0, 2].into_iter().collect(),
+        refused: vec![refused(1, FailureClass::Throttled)],
+        settled_by: Some(SettledBy::Feedback),
+    }
+}
+
+/// At the door, over an attempt with other facts, and as a report of one that stands as it stood. A fact that is gone is gone.
+pub async fn an_attempt_with_every_fact_is_kept_however_it_is_written(ground: &dyn Ground) -> Outcome {
+    let store = ground.open().await?;
+    let at_the_door = Sample::email(1);
+    let new = ums_core::NewMessage {
+        intent: Some(complete(&at_the_door)),
+        ..at_the_door.sending()?
+    };
+    store.accept(new).await?;
+    assert_eq!(read(&*store, &at_the_door).await?.attempts, [complete(&at_the_door)]);
+
+    let sample = Sample::email(2);
+    store.accept(sample.sending()?).await?;
+    let complete = complete(&sample);
+    let bare = AttemptRecord {
+        provider: complete.provider,
+        account: complete.account.clone(),
+        outcome: complete.outcome,
+        provider_message_id: complete.provider_message_id.clone(),
+        ..sample.intent(1)
+    };
+    let reported = AttemptRecord {
+        reported: Some(Status::Sent),
+        ..bare.clone()
+    };
+    for attempt in [complete.clone(), bare, complete, reported] {
+        store
+            .record(Step {
+                attempts: vec![attempt.clone()],
+                ..sample.step(Status::Sending)
+            })
+            .await?;
+        assert_eq!(read(&*store, &sample).await?.attempts, [attempt]);
     }
     Ok(())
 }

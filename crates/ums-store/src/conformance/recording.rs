@@ -1,8 +1,12 @@
 //! Recording: a step is done whole or not at all.
 
-use ums_core::{AttemptOutcome, FailureClass, NewMessage, ProviderKind, SkipReason, Status, Step, StoreError, Work};
+use std::sync::Arc;
 
-use super::sample::{moment, skip};
+use ums_core::{
+    ActKind, AttemptOutcome, FailureClass, Message, MessageRecord, NewMessage, ProviderKind, SkipReason, Status, Step, StoreError, Work,
+};
+
+use super::sample::{act, moment, skip};
 use super::{Ground, Outcome, Sample};
 
 /// Attempts, skips, recipients, status, reason and times are as the step says.
@@ -66,6 +70,46 @@ pub async fn a_step_moves_the_message_and_adds_to_its_story(ground: &dyn Ground)
         ]
     );
     assert_eq!(record.recipients, recipients);
+    Ok(())
+}
+
+/// What is read back is compared with a record that names every field, so that a new one gets a value here, and the stores that do not
+/// keep it are found.
+pub async fn a_message_with_every_fact_is_kept(ground: &dyn Ground) -> Outcome {
+    let store = ground.open().await?;
+    let sample = Sample::email(1);
+    let new = sample.sending()?;
+    let message = Message {
+        expires_at: moment(90),
+        ..Message::clone(&new.message)
+    };
+    let expected = MessageRecord {
+        message: Arc::new(message),
+        status: Status::Sending,
+        work: Work::InHand,
+        sent_at: Some(moment(5)),
+        delivered_at: Some(moment(6)),
+        error: Some("not yet".to_owned()),
+        recipients: new.recipients.clone(),
+        attempts: vec![sample.intent(1)],
+        skips: vec![skip(ProviderKind::Smtp, SkipReason::Open)],
+        acts: vec![act(ActKind::Marked, "as sent")],
+        events: Vec::new(),
+        token: ums_core::FIRST_TOKEN,
+    };
+    store.accept(new).await?;
+    store
+        .record(Step {
+            sent_at: expected.sent_at,
+            delivered_at: expected.delivered_at,
+            error: expected.error.clone(),
+            skips: expected.skips.clone(),
+            act: expected.acts.first().cloned(),
+            expires_at: Some(expected.message.expires_at),
+            ..sample.step(expected.status)
+        })
+        .await?;
+    assert_eq!(store.message(sample.tenant(), sample.id()).await?.ok_or("not stored")?, expected);
     Ok(())
 }
 

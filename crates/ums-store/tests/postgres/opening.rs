@@ -15,7 +15,9 @@ async fn refusal(url: &str) -> String {
 #[tokio::test]
 async fn processes_that_start_together_make_the_schema_once() {
     let database = Database::new().await;
-    assert_eq!(ums_store::pending_migrations(&database.url).await.unwrap().len(), 3);
+    let known = ums_store::migrations_of(&database.url).unwrap();
+    let lacking = ums_store::pending_migrations(&database.url).await.unwrap();
+    assert_eq!(lacking.len(), known.matches("-- Version ").count());
     let tasks: Vec<_> = (0..6)
         .map(|_| {
             let url = database.url.clone();
