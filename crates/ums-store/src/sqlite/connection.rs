@@ -92,7 +92,7 @@ fn write_ahead(connection: &Connection) -> rusqlite::Result<String> {
     for _ in 0..MODE_TRIES {
         match ask() {
             Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) => {
-                connection.execute_batch("BEGIN IMMEDIATE; COMMIT")?
+                connection.execute_batch("BEGIN IMMEDIATE; COMMIT")?;
             }
             answered => return answered,
         }
