@@ -171,9 +171,9 @@ fn suppressions(
     answer: &Answer,
 ) -> Vec<Suppression> {
     let named = by_name.iter().map(|refused| (refused.place, &refused.failure));
-    let places = recipients::places(record, asked);
-    let only = match (&answer.result, &places[..]) {
-        (Err(failure), [only]) if by_name.is_empty() => Some((*only, failure)),
+    let mut places = recipients::places(record, asked);
+    let only = match (&answer.result, places.next(), places.next()) {
+        (Err(failure), Some(only), None) if by_name.is_empty() => Some((only, failure)),
         _ => None,
     };
     let entries = named

@@ -104,9 +104,9 @@ pub(super) fn policy(record: &MessageRecord, rules: &Rules) -> OnExhausted {
     handling.on_exhausted.unwrap_or(by_route)
 }
 
-/// The places of those recipients.
-pub(super) fn places(record: &MessageRecord, set: RecipientSet) -> Vec<usize> {
-    (0..record.recipients.len()).filter(|place| set.contains(*place)).collect()
+/// The places of those recipients; the record may be changed meanwhile.
+pub(super) fn places(record: &MessageRecord, set: RecipientSet) -> impl Iterator<Item = usize> + use<> {
+    (0..record.recipients.len()).filter(move |place| set.contains(*place))
 }
 
 /// Ends a recipient. While a provider may have the message for that recipient, nobody says that it was not sent.
