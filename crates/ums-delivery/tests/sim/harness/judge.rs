@@ -114,11 +114,13 @@ fn given_up_too_soon(world: &World, row: &Row, place: usize) -> Option<String> {
 fn word_of_another(row: &Row) -> Option<String> {
     let record = &row.record;
     let (word, first) = (record.status, record.recipients.first()?.status);
-    let expected = if first.says_not_sent() && record.has_unknown_attempt() {
-        Status::Unknown
+    // Nobody says `failed` or `expired` while any attempt is unknown; whoever was barred stays so, unless the attempt was the recipient's own.
+    let is_maybe_sent = if matches!(first, Status::Failed | Status::Expired) {
+        record.has_unknown_attempt()
     } else {
-        first
+        first.says_not_sent() && record.attempts.iter().any(|attempt| attempt.is_unknown_for(0))
     };
+    let expected = if is_maybe_sent { Status::Unknown } else { first };
     // The first recipient opted out before an attempt turned out to have failed.
     let was_unknown = word == Status::Failed
         && matches!(
