@@ -209,9 +209,12 @@ pub(super) fn opted_out(record: &mut MessageRecord, entries: &[Suppression], rul
         first = first.or((place == 0).then_some(recipient.status));
     }
     if let Some(status) = first {
-        for recipient in record.recipients.iter_mut().filter(|recipient| !recipient.status.is_final()) {
-            recipient.status = status;
-            recipient.reason = Some(FIRST_RECIPIENT.to_owned());
+        // They are left out, and are not barred themselves: whoever may have the message by an unknown attempt ends so.
+        for place in places(record, record.open_recipients()) {
+            end(record, place, status);
+            if let Some(recipient) = record.recipients.get_mut(place) {
+                recipient.reason = Some(FIRST_RECIPIENT.to_owned());
+            }
         }
     }
     let left = record.open_recipients();

@@ -375,7 +375,7 @@ fn acts_and_reports_reach_the_recipients_that_they_are_for() {
         story(
             "marked as failed although the recipient opted out after the call",
             &[T::Fails(&[0, 1], C::Unknown, &[]), T::OptsOut(0), T::Act(Act::Mark(Mark::Failed))],
-            (S::Failed, &[S::Unsubscribed, S::Unsubscribed]),
+            (S::Failed, &[S::Unsubscribed, S::Failed]),
             Next::End,
         ),
     ];

@@ -260,15 +260,18 @@ fn recipients_are_barred() {
 /// Nobody is written to when the first recipient opts out.
 fn opted_out(situation: &Situation, whom: usize, status: Status) -> Outcome {
     let is_first = whom == 0 && situation.ended[0].is_none();
+    let is_unknown = situation.answers.contains(&FailureClass::Unknown);
     let told = |place| {
-        if is_first || place == whom {
+        if place == whom {
             Told::Barred(status)
+        } else if is_first {
+            // Left out, and not barred: an unknown attempt stays what it is.
+            Told::Barred(if is_unknown { Status::Unknown } else { status })
         } else {
             Told::Nothing
         }
     };
     let mut expected = situation.expected(told);
-    let is_unknown = situation.answers.contains(&FailureClass::Unknown);
     if is_first && is_unknown {
         expected.word = Some(Status::Unknown);
     }
