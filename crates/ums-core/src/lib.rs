@@ -66,7 +66,8 @@ pub use store::{
     StoreError, Stored, SuppressionStore, Target, Targets, Undo,
 };
 pub use suppression::{
-    Lift, Suppression, SuppressionCursor, SuppressionFilter, SuppressionOrigin, SuppressionPage, SuppressionReason, suppression_address,
+    InvalidListName, Lift, ListName, Occasion, Suppression, SuppressionCursor, SuppressionFilter, SuppressionOrigin, SuppressionPage,
+    SuppressionReason, SuppressionScope, suppression_address,
 };
 pub use webhook::{
     Disabled, Endpoint, Notice, NoticeFilter, NoticeKind, NoticeOutcome, NoticePage, NoticeState, SecretGeneration, WebhookCall,

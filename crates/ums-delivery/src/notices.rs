@@ -10,9 +10,9 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use ums_core::{
-    BounceKind, Channel, Endpoint, EndpointId, EventKind, EventRecord, FailureClass, Lift, MessageId, MessageRecord, Metadata, Notice,
-    NoticeId, NoticeKind, NoticeState, ProviderKind, Purpose, Status, Suppression, SuppressionOrigin, SuppressionReason, TenantId,
-    Timestamp, suppression_address,
+    BounceKind, Channel, Endpoint, EndpointId, EventKind, EventRecord, FailureClass, Lift, ListName, MessageId, MessageRecord, Metadata,
+    Notice, NoticeId, NoticeKind, NoticeState, ProviderKind, Purpose, Status, Suppression, SuppressionOrigin, SuppressionReason,
+    SuppressionScope, TenantId, Timestamp, suppression_address,
 };
 
 use crate::endpoints::Endpoints;
@@ -97,6 +97,8 @@ impl Notices {
             channel: entry.channel,
             recipient_id: &entry.address,
             reason: entry.reason,
+            scope: entry.reason.scope(),
+            list: entry.list.as_ref(),
             origin: Some(entry.origin),
             provider: entry.provider,
             message_id: entry.message_id,
@@ -122,6 +124,8 @@ impl Notices {
             channel: lift.channel,
             recipient_id: &lift.address,
             reason: lift.reason,
+            scope: lift.reason.scope(),
+            list: lift.list.as_ref(),
             origin: None,
             provider: None,
             message_id: None,
@@ -167,13 +171,21 @@ impl Notices {
     async fn is_listed(&self, entry: &Suppression, now: Timestamp) -> bool {
         let addresses = [entry.address.clone()];
         let listed = self.ports.store.suppressed(&entry.tenant, entry.channel, &addresses, now).await;
-        listed.is_ok_and(|listed| listed.iter().any(|known| known.reason == entry.reason))
+        listed.is_ok_and(|listed| {
+            listed
+                .iter()
+                .any(|known| (known.reason, &known.list) == (entry.reason, &entry.list))
+        })
     }
 
     async fn lifts_something(&self, lift: &Lift, now: Timestamp) -> bool {
         let addresses = [lift.address.clone()];
         let listed = self.ports.store.suppressed(&lift.tenant, lift.channel, &addresses, now).await;
-        listed.is_ok_and(|listed| listed.iter().any(|known| known.reason == lift.reason && known.since <= lift.at))
+        listed.is_ok_and(|listed| {
+            listed
+                .iter()
+                .any(|known| (known.reason, &known.list) == (lift.reason, &lift.list) && known.since <= lift.at)
+        })
     }
 }
 
@@ -294,6 +306,9 @@ struct AboutAddress<'a> {
     channel: Channel,
     recipient_id: &'a str,
     reason: SuppressionReason,
+    scope: SuppressionScope,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    list: Option<&'a ListName>,
     #[serde(skip_serializing_if = "Option::is_none")]
     origin: Option<SuppressionOrigin>,
     #[serde(skip_serializing_if = "Option::is_none")]

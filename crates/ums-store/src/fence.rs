@@ -113,6 +113,8 @@ pub(crate) fn mark(owner: i64, step: &Step) -> i64 {
     let Step {
         tenant: _,
         message_id: _,
+        // As the message's own.
+        occasion: _,
         token,
         attempts,
         skips,
@@ -125,6 +127,7 @@ pub(crate) fn mark(owner: i64, step: &Step) -> i64 {
         act,
         expires_at,
         forget_body,
+        forget_body_at,
         events,
         suppress,
         lift,
@@ -133,7 +136,7 @@ pub(crate) fn mark(owner: i64, step: &Step) -> i64 {
     let mut hasher = DefaultHasher::new();
     (owner, token, status.as_str(), error, sent_at).hash(&mut hasher);
     (*work == Work::InHand, work.due_at()).hash(&mut hasher);
-    (delivered_at, expires_at, forget_body).hash(&mut hasher);
+    (delivered_at, expires_at, forget_body, forget_body_at).hash(&mut hasher);
     mark_aftermath((events, suppress, lift, notices), &mut hasher);
     hasher.write_usize(attempts.len());
     for attempt in attempts {
@@ -183,6 +186,7 @@ fn mark_aftermath((events, suppress, lift, notices): (&[EventRecord], &[Suppress
         channel,
         address,
         reason,
+        list,
         origin,
         provider,
         message_id,
@@ -192,7 +196,7 @@ fn mark_aftermath((events, suppress, lift, notices): (&[EventRecord], &[Suppress
         lifted_at,
     } in suppress
     {
-        (tenant, channel.as_str(), address, reason.as_str(), origin.as_str()).hash(hasher);
+        (tenant, channel.as_str(), address, reason.as_str(), list, origin.as_str()).hash(hasher);
         (provider.map(ums_core::ProviderKind::as_str), message_id, detail).hash(hasher);
         (since, expires_at, lifted_at).hash(hasher);
     }
@@ -202,10 +206,11 @@ fn mark_aftermath((events, suppress, lift, notices): (&[EventRecord], &[Suppress
         channel,
         address,
         reason,
+        list,
         at,
     } in lift
     {
-        (tenant, channel.as_str(), address, reason.as_str(), at).hash(hasher);
+        (tenant, channel.as_str(), address, reason.as_str(), list, at).hash(hasher);
     }
     hasher.write_usize(notices.len());
     for notice in notices {

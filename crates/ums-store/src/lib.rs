@@ -22,6 +22,7 @@ mod matching;
 mod memory;
 mod migration;
 mod migrations;
+mod newer;
 mod postgres;
 mod sqlite;
 mod turns;

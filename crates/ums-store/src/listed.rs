@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ums_core::{
-    AttemptOutcome, AttemptRecord, Channel, Lift, MustNotContact, NewMessage, RecipientRecord, RecipientSet, Step, Suppression,
-    SuppressionReason, Timestamp, Work, suppression_address,
+    AttemptOutcome, AttemptRecord, Channel, Lift, ListName, MessageId, MustNotContact, NewMessage, Occasion, RecipientRecord, RecipientSet,
+    Step, Suppression, SuppressionReason, SuppressionScope, Timestamp, Work, suppression_address,
 };
 
 /// What is known of one address for one reason: the entry, if one was reported, and the last lift.
@@ -49,16 +49,28 @@ impl Listed {
     }
 }
 
-/// An entry with its address in the form in which addresses are compared.
+/// An entry with its address in the form in which addresses are compared, and a list only where its reason may have one.
 pub(crate) fn put_in_form(mut entry: Suppression) -> Suppression {
     entry.address = suppression_address(entry.channel, &entry.address);
+    entry.list = entry.list.filter(|_| is_of_lists(entry.reason));
     entry
 }
 
-/// A lift with its address in the form in which addresses are compared.
+/// A lift in the form of an entry.
 pub(crate) fn lift_in_form(mut lift: Lift) -> Lift {
     lift.address = suppression_address(lift.channel, &lift.address);
+    lift.list = lift.list.filter(|_| is_of_lists(lift.reason));
     lift
+}
+
+/// Whether entries for that reason may be of one mailing list.
+const fn is_of_lists(reason: SuppressionReason) -> bool {
+    matches!(reason.scope(), SuppressionScope::Bulk)
+}
+
+/// The mailing list as a key has it: empty for all lists.
+pub(crate) fn list_key(list: Option<&ListName>) -> &str {
+    list.map_or("", ListName::as_str)
 }
 
 /// Whether a lift is kept although nothing is there that it takes back: that may be reported later.
@@ -108,8 +120,13 @@ pub(crate) fn call_after(step: &Step) -> Option<Call> {
     })
 }
 
-/// Entries in force, by address and reason.
-pub(crate) type Listing = BTreeMap<(String, &'static str), Listed>;
+/// What is known of addresses, by address, reason and mailing list.
+pub(crate) type Listing = BTreeMap<(String, &'static str, String), Listed>;
+
+/// The key of an entry in a listing.
+pub(crate) fn listing_key(address: &str, reason: SuppressionReason, list: Option<&ListName>) -> (String, &'static str, String) {
+    (address.to_owned(), reason.as_str(), list_key(list).to_owned())
+}
 
 /// What forbids a call after a step, given what is on the list for these addresses before it: the step's own entries and lifts count.
 pub(crate) fn forbids(
@@ -122,21 +139,22 @@ pub(crate) fn forbids(
     let concerns = |other: Channel, address: &String| other == channel && addresses.contains(address);
     for entry in step.suppress.iter().cloned().map(put_in_form) {
         if concerns(entry.channel, &entry.address) && entry.tenant == step.tenant {
-            let key = (entry.address.clone(), entry.reason.as_str());
+            let key = listing_key(&entry.address, entry.reason, entry.list.as_ref());
             listing.entry(key).or_default().put(entry);
         }
     }
     for lift in step.lift.iter().cloned().map(lift_in_form) {
         if concerns(lift.channel, &lift.address) && lift.tenant == step.tenant {
-            listing.entry((lift.address, lift.reason.as_str())).or_default().lift(lift.at);
+            let key = listing_key(&lift.address, lift.reason, lift.list.as_ref());
+            listing.entry(key).or_default().lift(lift.at);
         }
     }
-    must_not_contact(step.message_id, &listing, now)
+    must_not_contact(step.message_id, &step.occasion, &listing, now)
 }
 
-/// The answer for a message some of whose recipients are listed.
-pub(crate) fn must_not_contact(message_id: ums_core::MessageId, listing: &Listing, now: Timestamp) -> Option<MustNotContact> {
-    let in_force = listing.values().filter(|listed| listed.is_in_force(now));
-    let entries: Vec<Suppression> = in_force.filter_map(Listed::entry).collect();
+/// The answer for a message some of whose recipients are listed with entries that bar it.
+pub(crate) fn must_not_contact(message_id: MessageId, occasion: &Occasion, listing: &Listing, now: Timestamp) -> Option<MustNotContact> {
+    let in_force = listing.values().filter(|listed| listed.is_in_force(now)).filter_map(Listed::entry);
+    let entries: Vec<Suppression> = in_force.filter(|entry| entry.bars(occasion)).collect();
     (!entries.is_empty()).then_some(MustNotContact { message_id, entries })
 }

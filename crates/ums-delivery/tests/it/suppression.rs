@@ -6,7 +6,7 @@ use ums_core::{
     Accepted, Channel, Failure, FailureClass, HealthStatus, MessageFilter, ProviderKind, Refusal, SendEmail, SendResult, SendSms, Status,
     Store as _, Suppression, SuppressionFilter, SuppressionOrigin, SuppressionReason, TenantId, Work,
 };
-use ums_delivery::{NewSuppression, ReplayRequest};
+use ums_delivery::{NewSuppression, ReplayRequest, Which};
 use ums_testkit::Reply;
 
 use crate::setup::{Bench, Setup, email, start};
@@ -28,6 +28,7 @@ impl Bench {
             channel: Channel::Email,
             address: address.to_owned(),
             reason: SuppressionReason::Unsubscribe,
+            list: None,
             origin: SuppressionOrigin::Link,
             detail: None,
             since: None,
@@ -74,7 +75,10 @@ async fn a_message_to_somebody_who_opted_out_ends_at_the_door() {
     assert_eq!(bench.look_up(result.message_id).await, result);
     assert_eq!(bench.contacted(CUSTOMER) + bench.contacted("colleague@example.net"), 0);
 
-    let lifted = bench.engine.unsuppress(&TenantId::default(), Channel::Email, CUSTOMER, None).await;
+    let lifted = bench
+        .engine
+        .unsuppress(&TenantId::default(), Channel::Email, CUSTOMER, &Which::default())
+        .await;
     assert_eq!(lifted.unwrap(), 1);
     assert_eq!(bench.send(to_two()).await.status, Status::Sent);
 }

@@ -5,15 +5,15 @@ use std::ops::Bound;
 
 use async_trait::async_trait;
 use ums_core::{
-    Channel, Lift, Notice, StoreError, Suppression, SuppressionCursor, SuppressionFilter, SuppressionPage, SuppressionReason,
+    Channel, Lift, ListName, Notice, StoreError, Suppression, SuppressionCursor, SuppressionFilter, SuppressionPage, SuppressionReason,
     SuppressionStore, TenantId, Timestamp, Undo, suppression_address,
 };
 
 use super::MemoryStore;
 use crate::listed::{self, Listed, Listing};
 
-/// Tenant, channel, address, and the reason's word: the order of the list.
-type Place = (TenantId, Channel, String, &'static str);
+/// Tenant, channel, address, the reason's word, and the mailing list: the order of the list.
+type Place = (TenantId, Channel, String, &'static str, String);
 
 /// The list of all tenants.
 #[derive(Default)]
@@ -21,15 +21,16 @@ pub(super) struct Suppressions {
     places: BTreeMap<Place, Listed>,
 }
 
-fn place(tenant: &TenantId, channel: Channel, address: &str, reason: SuppressionReason) -> Place {
-    (tenant.clone(), channel, address.to_owned(), reason.as_str())
+fn place(tenant: &TenantId, channel: Channel, address: &str, of: (SuppressionReason, Option<&ListName>)) -> Place {
+    let list = listed::list_key(of.1).to_owned();
+    (tenant.clone(), channel, address.to_owned(), of.0.as_str(), list)
 }
 
 impl Suppressions {
     /// Puts an entry on the list. Whether it is in force now and was not before.
     pub(super) fn put(&mut self, entry: Suppression, now: Timestamp) -> bool {
         let entry = listed::put_in_form(entry);
-        let key = place(&entry.tenant, entry.channel, &entry.address, entry.reason);
+        let key = place(&entry.tenant, entry.channel, &entry.address, (entry.reason, entry.list.as_ref()));
         let listed = self.places.entry(key).or_default();
         let was_in_force = listed.is_in_force(now);
         listed.put(entry);
@@ -39,7 +40,7 @@ impl Suppressions {
     /// Takes an entry off the list. Whether it was in force before and is not any more.
     pub(super) fn lift(&mut self, lift: Lift, now: Timestamp) -> bool {
         let lift = listed::lift_in_form(lift);
-        let key = place(&lift.tenant, lift.channel, &lift.address, lift.reason);
+        let key = place(&lift.tenant, lift.channel, &lift.address, (lift.reason, lift.list.as_ref()));
         if !self.places.contains_key(&key) && !listed::is_kept_alone(lift.reason) {
             return false;
         }
@@ -54,14 +55,14 @@ impl Suppressions {
         if self.places.is_empty() {
             return Listing::new();
         }
-        let reasons = addresses
-            .iter()
-            .flat_map(|address| SuppressionReason::ALL.iter().map(move |reason| (address, *reason)));
-        let found = reasons.filter_map(|(address, reason)| {
-            let listed = self.places.get(&place(tenant, channel, address, reason))?;
-            Some(((address.clone(), reason.as_str()), listed.clone()))
+        let found = addresses.iter().flat_map(|address| {
+            let first = (tenant.clone(), channel, address.clone(), "", String::new());
+            let of_address = self.places.range(first..);
+            of_address.take_while(move |(place, _)| (&place.0, place.1, &place.2) == (tenant, channel, address))
         });
-        found.collect()
+        found
+            .map(|(place, listed)| ((place.2.clone(), place.3, place.4.clone()), listed.clone()))
+            .collect()
     }
 
     fn undo(&mut self, undo: Undo) -> u64 {
@@ -135,8 +136,13 @@ impl SuppressionStore for MemoryStore {
     ) -> Result<SuppressionPage, StoreError> {
         let state = self.state();
         let from = match cursor {
-            None => Bound::Included((tenant.clone(), Channel::Email, String::new(), "")),
-            Some(cursor) => Bound::Excluded(place(tenant, cursor.channel, &cursor.address, cursor.reason)),
+            None => Bound::Included((tenant.clone(), Channel::Email, String::new(), "", String::new())),
+            Some(cursor) => Bound::Excluded(place(
+                tenant,
+                cursor.channel,
+                &cursor.address,
+                (cursor.reason, cursor.list.as_ref()),
+            )),
         };
         let places = state.suppressions.places.range((from, Bound::Unbounded));
         let mut found = places
@@ -148,6 +154,7 @@ impl SuppressionStore for MemoryStore {
             channel: entry.channel,
             address: entry.address.clone(),
             reason: entry.reason,
+            list: entry.list.clone(),
         });
         Ok(SuppressionPage { entries, next_cursor })
     }

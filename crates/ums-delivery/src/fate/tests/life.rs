@@ -142,10 +142,13 @@ impl Life {
             let Some(failure) = named.map(|refusal| &refusal.failure).or(alone) else {
                 continue;
             };
-            let for_good = matches!(failure.class, FailureClass::InvalidRecipient | FailureClass::RecipientBlocked);
-            if for_good && failure.source == FailureSource::Provider {
-                let address = suppression_address(ums_core::Channel::Email, address);
-                said.push((address, ums_core::SuppressionReason::HardBounce));
+            let reason = match failure.class {
+                FailureClass::InvalidRecipient | FailureClass::RecipientBlocked => ums_core::SuppressionReason::HardBounce,
+                FailureClass::ProviderUnsubscribed => ums_core::SuppressionReason::Unsubscribe,
+                _ => continue,
+            };
+            if failure.source == FailureSource::Provider {
+                said.push((suppression_address(ums_core::Channel::Email, address), reason));
             }
         }
         said.sort();
@@ -328,6 +331,8 @@ fn may_move(from: Status, to: Status, mover: Mover) -> bool {
             Status::Sent | Status::Delivered | Status::Bounced | Status::Failed | Status::Unknown
         ),
         Mover::Operator if is_closed => matches!(to, Status::Sent | Status::Delivered),
+        // A provider that kept the message back leaves it to the next one.
+        Mover::Report if (from, to) == (Status::Sent, Status::Queued) => true,
         Mover::Report => !from.is_final() || (from.may_become(to) && to.is_final()),
         Mover::Operator => !from.is_final() || from.may_become(to),
     }
