@@ -19,4 +19,5 @@ mod sharing;
 mod stories;
 mod suppression;
 mod unknown;
+mod unsubscribing;
 mod waiting;

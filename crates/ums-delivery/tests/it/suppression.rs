@@ -27,7 +27,7 @@ impl Bench {
         let entry = NewSuppression {
             channel: Channel::Email,
             address: address.to_owned(),
-            reason: SuppressionReason::Unsubscribe,
+            reason: SuppressionReason::Stop,
             list: None,
             origin: SuppressionOrigin::Link,
             detail: None,
@@ -67,11 +67,11 @@ async fn a_message_to_somebody_who_opted_out_ends_at_the_door() {
     let result = bench.send(to_two()).await;
     assert_eq!(result.status, Status::Unsubscribed);
     let expected = [
-        (Status::Unsubscribed, Some("unsubscribe")),
+        (Status::Unsubscribed, Some("stop")),
         (Status::Unsubscribed, Some("first_recipient")),
     ];
     assert_eq!(statuses(&result), expected);
-    assert!(result.error_message.as_deref().unwrap().starts_with("unsubscribe: "));
+    assert!(result.error_message.as_deref().unwrap().starts_with("stop: "));
     assert_eq!(bench.look_up(result.message_id).await, result);
     assert_eq!(bench.contacted(CUSTOMER) + bench.contacted("colleague@example.net"), 0);
 
@@ -89,10 +89,7 @@ async fn others_are_left_out_and_listed() {
     bench.opt_out("colleague@example.net").await;
     let result = bench.send(to_two()).await;
     assert_eq!(result.status, Status::Sent);
-    assert_eq!(
-        statuses(&result),
-        [(Status::Sent, None), (Status::Unsubscribed, Some("unsubscribe"))]
-    );
+    assert_eq!(statuses(&result), [(Status::Sent, None), (Status::Unsubscribed, Some("stop"))]);
     assert_eq!((bench.contacted(CUSTOMER), bench.contacted("colleague@example.net")), (1, 0));
 }
 
@@ -137,7 +134,7 @@ async fn an_opt_out_holds_for_what_was_accepted_before() {
                 .iter()
                 .all(|attempt| attempt.outcome == ums_core::AttemptOutcome::Failed)
         );
-        assert!(record.error.unwrap().starts_with("unsubscribe: "));
+        assert!(record.error.unwrap().starts_with("stop: "));
     }
     assert_eq!(bench.contacted(CUSTOMER), before);
 }

@@ -238,7 +238,34 @@ impl Life {
         let before = self.record.clone();
         self.record = with_reports(before.clone(), reports, self.now);
         self.check(&before, Mover::Report, &format!("{reports:?}"));
+        self.go_back(&before);
         self.rest();
+    }
+
+    /// Whom a provider kept the message back from is tried again, and nobody else who was taken: only a receipt or a code, in its time.
+    fn go_back(&mut self, before: &MessageRecord) {
+        let open = self.record.open_recipients();
+        let again = open.without(before.open_recipients());
+        if again.is_empty() {
+            return;
+        }
+        let message = &self.record.message;
+        assert!(message.handling.purpose != ums_core::Purpose::Bulk && message.expires_at > self.now);
+        for place in self.places().filter(|place| again.contains(*place)) {
+            let kept_back = |attempt: &ums_core::AttemptRecord| {
+                let by_name = attempt
+                    .refused
+                    .iter()
+                    .any(|refused| refused.place == place && is_kept_back(refused.failure.class));
+                by_name || (attempt.recipients.contains(place) && attempt.class.is_some_and(is_kept_back))
+            };
+            let took = |attempt: &ums_core::AttemptRecord| {
+                attempt.outcome == ums_core::AttemptOutcome::Accepted && attempt.recipients.contains(place)
+            };
+            assert!(self.record.attempts.iter().any(kept_back), "{}", sketch(&self.record));
+            assert!(!self.record.attempts.iter().any(took), "nobody has it: {}", sketch(&self.record));
+        }
+        self.taken = self.taken.without(again);
     }
 
     /// Nobody works on the message: it waits or has ended.
@@ -311,6 +338,10 @@ impl Life {
         };
         assert!(as_expected, "{}", told());
     }
+}
+
+fn is_kept_back(class: FailureClass) -> bool {
+    class == FailureClass::ProviderUnsubscribed
 }
 
 /// Whether a provider may have taken a message whose first recipient is said not to have it.
