@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use ums_core::{
-    Channel, EventKind, FailureClass, ListName, MessageId, ProviderKind, Purpose, SendEmail, SendResult, SkipReason, Status,
-    SuppressionOrigin, SuppressionReason, TenantId,
+    Channel, Event, EventKind, FailureClass, ListName, MessageId, OnExhausted, ProviderKind, Purpose, SendEmail, SendResult, SkipReason,
+    Status, SuppressionOrigin, SuppressionReason, TenantId,
 };
 use ums_delivery::{NewSuppression, Which};
 
@@ -54,16 +54,19 @@ impl Bench {
     }
 
     /// The provider that took the message last reports that it kept it back because of its own unsubscribe list.
-    async fn kept_back(&self, id: MessageId, number: u32) {
+    async fn kept_back(&self, id: MessageId, number: u32) -> Event {
         let mut dropped = self.event(id, EventKind::Rejected, number).await;
         dropped.class = Some(FailureClass::ProviderUnsubscribed);
-        self.take(vec![dropped]).await;
+        self.take(vec![dropped.clone()]).await;
         self.idle().await;
+        dropped
     }
 
     async fn by_sendgrid(&self, purpose: Purpose) -> SendResult {
         self.ses.answer_once(ums_testkit::Reply::FailAs(FailureClass::Unavailable));
-        self.send(mail(purpose, None)).await
+        let mut request = mail(purpose, None);
+        request.handling.on_exhausted = Some(OnExhausted::Hold);
+        self.send(request).await
     }
 }
 
@@ -97,7 +100,7 @@ async fn a_code_or_a_receipt_that_sendgrid_dropped_goes_out_by_the_next_provider
         assert_eq!((result.status, bench.sendgrid.calls()), (Status::Sent, 1));
         let had_body = bench.record(result.message_id).await.message.content.has_body();
         assert!(had_body, "the next provider may need it");
-        bench.kept_back(result.message_id, 1).await;
+        let dropped = bench.kept_back(result.message_id, 1).await;
         let record = bench.record(result.message_id).await;
         let told: Vec<_> = record.attempts.iter().map(|attempt| (attempt.provider, attempt.class)).collect();
         let expected = [
@@ -112,8 +115,13 @@ async fn a_code_or_a_receipt_that_sendgrid_dropped_goes_out_by_the_next_provider
             purpose != Purpose::Otp,
             "a code is forgotten where nobody may drop it"
         );
-        // Whatever comes late, nobody is asked again.
-        bench.kept_back(result.message_id, 1).await;
+        // Told once more, and once more under another id: nobody is asked again.
+        let again = Event {
+            id: "again".to_owned(),
+            ..dropped.clone()
+        };
+        bench.take(vec![dropped, again]).await;
+        bench.idle().await;
         assert_eq!(bench.record(result.message_id).await.attempts.len(), 3);
     }
 }

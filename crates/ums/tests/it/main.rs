@@ -12,6 +12,7 @@ mod dev;
 mod help;
 mod http;
 mod messages;
+mod optouts;
 mod partial;
 mod program;
 mod send;
