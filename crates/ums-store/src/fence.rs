@@ -229,15 +229,23 @@ fn mark_attempt(attempt: &AttemptRecord, hasher: &mut impl Hasher) {
         simulated,
         from_substituted,
         cost_micros,
+        price_micros,
         reported,
         recipients,
         refused,
         settled_by,
+        unknown_until,
     } = attempt;
     (id, provider.as_str(), account, called_at, outcome).hash(hasher);
     (class.map(ums_core::FailureClass::as_str), code, detail, duration_ms).hash(hasher);
-    (provider_message_id, simulated, from_substituted, cost_micros).hash(hasher);
-    (reported.map(Status::as_str), recipients, settled_by.map(SettledBy::as_str)).hash(hasher);
+    (provider_message_id, simulated, from_substituted, cost_micros, price_micros).hash(hasher);
+    (
+        reported.map(Status::as_str),
+        recipients,
+        settled_by.map(SettledBy::as_str),
+        unknown_until,
+    )
+        .hash(hasher);
     hasher.write_usize(refused.len());
     for RefusedRecipient { place, failure } in refused {
         let Failure {

@@ -243,6 +243,7 @@ impl Applied {
     fn tell(&self, desk: &Desk) {
         let (before, after) = (&self.before, &self.after);
         desk.rates.events(before, &self.new);
+        desk.count_settled_cost(before, after);
         for (was, is) in before.attempts.iter().zip(&after.attempts) {
             if was.outcome != AttemptOutcome::Accepted && is.outcome == AttemptOutcome::Accepted {
                 let recipients = is.recipients.count(after.recipients.len());
