@@ -69,6 +69,6 @@ pub use suppression::{
     Lift, Suppression, SuppressionCursor, SuppressionFilter, SuppressionOrigin, SuppressionPage, SuppressionReason, suppression_address,
 };
 pub use webhook::{
-    Disabled, Endpoint, Notice, NoticeFilter, NoticeKind, NoticeOutcome, NoticePage, NoticeState, SecretGeneration, WebhookCall,
-    WebhookFault, WebhookPost,
+    Disabled, Endpoint, EndpointUpdate, ListChange, ListNotice, Notice, NoticeFilter, NoticeKind, NoticeOutcome, NoticePage, NoticeState,
+    SecretGeneration, WebhookCall, WebhookFault, WebhookPost,
 };

@@ -5,7 +5,7 @@ use std::ops::Bound;
 
 use async_trait::async_trait;
 use ums_core::{
-    Channel, Lift, Notice, StoreError, Suppression, SuppressionCursor, SuppressionFilter, SuppressionPage, SuppressionReason,
+    Channel, Lift, ListNotice, StoreError, Suppression, SuppressionCursor, SuppressionFilter, SuppressionPage, SuppressionReason,
     SuppressionStore, TenantId, Timestamp, Undo, suppression_address,
 };
 
@@ -111,18 +111,14 @@ impl SuppressionStore for MemoryStore {
         Ok(in_force.filter_map(Listed::entry).collect())
     }
 
-    async fn suppress(&self, entries: Vec<Suppression>, notices: Vec<Notice>) -> Result<Vec<bool>, StoreError> {
+    async fn suppress(&self, entries: Vec<Suppression>, notices: Vec<ListNotice>) -> Result<Vec<bool>, StoreError> {
         let now = self.clock.now();
-        let mut state = self.state();
-        state.outbox.add(notices);
-        Ok(entries.into_iter().map(|entry| state.suppressions.put(entry, now)).collect())
+        Ok(self.state().note_aside(entries, Vec::new(), &notices, now))
     }
 
-    async fn lift(&self, lifts: Vec<Lift>, notices: Vec<Notice>) -> Result<Vec<bool>, StoreError> {
+    async fn lift(&self, lifts: Vec<Lift>, notices: Vec<ListNotice>) -> Result<Vec<bool>, StoreError> {
         let now = self.clock.now();
-        let mut state = self.state();
-        state.outbox.add(notices);
-        Ok(lifts.into_iter().map(|lift| state.suppressions.lift(lift, now)).collect())
+        Ok(self.state().note_aside(Vec::new(), lifts, &notices, now))
     }
 
     async fn suppressions(

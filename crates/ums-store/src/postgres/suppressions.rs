@@ -10,12 +10,13 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use tokio_postgres::Row;
 use ums_core::{
-    Channel, Lift, MessageId, ProviderKind, Status, StoreError, Suppression, SuppressionCursor, SuppressionFilter, SuppressionOrigin,
-    SuppressionPage, SuppressionReason, TenantId, Timestamp, Undo, suppression_address,
+    Channel, Lift, ListChange, ListNotice, MessageId, Notice, ProviderKind, Status, StoreError, Suppression, SuppressionCursor,
+    SuppressionFilter, SuppressionOrigin, SuppressionPage, SuppressionReason, TenantId, Timestamp, Undo, suppression_address,
 };
 use uuid::Uuid;
 
 use super::connection::{Fault, Session, Value};
+use super::notices;
 use super::row::{Columns, count, optional_text, text};
 use crate::listed::{self, Call, Listed, Listing};
 
@@ -116,22 +117,51 @@ type Place = (TenantId, Channel, String, &'static str);
 
 /// A change of the list.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Change<'a> {
+enum Change<'a> {
     Put(&'a Suppression),
     Lift(&'a Lift),
 }
 
-/// Changes the list, one after the other. For each: whether an entry came into force with it, or was until then. The transaction was begun
-/// by [`BEGIN_CHANGE`].
-pub(crate) async fn change(session: &Session, changes: &[Change<'_>], now: Timestamp) -> Result<Vec<bool>, Fault> {
-    if changes.is_empty() {
-        return Ok(Vec::new());
+/// Changes of the list, with their notices.
+#[derive(Debug, Default)]
+pub(crate) struct Changes<'a> {
+    changes: Vec<Change<'a>>,
+    /// Each with the place of its change.
+    notices: Vec<(usize, &'a Notice)>,
+}
+
+impl<'a> Changes<'a> {
+    /// Adds the changes of a step, an event or a call.
+    pub(crate) fn add(&mut self, suppress: &'a [Suppression], lift: &'a [Lift], notices: &'a [ListNotice]) {
+        let first = self.changes.len();
+        self.changes.extend(suppress.iter().map(Change::Put));
+        self.changes.extend(lift.iter().map(Change::Lift));
+        let place = |of| match of {
+            ListChange::Suppressed(place) => first + place,
+            ListChange::Lifted(place) => first + suppress.len() + place,
+        };
+        self.notices.extend(notices.iter().map(|one| (place(one.of), &one.notice)));
     }
-    let places: BTreeSet<Place> = changes.iter().map(Change::place).collect();
-    let mut list = at(session, &places).await?;
-    let answers = changes.iter().map(|change| change.apply(&mut list, now)).collect();
-    write(session, &list).await?;
-    Ok(answers)
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.changes.is_empty()
+    }
+
+    /// Changes the list, one after the other, and adds the notices of what had an effect. For each: whether an entry came into force with it,
+    /// or was until then. The transaction was begun by [`BEGIN_CHANGE`].
+    pub(crate) async fn write(&self, session: &Session, now: Timestamp) -> Result<Vec<bool>, Fault> {
+        if self.changes.is_empty() {
+            return Ok(Vec::new());
+        }
+        let places: BTreeSet<Place> = self.changes.iter().map(Change::place).collect();
+        let mut list = at(session, &places).await?;
+        let answers: Vec<bool> = self.changes.iter().map(|change| change.apply(&mut list, now)).collect();
+        write(session, &list).await?;
+        let had_effect = |place: usize| answers.get(place) == Some(&true);
+        let told = self.notices.iter().filter(|(place, _)| had_effect(*place));
+        notices::add(session, &told.map(|(_, notice)| *notice).collect()).await?;
+        Ok(answers)
+    }
 }
 
 impl Change<'_> {

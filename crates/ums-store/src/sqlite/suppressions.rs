@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use rusqlite::{Connection, Row, named_params, params};
 use ums_core::{
-    Channel, Lift, MessageId, ProviderKind, StoreError, Suppression, SuppressionCursor, SuppressionFilter, SuppressionPage,
+    Channel, Lift, ListNotice, MessageId, ProviderKind, StoreError, Suppression, SuppressionCursor, SuppressionFilter, SuppressionPage,
     SuppressionReason, TenantId, Timestamp, Undo, suppression_address,
 };
 
@@ -13,7 +13,7 @@ use super::row::{Columns, count};
 use crate::listed::{self, Listed, Listing};
 
 /// Puts an entry on the list. Whether it is in force now and was not before.
-pub(crate) fn put(connection: &Connection, entry: Suppression, now: Timestamp) -> Result<bool, StoreError> {
+fn put(connection: &Connection, entry: Suppression, now: Timestamp) -> Result<bool, StoreError> {
     let entry = listed::put_in_form(entry);
     let key = (entry.tenant.clone(), entry.channel, entry.address.clone(), entry.reason);
     let mut listed = at(connection, &key)?.unwrap_or_default();
@@ -24,7 +24,7 @@ pub(crate) fn put(connection: &Connection, entry: Suppression, now: Timestamp) -
 }
 
 /// Takes an entry off the list. Whether it was in force before and is not any more.
-pub(crate) fn lift(connection: &Connection, lift: Lift, now: Timestamp) -> Result<bool, StoreError> {
+fn lift(connection: &Connection, lift: Lift, now: Timestamp) -> Result<bool, StoreError> {
     let lift = listed::lift_in_form(lift);
     let key = (lift.tenant, lift.channel, lift.address, lift.reason);
     let known = at(connection, &key)?;
@@ -38,15 +38,19 @@ pub(crate) fn lift(connection: &Connection, lift: Lift, now: Timestamp) -> Resul
     Ok(was_in_force && !listed.is_in_force(now))
 }
 
-/// Puts and lifts one after the other.
-pub(crate) fn change(connection: &Connection, suppress: &[Suppression], lifts: &[Lift], now: Timestamp) -> Result<(), StoreError> {
-    for entry in suppress {
-        put(connection, entry.clone(), now)?;
-    }
-    for one in lifts {
-        lift(connection, one.clone(), now)?;
-    }
-    Ok(())
+/// Puts and lifts one after the other, and adds the notices of what had an effect.
+pub(crate) fn change(
+    connection: &Connection,
+    (suppress, lifts): (&[Suppression], &[Lift]),
+    notices: &[ListNotice],
+    now: Timestamp,
+) -> Result<Vec<bool>, StoreError> {
+    let put = |entry: &Suppression| put(connection, entry.clone(), now);
+    let suppressed: Vec<bool> = suppress.iter().map(put).collect::<Result<_, _>>()?;
+    let lift = |one: &Lift| lift(connection, one.clone(), now);
+    let lifted: Vec<bool> = lifts.iter().map(lift).collect::<Result<_, _>>()?;
+    super::notices::add(connection, &listed::told(notices, &suppressed, &lifted))?;
+    Ok([suppressed, lifted].concat())
 }
 
 type Key = (TenantId, Channel, String, SuppressionReason);
