@@ -35,6 +35,7 @@ mod secret;
 mod segments;
 mod status;
 mod store;
+mod subscriber;
 mod suppression;
 mod webhook;
 
@@ -65,6 +66,7 @@ pub use store::{
     NewMessage, OutboxStore, PaceGrant, PaceRequest, Parked, Pruned, RateRow, RateStore, Recovered, Retention, Room, Step, Store,
     StoreError, Stored, SuppressionStore, Target, Targets, Undo,
 };
+pub use subscriber::{fold, spellings, subscriber_key};
 pub use suppression::{
     Lift, Suppression, SuppressionCursor, SuppressionFilter, SuppressionOrigin, SuppressionPage, SuppressionReason, suppression_address,
 };
