@@ -37,6 +37,7 @@ mod status;
 mod store;
 mod subscriber;
 mod suppression;
+mod unseen;
 mod webhook;
 
 pub use attempt::{AttemptOutcome, AttemptRecord, NotCalled, OutcomeWord, RecipientSet, RefusedRecipient, SettledBy};
@@ -70,6 +71,7 @@ pub use subscriber::{fold, spellings, subscriber_key};
 pub use suppression::{
     Lift, Suppression, SuppressionCursor, SuppressionFilter, SuppressionOrigin, SuppressionPage, SuppressionReason, suppression_address,
 };
+pub use unseen::is_unseen;
 pub use webhook::{
     Disabled, Endpoint, Notice, NoticeFilter, NoticeKind, NoticeOutcome, NoticePage, NoticeState, SecretGeneration, WebhookCall,
     WebhookFault, WebhookPost,

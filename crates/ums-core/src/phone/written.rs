@@ -1,5 +1,7 @@
 //! What people write and paste between the digits of a number.
 
+use crate::is_unseen;
+
 /// Longest text of a number, in characters.
 const MAX_CHARS: usize = 60;
 
@@ -35,9 +37,9 @@ fn plain(character: char) -> Option<char> {
 
 /// Whether a character may stand between the digits and says nothing: a space, a hyphen, a dot, a bracket of an area code, and what cannot be
 /// seen. Line breaks, tabs, slashes and commas are refused between digits, since they may part two numbers, and so is the mark that shows
-/// digits in reverse (U+202E). Source: the valid punctuation of libphonenumber; Unicode, general category Cf.
+/// digits in reverse (U+202E). Source: the valid punctuation of libphonenumber; Unicode.
 const fn is_between(character: char) -> bool {
-    matches!(
+    let is_punctuation = matches!(
         character,
         ' ' | '-' | '.' | '(' | ')'
         // Spaces: no-break, of fixed width, narrow, mathematical, ideographic.
@@ -46,8 +48,6 @@ const fn is_between(character: char) -> bool {
         | '\u{2010}'..='\u{2015}' | '\u{2212}' | '\u{fe58}' | '\u{fe63}' | '\u{ff0d}'
         // The full-width dot and brackets.
         | '\u{ff0e}' | '\u{ff08}' | '\u{ff09}'
-        // Soft hyphen, Arabic letter mark, zero width, marks of direction, word joiner, variation selectors, byte order mark.
-        | '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202d}' | '\u{2060}' | '\u{2066}'..='\u{2069}'
-        | '\u{fe00}'..='\u{fe0f}' | '\u{feff}'
-    )
+    );
+    is_punctuation || (is_unseen(character) && character != '\u{202e}')
 }

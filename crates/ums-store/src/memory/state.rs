@@ -249,7 +249,7 @@ impl State {
         for entry in suppress {
             self.suppressions.put(entry, now);
         }
-        for lift in lift {
+        for lift in &lift {
             self.suppressions.lift(lift, now);
         }
         self.outbox.add(notices);
