@@ -85,7 +85,7 @@ impl Rejections {
         &self,
         result: Result<Accepted, Failure>,
         provider: ProviderKind,
-        recipient: Addressee<'_>,
+        recipient: &Addressee<'_>,
         now: Now,
     ) -> Result<Accepted, Failure> {
         match result {
@@ -93,7 +93,7 @@ impl Rejections {
                 self.clear();
                 Ok(accepted)
             }
-            Err(failure) if failure.class == FailureClass::InvalidRecipient => Err(match self.note(&recipient, now.wall, now) {
+            Err(failure) if failure.class == FailureClass::InvalidRecipient => Err(match self.note(recipient, now.wall, now) {
                 Some(since) => systemic(provider, &failure, since),
                 None => failure,
             }),
@@ -262,7 +262,7 @@ mod tests {
         let judged = refusals.iter().map(|(address, domain, second)| {
             let refused = Err(Failure::provider(FailureClass::InvalidRecipient, "550", ""));
             rejections
-                .judge(refused, ProviderKind::Smtp, recipient(address, domain), at(*second))
+                .judge(refused, ProviderKind::Smtp, &recipient(address, domain), at(*second))
                 .unwrap_err()
                 .class
         });
@@ -306,7 +306,10 @@ mod tests {
                 channel: Channel::Sms,
                 address: number.to_owned().into(),
             };
-            rejections.judge(refused, ProviderKind::Twilio, recipient, at(0)).unwrap_err().class
+            rejections
+                .judge(refused, ProviderKind::Twilio, &recipient, at(0))
+                .unwrap_err()
+                .class
         };
         for number in [
             "+525512345678",
@@ -327,7 +330,7 @@ mod tests {
         let refuse = |address: &str| {
             let refused = Err(Failure::provider(FailureClass::InvalidRecipient, "550", ""));
             rejections
-                .judge(refused, ProviderKind::Smtp, recipient(address, address), at(0))
+                .judge(refused, ProviderKind::Smtp, &recipient(address, address), at(0))
                 .unwrap_err()
                 .class
         };
@@ -335,7 +338,7 @@ mod tests {
             refuse(address);
         }
         rejections
-            .judge(Ok(Accepted::new("id")), ProviderKind::Smtp, recipient("x", "x"), at(0))
+            .judge(Ok(Accepted::new("id")), ProviderKind::Smtp, &recipient("x", "x"), at(0))
             .unwrap();
         assert_eq!(refuse("e"), FailureClass::InvalidRecipient);
     }

@@ -219,8 +219,8 @@ proptest! {
         area in "[2-9][0-9]{2}[2-9][0-9]{6}",
     ) {
         let plain = format!("+1{area}");
-        let mut pasted: String = plain.chars().zip(&between).map(|(digit, between)| format!("{between}{digit}")).collect();
-        pasted.push_str("\u{202c}");
+        let parts = plain.chars().zip(&between).flat_map(|(digit, between)| between.chars().chain([digit]));
+        let pasted: String = parts.chain(['\u{202c}']).collect();
         prop_assert_eq!(PhoneNumber::parse(&pasted, None), PhoneNumber::parse(&plain, None));
     }
 

@@ -38,12 +38,14 @@ impl Suppressions {
 
     /// Takes an entry off the list. Whether it was in force before and is not any more.
     pub(super) fn lift(&mut self, lift: &Lift, now: Timestamp) -> bool {
-        let lifts = listed::lifts_in_form(lift);
-        // Each spelling is lifted, whatever came of the one before.
-        lifts.fold(false, |is_lifted, spelling| self.lift_one(spelling, now) || is_lifted)
+        let mut is_lifted = false;
+        for spelling in listed::lifts_in_form(lift) {
+            is_lifted |= self.lift_one(&spelling, now);
+        }
+        is_lifted
     }
 
-    fn lift_one(&mut self, lift: Lift, now: Timestamp) -> bool {
+    fn lift_one(&mut self, lift: &Lift, now: Timestamp) -> bool {
         let key = place(&lift.tenant, lift.channel, &lift.address, lift.reason);
         if !self.places.contains_key(&key) && !listed::is_kept_alone(lift.reason) {
             return false;

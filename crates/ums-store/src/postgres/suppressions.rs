@@ -155,8 +155,11 @@ impl Change<'_> {
 
     /// Whether an entry came into force, or was until now.
     fn apply(&self, known: &mut BTreeMap<Place, Listed>, now: Timestamp) -> bool {
-        let places = self.places().into_iter();
-        places.fold(false, |has_changed, place| self.apply_at(place, known, now) || has_changed)
+        let mut has_changed = false;
+        for place in self.places() {
+            has_changed |= self.apply_at(place, known, now);
+        }
+        has_changed
     }
 
     fn apply_at(&self, place: Place, known: &mut BTreeMap<Place, Listed>, now: Timestamp) -> bool {
