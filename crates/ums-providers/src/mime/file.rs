@@ -45,7 +45,8 @@ fn transfer(file: &Attachment, bits: Bits) -> (MediaType, ContentTransferEncodin
     let is_ascii = file.content.is_ascii();
     let is_text = std::str::from_utf8(&file.content).is_ok();
     let may_be_eight = bits == Bits::Eight && is_text && !SEVEN_BIT_ONLY.contains(&media_type.essence());
-    if media_type.kind() == "multipart" || !is_in_lines(&file.content) || !(is_ascii || may_be_eight) {
+    let is_message = media_type.kind() == "message" && has_header(&file.content) && is_in_lines(&file.content);
+    if !is_message || !(is_ascii || may_be_eight) {
         return (MediaType::octets(), ContentTransferEncoding::Base64);
     }
     let encoding = if is_ascii {
@@ -56,10 +57,17 @@ fn transfer(file: &Attachment, bits: Bits) -> (MediaType, ContentTransferEncodin
     (media_type, encoding)
 }
 
+/// Whether bytes begin as a message does: with a field, and an empty line behind the last one. A reader would look for that line in what
+/// follows the part.
+fn has_header(content: &[u8]) -> bool {
+    let name = content.iter().take_while(|byte| byte.is_ascii_graphic() && **byte != b':').count();
+    name > 0 && content.get(name) == Some(&b':') && content.windows(4).any(|end| end == b"\r\n\r\n")
+}
+
 /// Whether bytes may stand in a message as they are: lines with CRLF, none too long, no NUL (RFC 2045 §2.7, §2.8).
 fn is_in_lines(content: &[u8]) -> bool {
     let mut lines = content.split(|byte| *byte == b'\n').peekable();
-    let mut fine = !content.is_empty() && !content.contains(&0);
+    let mut fine = !content.contains(&0);
     while let Some(line) = lines.next() {
         let is_last = lines.peek().is_none();
         let text = if is_last { Some(line) } else { line.strip_suffix(b"\r") };
@@ -82,12 +90,50 @@ pub(super) fn part(file: &Attachment, bits: Bits) -> Result<SinglePart, Failure>
     if let Some(id) = &file.content_id {
         part = part.header(ContentId::from(format!("<{id}>")));
     }
-    let disposition = if file.inline {
-        ContentDisposition::inline_with_name(&file.filename)
-    } else {
-        ContentDisposition::attachment(&file.filename)
+    part = match (header_text::looks_encoded(&file.filename), file.inline) {
+        (true, _) => part.header(EncodedName(disposition_with_encoded_name(file))),
+        (false, true) => part.header(ContentDisposition::inline_with_name(&file.filename)),
+        (false, false) => part.header(ContentDisposition::attachment(&file.filename)),
     };
-    Ok(part.header(disposition).header(FileType(media_type.to_string())).body(body))
+    Ok(part.header(FileType(media_type.to_string())).body(body))
+}
+
+/// A name that a reader would take for an encoded word, although it stands in quotes, as RFC 2231 writes any text (§4).
+fn disposition_with_encoded_name(file: &Attachment) -> String {
+    let kind = if file.inline { "inline" } else { "attachment" };
+    let name = file.filename.bytes().map(|byte| {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_') {
+            char::from(byte).to_string()
+        } else {
+            format!("%{byte:02X}")
+        }
+    });
+    format!("{kind}; filename*=utf-8''{}", name.collect::<String>())
+}
+
+/// `Content-Disposition` as it was written here.
+#[derive(Clone)]
+struct EncodedName(String);
+
+impl Header for EncodedName {
+    fn name() -> HeaderName {
+        HeaderName::new_from_ascii_str("Content-Disposition")
+    }
+
+    fn parse(text: &str) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
+        Ok(Self(text.to_owned()))
+    }
+
+    fn display(&self) -> HeaderValue {
+        as_written(Self::name(), &self.0)
+    }
+}
+
+/// A header that is folded, and neither encoded nor read again.
+fn as_written(name: HeaderName, text: &str) -> HeaderValue {
+    let field = header_text::folded(&name, text);
+    let value = field.split_once(": ").map_or("", |(_, value)| value.trim_end()).to_owned();
+    HeaderValue::dangerous_new_pre_encoded(name, text.to_owned(), value)
 }
 
 /// `Content-Type` as it was read, without a second grammar over it.
@@ -104,9 +150,7 @@ impl Header for FileType {
     }
 
     fn display(&self) -> HeaderValue {
-        let field = header_text::folded("Content-Type", &self.0);
-        let value = field.trim_start_matches("Content-Type: ").trim_end().to_owned();
-        HeaderValue::dangerous_new_pre_encoded(Self::name(), self.0.clone(), value)
+        as_written(Self::name(), &self.0)
     }
 }
 
@@ -156,7 +200,9 @@ mod tests {
             ("message/rfc822", b"Subject: a\r\n\r\n\0", Bits::Eight, (OCTETS, Base64)),
             ("message/rfc822", &long, Bits::Eight, (OCTETS, Base64)),
             ("message/rfc822", b"", Bits::Eight, (OCTETS, Base64)),
-            ("message/partial", "a: ü".as_bytes(), Bits::Eight, (OCTETS, Base64)),
+            ("message/rfc822", b"Subject: a\r\n", Bits::Eight, (OCTETS, Base64)),
+            ("message/rfc822", b"a b\r\n\r\nc", Bits::Eight, (OCTETS, Base64)),
+            ("message/partial", "a: b\r\n\r\nü".as_bytes(), Bits::Eight, (OCTETS, Base64)),
             ("multipart/mixed; boundary=b", b"--b--", Bits::Eight, (OCTETS, Base64)),
             (
                 "text/plain; charset=utf-8",

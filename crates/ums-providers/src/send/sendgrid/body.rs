@@ -44,11 +44,12 @@ fn refuse_what_cannot_be_carried(email: &Email, sender: &Chosen<'_>) -> Result<(
     // SendGrid makes these headers itself, and nothing tells it that the text is not encoded.
     let texts = mailboxes()
         .filter_map(|mailbox| mailbox.name.as_deref())
-        .chain([email.subject.as_str()]);
+        .chain([email.subject.as_str()])
+        .chain(email.attachments.iter().map(|file| file.filename.as_str()));
     if texts.into_iter().any(header_text::looks_encoded) {
         return Err(unsupported(
             "encoded_word",
-            "by SendGrid, mail programs would decode a part of the subject or of a name",
+            "by SendGrid, mail programs would decode a part of the subject, of a name or of a file's name",
         ));
     }
     email.attachments.iter().try_for_each(refuse_file)

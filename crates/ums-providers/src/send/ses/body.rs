@@ -130,6 +130,7 @@ fn file_fits(file: &Attachment) -> bool {
     let media_type = mime::media_type(file);
     file.filename.chars().count() <= MAX_FILENAME
         && extension(file).is_some()
+        && !header_text::looks_encoded(&file.filename)
         && !media_type.has_parameters()
         && !mime::is_composite(&media_type)
         && media_type.essence().len() <= MAX_CONTENT_TYPE
