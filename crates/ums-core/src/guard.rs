@@ -209,6 +209,21 @@ mod tests {
         }
     }
 
+    #[test]
+    fn the_documentation_names_each_header_in_the_row_of_its_form() {
+        let text = include_str!("../../../docs/content.md");
+        for (name, form) in STANDARD_HEADERS {
+            let value = match form {
+                HeaderForm::Structured => "structured: ",
+                HeaderForm::Phrases => "phrases ",
+                HeaderForm::Text => "text; ",
+            };
+            let names_it = |line: &&str| line.starts_with('|') && line.contains(&format!("`{name}`"));
+            let row = text.lines().find(names_it).unwrap_or_default();
+            assert!(row.contains(&format!("| {value}")), "{name}");
+        }
+    }
+
     proptest! {
         #[test]
         fn an_allowed_name_is_a_token(name in "\\PC{0,40}") {
