@@ -24,6 +24,7 @@ mod feedback;
 pub mod guard;
 mod health;
 mod ids;
+mod media_type;
 mod message;
 pub mod phone;
 mod provider;
@@ -52,6 +53,7 @@ pub use failure::{
 pub use feedback::{FeedbackSource, Hook, HookFault, HookRequest, Polled};
 pub use health::{BreakerStateWord, HealthReport, HealthStatus, LastFailure, NotConfigured, Priority, ProviderHealth};
 pub use ids::{AccountId, AttemptId, EndpointId, MessageId, NoticeId, TenantId};
+pub use media_type::{MediaType, NoMediaType};
 pub use message::{Attachment, Content, Email, Handling, Header, Message, Metadata, Sms, SmsSender};
 pub use phone::{PhoneNumber, Region};
 pub use provider::{Accepted, Call, Probe, Provider};
