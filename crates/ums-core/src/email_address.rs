@@ -98,7 +98,7 @@ impl EmailAddress {
 }
 
 /// Turns a domain into ASCII, and checks that the domain is a host name with a dot and no address literal.
-fn ascii_domain(domain: &str) -> Result<String, AddressFault> {
+pub(crate) fn ascii_domain(domain: &str) -> Result<String, AddressFault> {
     let ascii = idna::domain_to_ascii_strict(domain).map_err(|_| AddressFault::Domain)?;
     let labels_fine = ascii.split('.').all(|label| {
         !label.is_empty()
