@@ -75,8 +75,8 @@ fn each_wrong_value_is_named_and_never_shown() {
         "localhost",
         "srv1",
         "my_app.example.com",
-        "192.0.2.5",
-        "[192.0.2]",
+        "203.0.113.7",
+        "[203.0.113]",
         "[2001:db8::5]",
         "mail.example.com\r\nRSET",
     ] {
