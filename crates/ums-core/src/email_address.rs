@@ -102,7 +102,7 @@ const DOTS: [char; 4] = ['.', '。', '．', '｡'];
 
 /// Turns a domain into ASCII, and checks that the domain is a host name with a dot and no address literal. The dot of the root at its end
 /// goes: a mailbox has none (RFC 5321 §4.1.2), and means the same with it.
-fn ascii_domain(domain: &str) -> Result<String, AddressFault> {
+pub(crate) fn ascii_domain(domain: &str) -> Result<String, AddressFault> {
     let domain = domain.strip_suffix(DOTS).unwrap_or(domain);
     let ascii = idna::domain_to_ascii_strict(domain).map_err(|_| AddressFault::Domain)?;
     let labels_fine = ascii.split('.').all(|label| {

@@ -23,6 +23,7 @@ mod failure;
 mod feedback;
 pub mod guard;
 mod health;
+mod helo_name;
 mod ids;
 mod media_type;
 mod message;
@@ -52,6 +53,7 @@ pub use failure::{
 };
 pub use feedback::{FeedbackSource, Hook, HookFault, HookRequest, Polled};
 pub use health::{BreakerStateWord, HealthReport, HealthStatus, LastFailure, NotConfigured, Priority, ProviderHealth};
+pub use helo_name::{HeloName, HeloNameFault};
 pub use ids::{AccountId, AttemptId, EndpointId, MessageId, NoticeId, TenantId};
 pub use media_type::{MediaType, NoMediaType};
 pub use message::{Attachment, Content, Email, Handling, Header, Message, Metadata, Sms, SmsSender};
