@@ -72,18 +72,30 @@ pub async fn a_change_of_the_list_is_told_if_it_has_an_effect(ground: &dyn Groun
     store.suppress(twice(), of_twice).await?;
     assert_eq!(told(&*store).await?, [1, 5, 6]);
 
+    // Another spelling of a subscriber who is on the list already.
+    for (number, spelling) in [(20, "+525512345678"), (21, "+5215512345678"), (22, "+525512345678")] {
+        store
+            .suppress(vec![entry(spelling, Reason::Stop, u64::from(number))], suppressed(number))
+            .await?;
+    }
+    assert_eq!(told(&*store).await?, [1, 5, 6, 20]);
+    store
+        .lift(vec![lift("+5215512345678", Reason::Stop, 30)], of(ListChange::Lifted(0), 23))
+        .await?;
+    assert_eq!(told(&*store).await?, [1, 5, 6, 20, 23]);
+
     // Lifted once, and told once; and barred again, which is news.
     let lifted = |number| of(ListChange::Lifted(0), number);
     for (at, number) in [(20, 8), (21, 9)] {
         store.lift(vec![lift(CUSTOMER, Reason::HardBounce, at)], lifted(number)).await?;
     }
     store.lift(vec![lift("nobody@example.com", Reason::Stop, 5)], lifted(10)).await?;
-    assert_eq!(told(&*store).await?, [1, 5, 6, 8]);
+    assert_eq!(told(&*store).await?, [1, 5, 6, 8, 20, 23]);
     // An old report of before the lift changes nothing.
     for (since, number) in [(19, 11), (30, 12), (31, 13)] {
         store.suppress(bounced(since), suppressed(number)).await?;
     }
-    assert_eq!(told(&*store).await?, [1, 5, 6, 8, 12]);
+    assert_eq!(told(&*store).await?, [1, 5, 6, 8, 12, 20, 23]);
     // A step may take off what another puts on: each change is told by its own kind and place.
     let mut resubscribed = parked(&event(ProviderKind::AwsSes, "four", EventKind::Subscribed), None, 0);
     resubscribed.suppress = vec![entry(CUSTOMER, Reason::HardBounce, 32), entry(CUSTOMER, Reason::Complaint, 32)];
@@ -97,7 +109,7 @@ pub async fn a_change_of_the_list_is_told_if_it_has_an_effect(ground: &dyn Groun
     ]
     .concat();
     store.take_feedback(vec![park(resubscribed)]).await?;
-    assert_eq!(told(&*store).await?, [1, 5, 6, 8, 12, 15, 17]);
+    assert_eq!(told(&*store).await?, [1, 5, 6, 8, 12, 15, 17, 20, 23]);
     Ok(())
 }
 

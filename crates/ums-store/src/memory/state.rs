@@ -230,7 +230,7 @@ impl State {
         apply(&mut entry.record, step);
         entry.record.status = kept::word(&entry.record, entry.kept);
         self.events.give(id, events);
-        self.note_aside(suppress, lift, &list_notices, now);
+        self.note_aside(suppress, &lift, &list_notices, now);
         self.outbox.add(notices);
         self.settle(id, was_due_at, keep_ended);
         Ok(())
@@ -246,9 +246,9 @@ impl State {
     }
 
     /// Changes the suppression list, and adds the notices of what had an effect.
-    pub(super) fn note_aside(&mut self, suppress: Vec<Suppression>, lift: Vec<Lift>, notices: &[ListNotice], now: Timestamp) -> Vec<bool> {
+    pub(super) fn note_aside(&mut self, suppress: Vec<Suppression>, lift: &[Lift], notices: &[ListNotice], now: Timestamp) -> Vec<bool> {
         let suppressed: Vec<bool> = suppress.into_iter().map(|entry| self.suppressions.put(entry, now)).collect();
-        let lifted: Vec<bool> = lift.into_iter().map(|lift| self.suppressions.lift(lift, now)).collect();
+        let lifted: Vec<bool> = lift.iter().map(|lift| self.suppressions.lift(lift, now)).collect();
         self.outbox.add(listed::told(notices, &suppressed, &lifted));
         [suppressed, lifted].concat()
     }

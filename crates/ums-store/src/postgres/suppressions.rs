@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use tokio_postgres::Row;
 use ums_core::{
     Channel, Lift, ListChange, ListNotice, MessageId, Notice, ProviderKind, Status, StoreError, Suppression, SuppressionCursor,
-    SuppressionFilter, SuppressionOrigin, SuppressionPage, SuppressionReason, TenantId, Timestamp, Undo, suppression_address,
+    SuppressionFilter, SuppressionOrigin, SuppressionPage, SuppressionReason, TenantId, Timestamp, Undo, spellings,
 };
 use uuid::Uuid;
 
@@ -153,7 +153,7 @@ impl<'a> Changes<'a> {
         if self.changes.is_empty() {
             return Ok(Vec::new());
         }
-        let places: BTreeSet<Place> = self.changes.iter().map(Change::place).collect();
+        let places: BTreeSet<Place> = self.changes.iter().flat_map(Change::places).collect();
         let mut list = at(session, &places).await?;
         let answers: Vec<bool> = self.changes.iter().map(|change| change.apply(&mut list, now)).collect();
         write(session, &list).await?;
@@ -165,31 +165,41 @@ impl<'a> Changes<'a> {
 }
 
 impl Change<'_> {
-    fn place(&self) -> Place {
+    /// The places of the subscriber: one for each spelling.
+    fn places(&self) -> Vec<Place> {
         let (tenant, channel, address, reason) = match self {
             Self::Put(entry) => (&entry.tenant, entry.channel, &entry.address, entry.reason),
             Self::Lift(lift) => (&lift.tenant, lift.channel, &lift.address, lift.reason),
         };
-        let address = text(&suppression_address(channel, address)).into_owned();
-        (tenant.clone(), channel, address, reason.as_str())
+        let place = |spelling: String| (tenant.clone(), channel, text(&spelling).into_owned(), reason.as_str());
+        spellings(channel, address).into_iter().map(place).collect()
     }
 
+    /// Whether an entry came into force, or was until now.
     fn apply(&self, known: &mut BTreeMap<Place, Listed>, now: Timestamp) -> bool {
-        let place = self.place();
+        let is_in_force = |known: &BTreeMap<Place, Listed>, place: &Place| known.get(place).is_some_and(|listed| listed.is_in_force(now));
         match self {
             Self::Put(entry) => {
+                let was_in_force = self.places().iter().any(|place| is_in_force(known, place));
+                let entry = listed::put_in_form((*entry).clone());
+                let address = text(&entry.address).into_owned();
+                let place = (entry.tenant.clone(), entry.channel, address, entry.reason.as_str());
                 let listed = known.entry(place).or_default();
-                let was_in_force = listed.is_in_force(now);
-                listed.put(listed::put_in_form((*entry).clone()));
+                listed.put(entry);
                 !was_in_force && listed.is_in_force(now)
             }
-            Self::Lift(lift) if known.contains_key(&place) || listed::is_kept_alone(lift.reason) => {
-                let listed = known.entry(place).or_default();
-                let was_in_force = listed.is_in_force(now);
-                listed.lift(lift.at);
-                was_in_force && !listed.is_in_force(now)
+            Self::Lift(lift) => {
+                let mut is_lifted = false;
+                for place in self.places() {
+                    if known.contains_key(&place) || listed::is_kept_alone(lift.reason) {
+                        let was_in_force = is_in_force(known, &place);
+                        let listed = known.entry(place).or_default();
+                        listed.lift(lift.at);
+                        is_lifted |= was_in_force && !listed.is_in_force(now);
+                    }
+                }
+                is_lifted
             }
-            Self::Lift(_) => false,
         }
     }
 }
@@ -285,9 +295,9 @@ pub(crate) async fn in_force(
          JOIN suppressions s ON s.tenant = $1 AND s.channel = $2 AND s.address = w.address
          WHERE (s.lifted_at IS NULL OR s.since > s.lifted_at) AND (s.expires_at IS NULL OR s.expires_at > $4)
          ORDER BY s.address, s.reason";
-    let folded: BTreeSet<String> = addresses.iter().map(|address| suppression_address(channel, address)).collect();
-    let folded: Vec<Cow<'_, str>> = folded.iter().map(|address| text(address)).collect();
-    let values: [Value<'_>; 4] = [&tenant.as_str(), &channel.as_str(), &folded, &now.as_micros()];
+    let spellings = listed::all_spellings(channel, addresses);
+    let spellings: Vec<Cow<'_, str>> = spellings.iter().map(|address| text(address)).collect();
+    let values: [Value<'_>; 4] = [&tenant.as_str(), &channel.as_str(), &spellings, &now.as_micros()];
     entries(&session.query(sql, &values).await?)
 }
 
@@ -303,13 +313,13 @@ pub(crate) async fn page(
         "SELECT s.tenant, s.channel, s.address, s.reason, s.since, s.lifted_at, s.expires_at, s.origin, s.provider, s.message_id, s.detail
          FROM suppressions s
          WHERE s.tenant = $1 AND (s.channel, s.address, s.reason) > ($2, $3, $4) AND s.since IS NOT NULL
-           AND ($5::text IS NULL OR s.channel = $5) AND ($6::text IS NULL OR s.reason = $6) AND $7::text IS NULL AND $8::text IS NULL
+           AND ($5::text IS NULL OR s.channel = $5) AND ($6::text IS NULL OR s.reason = $6) AND $7::text[] IS NULL AND $8::text[] IS NULL
            AND ($9 OR ((s.lifted_at IS NULL OR s.since > s.lifted_at) AND (s.expires_at IS NULL OR s.expires_at > $10)))
          ORDER BY s.channel, s.address, s.reason LIMIT $11";
-    // The address as each channel writes it.
+    // The address in every spelling that each channel knows.
     let by_address =
         "SELECT s.tenant, s.channel, s.address, s.reason, s.since, s.lifted_at, s.expires_at, s.origin, s.provider, s.message_id, s.detail
-         FROM (VALUES ('email', $7::text), ('sms', $8::text)) AS w(channel, address)
+         FROM (SELECT 'email', unnest($7::text[]) UNION ALL SELECT 'sms', unnest($8::text[])) AS w(channel, address)
          JOIN suppressions s ON s.tenant = $1 AND s.channel = w.channel AND s.address = w.address
          WHERE (s.channel, s.address, s.reason) > ($2, $3, $4) AND s.since IS NOT NULL
            AND ($5::text IS NULL OR s.channel = $5) AND ($6::text IS NULL OR s.reason = $6)
@@ -321,9 +331,11 @@ pub(crate) async fn page(
     });
     let only_channel = filter.channel.map(Channel::as_str);
     let only_reason = filter.reason.map(SuppressionReason::as_str);
-    let of = |channel| filter.address.as_ref().map(|address| suppression_address(channel, address));
-    let (mail, number) = (of(Channel::Email), of(Channel::Sms));
-    let (mail, number) = (optional_text(mail.as_deref()), optional_text(number.as_deref()));
+    let of = |channel| {
+        let spellings = listed::filtered_spellings(filter, channel)?;
+        Some(spellings.iter().map(|address| text(address).into_owned()).collect::<Vec<_>>())
+    };
+    let (mails, numbers) = (of(Channel::Email), of(Channel::Sms));
     let more_than_wanted = count(limit.saturating_add(1));
     let values: [Value<'_>; 11] = [
         &tenant.as_str(),
@@ -332,8 +344,8 @@ pub(crate) async fn page(
         &reason,
         &only_channel,
         &only_reason,
-        &mail,
-        &number,
+        &mails,
+        &numbers,
         &filter.with_lifted,
         &now.as_micros(),
         &more_than_wanted,
