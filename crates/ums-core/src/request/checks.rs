@@ -12,7 +12,7 @@ use crate::guard::{self, header_name, header_text, header_value};
 use crate::media_type::MediaType;
 use crate::message::{Attachment, Email, Handling, Header, Metadata, SmsSender};
 use crate::phone::{PhoneNumber, Region};
-use crate::{Channel, Purpose};
+use crate::{Channel, Purpose, subscriber_key};
 
 /// Collects the faults of a request.
 #[derive(Default)]
@@ -160,7 +160,7 @@ pub(super) fn check_email(email: &Email, no_to: bool, faults: &mut Faults) {
     let mut seen = std::collections::HashSet::new();
     if let Some((kind, _)) = email
         .recipients()
-        .find(|(_, mailbox)| !seen.insert(mailbox.address.expose().to_ascii_lowercase()))
+        .find(|(_, mailbox)| !seen.insert(subscriber_key(Channel::Email, mailbox.address.expose())))
     {
         faults.add(kind.as_str(), "names a recipient that is already there");
     }

@@ -2,7 +2,8 @@
 //!
 //! - **Endpoint**: `SMTP_HOST:SMTP_PORT`; 587 with STARTTLS, which is never left out, or 465 with TLS from the start. Certificate
 //!   and host name are checked against the system's roots; TLS 1.2 or later.
-//! - **Auth**: PLAIN, else LOGIN. Gmail wants a 16-character app password.
+//! - **EHLO**: a fully qualified name, the setting's or the machine's, else the address of our end of the connection (RFC 5321 §4.1.1.1).
+//! - **Auth**: PLAIN, else LOGIN, as offered; the other one if the server does not take the first after all. Gmail wants a 16-character app password.
 //! - **Accepted** means that the server answered 2xx to the final dot. The id is our own Message-ID, which is made of the attempt's
 //!   id and comes back in bounces; the same id travels as `ENVID` where the server offers DSN (RFC 3461).
 //! - **Idempotency**: none. Lost before the final dot was handed to the socket: surely not accepted. Lost after it: unknown
@@ -21,6 +22,8 @@ mod connection;
 mod dial;
 mod dialogue;
 mod fault;
+mod login;
+mod manners;
 mod offers;
 mod pool;
 mod reply;
@@ -34,12 +37,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use lettre::transport::smtp::authentication::Credentials;
-use lettre::transport::smtp::extension::ClientId;
 use tokio::time::Instant;
-use ums_core::{Accepted, AccountId, Call, Clock, Email, Failure, FailureClass, Mailbox, Probe, Provider, ProviderKind, Refusal, Secret};
+use ums_core::{
+    Accepted, AccountId, Call, Clock, Email, Failure, FailureClass, HeloName, Mailbox, Probe, Provider, ProviderKind, Refusal, Secret,
+};
 
 use self::connection::Session;
-use self::dialogue::{Dialogue, Letter};
+use self::dialogue::{Again, Dialogue, Failed, Letter};
+use self::manners::Learned;
 use self::offers::Offers;
 use self::pool::Pool;
 use self::tls::Tls;
@@ -219,8 +224,8 @@ pub struct SmtpSettings {
     pub tls: SmtpTls,
     /// Certificates in PEM that are trusted beside the system's.
     pub extra_ca_pem: Option<Vec<u8>>,
-    /// The name that EHLO gives; the host's own by default.
-    pub hello_name: Option<String>,
+    /// The name that EHLO gives. Without one: the machine's if it is fully qualified, else the address that the connection comes from.
+    pub helo_name: Option<HeloName>,
     /// How long to wait for what.
     pub timeouts: SmtpTimeouts,
     /// Most connections at a time.
@@ -242,7 +247,7 @@ impl SmtpSettings {
             from,
             senders: Vec::new(),
             extra_ca_pem: None,
-            hello_name: None,
+            helo_name: None,
             timeouts: SmtpTimeouts::default(),
             max_connections: 4,
             idle: Duration::from_secs(30),
@@ -279,7 +284,9 @@ struct Inner {
     settings: SmtpSettings,
     tls: Option<Tls>,
     credentials: Option<Credentials>,
-    hello: ClientId,
+    /// The name that was chosen, or the machine's.
+    helo_name: Option<HeloName>,
+    learned: Learned,
 }
 
 /// The SMTP provider.
@@ -304,7 +311,7 @@ impl Smtp {
             .login
             .as_ref()
             .map(|(user, password)| Credentials::new(user.clone(), password.expose().to_owned()));
-        let hello = offers::hello_name(settings.hello_name.as_deref());
+        let helo_name = settings.helo_name.clone().or_else(offers::machines_name);
         let pool = Pool::new(settings.max_connections, settings.idle);
         let sender = SenderRule::new(settings.from.clone(), &settings.senders);
         Ok(Self {
@@ -312,7 +319,8 @@ impl Smtp {
                 settings,
                 tls,
                 credentials,
-                hello,
+                helo_name,
+                learned: Learned::default(),
             },
             pool,
             sender,
@@ -338,10 +346,11 @@ impl Smtp {
         })
     }
 
-    /// Hands a letter over, on an idle connection if there is one. One that died while idle is replaced by a fresh one, once:
-    /// nothing of the message was handed to it.
+    /// Hands a letter over, on an idle connection if there is one. What [`Again`] allows is tried once: nothing of the message was
+    /// handed over.
     async fn deliver(&self, letters: &Letters<'_>, until: Instant) -> Result<(Vec<Refusal>, bool), Failure> {
         let mut idle = self.pool.take();
+        let mut dsn = true;
         loop {
             let mut session = match idle.take() {
                 Some(session) => session,
@@ -353,15 +362,34 @@ impl Smtp {
                 inner: &self.inner,
                 letter,
                 until,
+                dsn,
             }
             .run()
             .await;
-            let simulated = session.simulated;
-            self.pool.put(session);
             match outcome {
-                Ok(refused) => return Ok((refused, simulated)),
-                Err(failed) if failed.stale => {}
-                Err(failed) => return Err(failed.into_failure(letter)),
+                Ok(refused) => {
+                    if !dsn {
+                        self.inner.learned.note_dsn_refused();
+                    }
+                    let simulated = session.simulated;
+                    self.pool.put(session);
+                    return Ok((refused, simulated));
+                }
+                Err(Failed {
+                    again: Some(Again::OnFreshConnection),
+                    ..
+                }) => {}
+                Err(Failed {
+                    again: Some(Again::WithoutDsn),
+                    ..
+                }) => {
+                    dsn = false;
+                    idle = session.is_usable().then_some(session);
+                }
+                Err(failed) => {
+                    self.pool.put(session);
+                    return Err(failed.into_failure(letter));
+                }
             }
         }
     }
