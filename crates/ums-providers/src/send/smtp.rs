@@ -13,6 +13,8 @@
 //! - **Limits**: what the server's SIZE says (Gmail 25 MB); Gmail 500 recipients a day, Workspace 2,000 messages a day, 100 recipients a
 //!   message.
 //! - **Cannot carry**: an address with other letters than ASCII before the `@`, unless the server offers SMTPUTF8.
+//! - **Adapts**: a `message/*` file travels as it is, 7bit, or 8bit where the server offers 8BITMIME; content that no line of a message
+//!   may hold goes as bytes (`application/octet-stream`), and `multipart/*` always.
 //! - **Sources**: RFC 5321, 2920, 3207, 3461, 3463, 4954; support.google.com/a/answer/3726730 (Gmail's replies) and the Amazon SES
 //!   developer guide "SMTP response codes", read 2026-11-22.
 
@@ -43,9 +45,10 @@ use ums_core::{
 use self::connection::Session;
 use self::dialogue::{Again, Dialogue, Failed, Letter};
 use self::manners::Learned;
+use self::offers::Offers;
 use self::pool::Pool;
 use self::tls::Tls;
-use crate::mime;
+use crate::mime::{self, Bits};
 use crate::sender::{Chosen, SenderRule};
 
 pub use self::reply::{Stage, UnknownStage};
@@ -325,20 +328,27 @@ impl Smtp {
         })
     }
 
-    /// Builds the message and its envelope.
-    fn letter<'a>(&self, email: &'a Email, sender: &Chosen<'a>, call: &Call, message_id: &str) -> Result<Letter<'a>, Failure> {
+    /// Builds the message and its envelope: as it is, and once more for a server without 8BITMIME if such a server could not carry it.
+    fn letters<'a>(&self, email: &'a Email, sender: &Chosen<'a>, call: &Call, message_id: &str) -> Result<Letters<'a>, Failure> {
         let ids = mime::Ids {
             message_id,
             date: self.clock.now(),
         };
-        let message = mime::build(email, sender.from, sender.reply_to, &ids)?;
-        let recipients = email.recipients().map(|(_, mailbox)| &mailbox.address).collect();
-        Letter::new(sender, recipients, call.attempt_id.to_string(), message)
+        let letter = |bits| {
+            let message = mime::build(email, sender.from, sender.reply_to, (&ids, bits))?;
+            let recipients = email.recipients().map(|(_, mailbox)| &mailbox.address).collect();
+            Letter::new(sender, recipients, call.attempt_id.to_string(), message)
+        };
+        let is_wide = email.attachments.iter().any(mime::needs_eight_bits);
+        Ok(Letters {
+            as_it_is: letter(Bits::Eight)?,
+            in_seven_bits: is_wide.then(|| letter(Bits::Seven)).transpose()?,
+        })
     }
 
     /// Hands a letter over, on an idle connection if there is one. What [`Again`] allows is tried once: nothing of the message was
     /// handed over.
-    async fn deliver(&self, letter: &Letter<'_>, until: Instant) -> Result<(Vec<Refusal>, bool), Failure> {
+    async fn deliver(&self, letters: &Letters<'_>, until: Instant) -> Result<(Vec<Refusal>, bool), Failure> {
         let mut idle = self.pool.take();
         let mut dsn = true;
         loop {
@@ -346,6 +356,7 @@ impl Smtp {
                 Some(session) => session,
                 None => Session::open(&self.inner, until).await?,
             };
+            let letter = letters.for_server(&session.offers);
             let outcome = Dialogue {
                 session: &mut session,
                 inner: &self.inner,
@@ -397,6 +408,20 @@ impl Smtp {
     }
 }
 
+/// A message made ready, for servers of both kinds.
+struct Letters<'a> {
+    as_it_is: Letter<'a>,
+    /// For a server without 8BITMIME; none if the message is the same for it.
+    in_seven_bits: Option<Letter<'a>>,
+}
+
+impl<'a> Letters<'a> {
+    fn for_server(&self, offers: &Offers) -> &Letter<'a> {
+        let narrow = self.in_seven_bits.as_ref().filter(|_| !offers.eight_bit);
+        narrow.unwrap_or(&self.as_it_is)
+    }
+}
+
 impl fmt::Debug for Smtp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Smtp")
@@ -423,9 +448,9 @@ impl Provider<Email> for Smtp {
         let until = Self::until(call.time_left);
         let sender = self.sender.choose(email);
         let message_id = format!("<{}@{}>", call.attempt_id, sender.from.address.domain());
-        let letter = self.letter(email, &sender, call, &message_id)?;
+        let letters = self.letters(email, &sender, call, &message_id)?;
         let _turn = self.turn(until).await?;
-        let (refused, simulated) = self.deliver(&letter, until).await?;
+        let (refused, simulated) = self.deliver(&letters, until).await?;
         Ok(Accepted {
             simulated,
             from_substituted: sender.substituted,

@@ -25,6 +25,8 @@ pub(super) struct Letter<'a> {
     callers_sender: bool,
     /// Bytes of the message as SIZE counts them.
     size: usize,
+    /// Whether an address in a header has other letters than ASCII before the `@`.
+    wide_header: bool,
     /// The message with dots stuffed, and the final dot: written in one go.
     payload: String,
 }
@@ -39,8 +41,9 @@ impl<'a> Letter<'a> {
     ) -> Result<Self, Failure> {
         let size = message.len();
         let text = String::from_utf8(message)
-            .map_err(|_| Failure::local(FailureClass::InvalidMessage, "not_utf8", "the message is not valid UTF-8"))?;
+            .map_err(|_| Failure::local(FailureClass::Unsupported, "not_utf8", "the message is not valid UTF-8"))?;
         Ok(Self {
+            wide_header: sender.reply_to.iter().any(|mailbox| mailbox.address.needs_smtputf8()),
             from: &sender.from.address,
             recipients,
             envelope_id,
@@ -50,9 +53,9 @@ impl<'a> Letter<'a> {
         })
     }
 
-    /// Whether the addresses need SMTPUTF8 (RFC 6531).
+    /// Whether the addresses of envelope and header need SMTPUTF8 (RFC 6531).
     fn needs_smtp_utf8(&self) -> bool {
-        self.from.needs_smtputf8() || self.recipients.iter().any(|address| address.needs_smtputf8())
+        self.wide_header || self.from.needs_smtputf8() || self.recipients.iter().any(|address| address.needs_smtputf8())
     }
 
     /// What this server cannot carry, found before anything is said.
