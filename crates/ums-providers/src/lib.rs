@@ -11,6 +11,7 @@
 mod aws;
 mod classify;
 mod error;
+pub mod failure_table;
 pub mod feedback;
 #[cfg(test)]
 mod fixtures;
