@@ -29,7 +29,9 @@ use ums_core::{BounceKind, FailureClass};
 pub(crate) use self::codes::Enhanced;
 pub use self::stage::{Stage, UnknownStage};
 
-use self::words::Text;
+use self::codes::CODES;
+use self::words::{Text, WORDS};
+use crate::failure_table::{ANY_CODE, Row};
 
 /// What a refusal is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -72,30 +74,51 @@ pub(crate) enum Topic {
     System,
 }
 
+/// Where something is said, as far as the class depends on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// In reply to MAIL.
+    Mail,
+    /// In reply to RCPT.
+    Rcpt,
+    /// In reply to DATA or to the message.
+    Message,
+    /// In a report about a message that a server had taken.
+    Report,
+}
+
+impl Place {
+    /// All places, in the order of a message's way.
+    pub const ALL: [Self; 4] = [Self::Mail, Self::Rcpt, Self::Message, Self::Report];
+}
+
 /// The class of a topic by where it is said.
 pub(crate) struct Meaning {
     topic: Topic,
-    /// In reply to MAIL.
-    mail: FailureClass,
-    /// In reply to RCPT.
-    rcpt: FailureClass,
-    /// In reply to DATA or to the message.
-    dot: FailureClass,
-    /// In a report about a message that a server had taken.
-    report: FailureClass,
+    /// One for each [`Place`].
+    classes: [FailureClass; 4],
     /// Whether the first digit does not matter: waiting mends nothing, or the provider says how long.
     whatever_digit: bool,
     /// Why; for people.
-    pub(crate) why: &'static str,
+    why: &'static str,
 }
 
-const fn meaning(topic: Topic, [mail, rcpt, dot, report]: [FailureClass; 4], why: &'static str) -> Meaning {
+impl Meaning {
+    const fn at(&self, place: Place) -> FailureClass {
+        let [mail, rcpt, message, report] = self.classes;
+        match place {
+            Place::Mail => mail,
+            Place::Rcpt => rcpt,
+            Place::Message => message,
+            Place::Report => report,
+        }
+    }
+}
+
+const fn meaning(topic: Topic, classes: [FailureClass; 4], why: &'static str) -> Meaning {
     Meaning {
         topic,
-        mail,
-        rcpt,
-        dot,
-        report,
+        classes,
         whatever_digit: false,
         why,
     }
@@ -183,8 +206,9 @@ pub(crate) const CLASSES: &[Meaning] = &[
 impl Topic {
     /// The topic's row.
     pub(crate) fn meaning(self) -> &'static Meaning {
-        // A test holds that the rows stand in the order of the topics.
-        &CLASSES[self as usize]
+        let row = &CLASSES[self as usize];
+        debug_assert_eq!(row.topic, self, "the rows stand in the order of the topics");
+        row
     }
 
     /// Whether words on the topic win over a sign that the address is dead: a server that verifies the sender says that *that* one is unknown.
@@ -288,7 +312,7 @@ fn class_at(stage: Stage, code: u16, topic: Topic, text: &str) -> Option<Failure
     let is_pace = matches!(topic, Topic::Quota | Topic::Rate);
     // Before a message has begun everything else is the connection's.
     if !stage.is_of_message() {
-        return is_pace.then_some(row.dot);
+        return is_pace.then_some(row.at(Place::Message));
     }
     // 421 ends the connection, whatever it says. A bad sequence of commands is begun anew, unless the server waits for a login.
     let is_of_moment = code < 500 || code == 503;
@@ -296,11 +320,21 @@ fn class_at(stage: Stage, code: u16, topic: Topic, text: &str) -> Option<Failure
     if code == 421 || (is_of_moment && waits) {
         return None;
     }
-    Some(match stage {
-        Stage::Rcpt => row.rcpt,
-        Stage::Data | Stage::Dot => row.dot,
-        Stage::Mail | Stage::Connect | Stage::Ehlo | Stage::Starttls | Stage::Auth => row.mail,
-    })
+    Some(row.at(match stage {
+        Stage::Rcpt => Place::Rcpt,
+        Stage::Data | Stage::Dot => Place::Message,
+        Stage::Mail | Stage::Connect | Stage::Ehlo | Stage::Starttls | Stage::Auth => Place::Mail,
+    }))
+}
+
+/// The tables as rows, for people: enhanced codes, words (`|` between two), and reply codes that come without either.
+pub fn rows(place: Place) -> Vec<Row> {
+    let of_topic = |code, topic: Topic, source| Row::of_code(code, topic.meaning().at(place), topic.meaning().why, source);
+    let codes = CODES.iter().map(|(code, _, topic, source)| of_topic(*code, *topic, *source));
+    let words = WORDS
+        .iter()
+        .map(|(topic, words, source)| of_topic(ANY_CODE, *topic, *source).saying(words));
+    codes.chain(words).chain(stage::rows(place)).collect()
 }
 
 /// What a report about a message that did not arrive means.
@@ -308,7 +342,7 @@ pub(crate) fn of_report(said: &Said<'_>) -> (BounceKind, FailureClass) {
     let class = match said.topic() {
         // Not now, says the server, and somebody gave up.
         _ if !said.is_for_good() => FailureClass::Unavailable,
-        Some(topic) => topic.meaning().report,
+        Some(topic) => topic.meaning().at(Place::Report),
         None if said.reply == Some(556) => FailureClass::InvalidRecipient,
         None => FailureClass::Unavailable,
     };

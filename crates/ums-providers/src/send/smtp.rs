@@ -43,7 +43,7 @@ use self::tls::Tls;
 use crate::mime;
 use crate::sender::{Chosen, SenderRule};
 
-pub use crate::verdict::{Stage, UnknownStage};
+pub use crate::verdict::{Place, Stage, UnknownStage, rows};
 
 /// What a reply to RCPT says when the transaction is full: "452 Too many recipients", which some servers call 552, and which a client
 /// must read as temporary (RFC 5321 §4.5.3.1.10; RFC 3463 X.5.3). A reply with another enhanced code is about something else:

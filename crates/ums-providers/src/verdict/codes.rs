@@ -12,63 +12,92 @@ pub(crate) struct Enhanced {
     pub(crate) detail: u16,
 }
 
-/// What codes are about: subject, first and last detail, topic, source. The first row that fits holds.
+/// One row of [`CODES`].
+type Coded = (&'static str, (u16, u16, u16), Topic, &'static str);
+
+/// What codes are about: how people write them; subject, first and last detail; topic; source. The first row that fits holds.
 ///
 /// A code without a row is vague: `X.0.0`, `X.1.0`, `X.2.0`, `X.4.0` and `X.5.0` ("other or undefined"), and codes that nobody registered.
 /// Then the words decide alone.
-const CODES: &[(u16, u16, u16, Topic, &str)] = &[
+pub(super) const CODES: &[Coded] = &[
     (
-        1,
-        1,
-        3,
+        "x.1.1 to x.1.3",
+        (1, 1, 3),
         Topic::DeadAddress,
         "RFC 3463 §3.2: no such mailbox, no such system, bad syntax of the mailbox",
     ),
-    (1, 4, 5, Topic::Recipient, "RFC 3463 §3.2: ambiguous, or valid"),
-    (1, 6, 6, Topic::DeadAddress, "RFC 3463 §3.2: moved, no forwarding address"),
-    (1, 7, 8, Topic::Sender, "RFC 3463 §3.2: the sender's address"),
-    (1, 9, 9, Topic::Recipient, "RFC 5248: relayed to a system that reports nothing"),
-    (1, 10, 10, Topic::DeadAddress, "RFC 7505 §4.1: null MX"),
-    (2, 1, 1, Topic::DeadAddress, "RFC 3463 §3.3: the mailbox is disabled"),
+    ("x.1.4 to x.1.5", (1, 4, 5), Topic::Recipient, "RFC 3463 §3.2: ambiguous, or valid"),
     (
-        2,
-        2,
-        2,
+        "x.1.6",
+        (1, 6, 6),
+        Topic::DeadAddress,
+        "RFC 3463 §3.2: moved, no forwarding address",
+    ),
+    ("x.1.7 to x.1.8", (1, 7, 8), Topic::Sender, "RFC 3463 §3.2: the sender's address"),
+    (
+        "x.1.9",
+        (1, 9, 9),
+        Topic::Recipient,
+        "RFC 5248: relayed to a system that reports nothing",
+    ),
+    ("x.1.10", (1, 10, 10), Topic::DeadAddress, "RFC 7505 §4.1: null MX"),
+    ("x.2.1", (2, 1, 1), Topic::DeadAddress, "RFC 3463 §3.3: the mailbox is disabled"),
+    (
+        "x.2.2",
+        (2, 2, 2),
         Topic::NotNow,
         "RFC 3463 §3.3: the mailbox is full, a persistent transient failure",
     ),
-    (2, 3, 3, Topic::Size, "RFC 3463 §3.3: longer than the mailbox takes"),
-    (2, 4, 4, Topic::Recipient, "RFC 3463 §3.3: expansion of a mailing list"),
-    (3, 4, 4, Topic::Size, "RFC 3463 §3.4: too big for the system"),
-    (3, 0, 999, Topic::System, "RFC 3463 §3.4: the mail system"),
+    ("x.2.3", (2, 3, 3), Topic::Size, "RFC 3463 §3.3: longer than the mailbox takes"),
+    ("x.2.4", (2, 4, 4), Topic::Recipient, "RFC 3463 §3.3: expansion of a mailing list"),
+    ("x.3.4", (3, 4, 4), Topic::Size, "RFC 3463 §3.4: too big for the system"),
+    ("x.3, any other", (3, 0, 999), Topic::System, "RFC 3463 §3.4: the mail system"),
     (
-        4,
-        4,
-        4,
+        "x.4.4",
+        (4, 4, 4),
         Topic::DeadAddress,
         "RFC 3463 §3.5: no route, as for a domain that does not exist",
     ),
     (
-        4,
-        1,
-        3,
+        "x.4.1 to x.4.3",
+        (4, 1, 3),
         Topic::System,
         "RFC 3463 §3.5: no answer, bad connection, directory failure",
     ),
-    (4, 5, 5, Topic::Quota, "Gmail: 550 5.4.5 daily sending limit"),
-    (4, 6, 7, Topic::System, "RFC 3463 §3.5: loop, time expired"),
-    (5, 3, 3, Topic::TooManyRecipients, "RFC 3463 §3.6"),
-    (5, 1, 999, Topic::Protocol, "RFC 3463 §3.6: the protocol"),
-    (6, 0, 999, Topic::Content, "RFC 3463 §3.7: the content"),
-    (7, 8, 16, Topic::Login, "RFC 4954 §6, RFC 5248: credentials and mechanisms"),
-    (7, 17, 19, Topic::Recipient, "RFC 7293: the mailbox has another owner"),
-    (7, 20, 24, Topic::Sender, "RFC 7372: DKIM and SPF"),
-    (7, 25, 25, Topic::Client, "RFC 7372: reverse DNS"),
-    (7, 26, 26, Topic::Sender, "RFC 7372: several authentication checks"),
-    (7, 27, 27, Topic::Sender, "RFC 7505 §4.2: the sender's domain has a null MX"),
-    (7, 28, 28, Topic::Rate, "IANA: mail flood"),
-    (7, 0, 0, Topic::Policy, "RFC 3463 §3.8: security, undefined"),
-    (7, 1, 999, Topic::Refused, "RFC 3463 §3.8: not authorised, by policy"),
+    ("x.4.5", (4, 5, 5), Topic::Quota, "Gmail: 550 5.4.5 daily sending limit"),
+    ("x.4.6 to x.4.7", (4, 6, 7), Topic::System, "RFC 3463 §3.5: loop, time expired"),
+    ("x.5.3", (5, 3, 3), Topic::TooManyRecipients, "RFC 3463 §3.6"),
+    ("x.5, any other", (5, 1, 999), Topic::Protocol, "RFC 3463 §3.6: the protocol"),
+    ("x.6, any other", (6, 0, 999), Topic::Content, "RFC 3463 §3.7: the content"),
+    (
+        "x.7.8 to x.7.16",
+        (7, 8, 16),
+        Topic::Login,
+        "RFC 4954 §6, RFC 5248: credentials and mechanisms",
+    ),
+    (
+        "x.7.17 to x.7.19",
+        (7, 17, 19),
+        Topic::Recipient,
+        "RFC 7293: the mailbox has another owner",
+    ),
+    ("x.7.20 to x.7.24", (7, 20, 24), Topic::Sender, "RFC 7372: DKIM and SPF"),
+    ("x.7.25", (7, 25, 25), Topic::Client, "RFC 7372: reverse DNS"),
+    ("x.7.26", (7, 26, 26), Topic::Sender, "RFC 7372: several authentication checks"),
+    (
+        "x.7.27",
+        (7, 27, 27),
+        Topic::Sender,
+        "RFC 7505 §4.2: the sender's domain has a null MX",
+    ),
+    ("x.7.28", (7, 28, 28), Topic::Rate, "IANA: mail flood"),
+    ("x.7.0", (7, 0, 0), Topic::Policy, "RFC 3463 §3.8: security, undefined"),
+    (
+        "x.7, any other",
+        (7, 1, 999),
+        Topic::Refused,
+        "RFC 3463 §3.8: not authorised, by policy",
+    ),
 ];
 
 impl Enhanced {
@@ -100,7 +129,7 @@ impl Enhanced {
     pub(super) fn topic(self) -> Option<Topic> {
         let row = CODES
             .iter()
-            .find(|(subject, first, last, ..)| *subject == self.subject && (*first..=*last).contains(&self.detail));
+            .find(|(_, (subject, first, last), ..)| *subject == self.subject && (*first..=*last).contains(&self.detail));
         row.map(|(.., topic, _)| *topic)
     }
 }

@@ -5,6 +5,9 @@ use std::str::FromStr;
 
 use ums_core::FailureClass;
 
+use super::Place;
+use crate::failure_table::Row;
+
 /// Where in the dialogue a reply came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Stage {
@@ -169,4 +172,26 @@ pub(super) fn class_of_code(stage: Stage, code: u16, enhanced: Option<&str>) -> 
             FAILURES.get(found).map(|(.., class)| *class)
         })
         .unwrap_or(stage.class_of_unreadable())
+}
+
+/// The rows for a place, for people.
+pub(super) fn rows(place: Place) -> Vec<Row> {
+    const WHY: &str = "neither enhanced code nor words say more";
+    const SOURCE: &str = "RFC 5321 §4.2, §4.3.2; RFC 7504";
+    let stage = match place {
+        Place::Mail => Stage::Mail,
+        Place::Rcpt => Stage::Rcpt,
+        Place::Message => Stage::Dot,
+        Place::Report => return vec![Row::of_code("any", FailureClass::Unavailable, WHY, SOURCE)],
+    };
+    let of_stage = FAILURES.iter().filter(|(at, ..)| *at == stage);
+    let shown = of_stage.map(|(_, code, class)| {
+        let code = match *code {
+            "4" => "4xx",
+            "5" => "5xx",
+            code => code,
+        };
+        Row::of_code(code, *class, WHY, SOURCE)
+    });
+    shown.collect()
 }

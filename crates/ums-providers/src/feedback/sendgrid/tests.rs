@@ -441,7 +441,7 @@ fn the_message_is_found_by_our_ids_by_theirs_or_by_the_message_id() {
     // Dropped before it had an id: the first word is the filter's name.
     for filter in ["filter0001p1las1.1234", "filterdrecv-p3iad2-8684d98474-gqlqv-19-5E.0"] {
         let dropped = one(&format!(
-            r#"{{"event":"dropped","reason":"Bounced Address","sg_message_id":"{filter}","smtp-id":"<AbC@example.com>"}}"#
+            r#"{{"event":"dropped","sg_message_id":"{filter}","smtp-id":"<AbC@example.com>"}}"#
         ));
         assert_eq!(dropped.about.provider_message_id.as_deref(), Some("AbC"), "{filter}");
     }
