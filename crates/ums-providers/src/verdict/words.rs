@@ -159,6 +159,7 @@ const DEAD: &[&str] = &[
     "null mx",
     "nullmx",
     "recipientnotfound",
+    "exrecipnotfound",
     "recipnotfound",
     "unrouteable address",
     "unroutable address",

@@ -265,12 +265,7 @@ const WORDS: &[(&str, K, Option<BounceKind>, Option<S>)] = &[
         None,
     ),
     (r#""event":"delivered","response":"250 OK""#, K::Delivered, None, None),
-    (
-        r#""event":"bounce","type":"bounce","status":"5.1.1""#,
-        K::Bounced,
-        HARD,
-        Some(S::HardBounce),
-    ),
+    (r#""event":"bounce","status":"5.1.1""#, K::Bounced, HARD, Some(S::HardBounce)),
     (r#""event":"bounce""#, K::Bounced, SOFT, None),
     (
         r#""event":"bounce","type":"bounce","status":"5.0.0","reason":"500 unknown recipient""#,
