@@ -43,6 +43,11 @@ pub(super) const WORDS: &[(Topic, &str, &str)] = &[
         "Gmail 421 4.7.28; Amazon SES 421 and 454; Postfix's anvil",
     ),
     (
+        Topic::Protocol,
+        "from rcpt to parameters | parameters not recognized | parameters not implemented",
+        "RFC 5321 §4.2.3, code 555",
+    ),
+    (
         Topic::Client,
         "client host rejected | ehlo | fqdn | fully qualified | helo | hostname | ip name lookup | no ptr | ptr record | rdns | reverse \
          address | reverse dns | reverse lookup",
@@ -291,7 +296,6 @@ const NOUNS: &[&str] = &[
     "mailbox",
     "mailboxes",
     "person",
-    "rcpt",
     "recipient",
     "recipients",
     "user",

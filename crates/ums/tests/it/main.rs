@@ -16,3 +16,4 @@ mod partial;
 mod program;
 mod send;
 mod serve;
+mod spellings;
