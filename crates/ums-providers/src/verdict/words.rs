@@ -36,6 +36,11 @@ pub(super) const WORDS: &[(Topic, &str, &str)] = &[
         "RFC 5321 §4.5.3.1.10; RFC 3463 X.5.3",
     ),
     (
+        Topic::System,
+        "in this connection | in this session | per connection | per session",
+        "what a fresh connection mends: Exim smtp_accept_max_per_connection",
+    ),
+    (
         Topic::Rate,
         "concurrent connection | exceeded the rate | frequency | mail flood | rate exceeded | rate limit | ratelimit | sending rate | \
          slow down | throttl | too fast | too many concurrent | too many connections | too many emails | too many login | too many mails \
