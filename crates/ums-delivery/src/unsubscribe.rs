@@ -9,13 +9,14 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::hmac;
 use subtle::ConstantTimeEq as _;
-use ums_core::guard::{MAX_HEADER_VALUE_BYTES, header_text};
+use ums_core::guard::header_value;
 use ums_core::{
     Channel, Email, Header, ListName, MessageId, Secret, StoreError, Suppression, SuppressionFilter, SuppressionOrigin, SuppressionReason,
     TenantId, Timestamp, suppression_address,
 };
 
 use crate::desk::Desk;
+use crate::fate::Says;
 use crate::ports::Ports;
 use crate::suppressions;
 
@@ -112,7 +113,7 @@ impl Links {
                 recipient: 0,
             };
             let link = format!("<{url}/unsubscribe/{}>", target.token(key));
-            if header_text(&link, MAX_HEADER_VALUE_BYTES).is_ok() {
+            if header_value(LINK_HEADER, &link).is_ok() {
                 email.headers.push(header(LINK_HEADER, link));
                 email.headers.push(header(POST_HEADER, "List-Unsubscribe=One-Click".to_owned()));
             }
@@ -215,8 +216,12 @@ async fn leave(desk: &Desk, unsubscriber: &Unsubscriber, list: Option<ListName>)
         expires_at: None,
         lifted_at: None,
     };
-    let notices = desk.notices.of_suppression(&entry);
-    desk.ports.store.suppress(vec![entry], notices).await?;
+    let says = Says {
+        suppress: vec![entry],
+        lift: Vec::new(),
+    };
+    let notices = desk.notices.of_list(&says);
+    desk.ports.store.suppress(says.suppress, notices).await?;
     tracing::info!(message_id = %unsubscriber.message_id, "a recipient unsubscribed by the link in a message");
     Ok(())
 }

@@ -4,8 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ums_core::{
-    AttemptOutcome, AttemptRecord, Channel, Lift, ListName, MessageId, MustNotContact, NewMessage, Occasion, RecipientRecord, RecipientSet,
-    Step, Suppression, SuppressionReason, SuppressionScope, Timestamp, Work, suppression_address,
+    AttemptOutcome, AttemptRecord, Channel, Lift, ListChange, ListName, ListNotice, MessageId, MustNotContact, NewMessage, Notice,
+    Occasion, RecipientRecord, RecipientSet, Step, Suppression, SuppressionFilter, SuppressionReason, SuppressionScope, Timestamp, Work,
+    spellings, suppression_address,
 };
 
 /// What is known of one address for one reason: the entry, if one was reported, and the last lift.
@@ -49,22 +50,35 @@ impl Listed {
     }
 }
 
-/// An entry with its address in the form in which addresses are compared, and a list only where its reason may have one.
+/// An entry with its address in the form in which the list keeps addresses, and a mailing list only where its reason may have one.
 pub(crate) fn put_in_form(mut entry: Suppression) -> Suppression {
     entry.address = suppression_address(entry.channel, &entry.address);
     entry.list = entry.list.filter(|_| is_of_lists(entry.reason));
     entry
 }
 
-/// A lift in the form of an entry.
-pub(crate) fn lift_in_form(mut lift: Lift) -> Lift {
-    lift.address = suppression_address(lift.channel, &lift.address);
-    lift.list = lift.list.filter(|_| is_of_lists(lift.reason));
-    lift
+/// The lifts that a lift is: one for each spelling of its subscriber.
+pub(crate) fn lifts_in_form(lift: &Lift) -> impl Iterator<Item = Lift> {
+    let list = lift.list.clone().filter(|_| is_of_lists(lift.reason));
+    spellings(lift.channel, &lift.address).into_iter().map(move |address| Lift {
+        address,
+        list: list.clone(),
+        ..lift.clone()
+    })
+}
+
+/// Every spelling of addresses, as the list may keep them.
+pub(crate) fn all_spellings<'a>(channel: Channel, addresses: impl IntoIterator<Item = &'a String>) -> BTreeSet<String> {
+    addresses.into_iter().flat_map(|address| spellings(channel, address)).collect()
+}
+
+/// Every spelling of the address that a filter asks for, in a channel; none if the filter asks for all addresses.
+pub(crate) fn filtered_spellings(filter: &SuppressionFilter, channel: Channel) -> Option<Vec<String>> {
+    filter.address.as_deref().map(|address| spellings(channel, address))
 }
 
 /// Whether entries for that reason may be of one mailing list.
-const fn is_of_lists(reason: SuppressionReason) -> bool {
+pub(crate) const fn is_of_lists(reason: SuppressionReason) -> bool {
     matches!(reason.scope(), SuppressionScope::Bulk)
 }
 
@@ -89,13 +103,11 @@ pub(crate) struct Call {
     pub(crate) recipients: RecipientSet,
 }
 
-/// The addresses that a call would contact, in the form in which they are compared.
+/// The addresses that a call would contact, in every spelling.
 pub(crate) fn to_contact(call: Call, recipients: &[RecipientRecord]) -> BTreeSet<String> {
     let places = recipients.iter().enumerate();
     let contacted = places.filter(|(place, recipient)| !recipient.status.is_final() && call.recipients.contains(*place));
-    contacted
-        .map(|(_, recipient)| suppression_address(call.channel, &recipient.address))
-        .collect()
+    all_spellings(call.channel, contacted.map(|(_, recipient)| &recipient.address))
 }
 
 /// The addresses that a message to be stored would contact; none when it has ended. Its intent may be for some of its open recipients.
@@ -118,6 +130,16 @@ pub(crate) fn call_after(step: &Step) -> Option<Call> {
         channel: intent.provider.channel(),
         recipients: intent.recipients,
     })
+}
+
+/// The notices of those changes of the list that had an effect.
+pub(crate) fn told(notices: &[ListNotice], suppressed: &[bool], lifted: &[bool]) -> Vec<Notice> {
+    let had_effect = |of| match of {
+        ListChange::Suppressed(place) => suppressed.get(place) == Some(&true),
+        ListChange::Lifted(place) => lifted.get(place) == Some(&true),
+    };
+    let told = notices.iter().filter(|notice| had_effect(notice.of));
+    told.map(|notice| notice.notice.clone()).collect()
 }
 
 /// What is known of addresses, by address, reason and mailing list.
@@ -143,7 +165,7 @@ pub(crate) fn forbids(
             listing.entry(key).or_default().put(entry);
         }
     }
-    for lift in step.lift.iter().cloned().map(lift_in_form) {
+    for lift in step.lift.iter().flat_map(lifts_in_form) {
         if concerns(lift.channel, &lift.address) && lift.tenant == step.tenant {
             let key = listing_key(&lift.address, lift.reason, lift.list.as_ref());
             listing.entry(key).or_default().lift(lift.at);

@@ -13,7 +13,7 @@
 
 use ums_core::{
     AttemptOutcome, AttemptRecord, EventKind, EventRecord, FailureClass, MessageRecord, Purpose, SettledBy, Status, Timestamp, Work,
-    redact, suppression_address,
+    redact, subscriber_key,
 };
 
 use super::recipients::is_closed;
@@ -49,8 +49,9 @@ pub(crate) fn reported(before: &MessageRecord, now: Timestamp) -> MessageRecord 
         return after;
     }
     let reports = Reports::of(before, now);
+    let at = turn::after_every_attempt(before, now);
     for (place, attempt) in after.attempts.iter_mut().enumerate() {
-        reports.settle(place, attempt);
+        reports.settle(place, attempt, at);
     }
     lift_times(&mut after);
     let message_is_closed = is_closed(before.status) && !is_unsubscribed_by_report(before);
@@ -161,9 +162,9 @@ fn concerns(record: &MessageRecord, event: &EventRecord, place: usize) -> bool {
         return attempt.is_none_or(|attempt| attempt.recipients.contains(place));
     };
     let channel = record.message.content.channel();
-    let form = suppression_address(channel, address);
+    let subscriber = subscriber_key(channel, address);
     let recipient = record.recipients.get(place);
-    record.recipients.len() == 1 || recipient.is_some_and(|recipient| suppression_address(channel, &recipient.address) == form)
+    record.recipients.len() == 1 || recipient.is_some_and(|recipient| subscriber_key(channel, &recipient.address) == subscriber)
 }
 
 /// The further one; of two that are as far, the one that ends more, then the later.
@@ -259,7 +260,7 @@ impl<'a> Reports<'a> {
     }
 
     /// Writes what was reported of an attempt into its record.
-    fn settle(&self, place: usize, attempt: &mut AttemptRecord) {
+    fn settle(&self, place: usize, attempt: &mut AttemptRecord, at: Timestamp) {
         let events = || self.record.events.iter().filter(|event| event.attempt_id == Some(attempt.id));
         let (id, row) = (
             events().filter_map(|event| event.event.about.provider_message_id.as_ref()).min(),
@@ -272,22 +273,22 @@ impl<'a> Reports<'a> {
             .max_by_key(|event| weight(event, self.purpose));
         attempt.reported = row.iter().flatten().next().map(|standing| standing.status);
         let was_called = !matches!(attempt.outcome, AttemptOutcome::Calling | AttemptOutcome::NotCalled(_));
-        if was_called && self.keep_back(attempt, row) {
+        if was_called && self.keep_back(attempt, row, at) {
             attempt.provider_message_id = attempt.provider_message_id.take().or(id);
             return;
         }
         match attempt.outcome {
             AttemptOutcome::Calling => return,
             AttemptOutcome::Unknown | AttemptOutcome::Failed | AttemptOutcome::NotCalled(_) if taken => {
-                attempt.outcome = AttemptOutcome::Accepted;
-                attempt.settled_by = Some(SettledBy::Feedback);
-                (attempt.class, attempt.code) = (None, None);
+                attempt.settle(AttemptOutcome::Accepted, SettledBy::Feedback, at, self.record.recipients.len());
                 attempt.detail = Some(SettledBy::Feedback.describe().to_owned());
             }
             AttemptOutcome::Accepted | AttemptOutcome::NotCalled(_) => {}
             AttemptOutcome::Unknown | AttemptOutcome::Failed => {
                 if let Some(failed) = failed.filter(|_| self.all_failed(attempt, row)) {
-                    attempt.outcome = AttemptOutcome::Failed;
+                    if attempt.outcome == AttemptOutcome::Unknown {
+                        attempt.settle(AttemptOutcome::Failed, SettledBy::Feedback, at, self.record.recipients.len());
+                    }
                     attempt.class = Some(class_of(failed));
                     attempt.code = Some(reason(failed));
                     attempt.detail = failed.event.detail.clone();

@@ -5,8 +5,8 @@ use std::ops::Bound;
 
 use async_trait::async_trait;
 use ums_core::{
-    Channel, Lift, ListName, Notice, StoreError, Suppression, SuppressionCursor, SuppressionFilter, SuppressionPage, SuppressionReason,
-    SuppressionStore, TenantId, Timestamp, Undo, suppression_address,
+    Channel, Lift, ListName, ListNotice, StoreError, Suppression, SuppressionCursor, SuppressionFilter, SuppressionPage, SuppressionReason,
+    SuppressionStore, TenantId, Timestamp, Undo, spellings, subscriber_key,
 };
 
 use super::MemoryStore;
@@ -27,19 +27,29 @@ fn place(tenant: &TenantId, channel: Channel, address: &str, of: (SuppressionRea
 }
 
 impl Suppressions {
-    /// Puts an entry on the list. Whether it is in force now and was not before.
+    /// Puts an entry on the list. Whether it is in force now, and was not before in any spelling.
     pub(super) fn put(&mut self, entry: Suppression, now: Timestamp) -> bool {
+        let spellings = spellings(entry.channel, &entry.address);
         let entry = listed::put_in_form(entry);
-        let key = place(&entry.tenant, entry.channel, &entry.address, (entry.reason, entry.list.as_ref()));
-        let listed = self.places.entry(key).or_default();
-        let was_in_force = listed.is_in_force(now);
+        let key_of = |address: &str| place(&entry.tenant, entry.channel, address, (entry.reason, entry.list.as_ref()));
+        let was_in_force = spellings
+            .iter()
+            .any(|spelling| self.places.get(&key_of(spelling)).is_some_and(|listed| listed.is_in_force(now)));
+        let listed = self.places.entry(key_of(&entry.address)).or_default();
         listed.put(entry);
         !was_in_force && listed.is_in_force(now)
     }
 
     /// Takes an entry off the list. Whether it was in force before and is not any more.
-    pub(super) fn lift(&mut self, lift: Lift, now: Timestamp) -> bool {
-        let lift = listed::lift_in_form(lift);
+    pub(super) fn lift(&mut self, lift: &Lift, now: Timestamp) -> bool {
+        let mut is_lifted = false;
+        for spelling in listed::lifts_in_form(lift) {
+            is_lifted |= self.lift_one(&spelling, now);
+        }
+        is_lifted
+    }
+
+    fn lift_one(&mut self, lift: &Lift, now: Timestamp) -> bool {
         let key = place(&lift.tenant, lift.channel, &lift.address, (lift.reason, lift.list.as_ref()));
         if !self.places.contains_key(&key) && !listed::is_kept_alone(lift.reason) {
             return false;
@@ -93,7 +103,7 @@ fn matches(entry: &Suppression, filter: &SuppressionFilter, now: Timestamp) -> b
         && filter
             .address
             .as_ref()
-            .is_none_or(|address| entry.address == suppression_address(entry.channel, address))
+            .is_none_or(|address| subscriber_key(entry.channel, &entry.address) == subscriber_key(entry.channel, address))
         && (filter.with_lifted || entry.is_in_force(now))
 }
 
@@ -106,24 +116,20 @@ impl SuppressionStore for MemoryStore {
         addresses: &[String],
         now: Timestamp,
     ) -> Result<Vec<Suppression>, StoreError> {
-        let addresses = addresses.iter().map(|address| suppression_address(channel, address)).collect();
+        let addresses = listed::all_spellings(channel, addresses);
         let listing = self.state().suppressions.of(tenant, channel, &addresses);
         let in_force = listing.values().filter(|listed| listed.is_in_force(now));
         Ok(in_force.filter_map(Listed::entry).collect())
     }
 
-    async fn suppress(&self, entries: Vec<Suppression>, notices: Vec<Notice>) -> Result<Vec<bool>, StoreError> {
+    async fn suppress(&self, entries: Vec<Suppression>, notices: Vec<ListNotice>) -> Result<Vec<bool>, StoreError> {
         let now = self.clock.now();
-        let mut state = self.state();
-        state.outbox.add(notices);
-        Ok(entries.into_iter().map(|entry| state.suppressions.put(entry, now)).collect())
+        Ok(self.state().note_aside(entries, &[], &notices, now))
     }
 
-    async fn lift(&self, lifts: Vec<Lift>, notices: Vec<Notice>) -> Result<Vec<bool>, StoreError> {
+    async fn lift(&self, lifts: Vec<Lift>, notices: Vec<ListNotice>) -> Result<Vec<bool>, StoreError> {
         let now = self.clock.now();
-        let mut state = self.state();
-        state.outbox.add(notices);
-        Ok(lifts.into_iter().map(|lift| state.suppressions.lift(lift, now)).collect())
+        Ok(self.state().note_aside(Vec::new(), &lifts, &notices, now))
     }
 
     async fn suppressions(

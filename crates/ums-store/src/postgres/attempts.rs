@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 
 use ums_core::{
     AccountId, AttemptId, AttemptOutcome, AttemptRecord, MessageId, OutcomeWord, ProviderKind, RecipientSet, SettledBy, Status, StoreError,
-    TenantId, Timestamp, suppression_address,
+    TenantId, Timestamp, spellings,
 };
 use uuid::Uuid;
 
@@ -38,6 +38,8 @@ pub(crate) struct Rows<'a> {
     settled_by: Vec<Option<&'static str>>,
     recipients: Vec<Option<i64>>,
     refused: Vec<Option<String>>,
+    price_micros: Vec<Option<i64>>,
+    unknown_until: Vec<Option<i64>>,
     newer_class: Vec<Option<&'static str>>,
 }
 
@@ -71,12 +73,14 @@ impl<'a> Rows<'a> {
             self.settled_by.push(attempt.settled_by.map(SettledBy::as_str));
             self.recipients.push(attempt.recipients.bits());
             self.refused.push(facts::refused(attempt)?);
+            self.price_micros.push(attempt.price_micros);
+            self.unknown_until.push(attempt.unknown_until.map(Timestamp::as_micros));
             self.newer_class.push(facts::newer_class(attempt));
         }
         Ok(())
     }
 
-    fn values(&self) -> [Value<'_>; 22] {
+    fn values(&self) -> [Value<'_>; 24] {
         [
             &self.tenant,
             &self.message_id,
@@ -99,6 +103,8 @@ impl<'a> Rows<'a> {
             &self.settled_by,
             &self.recipients,
             &self.refused,
+            &self.price_micros,
+            &self.unknown_until,
             &self.newer_class,
         ]
     }
@@ -111,10 +117,10 @@ pub(crate) async fn insert(session: &Session, rows: &Rows<'_>) -> Result<(), Fau
     }
     let sql = "INSERT INTO attempts (tenant, message_id, number, id, provider, account, called_at, outcome, class, code, detail,
            duration_ms, provider_message_id, simulated, from_substituted, cost_micros, reported, not_called, settled_by, recipients, refused,
-           newer_class)
+           price_micros, unknown_until, newer_class)
          SELECT * FROM unnest($1::text[], $2::uuid[], $3::integer[], $4::uuid[], $5::text[], $6::text[], $7::bigint[], $8::text[],
            $9::text[], $10::text[], $11::text[], $12::bigint[], $13::text[], $14::boolean[], $15::boolean[], $16::bigint[], $17::text[],
-           $18::text[], $19::text[], $20::bigint[], $21::text[], $22::text[])";
+           $18::text[], $19::text[], $20::bigint[], $21::text[], $22::bigint[], $23::bigint[], $24::text[])";
     session.execute(sql, &rows.values()).await.map(drop)
 }
 
@@ -125,31 +131,33 @@ pub(crate) async fn upsert(session: &Session, rows: &Rows<'_>) -> Result<(), Fau
     }
     let sql = "INSERT INTO attempts (tenant, message_id, number, id, provider, account, called_at, outcome, class, code, detail,
            duration_ms, provider_message_id, simulated, from_substituted, cost_micros, reported, not_called, settled_by, recipients, refused,
-           newer_class)
+           price_micros, unknown_until, newer_class)
          SELECT s.tenant, s.message_id, s.number + coalesce((
              SELECT max(a.number) FROM attempts a WHERE a.tenant = s.tenant AND a.message_id = s.message_id), 0),
            s.id, s.provider, s.account, s.called_at, s.outcome, s.class, s.code, s.detail, s.duration_ms, s.provider_message_id,
            s.simulated, s.from_substituted, s.cost_micros, s.reported, s.not_called, s.settled_by, s.recipients, s.refused,
-           s.newer_class
+           s.price_micros, s.unknown_until, s.newer_class
          FROM unnest($1::text[], $2::uuid[], $3::integer[], $4::uuid[], $5::text[], $6::text[], $7::bigint[], $8::text[],
            $9::text[], $10::text[], $11::text[], $12::bigint[], $13::text[], $14::boolean[], $15::boolean[], $16::bigint[], $17::text[],
-           $18::text[], $19::text[], $20::bigint[], $21::text[], $22::text[])
+           $18::text[], $19::text[], $20::bigint[], $21::text[], $22::bigint[], $23::bigint[], $24::text[])
            AS s(tenant, message_id, number, id, provider, account, called_at, outcome, class, code, detail, duration_ms,
-             provider_message_id, simulated, from_substituted, cost_micros, reported, not_called, settled_by, recipients, refused, newer_class)
+             provider_message_id, simulated, from_substituted, cost_micros, reported, not_called, settled_by, recipients, refused,
+             price_micros, unknown_until, newer_class)
          ON CONFLICT (tenant, message_id, id) DO UPDATE SET provider = excluded.provider, account = excluded.account,
            called_at = excluded.called_at, outcome = excluded.outcome, class = excluded.class, code = excluded.code,
            detail = excluded.detail, duration_ms = excluded.duration_ms, provider_message_id = excluded.provider_message_id,
            simulated = excluded.simulated, from_substituted = excluded.from_substituted, cost_micros = excluded.cost_micros,
            reported = excluded.reported, not_called = excluded.not_called, settled_by = excluded.settled_by,
-           recipients = excluded.recipients, refused = excluded.refused, newer_class = excluded.newer_class";
+           recipients = excluded.recipients, refused = excluded.refused, price_micros = excluded.price_micros,
+           unknown_until = excluded.unknown_until, newer_class = excluded.newer_class";
     session.execute(sql, &rows.values()).await.map(drop)
 }
 
 /// The attempts of messages in order.
 pub(crate) async fn of(session: &Session, keys: &[(TenantId, MessageId)]) -> Result<Vec<Result<Vec<AttemptRecord>, StoreError>>, Fault> {
     let sql = "SELECT w.nth, a.id, a.provider, a.account, a.called_at, a.outcome, a.class, a.code, a.detail, a.duration_ms,
-           a.provider_message_id, a.simulated, a.from_substituted, a.cost_micros, a.reported, a.not_called, a.settled_by, a.recipients, a.refused,
-           a.newer_class
+           a.provider_message_id, a.simulated, a.from_substituted, a.cost_micros, a.reported, a.not_called, a.settled_by, a.recipients,
+           a.refused, a.price_micros, a.unknown_until, a.newer_class
          FROM unnest($1::text[], $2::uuid[]) WITH ORDINALITY AS w(tenant, id, nth)
          JOIN attempts a ON a.tenant = w.tenant AND a.message_id = w.id ORDER BY w.nth, a.number";
     let (tenants, ids) = split(keys);
@@ -174,10 +182,12 @@ fn attempt(columns: &Columns<'_>) -> Result<AttemptRecord, StoreError> {
         simulated: columns.value("simulated")?,
         from_substituted: columns.value("from_substituted")?,
         cost_micros: columns.value("cost_micros")?,
+        price_micros: columns.value("price_micros")?,
         reported: columns.optional_word("reported")?,
         recipients: RecipientSet::from_bits(columns.value("recipients")?),
         refused: columns.read_optional("refused", newer::refused)?.unwrap_or_default(),
         settled_by: None,
+        unknown_until: columns.optional_time("unknown_until")?,
     };
     let words = Words {
         not_called: columns.value("not_called")?,
@@ -209,12 +219,13 @@ pub(crate) async fn unknown_to(
     let sql = "SELECT DISTINCT a.message_id, a.tenant FROM attempts a
          JOIN recipients r ON r.tenant = a.tenant AND r.message_id = a.message_id
          WHERE a.provider = $1 AND a.account = $2 AND a.outcome = 'unknown' AND a.called_at BETWEEN $3 AND $4
-           AND coalesce(r.folded, lower(r.address)) = $5 AND (a.recipients IS NULL OR (a.recipients >> r.idx) & 1 = 1)
+           AND coalesce(r.folded, lower(r.address)) = ANY($5) AND (a.recipients IS NULL OR (a.recipients >> r.idx) & 1 = 1)
          ORDER BY a.message_id LIMIT $6";
-    let address = suppression_address(provider.channel(), address);
+    let spellings = spellings(provider.channel(), address);
+    let spellings: Vec<_> = spellings.iter().map(|address| text(address)).collect();
     let (provider, account) = (provider.as_str(), account.as_str());
     let (since, until, limit) = (called.start().as_micros(), called.end().as_micros(), count(limit));
-    let values: [Value<'_>; 6] = [&provider, &account, &since, &until, &text(&address), &limit];
+    let values: [Value<'_>; 6] = [&provider, &account, &since, &until, &spellings, &limit];
     let mut found = Vec::new();
     for row in session.query(sql, &values).await? {
         let columns = Columns {

@@ -10,12 +10,13 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use tokio_postgres::Row;
 use ums_core::{
-    Channel, Lift, ListName, MessageId, ProviderKind, Status, StoreError, Suppression, SuppressionCursor, SuppressionFilter,
-    SuppressionOrigin, SuppressionPage, SuppressionReason, TenantId, Timestamp, Undo, suppression_address,
+    Channel, Lift, ListChange, ListName, ListNotice, MessageId, Notice, ProviderKind, Status, StoreError, Suppression, SuppressionCursor,
+    SuppressionFilter, SuppressionOrigin, SuppressionPage, SuppressionReason, TenantId, Timestamp, Undo, spellings,
 };
 use uuid::Uuid;
 
 use super::connection::{Fault, Session, Value};
+use super::notices;
 use super::row::{Columns, count, optional_text, text};
 use crate::listed::{self, Call, Listed, Listing};
 
@@ -117,56 +118,92 @@ type Place = (TenantId, Channel, String, &'static str, String);
 
 /// A change of the list.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Change<'a> {
+enum Change<'a> {
     Put(&'a Suppression),
     Lift(&'a Lift),
 }
 
-/// Changes the list, one after the other. For each: whether an entry came into force with it, or was until then. The transaction was begun
-/// by [`BEGIN_CHANGE`].
-pub(crate) async fn change(session: &Session, changes: &[Change<'_>], now: Timestamp) -> Result<Vec<bool>, Fault> {
-    if changes.is_empty() {
-        return Ok(Vec::new());
+/// Changes of the list, with their notices.
+#[derive(Debug, Default)]
+pub(crate) struct Changes<'a> {
+    changes: Vec<Change<'a>>,
+    /// Each with the place of its change.
+    notices: Vec<(usize, &'a Notice)>,
+}
+
+impl<'a> Changes<'a> {
+    /// Adds the changes of a step, an event or a call.
+    pub(crate) fn add(&mut self, suppress: &'a [Suppression], lift: &'a [Lift], notices: &'a [ListNotice]) {
+        let first = self.changes.len();
+        self.changes.extend(suppress.iter().map(Change::Put));
+        self.changes.extend(lift.iter().map(Change::Lift));
+        let place = |of| match of {
+            ListChange::Suppressed(place) => first + place,
+            ListChange::Lifted(place) => first + suppress.len() + place,
+        };
+        self.notices.extend(notices.iter().map(|one| (place(one.of), &one.notice)));
     }
-    let places: BTreeSet<Place> = changes.iter().map(Change::place).collect();
-    let mut list = at(session, &places).await?;
-    let answers = changes.iter().map(|change| change.apply(&mut list, now)).collect();
-    write(session, &list).await?;
-    Ok(answers)
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.changes.is_empty()
+    }
+
+    /// Changes the list, one after the other, and adds the notices of what had an effect. For each: whether an entry came into force with it,
+    /// or was until then. The transaction was begun by [`BEGIN_CHANGE`].
+    pub(crate) async fn write(&self, session: &Session, now: Timestamp) -> Result<Vec<bool>, Fault> {
+        if self.changes.is_empty() {
+            return Ok(Vec::new());
+        }
+        let places: BTreeSet<Place> = self.changes.iter().flat_map(Change::places).collect();
+        let mut list = at(session, &places).await?;
+        let answers: Vec<bool> = self.changes.iter().map(|change| change.apply(&mut list, now)).collect();
+        write(session, &list).await?;
+        let had_effect = |place: usize| answers.get(place) == Some(&true);
+        let told = self.notices.iter().filter(|(place, _)| had_effect(*place));
+        notices::add(session, &told.map(|(_, notice)| *notice).collect()).await?;
+        Ok(answers)
+    }
 }
 
 impl Change<'_> {
-    fn place(&self) -> Place {
-        let (tenant, channel, address, reason, list) = match *self {
-            Self::Put(entry) => {
-                let entry = listed::put_in_form(entry.clone());
-                (entry.tenant, entry.channel, entry.address, entry.reason, entry.list)
-            }
-            Self::Lift(lift) => {
-                let lift = listed::lift_in_form(lift.clone());
-                (lift.tenant, lift.channel, lift.address, lift.reason, lift.list)
-            }
+    /// The places of the subscriber: one for each spelling.
+    fn places(&self) -> Vec<Place> {
+        let (tenant, channel, address, reason, list) = match self {
+            Self::Put(entry) => (&entry.tenant, entry.channel, &entry.address, entry.reason, &entry.list),
+            Self::Lift(lift) => (&lift.tenant, lift.channel, &lift.address, lift.reason, &lift.list),
         };
-        let list = text(listed::list_key(list.as_ref())).into_owned();
-        (tenant, channel, text(&address).into_owned(), reason.as_str(), list)
+        let list = list.as_ref().filter(|_| listed::is_of_lists(reason));
+        let list = text(listed::list_key(list)).into_owned();
+        let place = |spelling: String| (tenant.clone(), channel, text(&spelling).into_owned(), reason.as_str(), list.clone());
+        spellings(channel, address).into_iter().map(place).collect()
     }
 
+    /// Whether an entry came into force, or was until now.
     fn apply(&self, known: &mut BTreeMap<Place, Listed>, now: Timestamp) -> bool {
-        let place = self.place();
+        let is_in_force = |known: &BTreeMap<Place, Listed>, place: &Place| known.get(place).is_some_and(|listed| listed.is_in_force(now));
         match self {
             Self::Put(entry) => {
+                let was_in_force = self.places().iter().any(|place| is_in_force(known, place));
+                let entry = listed::put_in_form((*entry).clone());
+                let address = text(&entry.address).into_owned();
+                let list = text(listed::list_key(entry.list.as_ref())).into_owned();
+                let place = (entry.tenant.clone(), entry.channel, address, entry.reason.as_str(), list);
                 let listed = known.entry(place).or_default();
-                let was_in_force = listed.is_in_force(now);
-                listed.put(listed::put_in_form((*entry).clone()));
+                listed.put(entry);
                 !was_in_force && listed.is_in_force(now)
             }
-            Self::Lift(lift) if known.contains_key(&place) || listed::is_kept_alone(lift.reason) => {
-                let listed = known.entry(place).or_default();
-                let was_in_force = listed.is_in_force(now);
-                listed.lift(lift.at);
-                was_in_force && !listed.is_in_force(now)
+            Self::Lift(lift) => {
+                let mut is_lifted = false;
+                for place in self.places() {
+                    if known.contains_key(&place) || listed::is_kept_alone(lift.reason) {
+                        let was_in_force = is_in_force(known, &place);
+                        let listed = known.entry(place).or_default();
+                        listed.lift(lift.at);
+                        is_lifted |= was_in_force && !listed.is_in_force(now);
+                    }
+                }
+                is_lifted
             }
-            Self::Lift(_) => false,
         }
     }
 }
@@ -281,9 +318,9 @@ pub(crate) async fn in_force(
          JOIN suppression_list s ON s.tenant = $1 AND s.channel = $2 AND s.address = w.address
          WHERE (s.lifted_at IS NULL OR s.since > s.lifted_at) AND (s.expires_at IS NULL OR s.expires_at > $4)
          ORDER BY s.address, s.reason, s.list";
-    let folded: BTreeSet<String> = addresses.iter().map(|address| suppression_address(channel, address)).collect();
-    let folded: Vec<Cow<'_, str>> = folded.iter().map(|address| text(address)).collect();
-    let values: [Value<'_>; 4] = [&tenant.as_str(), &channel.as_str(), &folded, &now.as_micros()];
+    let spellings = listed::all_spellings(channel, addresses);
+    let spellings: Vec<Cow<'_, str>> = spellings.iter().map(|address| text(address)).collect();
+    let values: [Value<'_>; 4] = [&tenant.as_str(), &channel.as_str(), &spellings, &now.as_micros()];
     entries(&session.query(sql, &values).await?)
 }
 
@@ -299,13 +336,13 @@ pub(crate) async fn page(
         "SELECT s.tenant, s.channel, s.address, s.reason, s.list, s.since, s.lifted_at, s.expires_at, s.origin, s.provider, s.message_id, s.detail
          FROM suppression_list s
          WHERE s.tenant = $1 AND (s.channel, s.address, s.reason, s.list) > ($2, $3, $4, $12) AND s.since IS NOT NULL
-           AND ($5::text IS NULL OR s.channel = $5) AND ($6::text IS NULL OR s.reason = $6) AND $7::text IS NULL AND $8::text IS NULL
+           AND ($5::text IS NULL OR s.channel = $5) AND ($6::text IS NULL OR s.reason = $6) AND $7::text[] IS NULL AND $8::text[] IS NULL
            AND ($9 OR ((s.lifted_at IS NULL OR s.since > s.lifted_at) AND (s.expires_at IS NULL OR s.expires_at > $10)))
          ORDER BY s.channel, s.address, s.reason, s.list LIMIT $11";
-    // The address as each channel writes it.
+    // The address in every spelling that each channel knows.
     let by_address =
         "SELECT s.tenant, s.channel, s.address, s.reason, s.list, s.since, s.lifted_at, s.expires_at, s.origin, s.provider, s.message_id, s.detail
-         FROM (VALUES ('email', $7::text), ('sms', $8::text)) AS w(channel, address)
+         FROM (SELECT 'email', unnest($7::text[]) UNION ALL SELECT 'sms', unnest($8::text[])) AS w(channel, address)
          JOIN suppression_list s ON s.tenant = $1 AND s.channel = w.channel AND s.address = w.address
          WHERE (s.channel, s.address, s.reason, s.list) > ($2, $3, $4, $12) AND s.since IS NOT NULL
            AND ($5::text IS NULL OR s.channel = $5) AND ($6::text IS NULL OR s.reason = $6)
@@ -317,9 +354,11 @@ pub(crate) async fn page(
     });
     let only_channel = filter.channel.map(Channel::as_str);
     let only_reason = filter.reason.map(SuppressionReason::as_str);
-    let of = |channel| filter.address.as_ref().map(|address| suppression_address(channel, address));
-    let (mail, number) = (of(Channel::Email), of(Channel::Sms));
-    let (mail, number) = (optional_text(mail.as_deref()), optional_text(number.as_deref()));
+    let of = |channel| {
+        let spellings = listed::filtered_spellings(filter, channel)?;
+        Some(spellings.iter().map(|address| text(address).into_owned()).collect::<Vec<_>>())
+    };
+    let (mails, numbers) = (of(Channel::Email), of(Channel::Sms));
     let more_than_wanted = count(limit.saturating_add(1));
     let list = text(listed::list_key(cursor.and_then(|cursor| cursor.list.as_ref())));
     let values: [Value<'_>; 12] = [
@@ -329,8 +368,8 @@ pub(crate) async fn page(
         &reason,
         &only_channel,
         &only_reason,
-        &mail,
-        &number,
+        &mails,
+        &numbers,
         &filter.with_lifted,
         &now.as_micros(),
         &more_than_wanted,

@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use rusqlite::{Connection, params};
 use ums_core::{
     AccountId, AttemptId, AttemptOutcome, AttemptRecord, MessageId, OutcomeWord, ProviderKind, RecipientSet, SettledBy, Status, StoreError,
-    TenantId, Timestamp, suppression_address,
+    TenantId, Timestamp, subscriber_key,
 };
 
 use super::connection::store_error;
@@ -24,13 +24,14 @@ pub(crate) fn upsert(connection: &Connection, tenant: &TenantId, id: MessageId, 
             .prepare_cached(
                 "INSERT INTO attempts (tenant, message_id, id, number, provider, account, called_at, outcome, class, code, detail,
                    duration_ms, provider_message_id, simulated, from_substituted, cost_micros, reported, not_called, settled_by, recipients,
-                   refused, newer_class)
-                 SELECT ?1, ?2, ?3, coalesce(max(number), 0) + 1, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20,
-                   ?21
+                   refused, price_micros, unknown_until, newer_class)
+                 SELECT ?1, ?2, ?3, coalesce(max(number), 0) + 1, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19,
+                   ?20, ?21, ?22, ?23
                  FROM attempts WHERE tenant = ?1 AND message_id = ?2
                  ON CONFLICT (tenant, message_id, id) DO UPDATE SET provider = ?4, account = ?5, called_at = ?6, outcome = ?7, class = ?8,
                    code = ?9, detail = ?10, duration_ms = ?11, provider_message_id = ?12, simulated = ?13, from_substituted = ?14,
-                   cost_micros = ?15, reported = ?16, not_called = ?17, settled_by = ?18, recipients = ?19, refused = ?20, newer_class = ?21",
+                   cost_micros = ?15, reported = ?16, not_called = ?17, settled_by = ?18, recipients = ?19, refused = ?20,
+                   price_micros = ?21, unknown_until = ?22, newer_class = ?23",
             )
             .map_err(store_error)?;
         let stored = statement.execute(params![
@@ -54,6 +55,8 @@ pub(crate) fn upsert(connection: &Connection, tenant: &TenantId, id: MessageId, 
             attempt.settled_by.map(SettledBy::as_str),
             attempt.recipients.bits(),
             facts::refused(attempt)?,
+            attempt.price_micros,
+            attempt.unknown_until.map(Timestamp::as_micros),
             facts::newer_class(attempt),
         ]);
         stored.map_err(store_error)?;
@@ -67,7 +70,8 @@ fn report(connection: &Connection, tenant: &TenantId, id: MessageId, attempt: &A
     let mut statement = connection
         .prepare_cached(
             "UPDATE attempts SET reported = ?4, class = ?5, code = ?6, detail = ?7, duration_ms = ?8, simulated = ?9, from_substituted = ?10,
-               cost_micros = ?11, not_called = ?17, settled_by = ?18, recipients = ?19, refused = ?20, newer_class = ?21
+               cost_micros = ?11, not_called = ?17, settled_by = ?18, recipients = ?19, refused = ?20, price_micros = ?21,
+               unknown_until = ?22, newer_class = ?23
              WHERE tenant = ?1 AND message_id = ?2 AND id = ?3 AND provider = ?12 AND account = ?13 AND called_at = ?14 AND outcome = ?15
                AND provider_message_id IS ?16",
         )
@@ -93,6 +97,8 @@ fn report(connection: &Connection, tenant: &TenantId, id: MessageId, attempt: &A
         attempt.settled_by.map(SettledBy::as_str),
         attempt.recipients.bits(),
         facts::refused(attempt)?,
+        attempt.price_micros,
+        attempt.unknown_until.map(Timestamp::as_micros),
         facts::newer_class(attempt),
     ]);
     Ok(updated.map_err(store_error)? == 1)
@@ -103,7 +109,8 @@ pub(crate) fn of(connection: &Connection, tenant: &TenantId, id: MessageId) -> R
     let mut statement = connection
         .prepare_cached(
             "SELECT id, provider, account, called_at, outcome, class, code, detail, duration_ms, provider_message_id, simulated,
-               from_substituted, cost_micros, reported, not_called, settled_by, recipients, refused, newer_class
+               from_substituted, cost_micros, price_micros, reported, not_called, settled_by, unknown_until, recipients, refused,
+               newer_class
              FROM attempts WHERE tenant = ?1 AND message_id = ?2 ORDER BY number",
         )
         .map_err(store_error)?;
@@ -138,10 +145,12 @@ fn attempt(columns: &Columns<'_>) -> Result<AttemptRecord, StoreError> {
         simulated: columns.value("simulated")?,
         from_substituted: columns.value("from_substituted")?,
         cost_micros: columns.value("cost_micros")?,
+        price_micros: columns.value("price_micros")?,
         reported: columns.optional_word("reported")?,
         recipients: RecipientSet::from_bits(columns.value("recipients")?),
         refused: columns.read_optional("refused", newer::refused)?.unwrap_or_default(),
         settled_by: None,
+        unknown_until: columns.optional_time("unknown_until")?,
     };
     let word = |column| columns.value::<Option<String>>(column);
     let (not_called, settled_by, newer_class) = (word("not_called")?, word("settled_by")?, word("newer_class")?);
@@ -205,7 +214,7 @@ pub(crate) fn unknown_to(
                AND (a.recipients IS NULL OR (a.recipients >> r.idx) & 1 = 1)",
         )
         .map_err(store_error)?;
-    let address = suppression_address(provider.channel(), address);
+    let subscriber = subscriber_key(provider.channel(), address);
     let mut rows = statement
         .query(params![
             provider.as_str(),
@@ -221,7 +230,7 @@ pub(crate) fn unknown_to(
             table: "attempts",
             id: &"an attempt",
         };
-        if suppression_address(provider.channel(), &columns.value::<String>("address")?) == address {
+        if subscriber_key(provider.channel(), &columns.value::<String>("address")?) == subscriber {
             let tenant = TenantId::new(columns.value::<String>("tenant")?);
             found.insert((MessageId::from_uuid(columns.uuid("message_id")?), tenant));
         }

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use rusqlite::{Connection, Row, named_params, params};
 use ums_core::{
-    Channel, Lift, ListName, MessageId, ProviderKind, StoreError, Suppression, SuppressionCursor, SuppressionFilter, SuppressionPage,
-    SuppressionReason, TenantId, Timestamp, Undo, suppression_address,
+    Channel, Lift, ListName, ListNotice, MessageId, ProviderKind, StoreError, Suppression, SuppressionCursor, SuppressionFilter,
+    SuppressionPage, SuppressionReason, TenantId, Timestamp, Undo, spellings,
 };
 
 use super::connection::store_error;
@@ -13,25 +13,39 @@ use super::row::{Columns, count};
 use crate::listed::{self, Listed, Listing};
 
 /// Puts an entry on the list. Whether it is in force now and was not before.
-pub(crate) fn put(connection: &Connection, entry: Suppression, now: Timestamp) -> Result<bool, StoreError> {
+fn put(connection: &Connection, entry: Suppression, now: Timestamp) -> Result<bool, StoreError> {
+    let spellings = spellings(entry.channel, &entry.address);
     let entry = listed::put_in_form(entry);
-    let key = (
-        entry.tenant.clone(),
-        entry.channel,
-        entry.address.clone(),
-        entry.reason,
-        entry.list.clone(),
-    );
+    let key_of = |address: &str| {
+        (
+            entry.tenant.clone(),
+            entry.channel,
+            address.to_owned(),
+            entry.reason,
+            entry.list.clone(),
+        )
+    };
+    let mut was_in_force = false;
+    for spelling in spellings {
+        was_in_force |= at(connection, &key_of(&spelling))?.is_some_and(|listed| listed.is_in_force(now));
+    }
+    let key = key_of(&entry.address);
     let mut listed = at(connection, &key)?.unwrap_or_default();
-    let was_in_force = listed.is_in_force(now);
     listed.put(entry);
     keep(connection, &key, &listed)?;
     Ok(!was_in_force && listed.is_in_force(now))
 }
 
-/// Takes an entry off the list. Whether it was in force before and is not any more.
-pub(crate) fn lift(connection: &Connection, lift: Lift, now: Timestamp) -> Result<bool, StoreError> {
-    let lift = listed::lift_in_form(lift);
+/// Takes a subscriber's entries off the list, in every spelling. Whether one was in force before and is not any more.
+fn lift(connection: &Connection, lift: &Lift, now: Timestamp) -> Result<bool, StoreError> {
+    let mut is_lifted = false;
+    for spelling in listed::lifts_in_form(lift) {
+        is_lifted |= lift_one(connection, spelling, now)?;
+    }
+    Ok(is_lifted)
+}
+
+fn lift_one(connection: &Connection, lift: Lift, now: Timestamp) -> Result<bool, StoreError> {
     let key = (lift.tenant, lift.channel, lift.address, lift.reason, lift.list);
     let known = at(connection, &key)?;
     if known.is_none() && !listed::is_kept_alone(lift.reason) {
@@ -44,15 +58,19 @@ pub(crate) fn lift(connection: &Connection, lift: Lift, now: Timestamp) -> Resul
     Ok(was_in_force && !listed.is_in_force(now))
 }
 
-/// Puts and lifts one after the other.
-pub(crate) fn change(connection: &Connection, suppress: &[Suppression], lifts: &[Lift], now: Timestamp) -> Result<(), StoreError> {
-    for entry in suppress {
-        put(connection, entry.clone(), now)?;
-    }
-    for one in lifts {
-        lift(connection, one.clone(), now)?;
-    }
-    Ok(())
+/// Puts and lifts one after the other, and adds the notices of what had an effect.
+pub(crate) fn change(
+    connection: &Connection,
+    (suppress, lifts): (&[Suppression], &[Lift]),
+    notices: &[ListNotice],
+    now: Timestamp,
+) -> Result<Vec<bool>, StoreError> {
+    let put = |entry: &Suppression| put(connection, entry.clone(), now);
+    let suppressed: Vec<bool> = suppress.iter().map(put).collect::<Result<_, _>>()?;
+    let lift = |one: &Lift| lift(connection, one, now);
+    let lifted: Vec<bool> = lifts.iter().map(lift).collect::<Result<_, _>>()?;
+    super::notices::add(connection, &listed::told(notices, &suppressed, &lifted))?;
+    Ok([suppressed, lifted].concat())
 }
 
 type Key = (TenantId, Channel, String, SuppressionReason, Option<ListName>);
@@ -157,28 +175,29 @@ pub(crate) fn page(
     let all = "SELECT tenant, channel, address, reason, list, since, lifted_at, expires_at, origin, provider, message_id, detail
          FROM suppression_list
          WHERE tenant = :tenant AND (channel, address, reason, list) > (:after_channel, :after_address, :after_reason, :after_list) AND since IS NOT NULL
-           AND :mail IS NULL AND :number IS NULL
+           AND :mails IS NULL AND :numbers IS NULL
            AND (:channel IS NULL OR channel = :channel) AND (:reason IS NULL OR reason = :reason)
            AND (:with_lifted OR ((lifted_at IS NULL OR since > lifted_at) AND (expires_at IS NULL OR expires_at > :now)))
          ORDER BY channel, address, reason, list LIMIT :limit";
     let of_address = "SELECT tenant, channel, address, reason, list, since, lifted_at, expires_at, origin, provider, message_id, detail
          FROM suppression_list
-         WHERE tenant = :tenant AND ((channel = 'email' AND address = :mail) OR (channel = 'sms' AND address = :number))
+         WHERE tenant = :tenant AND ((channel = 'email' AND address IN (SELECT value FROM json_each(:mails)))
+             OR (channel = 'sms' AND address IN (SELECT value FROM json_each(:numbers))))
            AND (channel, address, reason, list) > (:after_channel, :after_address, :after_reason, :after_list) AND since IS NOT NULL
            AND (:channel IS NULL OR channel = :channel) AND (:reason IS NULL OR reason = :reason)
            AND (:with_lifted OR ((lifted_at IS NULL OR since > lifted_at) AND (expires_at IS NULL OR expires_at > :now)))
          ORDER BY channel, address, reason, list LIMIT :limit";
     let sql = if filter.address.is_some() { of_address } else { all };
     let mut statement = connection.prepare_cached(sql).map_err(store_error)?;
-    let in_form = |channel| filter.address.as_ref().map(|address| suppression_address(channel, address));
+    let spellings = |channel| listed::filtered_spellings(filter, channel).map(|all| serde_json::Value::from(all).to_string());
     let values = named_params! {
         ":tenant": tenant.as_str(),
         ":after_channel": cursor.map_or("", |cursor| cursor.channel.as_str()),
         ":after_address": cursor.map_or("", |cursor| cursor.address.as_str()),
         ":after_reason": cursor.map_or("", |cursor| cursor.reason.as_str()),
         ":after_list": listed::list_key(cursor.and_then(|cursor| cursor.list.as_ref())),
-        ":mail": in_form(Channel::Email),
-        ":number": in_form(Channel::Sms),
+        ":mails": spellings(Channel::Email),
+        ":numbers": spellings(Channel::Sms),
         ":channel": filter.channel.map(Channel::as_str),
         ":reason": filter.reason.map(SuppressionReason::as_str),
         ":with_lifted": filter.with_lifted,

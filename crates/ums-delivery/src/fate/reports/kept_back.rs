@@ -40,7 +40,7 @@ pub(super) fn kept_back_by(standing: Option<Reported<'_>>) -> Option<&EventRecor
 
 impl<'a> Reports<'a> {
     /// Writes into an attempt from whom its provider kept the message back. Whether that was everybody whom the attempt was for.
-    pub(super) fn keep_back(&self, attempt: &mut AttemptRecord, row: &[Option<Reported<'a>>]) -> bool {
+    pub(super) fn keep_back(&self, attempt: &mut AttemptRecord, row: &[Option<Reported<'a>>], at: Timestamp) -> bool {
         let recipients = self.record.recipients.len();
         let everybody: RecipientSet = attempt.recipients.and((0..recipients).collect());
         let mut last = None;
@@ -58,13 +58,18 @@ impl<'a> Reports<'a> {
         let Some(by) = last else { return false };
         let detail = by.event.detail.clone();
         if everybody.without(kept_back).is_empty() {
-            (attempt.outcome, attempt.settled_by) = (AttemptOutcome::Failed, Some(SettledBy::Feedback));
+            attempt.settle(AttemptOutcome::Failed, SettledBy::Feedback, at, recipients);
+            // Nothing was sent.
+            attempt.cost_micros = None;
             (attempt.class, attempt.code, attempt.detail) = (by.event.class, Some(reason(by)), detail);
             return true;
         }
         // Where it is not recorded whom an attempt was for, nobody can be taken out of it.
         if attempt.recipients.is_recorded() {
             attempt.recipients = attempt.recipients.without(kept_back);
+            if attempt.outcome == AttemptOutcome::Accepted {
+                attempt.bill(recipients);
+            }
             let named = recipients::places(self.record, kept_back).map(|place| RefusedRecipient {
                 place,
                 failure: Failure::provider(

@@ -5,7 +5,8 @@ use std::error::Error as _;
 use lettre::transport::smtp::Error as SmtpError;
 use ums_core::{Failure, FailureClass};
 
-use super::reply::{Stage, classify_reply, fills_transaction, is_about_sender, reply_code};
+use super::manners;
+use super::reply::{Stage, classify_reply, fills_transaction, refuses_sender, reply_code};
 use super::stream::{Ending, Line};
 
 /// What went wrong in a dialogue.
@@ -36,13 +37,19 @@ impl Fault {
         matches!(self, Self::Reply(Stage::Rcpt, reply) if fills_transaction(reply))
     }
 
+    /// Whether the server refuses the mechanism of login, not the credentials.
+    pub(super) fn refuses_mechanism(&self) -> bool {
+        matches!(self, Self::Reply(Stage::Auth, reply) if manners::refuses_mechanism(reply))
+    }
+
+    /// Whether the server refuses parameters of DSN.
+    pub(super) fn refuses_dsn(&self) -> bool {
+        matches!(self, Self::Reply(Stage::Mail | Stage::Rcpt, reply) if manners::refuses_dsn(reply))
+    }
+
     /// Whether the server refuses the sender.
     pub(super) fn is_about_sender(&self) -> bool {
-        let Self::Reply(stage, reply) = self else { return false };
-        let class = classify_reply(*stage, reply).map(|failure| failure.class);
-        class
-            .zip(reply_code(reply))
-            .is_some_and(|(class, code)| is_about_sender(*stage, code, class))
+        matches!(self, Self::Reply(stage, reply) if refuses_sender(*stage, reply))
     }
 
     /// The failure, when the final dot was not handed over, or was answered.
