@@ -494,3 +494,43 @@ proptest! {
         prop_assert!(hook.verify(&request(&signature, &timestamp, &body, now())).is_err());
     }
 }
+
+/// Twilio, "Event Webhook Reference": group events and drops name their group in `asm_group_id`.
+#[test]
+fn a_group_s_opt_out_and_its_end_concern_that_group_alone() {
+    let read = |event: &str| super::events::read(event.as_bytes()).expect("it is JSON");
+    let list = |event: &Event| event.list.as_ref().map(ToString::to_string);
+    for (event, kind, suppress, expected) in [
+        (
+            r#"{"event": "group_unsubscribe", "asm_group_id": 7}"#,
+            K::Unsubscribed,
+            Some(S::Unsubscribe),
+            Some("sendgrid:7"),
+        ),
+        (
+            r#"{"event": "group_resubscribe", "asm_group_id": "7"}"#,
+            K::Subscribed,
+            None,
+            Some("sendgrid:7"),
+        ),
+        (r#"{"event": "group_resubscribe"}"#, K::Unknown, None, None),
+        (r#"{"event": "group_unsubscribe"}"#, K::Unsubscribed, Some(S::Unsubscribe), None),
+        (
+            r#"{"event": "unsubscribe", "asm_group_id": 7}"#,
+            K::Unsubscribed,
+            Some(S::Unsubscribe),
+            None,
+        ),
+    ] {
+        let events = read(event);
+        let told: Vec<_> = events.iter().map(|event| (event.kind, event.suppress, list(event))).collect();
+        assert_eq!(told, [(kind, suppress, expected.map(str::to_owned))], "{event}");
+    }
+    for reason in ["Unsubscribed Address", "User Unsubscribed"] {
+        let events = read(&format!(r#"{{"event": "dropped", "reason": "{reason}"}}"#));
+        let told: Vec<_> = events.iter().map(|event| (event.kind, event.suppress, event.class)).collect();
+        let class = Some(FailureClass::ProviderUnsubscribed);
+        assert_eq!(told[1], (K::Rejected, None, class), "{reason}");
+        assert_eq!((told[0].0, told[0].1), (K::Unsubscribed, Some(S::Unsubscribe)), "{reason}");
+    }
+}
