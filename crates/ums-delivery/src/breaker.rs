@@ -203,6 +203,12 @@ impl Breaker {
         self.restore_last_success(kept);
     }
 
+    /// Restores what was saved while the account had other settings: a breaker that was not closed lets one message through at once.
+    pub(crate) fn restore_of_others(&self, kept: &serde_json::Value, now: Now) {
+        self.locked(|slow| (slow.load_of_others(kept, &self.settings, now), None));
+        self.restore_last_success(kept);
+    }
+
     /// Adopts what another process that shares the store has saved; whether it was adopted. It is not when this process has learned
     /// something that the other one cannot have seen: `known` is the revision that the store had before the record was read. `looked` is
     /// the time since the last look at the store.
@@ -231,11 +237,6 @@ impl Breaker {
         if let Some(last) = kept.get("last_success_micros").and_then(serde_json::Value::as_i64) {
             self.last_success.fetch_max(last, Ordering::Relaxed);
         }
-    }
-
-    /// Lets a misconfigured breaker be probed at once: an operator has mended the settings.
-    pub fn reconfigured(&self, now: Now) {
-        self.locked(|slow| (slow.reconfigured(now), None));
     }
 
     #[inline]

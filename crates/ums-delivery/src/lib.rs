@@ -64,6 +64,7 @@ pub use outbox::{EndpointChange, EndpointError, EndpointSecrets};
 pub use pacing::PaceSettings;
 pub use replay::{ReplayRequest, ReplaySlice};
 pub use rules::{Chores, Expiry, FeedbackRules, FeedbackWait, RateRules, RetentionRules, RetryBudget, RetrySchedule, Rules, WebhookRules};
+pub use sharing::Fingerprint;
 pub use submission::{Accepted, Submission, SubmitError, Ticket};
 pub use suppressions::NewSuppression;
 pub use unsubscribe::Unsubscriber;

@@ -6,9 +6,16 @@
 //! not seen: an adopted state is never saved again; a change that only the passing of time brought about is never saved; and a process
 //! adopts nothing while it has learned something that is not saved yet.
 //!
+//! A state is stored with a fingerprint of the settings that it was learned with. A state that was learned with other settings says
+//! nothing about these, whatever it is: after a start the next message tries the provider at once, and a running process adopts nothing
+//! of it. So, while the settings are changed process by process, neither half opens or closes the breakers of the other; each learns a
+//! dead provider, or a pause, by calls of its own, which fail over at once. States without a fingerprint (of the release before, or of
+//! another key of the service) are adopted.
+//!
 //! **Invariant:** on a shared store a probe (half-open, or of the last resort) is out only while this process holds the probe lease of
 //! the store, and this process releases the lease only after it has saved what the probe taught.
 
+mod fingerprint;
 mod probing;
 
 use std::fmt;
@@ -19,6 +26,8 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use ums_core::{AccountId, BreakerRecord, BreakerStateWord, Monotonic, ProviderKind, StoreError};
 
+pub use self::fingerprint::Fingerprint;
+use self::fingerprint::LearnedWith;
 use self::probing::Probing;
 pub(crate) use self::probing::{MayProbe, ProbeOut};
 use crate::breaker::{Breaker, BreakerSettings, Change, Listener, Now};
@@ -30,6 +39,9 @@ use crate::ports::Ports;
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// Longest wait for the answer of the store to such a look.
 const LONGEST_LOOK: Duration = Duration::from_secs(5);
+/// The name of the fingerprint in a stored state.
+const LEARNED_WITH: &str = "learned_with";
+
 /// What a link needs to be put into service: ports, the lease of this process, and the alarm of the keeper.
 #[derive(Clone)]
 pub(crate) struct Plug {
@@ -44,6 +56,8 @@ pub(crate) struct Share {
     provider: ProviderKind,
     account: AccountId,
     breaker: Arc<Breaker>,
+    /// Of the settings that this process calls the account with.
+    fingerprint: Fingerprint,
     plug: Plug,
     /// Revision of the breaker that the store has.
     saved: AtomicU64,
@@ -68,12 +82,18 @@ impl Plug {
     }
 
     /// Makes the breaker of an account, with its listener.
-    pub(crate) fn breaker(&self, provider: ProviderKind, account: AccountId, settings: BreakerSettings) -> Arc<Share> {
+    pub(crate) fn breaker(
+        &self,
+        (provider, account): (ProviderKind, AccountId),
+        settings: BreakerSettings,
+        fingerprint: Fingerprint,
+    ) -> Arc<Share> {
         let listener = listener(self.ports.observer.clone(), provider, self.news.clone());
         Arc::new(Share {
             provider,
             account,
             breaker: Arc::new(Breaker::new(settings, self.ports.random.clone(), Some(listener))),
+            fingerprint,
             plug: self.clone(),
             saved: AtomicU64::new(0),
             seen: Mutex::default(),
@@ -149,8 +169,7 @@ impl Keeper {
         let now = Now::read(&*ports.clock);
         for share in &self.shares {
             if let Some(record) = share.own(&records) {
-                share.breaker.restore(&record.state, now);
-                share.seen().version = record.version;
+                share.restore(record, now);
             }
             share.seen().looked_at = Some(now.mono);
         }
@@ -202,10 +221,30 @@ impl Share {
         (revision == self.saved.load(Ordering::Acquire)).then_some(revision)
     }
 
+    /// Whether a stored state was learned with the settings of this process.
+    fn learned_with(&self, record: &BreakerRecord) -> LearnedWith {
+        self.fingerprint
+            .compare(record.state.get(LEARNED_WITH).and_then(serde_json::Value::as_str))
+    }
+
+    fn restore(&self, record: &BreakerRecord, now: Now) {
+        match self.learned_with(record) {
+            LearnedWith::These => self.breaker.restore(&record.state, now),
+            LearnedWith::Others => {
+                tracing::info!(provider = %self.provider, "the stored state was learned with other settings; the next message tries the provider");
+                self.breaker.restore_of_others(&record.state, now);
+            }
+        }
+        self.seen().version = record.version;
+    }
+
     async fn save(&self) {
         let ports = &self.plug.ports;
         let now = Now::read(&*ports.clock);
-        let (state, revision) = self.breaker.to_keep(now);
+        let (mut state, revision) = self.breaker.to_keep(now);
+        if let Some(fingerprint) = self.fingerprint.to_store() {
+            state[LEARNED_WITH] = fingerprint.into();
+        }
         let record = BreakerRecord {
             provider: self.provider,
             account: self.account.clone(),
@@ -229,7 +268,8 @@ impl Share {
         let mut seen = self.seen();
         if let Some(record) = self.own(records).filter(|record| record.version > seen.version) {
             let looked = seen.looked_at.map_or(Duration::MAX, |looked_at| now.mono.since(looked_at));
-            if record.writer != owner && !self.breaker.adopt(&record.state, known, looked, now) {
+            let concerns_us = record.writer != owner && self.learned_with(record) == LearnedWith::These;
+            if concerns_us && !self.breaker.adopt(&record.state, known, looked, now) {
                 // The breaker has learned something meanwhile. The keeper saves that first, and the later write wins.
                 return;
             }

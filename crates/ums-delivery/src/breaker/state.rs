@@ -272,14 +272,21 @@ impl Slow {
         self.noted(Cause::Throttled.describe())
     }
 
-    pub(super) fn reconfigured(&mut self, now: Now) {
-        if let Mode::Open {
-            cause: Cause::Misconfigured { .. },
-            until,
-        } = &mut self.mode
-        {
-            *until = now.mono;
-        }
+    /// Loads what was learned with other settings of the account. It says nothing about these, so the next message tries the provider: the
+    /// waits, the pause and the good probes are forgotten. What failed last is kept for people.
+    pub(super) fn load_of_others(&mut self, kept: &Value, settings: &BreakerSettings, now: Now) {
+        self.load(kept, settings, Duration::MAX, now);
+        self.paused_until = None;
+        self.rounds = 0;
+        self.mode = match std::mem::replace(&mut self.mode, Mode::Closed) {
+            Mode::Closed => Mode::Closed,
+            Mode::Open { cause, .. } | Mode::HalfOpen { cause, .. } => Mode::HalfOpen {
+                cause,
+                successes: 0,
+                // Not asked first: the question would cost the first message its first provider.
+                asked: true,
+            },
+        };
     }
 
     pub(super) fn snapshot(&mut self, now: Now) -> Snapshot {

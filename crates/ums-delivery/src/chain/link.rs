@@ -10,7 +10,7 @@ use crate::breaker::{Breaker, BreakerSettings, Now, Permit, Verdict};
 use crate::pacing::{PaceSettings, Pacer, Reservation};
 use crate::ports::Ports;
 use crate::rejection::Rejections;
-use crate::sharing::{MayProbe, Plug, ProbeOut, Share};
+use crate::sharing::{Fingerprint, MayProbe, Plug, ProbeOut, Share};
 
 /// Price of a message, in millionths of a US dollar.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +44,8 @@ pub struct LinkParts<M> {
     pub pace: PaceSettings,
     /// Price of a message, for cost estimates.
     pub price: Price,
+    /// Of the settings that the provider is called with; what a breaker learned with other settings does not count.
+    pub fingerprint: Fingerprint,
 }
 
 impl<M> fmt::Debug for LinkParts<M> {
@@ -68,7 +70,7 @@ pub(crate) struct Link<M> {
 impl<M: 'static> Link<M> {
     pub(crate) fn new(parts: LinkParts<M>, plug: &Plug) -> Self {
         let (kind, account) = (parts.provider.kind(), parts.provider.account());
-        let share = plug.breaker(kind, account.clone(), parts.breaker);
+        let share = plug.breaker((kind, account.clone()), parts.breaker, parts.fingerprint);
         Self {
             kind,
             breaker: share.breaker().clone(),
