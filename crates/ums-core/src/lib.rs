@@ -36,6 +36,7 @@ mod segments;
 mod status;
 mod store;
 mod suppression;
+mod switch;
 mod webhook;
 
 pub use attempt::{AttemptOutcome, AttemptRecord, NotCalled, OutcomeWord, RecipientSet, RefusedRecipient, SettledBy};
@@ -62,12 +63,13 @@ pub use segments::{Encoding, Segments};
 pub use status::{RecipientKind, Status};
 pub use store::{
     BreakerRecord, FeedbackStep, FeedbackStore, FeedbackTaken, IdempotencyKey, Lease, MessageFilter, MessagePage, MustNotContact,
-    NewMessage, OutboxStore, PaceGrant, PaceRequest, Parked, Pruned, RateRow, RateStore, Recovered, Retention, Room, Step, Store,
-    StoreError, Stored, SuppressionStore, Target, Targets, Undo,
+    NewMessage, OutboxStore, PaceGrant, PaceRequest, Parked, ProviderStore, Pruned, RateRow, RateStore, Recovered, Retention, Room, Step,
+    Store, StoreError, Stored, SuppressionStore, Target, Targets, Undo,
 };
 pub use suppression::{
     Lift, Suppression, SuppressionCursor, SuppressionFilter, SuppressionOrigin, SuppressionPage, SuppressionReason, suppression_address,
 };
+pub use switch::{ProviderSwitch, SwitchedOff};
 pub use webhook::{
     Disabled, Endpoint, Notice, NoticeFilter, NoticeKind, NoticeOutcome, NoticePage, NoticeState, SecretGeneration, WebhookCall,
     WebhookFault, WebhookPost,

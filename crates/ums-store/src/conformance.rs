@@ -24,6 +24,7 @@ mod reading;
 mod recording;
 mod sample;
 mod suppressing;
+mod switches;
 
 use std::sync::Arc;
 
@@ -47,6 +48,7 @@ pub use reading::*;
 pub use recording::*;
 pub use sample::Sample;
 pub use suppressing::*;
+pub use switches::*;
 
 /// Why a case could not go on.
 pub type Outcome = Result<(), Box<dyn std::error::Error>>;
@@ -169,6 +171,9 @@ macro_rules! store_suite {
             counts_add_up,
             old_aftermath_is_forgotten,
             a_forgotten_message_takes_its_aftermath,
+            provider_switches_are_kept_by_account,
+            a_provider_is_brought_back,
+            the_last_accepted_call_of_an_account_is_known,
         );
     };
     (@cases $module:ident, $ground:expr, $($case:ident),+ $(,)?) => {

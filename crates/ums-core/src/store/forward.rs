@@ -1,7 +1,7 @@
 //! For stores that stand in front of another store and change little of it.
 
-/// Implements [`FeedbackStore`](crate::FeedbackStore), [`SuppressionStore`](crate::SuppressionStore), [`OutboxStore`](crate::OutboxStore) and
-/// [`RateStore`](crate::RateStore) for a store by forwarding every call to the store behind it: `forward_aftermath!(InFront, inner, around)`.
+/// Implements [`FeedbackStore`](crate::FeedbackStore), [`SuppressionStore`](crate::SuppressionStore), [`OutboxStore`](crate::OutboxStore),
+/// [`RateStore`](crate::RateStore) and [`ProviderStore`](crate::ProviderStore) for a store by forwarding every call to the store behind it: `forward_aftermath!(InFront, inner, around)`.
 /// Each call passes through the method `around`, which awaits the call, a future, and returns its result.
 #[macro_export]
 macro_rules! forward_aftermath {
@@ -128,6 +128,35 @@ macro_rules! forward_aftermath {
             }
             async fn rates(&self, since: $crate::Timestamp) -> Result<Vec<$crate::RateRow>, $crate::StoreError> {
                 self.$around(self.$inner.rates(since)).await
+            }
+        }
+        #[async_trait::async_trait]
+        impl $crate::ProviderStore for $store {
+            async fn switch_provider(
+                &self,
+                provider: $crate::ProviderKind,
+                account: &$crate::AccountId,
+                off: Option<$crate::SwitchedOff>,
+            ) -> Result<(), $crate::StoreError> {
+                self.$around(self.$inner.switch_provider(provider, account, off)).await
+            }
+            async fn note_trial(
+                &self,
+                provider: $crate::ProviderKind,
+                account: &$crate::AccountId,
+                at: $crate::Timestamp,
+            ) -> Result<(), $crate::StoreError> {
+                self.$around(self.$inner.note_trial(provider, account, at)).await
+            }
+            async fn provider_switches(&self) -> Result<Vec<$crate::ProviderSwitch>, $crate::StoreError> {
+                self.$around(self.$inner.provider_switches()).await
+            }
+            async fn last_accepted(
+                &self,
+                provider: $crate::ProviderKind,
+                account: &$crate::AccountId,
+            ) -> Result<Option<$crate::Timestamp>, $crate::StoreError> {
+                self.$around(self.$inner.last_accepted(provider, account)).await
             }
         }
     };
