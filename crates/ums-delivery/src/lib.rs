@@ -14,6 +14,7 @@
 
 mod accept;
 mod acts;
+mod asking;
 mod batches;
 pub mod breaker;
 mod call;
@@ -56,7 +57,7 @@ mod worker;
 pub use acts::ActError;
 pub use breaker::BreakerSettings;
 pub use chain::{LinkParts, Price};
-pub use engine::{Aftermath, Messaging, Parts, Standing};
+pub use engine::{Aftermath, Messaging, Parts, Standing, SwitchError, SwitchOff, Tried};
 pub use fate::Mark;
 pub use feedback::FeedbackTally;
 pub use observer::{AttemptEvent, BreakerEvent, FeedbackEnd, FeedbackSeen, NoObserver, NoticeEvent, Observer, SettledEvent};

