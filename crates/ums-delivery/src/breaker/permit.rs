@@ -2,7 +2,6 @@
 
 use std::borrow::Borrow;
 
-use super::state::Slow;
 use super::{Breaker, Now, Verdict};
 
 /// What a permit is for.
@@ -35,8 +34,11 @@ impl<B: Borrow<Breaker>> Permit<B> {
     /// question is asked whatever others asked.
     pub(crate) fn still_to_ask(&self) -> bool {
         let this: &Breaker = self.breaker.borrow();
-        let is_due = |slow: &Slow| !self.ask_first || slow.is_to_be_asked();
-        this.locked(|slow| (slow.generation == self.generation && is_due(slow), None)).0
+        this.locked(|slow| {
+            let is_due = !self.ask_first || slow.is_to_be_asked();
+            (slow.generation == self.generation && is_due, None)
+        })
+        .0
     }
 
     /// Whether the permit is for a probe, also one of the last resort.

@@ -100,12 +100,11 @@ impl Share {
         }
         let (provider, account) = (self.provider, self.account.as_str());
         // The reason is for people; it may name anybody, and stays out of the log.
-        match (&off, &switch.off) {
-            (Some(off), _) => {
-                let until = off.until.map(|until| until.to_string());
-                tracing::warn!(%provider, account, by = off.by, since = %off.since, until, "an operator has disabled the provider");
-            }
-            (None, _) => tracing::info!(%provider, account, "the provider is enabled again"),
+        if let Some(off) = &off {
+            let until = off.until.map(|until| until.to_string());
+            tracing::warn!(%provider, account, by = off.by, since = %off.since, until, "an operator has disabled the provider");
+        } else {
+            tracing::info!(%provider, account, "the provider is enabled again");
         }
         self.is_off.store(off.is_some(), Ordering::Release);
         switch.off = off;

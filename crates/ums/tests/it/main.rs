@@ -14,5 +14,6 @@ mod http;
 mod messages;
 mod partial;
 mod program;
+mod providers;
 mod send;
 mod serve;
