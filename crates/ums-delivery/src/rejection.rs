@@ -11,7 +11,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use ums_core::{
-    Accepted, AccountId, Channel, EventKind, EventRecord, Failure, FailureClass, MessageRecord, Monotonic, ProviderKind, SuppressionOrigin,
+    Accepted, AccountId, EventKind, EventRecord, Failure, FailureClass, MessageRecord, Monotonic, ProviderKind, SuppressionOrigin,
     SuppressionReason, Timestamp, Undo,
 };
 
@@ -85,7 +85,7 @@ impl Rejections {
         &self,
         result: Result<Accepted, Failure>,
         provider: ProviderKind,
-        recipient: Addressee<'_>,
+        recipient: &Addressee<'_>,
         now: Now,
     ) -> Result<Accepted, Failure> {
         match result {
@@ -114,10 +114,11 @@ impl Rejections {
     }
 
     /// Notes a refusal of `refused_at` that this process hears of now.
-    fn note(&self, recipient: Addressee<'_>, refused_at: Timestamp, now: Now) -> Option<Timestamp> {
+    fn note(&self, recipient: &Addressee<'_>, refused_at: Timestamp, now: Now) -> Option<Timestamp> {
+        let key = recipient.key();
         let refused = Refused {
-            recipient: self.hasher.hash_one(recipient.address),
-            group: self.hasher.hash_one(recipient.group),
+            recipient: self.hasher.hash_one(&key),
+            group: self.hasher.hash_one(recipient.group_of(&key)),
             at: now.mono,
             wall: refused_at,
         };
@@ -201,15 +202,9 @@ impl Reports {
             EventKind::Rejected if event.class != Some(FailureClass::InvalidMessage) => {
                 let first = message.and_then(|message| message.recipients.first());
                 let address = event.recipient.as_deref().or(first.map(|recipient| recipient.address.as_str()))?;
-                let recipient = match event.channel() {
-                    Channel::Email => Addressee {
-                        address,
-                        group: address.rsplit_once('@').map_or(address, |(_, domain)| domain),
-                    },
-                    Channel::Sms => Addressee::of_number(address),
-                };
+                let recipient = Addressee::new(event.channel(), address);
                 let rejections = accounts.entry((event.provider, event.account.clone())).or_default();
-                rejections.note(recipient, record.happened_at(), now)
+                rejections.note(&recipient, record.happened_at(), now)
             }
             EventKind::Queued
             | EventKind::Sent
@@ -242,6 +237,8 @@ impl Reports {
 
 #[cfg(test)]
 mod tests {
+    use ums_core::Channel;
+
     use super::*;
 
     fn at(seconds: u64) -> Now {
@@ -252,8 +249,11 @@ mod tests {
         }
     }
 
-    fn recipient<'a>(address: &'a str, group: &'a str) -> Addressee<'a> {
-        Addressee { address, group }
+    fn recipient(local: &str, domain: &str) -> Addressee<'static> {
+        Addressee {
+            channel: Channel::Email,
+            address: format!("{local}@{domain}").into(),
+        }
     }
 
     /// The class after each refusal of `(recipient, domain, second)`.
@@ -262,7 +262,7 @@ mod tests {
         let judged = refusals.iter().map(|(address, domain, second)| {
             let refused = Err(Failure::provider(FailureClass::InvalidRecipient, "550", ""));
             rejections
-                .judge(refused, ProviderKind::Smtp, recipient(address, domain), at(*second))
+                .judge(refused, ProviderKind::Smtp, &recipient(address, domain), at(*second))
                 .unwrap_err()
                 .class
         });
@@ -296,13 +296,41 @@ mod tests {
         }
     }
 
+    /// A list of people must not look like an account that refuses everybody because some of them stand there twice.
+    #[test]
+    fn the_spellings_of_one_subscriber_are_one_recipient() {
+        let rejections = Rejections::default();
+        let refuse = |number: &str| {
+            let refused = Err(Failure::provider(FailureClass::InvalidRecipient, "21211", ""));
+            let recipient = Addressee {
+                channel: Channel::Sms,
+                address: number.to_owned().into(),
+            };
+            rejections
+                .judge(refused, ProviderKind::Twilio, &recipient, at(0))
+                .unwrap_err()
+                .class
+        };
+        for number in [
+            "+525512345678",
+            "+5215512345678",
+            "+5491123456789",
+            "+541123456789",
+            "+447400123456",
+            "+4915112345678",
+        ] {
+            assert_eq!(refuse(number), FailureClass::InvalidRecipient, "{number}");
+        }
+        assert_eq!(refuse("+14165550123"), FailureClass::Misconfigured);
+    }
+
     #[test]
     fn an_acceptance_between_starts_anew() {
         let rejections = Rejections::default();
         let refuse = |address: &str| {
             let refused = Err(Failure::provider(FailureClass::InvalidRecipient, "550", ""));
             rejections
-                .judge(refused, ProviderKind::Smtp, recipient(address, address), at(0))
+                .judge(refused, ProviderKind::Smtp, &recipient(address, address), at(0))
                 .unwrap_err()
                 .class
         };
@@ -310,7 +338,7 @@ mod tests {
             refuse(address);
         }
         rejections
-            .judge(Ok(Accepted::new("id")), ProviderKind::Smtp, recipient("x", "x"), at(0))
+            .judge(Ok(Accepted::new("id")), ProviderKind::Smtp, &recipient("x", "x"), at(0))
             .unwrap();
         assert_eq!(refuse("e"), FailureClass::InvalidRecipient);
     }

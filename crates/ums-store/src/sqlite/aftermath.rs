@@ -7,11 +7,11 @@ use ums_core::{
     AccountId, Channel, Endpoint, EndpointId, Event, FeedbackStep, FeedbackStore, FeedbackTaken, Lift, MessageRecord, Notice, NoticeFilter,
     NoticeId, NoticeOutcome, NoticePage, OutboxStore, Parked, ProviderKind, ProviderStore, ProviderSwitch, RateRow, RateStore, StoreError,
     Suppression, SuppressionCursor, SuppressionFilter, SuppressionPage, SuppressionStore, SwitchedOff, Targets, TenantId, Timestamp, Undo,
-    suppression_address,
 };
 
 use super::{SqliteStore, attempts, cursors, endpoints, events, feedback, messages, notices, rates, suppressions, switches, targets};
 use crate::encoded::EncodedFeedback;
+use crate::listed;
 
 #[async_trait]
 impl FeedbackStore for SqliteStore {
@@ -76,7 +76,7 @@ impl SuppressionStore for SqliteStore {
         now: Timestamp,
     ) -> Result<Vec<Suppression>, StoreError> {
         let tenant = tenant.clone();
-        let addresses = addresses.iter().map(|address| suppression_address(channel, address)).collect();
+        let addresses = listed::all_spellings(channel, addresses);
         self.read(move |connection| suppressions::in_force(connection, (&tenant, channel), &addresses, now))
             .await
     }
@@ -97,7 +97,7 @@ impl SuppressionStore for SqliteStore {
         self.writer
             .submit(0, move |connection| {
                 notices::add(connection, &notices)?;
-                let lift = |lift: &Lift| suppressions::lift(connection, lift.clone(), now);
+                let lift = |lift: &Lift| suppressions::lift(connection, lift, now);
                 lifts.iter().map(lift).collect()
             })
             .await

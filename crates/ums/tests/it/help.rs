@@ -2,7 +2,7 @@
 
 use crate::program::Place;
 
-const COMMANDS: [&[&str]; 23] = [
+const COMMANDS: [&[&str]; 24] = [
     &[],
     &["dev"],
     &["serve"],
@@ -17,6 +17,7 @@ const COMMANDS: [&[&str]; 23] = [
     &["messages", "list"],
     &["messages", "show"],
     &["messages", "explain"],
+    &["suppressions", "show"],
     &["ses", "verify-sender"],
     &["classify"],
     &["estimate"],

@@ -17,3 +17,4 @@ mod program;
 mod providers;
 mod send;
 mod serve;
+mod spellings;

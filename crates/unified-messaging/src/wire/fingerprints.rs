@@ -50,6 +50,7 @@ fn material(settings: &Settings, provider: ProviderKind) -> Vec<(&'static str, S
         ProviderKind::Smtp => {
             if let Some(own) = &settings.smtp {
                 add(&mut material, "endpoint", Some(format!("{}:{} {:?}", own.host, own.port, own.tls)));
+                add(&mut material, "helo_name", own.helo_name.as_ref().map(ToString::to_string));
                 if let Some(login) = &own.login {
                     add(&mut material, "user", Some(login.user.clone()));
                     material.push(("password", login.password.clone()));
@@ -151,6 +152,7 @@ mod tests {
         check("SENDGRID_FROM_EMAIL", "other@example.com", &[SendGrid]);
         check("SMTP_PASSWORD", "other", &[Smtp]);
         check("SMTP_PORT", "2526", &[Smtp]);
+        check("SMTP_HELO_NAME", "mail.example.com", &[Smtp]);
         check("TWILIO_AUTH_TOKEN", "other", &[Twilio]);
         check("TWILIO_PHONE_NUMBER", "+15550100001", &[Twilio]);
         // Nothing that a provider sees.
