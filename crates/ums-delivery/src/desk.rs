@@ -6,7 +6,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use ums_core::{MessageRecord, Timestamp};
+use ums_core::{Channel, MessageRecord, Timestamp};
 
 use crate::chain::Chains;
 use crate::fate::{self, Fate, Happened};
@@ -50,6 +50,22 @@ impl Desk {
     /// Whether this process may start calls: the process sends from this store, and its lease has time left.
     pub(crate) fn may_send(&self) -> bool {
         self.ports.store.is_owner() && self.lease.covers(self.ports.clock.monotonic())
+    }
+
+    /// Counts the cost of an attempt.
+    pub(crate) fn count_cost(&self, channel: Channel, micros: Option<i64>) {
+        if let Some(micros) = micros.filter(|micros| *micros > 0) {
+            self.ports.observer.cost(channel, micros);
+        }
+    }
+
+    /// Counts the cost of the attempts that were settled as accepted between two states of a message.
+    pub(crate) fn count_settled_cost(&self, before: &MessageRecord, after: &MessageRecord) {
+        for (was, is) in before.attempts.iter().zip(&after.attempts) {
+            if was.cost_micros.is_none() {
+                self.count_cost(after.message.content.channel(), is.cost_micros);
+            }
+        }
     }
 
     /// Has the decision core decide, and change the record. Nothing is stored; the caller commits the step.

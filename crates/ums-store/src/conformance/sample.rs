@@ -190,6 +190,7 @@ impl Sample {
             suppress: Vec::new(),
             lift: Vec::new(),
             notices: Vec::new(),
+            list_notices: Vec::new(),
         }
     }
 

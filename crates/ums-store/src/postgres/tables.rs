@@ -4,11 +4,11 @@
 
 use std::collections::HashMap;
 
-use ums_core::{EventRecord, MessageId, Notice, Step, StoreError, Suppression, TenantId, Timestamp};
+use ums_core::{EventRecord, ListNotice, MessageId, Step, StoreError, Suppression, TenantId, Timestamp};
 
 use super::connection::{Fault, Session};
 use super::contents::Emptied;
-use super::suppressions::{Change, Contacts};
+use super::suppressions::{Changes, Contacts};
 use super::{acts, attempts, contents, events, idempotency, messages, notices, recipients, skips, suppressions};
 use crate::encoded::Encoded;
 use crate::listed::Listing;
@@ -28,7 +28,7 @@ pub(crate) struct Tables<'a> {
     acts: acts::Rows<'a>,
     events: events::Rows<'a>,
     notices: notices::Rows<'a>,
-    changes: Vec<Change<'a>>,
+    changes: Changes<'a>,
     forgotten: Vec<(TenantId, MessageId)>,
 }
 
@@ -80,7 +80,8 @@ impl<'a> Tables<'a> {
             self.forgotten.push((tenant.clone(), id));
         }
         self.events.add(tenant, id, events)?;
-        self.add_aside(&step.suppress, &step.lift, &step.notices);
+        self.notices.add(&step.notices);
+        self.change_list(&step.suppress, &step.lift, &step.list_notices);
         Ok(())
     }
 
@@ -89,11 +90,9 @@ impl<'a> Tables<'a> {
         self.events.park(parked)
     }
 
-    /// Adds what follows beside a message.
-    pub(crate) fn add_aside(&mut self, suppress: &'a [Suppression], lift: &'a [ums_core::Lift], notices: &'a [Notice]) {
-        self.changes.extend(suppress.iter().map(Change::Put));
-        self.changes.extend(lift.iter().map(Change::Lift));
-        self.notices.add(notices);
+    /// Adds changes of the suppression list.
+    pub(crate) fn change_list(&mut self, suppress: &'a [Suppression], lift: &'a [ums_core::Lift], notices: &'a [ListNotice]) {
+        self.changes.add(suppress, lift, notices);
     }
 
     /// How a transaction that writes this begins.
@@ -155,7 +154,7 @@ impl<'a> Tables<'a> {
                 acts::append(session, &self.acts),
                 contents::forget_bodies(session, emptied),
                 suppressions::of_contacts(session, contacts),
-                suppressions::change(session, &self.changes, now),
+                self.changes.write(session, now),
                 events::keep(session, &self.events),
                 notices::add(session, &self.notices),
             ) },
