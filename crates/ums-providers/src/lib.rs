@@ -11,6 +11,7 @@
 mod aws;
 mod classify;
 mod error;
+pub mod failure_table;
 pub mod feedback;
 #[cfg(test)]
 mod fixtures;
@@ -23,6 +24,7 @@ mod registry;
 mod samples;
 pub mod send;
 mod sender;
+mod verdict;
 pub mod webhook;
 
 pub use aws::AwsCredentials;

@@ -26,6 +26,7 @@ mod recording;
 mod sample;
 mod spelling;
 mod suppressing;
+mod switches;
 mod telling;
 
 use std::sync::Arc;
@@ -52,6 +53,7 @@ pub use recording::*;
 pub use sample::Sample;
 pub use spelling::*;
 pub use suppressing::*;
+pub use switches::*;
 pub use telling::*;
 
 /// Why a case could not go on.
@@ -184,6 +186,9 @@ macro_rules! store_suite {
             counts_add_up,
             old_aftermath_is_forgotten,
             a_forgotten_message_takes_its_aftermath,
+            provider_switches_are_kept_by_account,
+            a_provider_is_brought_back,
+            the_last_accepted_call_of_an_account_is_known,
         );
     };
     (@cases $module:ident, $ground:expr, $($case:ident),+ $(,)?) => {

@@ -2,7 +2,7 @@
 
 use ums_core::{
     Accepted, AttemptOutcome, AttemptRecord, Failure, FailureClass, FailureSource, MessageRecord, NotCalled, RecipientSet,
-    RefusedRecipient, Status, Suppression, SuppressionOrigin, Timestamp, Work, millis, suppression_address,
+    RefusedRecipient, Status, Suppression, SuppressionOrigin, Timestamp, Work, millis, redact, suppression_address,
 };
 
 use super::recipients::{self, Moment};
@@ -200,7 +200,7 @@ fn entry(record: &MessageRecord, attempt: &AttemptRecord, place: usize, failure:
         origin: SuppressionOrigin::Refusal,
         provider: Some(attempt.provider),
         message_id: Some(message.id),
-        detail: Some(failure.to_string()),
+        detail: Some(redact(&failure.to_string())),
         since: at,
         expires_at: None,
         lifted_at: None,

@@ -14,6 +14,7 @@ mod http;
 mod messages;
 mod partial;
 mod program;
+mod providers;
 mod send;
 mod serve;
 mod spellings;
