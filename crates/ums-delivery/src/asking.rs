@@ -2,7 +2,7 @@
 //!
 //! One task for all providers. A provider is asked when the wait of its breaker is over: the breaker says how long that is, and lengthens
 //! it after a bad answer. On a shared store the probe lease lets one process ask. An answer that says nothing (denied, unreadable) leaves
-//! the rest to one real message. A misconfigured account is asked once more after a start, for it may have been mended meanwhile.
+//! the rest to one real message.
 //!
 //! A question to an SMTP server is a login, and servers refuse those who log in too often. So a question that was put off (throttled)
 //! is asked again after a rest of its own, which doubles.
@@ -33,12 +33,10 @@ struct Rest {
 pub(crate) async fn run(desk: Arc<Desk>) {
     let mut email = vec![Rest::default(); desk.chains.email.links.len()];
     let mut sms = vec![Rest::default(); desk.chains.sms.links.len()];
-    let mut asker = Asker::Start;
     loop {
         if desk.may_send() {
-            ask(&desk, &desk.chains.email, &mut email, asker);
-            ask(&desk, &desk.chains.sms, &mut sms, asker);
-            asker = Asker::Background;
+            ask(&desk, &desk.chains.email, &mut email);
+            ask(&desk, &desk.chains.sms, &mut sms);
         }
         tokio::select! {
             biased;
@@ -49,28 +47,19 @@ pub(crate) async fn run(desk: Arc<Desk>) {
 }
 
 /// Begins the questions of one chain that are due.
-fn ask<M: 'static>(desk: &Desk, chain: &Chain<M>, rests: &mut [Rest], asker: Asker) {
+fn ask<M: 'static>(desk: &Desk, chain: &Chain<M>, rests: &mut [Rest]) {
     for (link, rest) in chain.links.iter().zip(rests) {
         let now = Now::read(&*desk.ports.clock);
         if !link.provider.can_be_asked() || link.share.off(now.wall).is_some() {
             continue;
         }
         rest.look(link, now);
-        if rest.until <= now.mono {
-            begin(desk, link, rest, asker, now);
+        if rest.until <= now.mono
+            && let Some(permit) = Breaker::admit_question(link.breaker.clone(), Asker::Background, now)
+        {
+            rest.asked(now.mono);
+            desk.ports.tasks.spawn(link.clone().ask(permit));
         }
-    }
-}
-
-fn begin<M: 'static>(desk: &Desk, link: &Arc<Link<M>>, rest: &mut Rest, asker: Asker, now: Now) {
-    let (link, tasks) = (link.clone(), &desk.ports.tasks);
-    if let Some(permit) = Breaker::admit_question(link.breaker.clone(), Asker::Background, now) {
-        rest.asked(now.mono);
-        tasks.spawn(link.ask(permit));
-    } else if asker == Asker::Start
-        && let Some(permit) = Breaker::admit_question(link.breaker.clone(), Asker::Start, now)
-    {
-        tasks.spawn(link.ask_early(permit));
     }
 }
 

@@ -84,8 +84,6 @@ pub struct Refusal {
 pub(crate) enum Asker {
     /// The engine, once the wait of an open breaker is over.
     Background,
-    /// The engine, once after its start: a misconfigured account may have been mended meanwhile.
-    Start,
     /// An operator, at any time.
     Operator,
 }

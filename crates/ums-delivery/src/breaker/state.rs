@@ -296,15 +296,8 @@ impl Slow {
             (Mode::HalfOpen { asked: false, .. }, Asker::Background) if self.paused_until.is_none() => Kind::Probe,
             (Mode::Closed, Asker::Operator) => return Some(Kind::Plain),
             (Mode::HalfOpen { .. }, Asker::Operator) => Kind::Probe,
-            (Mode::Open { .. }, Asker::Operator)
-            | (
-                Mode::Open {
-                    cause: Cause::Misconfigured { .. },
-                    ..
-                },
-                Asker::Start,
-            ) => Kind::Question,
-            (_, Asker::Background | Asker::Start) => return None,
+            (Mode::Open { .. }, Asker::Operator) => Kind::Question,
+            (_, Asker::Background) => return None,
         };
         let free = !self.probe_out;
         self.probe_out = true;

@@ -118,22 +118,6 @@ impl<M: 'static> Link<M> {
         drop(probe);
     }
 
-    /// Asks the provider although its breaker is open: a good answer lets the next message through, any other changes nothing.
-    pub(crate) async fn ask_early(self: Arc<Self>, permit: Permit<Arc<Breaker>>) {
-        let Some(probe) = self.leave_to_ask(&permit).await else { return };
-        let answer = self.provider.probe().await;
-        let now = Now::read(&*self.ports.clock);
-        match answer {
-            Probe::Healthy => {
-                drop(permit);
-                self.breaker.let_through(now);
-            }
-            Probe::NoAnswer => {}
-            Probe::Failed(failure) => permit.settle(Verdict::Failure(&failure), now),
-        }
-        drop(probe);
-    }
-
     /// Asks the provider for an operator. None if another probe is out, here or in another process. Unless the provider says no, the next
     /// message is let through by every process.
     ///

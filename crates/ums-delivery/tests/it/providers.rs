@@ -103,27 +103,6 @@ async fn bad_answers_are_asked_for_ever_more_seldom() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_misconfigured_account_is_asked_once_after_a_start() {
-    let bench = start().await;
-    open_with(&bench, FailureClass::Misconfigured).await;
-    bench.idle().await;
-    for (seed, answer, provider) in [(1, Probe::NoAnswer, SENDGRID), (2, Probe::Healthy, SES)] {
-        let setup = Setup {
-            seed,
-            over: Some((bench.memory.clone(), bench.clock.clone())),
-            ..Setup::holding()
-        };
-        let after = setup.start().await;
-        after.ses.can_be_asked(true);
-        after.ses.answer_probe(answer.clone());
-        after.idle().await;
-        assert_eq!(after.ses.probes(), 1);
-        assert_eq!(after.send(email()).await.provider(), Some(provider), "{answer:?}");
-        after.engine.shutdown(Duration::from_secs(1)).await;
-    }
-}
-
 async fn disable(bench: &Bench, provider: ProviderKind, until: Option<Duration>) {
     let off = SwitchOff {
         reason: "moving to another region".to_owned(),
