@@ -255,21 +255,18 @@ impl Row {
         } else {
             self.ends[2]
         };
-        let mut code = self.failure.as_ref().map(|(_, code)| code.clone());
-        if run.is_warm && provider == Provider::Smtp && self.fault.mode == Mode::Unauthorized {
-            // Who has logged in already learns it at MAIL.
-            code = Some("530 5.7.0".to_owned());
-        }
+        // What an SMTP server refuses at MAIL on a used connection is asked once more on a fresh one.
+        let is_refused_at_mail = matches!(self.fault.mode, Mode::Error | Mode::Suspended | Mode::Quota);
         Seen {
             class: self.failure.as_ref().map(|(class, _)| *class),
-            code,
+            code: self.failure.as_ref().map(|(_, code)| code.clone()),
             outcome: self.outcome,
             backup_took_it: run.has_backup && asked,
             breaker: self.breaker.clone(),
             end,
             possibly_duplicate: run.has_backup && asked && self.outcome == OutcomeWord::Unknown,
             recorded: self.recorded,
-            handed_over_twice: false,
+            asked_twice: run.is_warm && provider == Provider::Smtp && is_refused_at_mail,
         }
     }
 }
@@ -298,7 +295,7 @@ struct Seen {
     end: Status,
     possibly_duplicate: bool,
     recorded: u64,
-    handed_over_twice: bool,
+    asked_twice: bool,
 }
 
 /// The circumstances in which a fault strikes.
@@ -366,7 +363,7 @@ impl Run {
             end: result.status,
             possibly_duplicate: result.possibly_duplicate,
             recorded: after.accepted - before.accepted,
-            handed_over_twice: after.sends - before.sends > 1,
+            asked_twice: after.sends - before.sends > 1,
         }
     }
 }
