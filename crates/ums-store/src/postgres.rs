@@ -38,6 +38,7 @@ mod suppressions;
 mod tables;
 mod targets;
 mod tls;
+mod undos;
 mod writer;
 
 use std::fmt;

@@ -29,6 +29,7 @@ mod row;
 mod skips;
 mod suppressions;
 mod targets;
+mod undos;
 mod writer;
 
 use std::fmt;

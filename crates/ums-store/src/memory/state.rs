@@ -217,6 +217,7 @@ impl State {
         let id = step.message_id;
         let events = std::mem::take(&mut step.events);
         let (suppress, lift) = (std::mem::take(&mut step.suppress), std::mem::take(&mut step.lift));
+        let undos = std::mem::take(&mut step.undo);
         let notices = std::mem::take(&mut step.notices);
         let Some(entry) = self.messages.get_mut(&id) else {
             return Err(StoreError::NotFound);
@@ -231,6 +232,9 @@ impl State {
         entry.record.status = kept::word(&entry.record, entry.kept);
         self.events.give(id, events);
         self.note_aside(suppress, lift, notices, now);
+        for undo in undos {
+            self.suppressions.decide(undo, now);
+        }
         self.settle(id, was_due_at, keep_ended);
         Ok(())
     }

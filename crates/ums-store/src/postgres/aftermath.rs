@@ -8,12 +8,12 @@ use async_trait::async_trait;
 use ums_core::{
     AccountId, Channel, Endpoint, EndpointId, Event, FeedbackStep, FeedbackStore, FeedbackTaken, Lift, MessageRecord, Notice, NoticeFilter,
     NoticeId, NoticeOutcome, NoticePage, OutboxStore, Parked, ProviderKind, RateRow, RateStore, StoreError, Suppression, SuppressionCursor,
-    SuppressionFilter, SuppressionPage, SuppressionStore, Targets, TenantId, Timestamp, Undo,
+    SuppressionFilter, SuppressionPage, SuppressionStore, Targets, TenantId, Timestamp, Undone,
 };
 
 use super::connection::{Fault, Session, within};
 use super::suppressions::Change;
-use super::{PostgresStore, attempts, cursors, endpoints, events, feedback, messages, notices, rates, suppressions, targets};
+use super::{PostgresStore, attempts, cursors, endpoints, events, feedback, messages, notices, rates, suppressions, targets, undos};
 
 /// How often a transaction is tried when others are in its way.
 const TRIES: usize = 8;
@@ -156,12 +156,16 @@ impl SuppressionStore for PostgresStore {
         look!(self, |session| suppressions::page(session, tenant, filter, (cursor, now), limit))
     }
 
-    async fn undo_suppressions(&self, undo: Undo) -> Result<u64, StoreError> {
+    async fn carry_out_undos(&self, now: Timestamp) -> Result<Undone, StoreError> {
+        // Nothing is decided as a rule: nobody is locked out of the list then.
+        if look!(self, |session| undos::kept(session))?.is_empty() {
+            return Ok(Undone::default());
+        }
         write!(self, |session| async {
             session.run(suppressions::BEGIN_CHANGE).await?;
-            let lifted = suppressions::undo(session, undo).await?;
+            let undone = undos::again(session, now).await?;
             session.run("COMMIT").await?;
-            Ok(lifted)
+            Ok(undone)
         })
     }
 }

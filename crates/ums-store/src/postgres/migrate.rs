@@ -8,7 +8,7 @@ use super::row::one;
 use crate::migration::{Migration, lacking};
 
 /// Every version of the schema in order.
-pub(crate) const MIGRATIONS: [Migration; 3] = [
+pub(crate) const MIGRATIONS: [Migration; 4] = [
     Migration {
         version: 1,
         name: "messages",
@@ -23,6 +23,11 @@ pub(crate) const MIGRATIONS: [Migration; 3] = [
         version: 3,
         name: "old attempts",
         sql: include_str!("../../migrations/postgres/0003_old_attempts.sql"),
+    },
+    Migration {
+        version: 4,
+        name: "undos",
+        sql: include_str!("../../migrations/postgres/0004_undos.sql"),
     },
 ];
 

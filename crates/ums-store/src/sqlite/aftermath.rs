@@ -6,10 +6,10 @@ use async_trait::async_trait;
 use ums_core::{
     AccountId, Channel, Endpoint, EndpointId, Event, FeedbackStep, FeedbackStore, FeedbackTaken, Lift, MessageRecord, Notice, NoticeFilter,
     NoticeId, NoticeOutcome, NoticePage, OutboxStore, Parked, ProviderKind, RateRow, RateStore, StoreError, Suppression, SuppressionCursor,
-    SuppressionFilter, SuppressionPage, SuppressionStore, Targets, TenantId, Timestamp, Undo, suppression_address,
+    SuppressionFilter, SuppressionPage, SuppressionStore, Targets, TenantId, Timestamp, Undone, suppression_address,
 };
 
-use super::{SqliteStore, attempts, cursors, endpoints, events, feedback, messages, notices, rates, suppressions, targets};
+use super::{SqliteStore, attempts, cursors, endpoints, events, feedback, messages, notices, rates, suppressions, targets, undos};
 use crate::encoded::EncodedFeedback;
 
 #[async_trait]
@@ -115,8 +115,12 @@ impl SuppressionStore for SqliteStore {
             .await
     }
 
-    async fn undo_suppressions(&self, undo: Undo) -> Result<u64, StoreError> {
-        self.writer.submit(0, move |connection| suppressions::undo(connection, undo)).await
+    async fn carry_out_undos(&self, now: Timestamp) -> Result<Undone, StoreError> {
+        // Nothing is decided as a rule: the writer is not asked then.
+        if !self.read(undos::any).await? {
+            return Ok(Undone::default());
+        }
+        self.writer.submit(0, move |connection| undos::again(connection, now)).await
     }
 }
 

@@ -10,7 +10,7 @@ use super::connection::{create_private, store_error};
 use crate::migration::{Migration, lacking};
 
 /// Every version of the schema in order.
-pub(crate) const MIGRATIONS: [Migration; 3] = [
+pub(crate) const MIGRATIONS: [Migration; 4] = [
     Migration {
         version: 1,
         name: "messages",
@@ -25,6 +25,11 @@ pub(crate) const MIGRATIONS: [Migration; 3] = [
         version: 3,
         name: "old attempts",
         sql: include_str!("../../migrations/sqlite/0003_old_attempts.sql"),
+    },
+    Migration {
+        version: 4,
+        name: "undos",
+        sql: include_str!("../../migrations/sqlite/0004_undos.sql"),
     },
 ];
 

@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use ums_core::{
     AccountId, Channel, Endpoint, EndpointId, Event, FeedbackStep, FeedbackStore, FeedbackTaken, Lift, MessageRecord, Notice, NoticeFilter,
     NoticeId, NoticeOutcome, NoticePage, OutboxStore, Parked, ProviderKind, RateRow, RateStore, StoreError, Suppression, SuppressionCursor,
-    SuppressionFilter, SuppressionPage, SuppressionStore, Targets, TenantId, Timestamp, Undo,
+    SuppressionFilter, SuppressionPage, SuppressionStore, Targets, TenantId, Timestamp, Undone,
 };
 
 use super::reports;
@@ -56,8 +56,8 @@ impl SuppressionStore for SimStore {
         Ok(SuppressionPage::default())
     }
 
-    async fn undo_suppressions(&self, undo: Undo) -> Result<u64, StoreError> {
-        self.through(true, move |world| Ok(world.ledger.optouts.undo(&undo))).await
+    async fn carry_out_undos(&self, now: Timestamp) -> Result<Undone, StoreError> {
+        self.through(true, move |world| Ok(world.ledger.optouts.carry_out_all(now))).await
     }
 }
 
