@@ -18,5 +18,6 @@ mod setup;
 mod sharing;
 mod stories;
 mod suppression;
+mod systemic;
 mod unknown;
 mod waiting;
