@@ -13,6 +13,12 @@ A reply is forced through an address, so that no state is shared between tests:
   drop-after-dot@…  as recipient   the message is kept, the connection closed without a reply
   hang-at-mail@…, hang-at-rcpt@…, hang-after-dot@…   the same, with silence until the client leaves
 
+A further listener, in clear, has no manners, as servers of the field have none:
+
+  - it announces AUTH PLAIN LOGIN and knows LOGIN only: aiosmtpd answers 504 to PLAIN;
+  - it announces DSN and knows none of its parameters: aiosmtpd answers 555 to them;
+  - it lets the second message of a connection begin only to say that the session has timed out.
+
 Control over HTTP: `GET /messages` gives {"messages": […], "connections": n, "noops": n}, oldest
 first, and `DELETE /messages` forgets them all.
 """
@@ -147,6 +153,24 @@ class CountingSMTP(SMTP):
         super().connection_made(transport)
 
 
+class Unmannerly(Handler):
+    """Announces what the server does not do, and gives up a session after one message."""
+
+    async def handle_EHLO(self, server, session, envelope, hostname, responses):
+        session.host_name = hostname
+        announced = [line.replace("AUTH LOGIN", "AUTH PLAIN LOGIN") for line in responses]
+        assert announced != responses, responses
+        return announced[:-1] + ["250-DSN"] + announced[-1:]
+
+    async def handle_MAIL(self, server, session, envelope, address, options):
+        if getattr(server, "began", False):
+            await server.push("451 4.4.2 Timeout waiting for client input")
+            server.transport.close()
+            await asyncio.Event().wait()
+        server.began = True
+        return await super().handle_MAIL(server, session, envelope, address, options)
+
+
 def authenticate(server, session, envelope, mechanism, data):
     good = isinstance(data, LoginPassword) and (data.login, data.password) == (USER, PASSWORD)
     # `handled=False`: aiosmtpd gives the refusal, 535 5.7.8.
@@ -234,18 +258,19 @@ def address_of(server):
     return f"{host}:{port}"
 
 
-async def listen(name, store, starttls=None, implicit=None):
+async def listen(name, store, starttls=None, implicit=None, unmannerly=False):
     loop = asyncio.get_running_loop()
 
     def session():
         return CountingSMTP(
-            Handler(name, store),
+            Unmannerly(name, store) if unmannerly else Handler(name, store),
             hostname="bed.example.com",
             ident="test bed",
             data_size_limit=SIZE_LIMIT,
             enable_SMTPUTF8=False,
             authenticator=authenticate,
-            auth_required=bool(starttls or implicit),
+            auth_required=bool(starttls or implicit or unmannerly),
+            auth_exclude_mechanism=["PLAIN"] if unmannerly else None,
             # To aiosmtpd only STARTTLS is TLS.
             auth_require_tls=bool(starttls),
             tls_context=starttls,
@@ -290,6 +315,7 @@ async def serve(arguments):
         "starttls": await listen("starttls", store, starttls=server_context(server_pem)),
         "tls": await listen("tls", store, implicit=server_context(server_pem)),
         "wrong_name": await listen("wrong_name", store, implicit=server_context(other_pem)),
+        "manners": await listen("manners", store, unmannerly=True),
         "control": f"http://{address_of(http)}",
         "ca_file": str(ca_file.resolve()),
     }

@@ -577,6 +577,16 @@ pub const SETTINGS: &[Setting] = &[
         meaning: "`implicit` unless told otherwise on port 465, `none` for a server on this machine on a port other than 587, else `starttls`.",
     },
     Setting {
+        name: "SMTP_HELO_NAME",
+        kind: "host name or address in brackets",
+        unit: "",
+        default: "",
+        secret: false,
+        group: Group::Smtp,
+        meaning: "Name that EHLO gives, such as `mail.example.com` or `[192.0.2.5]`. Without it: the machine's name if that is fully \
+                  qualified, else the address that the connection comes from.",
+    },
+    Setting {
         name: "HOME",
         kind: "path",
         unit: "",

@@ -149,6 +149,21 @@ impl<'a> Reader<'a> {
         })
     }
 
+    /// A whole number of the file, within its bounds, or a word that stands for one.
+    pub(crate) fn number_or_word(&mut self, path: &str, bounds: RangeInclusive<u32>, (word, number): (&str, u32)) -> u32 {
+        match self.file.value(path) {
+            Some(toml::Value::String(text)) if text.trim() == word => number,
+            Some(toml::Value::Integer(_)) => self.number(path, bounds),
+            _ => {
+                self.fault(
+                    path,
+                    format!("must be a whole number from {} to {}, or \"{word}\"", bounds.start(), bounds.end()),
+                );
+                number
+            }
+        }
+    }
+
     /// A span of time of the file, within its bounds.
     pub(crate) fn span(&mut self, path: &str, bounds: RangeInclusive<Duration>) -> Duration {
         let read = self.file.value(path).and_then(toml::Value::as_str).and_then(duration::parse);

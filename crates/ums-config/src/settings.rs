@@ -191,6 +191,7 @@ fn read(reader: &mut Reader<'_>, options: &LoadOptions) -> Settings {
     let email = sections::chain(reader, Channel::Email);
     let sms = sections::chain(reader, Channel::Sms);
     let providers = Providers::read(reader, &email, &sms, environment, public_url.as_ref());
+    let pace = sections::pace::read(reader, providers.smtp.as_ref().map(|smtp| smtp.host.as_str()));
     let mut settings = Settings {
         environment,
         email_chain: email.providers,
@@ -214,7 +215,7 @@ fn read(reader: &mut Reader<'_>, options: &LoadOptions) -> Settings {
         log: sections::service::log(reader),
         log_format: sections::service::log_format(reader, environment),
         breaker: sections::breaker::read(reader),
-        pace: sections::pace::read(reader),
+        pace,
         timeouts: sections::timeouts::read(reader),
         retry: sections::retry::read(reader),
         expiry: sections::retry::expiry(reader),
@@ -236,6 +237,7 @@ fn read(reader: &mut Reader<'_>, options: &LoadOptions) -> Settings {
         store_url: &settings.store_url,
         log_format: settings.log_format,
         aws: &settings.aws,
+        pace: &settings.pace,
         config_file: options.config_file.as_deref(),
     };
     settings.shown = show::collect(reader, &effective);

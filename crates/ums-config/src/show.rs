@@ -4,10 +4,10 @@ use std::path::Path;
 
 use crate::env::{self, Setting};
 use crate::reader::Reader;
-use crate::sections::{AwsSettings, LogFormat};
+use crate::sections::{AwsSettings, LogFormat, PaceSettings};
 use crate::source::Origin;
 use crate::toml_file::plain;
-use crate::values::StoreUrl;
+use crate::values::{ByProvider, StoreUrl};
 
 /// One line of `ums config show`.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -27,6 +27,7 @@ pub(crate) struct Effective<'a> {
     pub(crate) store_url: &'a StoreUrl,
     pub(crate) log_format: LogFormat,
     pub(crate) aws: &'a AwsSettings,
+    pub(crate) pace: &'a ByProvider<PaceSettings>,
     /// The configuration file that the caller names in place of `UMS_CONFIG`'s.
     pub(crate) config_file: Option<&'a Path>,
 }
@@ -45,7 +46,8 @@ pub(crate) fn collect(reader: &Reader<'_>, effective: &Effective<'_>) -> Vec<Sho
         }
     });
     let paths = reader.file.names().into_iter().map(|name| {
-        let value = reader.file.value(&name).map(plain).unwrap_or_default();
+        let read = || reader.file.value(&name).map(plain).unwrap_or_default();
+        let value = effective.pace.shown(&name).unwrap_or_else(read);
         let value = if name == "http.proxy" { secret(!value.is_empty()) } else { value };
         let origin = if reader.file.is_set(&name) { Origin::File } else { Origin::Default };
         Shown { name, value, origin }

@@ -97,8 +97,13 @@ impl EmailAddress {
     }
 }
 
-/// Turns a domain into ASCII, and checks that the domain is a host name with a dot and no address literal.
-fn ascii_domain(domain: &str) -> Result<String, AddressFault> {
+/// The dots of IDNA (RFC 3490 §3.1).
+const DOTS: [char; 4] = ['.', '。', '．', '｡'];
+
+/// Turns a domain into ASCII, and checks that the domain is a host name with a dot and no address literal. The dot of the root at its end
+/// goes: a mailbox has none (RFC 5321 §4.1.2), and means the same with it.
+pub(crate) fn ascii_domain(domain: &str) -> Result<String, AddressFault> {
+    let domain = domain.strip_suffix(DOTS).unwrap_or(domain);
     let ascii = idna::domain_to_ascii_strict(domain).map_err(|_| AddressFault::Domain)?;
     let labels_fine = ascii.split('.').all(|label| {
         !label.is_empty()
@@ -226,6 +231,8 @@ mod tests {
         check(" Customer+tag@EXAMPLE.com ", Ok("Customer+tag@example.com"));
         check("kunde@bücher.example", Ok("kunde@xn--bcher-kva.example"));
         check("jürgen@example.com", Ok("jürgen@example.com"));
+        check("customer@example.com.", Ok("customer@example.com"));
+        check("kunde@Bücher。example．", Ok("kunde@xn--bcher-kva.example"));
         check("", Err(AddressFault::Syntax));
         check("customer", Err(AddressFault::Syntax));
         check("@example.com", Err(AddressFault::Syntax));
@@ -241,6 +248,8 @@ mod tests {
         check("a@exa_mple.com", Err(AddressFault::Domain));
         check("a@-example.com", Err(AddressFault::Domain));
         check("a@example..com", Err(AddressFault::Domain));
+        check("a@example.com..", Err(AddressFault::Domain));
+        check("a@com.", Err(AddressFault::Domain));
         check(&format!("{}@example.com", "a".repeat(65)), Err(AddressFault::TooLong));
         check(&format!("a@{}.com", "a.".repeat(130)), Err(AddressFault::Domain));
     }

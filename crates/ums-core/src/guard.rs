@@ -6,7 +6,9 @@
 /// Longest subject, in bytes.
 pub const MAX_SUBJECT_BYTES: usize = 2_000;
 /// Longest value of a custom header, in bytes.
-pub const MAX_HEADER_VALUE_BYTES: usize = 900;
+pub const MAX_HEADER_VALUE_BYTES: usize = 8_000;
+/// Longest line of a message, in bytes without its line end (RFC 5322 §2.1.1).
+pub const MAX_LINE_BYTES: usize = 998;
 /// Longest name of a custom header, in bytes.
 pub const MAX_HEADER_NAME_BYTES: usize = 76;
 
@@ -22,23 +24,52 @@ pub enum HeaderFault {
     /// Not a header name that a caller may set.
     #[error("is not a header that may be set; allowed are X-… and a few standard ones (see the documentation)")]
     NameNotAllowed,
+    /// A structured header with other letters than ASCII: no encoded word may stand there (RFC 2047 §5).
+    #[error("must hold ASCII characters only: mail programs decode nothing in this header")]
+    NotAscii,
+    /// A word that makes a line too long. Lines are broken at white space only, so that the value stays as it is.
+    #[error("must have white space in every {MAX_LINE_BYTES} bytes, because a line of a message is not longer")]
+    Unfoldable,
 }
 
-/// Custom headers that a caller may set beside `X-…`; all others have a field of their own or
-/// belong to the provider.
-const STANDARD_HEADERS: [&str; 12] = [
-    "Auto-Submitted",
-    "Feedback-ID",
-    "Importance",
-    "In-Reply-To",
-    "Keywords",
-    "List-Help",
-    "List-ID",
-    "List-Unsubscribe",
-    "List-Unsubscribe-Post",
-    "Organization",
-    "Precedence",
-    "References",
+/// How the value of a custom header is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HeaderForm {
+    /// A grammar of its own, without encoded words: the value travels byte for byte.
+    Structured,
+    /// Phrases with commas between them, of which each may be encoded.
+    Phrases,
+    /// Text, which is encoded as a whole where it must be (RFC 2047 §5).
+    Text,
+}
+
+/// Custom headers that a caller may set beside `X-…`, which are text; all others have a field of their own or belong to the provider.
+const STANDARD_HEADERS: [(&str, HeaderForm); 16] = [
+    // RFC 3834 §5.
+    ("Auto-Submitted", HeaderForm::Structured),
+    // Gmail's postmaster tools: `a:b:c:sender`.
+    ("Feedback-ID", HeaderForm::Structured),
+    // RFC 2156 §5.3.4: one word.
+    ("Importance", HeaderForm::Structured),
+    // RFC 5322 §3.6.4: message ids.
+    ("In-Reply-To", HeaderForm::Structured),
+    // RFC 5322 §3.6.5: phrases.
+    ("Keywords", HeaderForm::Phrases),
+    // RFC 2369 §3: URLs.
+    ("List-Archive", HeaderForm::Structured),
+    ("List-Help", HeaderForm::Structured),
+    // RFC 2919 §3.
+    ("List-ID", HeaderForm::Structured),
+    ("List-Owner", HeaderForm::Structured),
+    ("List-Post", HeaderForm::Structured),
+    ("List-Subscribe", HeaderForm::Structured),
+    ("List-Unsubscribe", HeaderForm::Structured),
+    // RFC 8058 §3.1.
+    ("List-Unsubscribe-Post", HeaderForm::Structured),
+    ("Organization", HeaderForm::Text),
+    // RFC 3834 §3.1.8 and RFC 2076: one word.
+    ("Precedence", HeaderForm::Structured),
+    ("References", HeaderForm::Structured),
 ];
 
 /// Prefixes of `X-…` names that belong to a provider: a caller who sets one would change how the provider handles the mail.
@@ -71,7 +102,7 @@ pub fn header_name(name: &str) -> Result<(), HeaderFault> {
     if name.len() > MAX_HEADER_NAME_BYTES {
         return Err(HeaderFault::TooLong(MAX_HEADER_NAME_BYTES));
     }
-    if STANDARD_HEADERS.iter().any(|standard| standard.eq_ignore_ascii_case(name)) {
+    if standard_form(name).is_some() {
         return Ok(());
     }
     let lower = name.to_ascii_lowercase();
@@ -83,6 +114,44 @@ pub fn header_name(name: &str) -> Result<(), HeaderFault> {
     } else {
         Err(HeaderFault::NameNotAllowed)
     }
+}
+
+/// How the value of a header that may be set is written.
+pub fn header_form(name: &str) -> HeaderForm {
+    standard_form(name).unwrap_or(HeaderForm::Text)
+}
+
+fn standard_form(name: &str) -> Option<HeaderForm> {
+    let row = STANDARD_HEADERS.iter().find(|(standard, _)| standard.eq_ignore_ascii_case(name));
+    row.map(|(_, form)| *form)
+}
+
+/// Checks the value of a custom header.
+///
+/// # Errors
+/// Any [`HeaderFault`] but the one about the name. The same values pass for every provider.
+pub fn header_value(name: &str, value: &str) -> Result<(), HeaderFault> {
+    header_text(value, MAX_HEADER_VALUE_BYTES)?;
+    if header_form(name) == HeaderForm::Structured && !value.is_ascii() {
+        return Err(HeaderFault::NotAscii);
+    }
+    let room = MAX_LINE_BYTES.saturating_sub(name.len() + ": ".len());
+    if foldable_pieces(value).any(|piece| piece.len() > room) {
+        return Err(HeaderFault::Unfoldable);
+    }
+    Ok(())
+}
+
+/// The pieces of a value, each with the spaces before it. A line may be broken before a piece (RFC 5322 §2.2.3).
+pub fn foldable_pieces(value: &str) -> impl Iterator<Item = &str> {
+    let mut rest = value;
+    std::iter::from_fn(move || {
+        let word = rest.len() - rest.trim_start_matches(' ').len();
+        let end = rest.get(word..)?.find(' ').map_or(rest.len(), |space| word + space);
+        let (piece, after) = rest.split_at(end);
+        rest = after;
+        (!piece.is_empty()).then_some(piece)
+    })
 }
 
 #[cfg(test)]
@@ -116,6 +185,42 @@ mod tests {
             "x-smtpapi",
         ] {
             assert_eq!(header_name(bad), Err(HeaderFault::NameNotAllowed), "{bad}");
+        }
+    }
+
+    #[test]
+    fn values_are_refused_for_every_provider_or_for_none() {
+        let ids = (0..40).map(|n| format!("<{n:020}@mail.example.com>")).collect::<Vec<_>>().join(" ");
+        let long = "x".repeat(985);
+        for (name, value, expected) in [
+            ("List-Unsubscribe", "<https://app.example.com/u?next=?a&b=?=1>", Ok(())),
+            ("References", ids.as_str(), Ok(())),
+            ("List-Unsubscribe", "<https://app.example.com/ü>", Err(HeaderFault::NotAscii)),
+            ("list-id", "Zoë <l.example.com>", Err(HeaderFault::NotAscii)),
+            ("X-Note", "Grüße", Ok(())),
+            ("Keywords", "Köln, Bonn", Ok(())),
+            ("X-Long", &format!("a {long} b"), Ok(())),
+            ("X-Longer-Name", &format!("a {long} b"), Err(HeaderFault::Unfoldable)),
+            ("X-A", &format!("a{}b", " ".repeat(1_000)), Err(HeaderFault::Unfoldable)),
+            ("X-A", "a\tb", Err(HeaderFault::Control)),
+            ("X-A", &"a ".repeat(4_001), Err(HeaderFault::TooLong(MAX_HEADER_VALUE_BYTES))),
+        ] {
+            assert_eq!(header_value(name, value), expected, "{name}: {value}");
+        }
+    }
+
+    #[test]
+    fn the_documentation_names_each_header_in_the_row_of_its_form() {
+        let text = include_str!("../../../docs/content.md");
+        for (name, form) in STANDARD_HEADERS {
+            let value = match form {
+                HeaderForm::Structured => "structured: ",
+                HeaderForm::Phrases => "phrases ",
+                HeaderForm::Text => "text; ",
+            };
+            let names_it = |line: &&str| line.starts_with('|') && line.contains(&format!("`{name}`"));
+            let row = text.lines().find(names_it).unwrap_or_default();
+            assert!(row.contains(&format!("| {value}")), "{name}");
         }
     }
 

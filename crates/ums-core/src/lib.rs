@@ -23,7 +23,9 @@ mod failure;
 mod feedback;
 pub mod guard;
 mod health;
+mod helo_name;
 mod ids;
+mod media_type;
 mod message;
 pub mod phone;
 mod provider;
@@ -35,7 +37,9 @@ mod secret;
 mod segments;
 mod status;
 mod store;
+mod subscriber;
 mod suppression;
+mod unseen;
 mod webhook;
 
 pub use attempt::{AttemptOutcome, AttemptRecord, NotCalled, OutcomeWord, RecipientSet, RefusedRecipient, SettledBy};
@@ -49,7 +53,9 @@ pub use failure::{
 };
 pub use feedback::{FeedbackSource, Hook, HookFault, HookRequest, Polled};
 pub use health::{BreakerStateWord, HealthReport, HealthStatus, LastFailure, NotConfigured, Priority, ProviderHealth};
+pub use helo_name::{HeloName, HeloNameFault};
 pub use ids::{AccountId, AttemptId, EndpointId, MessageId, NoticeId, TenantId};
+pub use media_type::{MediaType, NoMediaType};
 pub use message::{Attachment, Content, Email, Handling, Header, Message, Metadata, Sms, SmsSender};
 pub use phone::{PhoneNumber, Region};
 pub use provider::{Accepted, Call, Probe, Provider};
@@ -65,9 +71,11 @@ pub use store::{
     NewMessage, OutboxStore, PaceGrant, PaceRequest, Parked, Pruned, RateRow, RateStore, Recovered, Retention, Room, Step, Store,
     StoreError, Stored, SuppressionStore, Target, Targets, Undo, Undone,
 };
+pub use subscriber::{fold, spellings, subscriber_key};
 pub use suppression::{
     Lift, Suppression, SuppressionCursor, SuppressionFilter, SuppressionOrigin, SuppressionPage, SuppressionReason, suppression_address,
 };
+pub use unseen::is_unseen;
 pub use webhook::{
     Disabled, Endpoint, Notice, NoticeFilter, NoticeKind, NoticeOutcome, NoticePage, NoticeState, SecretGeneration, WebhookCall,
     WebhookFault, WebhookPost,

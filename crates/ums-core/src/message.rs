@@ -18,7 +18,7 @@ pub type Metadata = serde_json::Map<String, serde_json::Value>;
 pub struct Attachment {
     /// File name, without control characters or path separators.
     pub filename: String,
-    /// Media type, such as `application/pdf`.
+    /// Media type as [`crate::MediaType`] writes it, such as `text/calendar; method=REQUEST`.
     pub content_type: String,
     /// The bytes.
     #[serde(with = "crate::base64_bytes")]
@@ -40,7 +40,7 @@ impl fmt::Debug for Attachment {
 pub struct Header {
     /// `X-…` or one of the standard names that callers may set.
     pub name: String,
-    /// Free of control characters; not encoded.
+    /// As [`crate::guard::header_value`] lets it pass; not encoded.
     pub value: String,
 }
 

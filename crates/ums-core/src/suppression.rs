@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::channel::words;
+use crate::subscriber::folded_mail;
 use crate::{AccountId, Channel, MessageId, ProviderKind, Status, TenantId, Timestamp};
 
 words! {
@@ -95,12 +96,13 @@ impl fmt::Debug for Suppression {
     }
 }
 
-/// The form in which the list compares addresses: an e-mail address in lower case, a number in E.164 unchanged.
+/// The form in which the list keeps an address: an e-mail address without case, its domain in ASCII; a number in E.164 as it was reported. A
+/// look at the list asks for every spelling ([`spellings`](crate::spellings)).
 ///
 /// Few mail systems distinguish `A@` from `a@`. There the list spares one address too many, which is the smaller harm.
 pub fn suppression_address(channel: Channel, address: &str) -> String {
     match channel {
-        Channel::Email => address.to_lowercase(),
+        Channel::Email => folded_mail(address),
         Channel::Sms => address.to_owned(),
     }
 }
@@ -133,7 +135,7 @@ pub struct SuppressionFilter {
     pub channel: Option<Channel>,
     /// Reason.
     pub reason: Option<SuppressionReason>,
-    /// The whole address, in any case.
+    /// The whole address, in any spelling.
     pub address: Option<String>,
     /// Whether to list entries that are not in force any more, too.
     pub with_lifted: bool,

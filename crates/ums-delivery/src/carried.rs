@@ -4,22 +4,32 @@ use std::borrow::Cow;
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher as _, Hash as _, Hasher as _};
 
-use ums_core::{Attachment, Content, Email, MessageRecord, RecipientRecord, RecipientSet, Segments, Sms};
+use ums_core::{Attachment, Channel, Content, Email, MessageRecord, RecipientRecord, RecipientSet, Segments, Sms, subscriber_key};
 
-/// An address as the judge of refusals looks at it.
-#[derive(Clone, Copy, Debug)]
+/// An address as the judge of refusals looks at it: every spelling of a subscriber is one recipient.
 pub(crate) struct Addressee<'a> {
-    pub(crate) address: &'a str,
-    /// The part that many recipients share: the domain of an e-mail address, the first six characters of a number.
-    pub(crate) group: &'a str,
+    pub(crate) channel: Channel,
+    pub(crate) address: Cow<'a, str>,
 }
 
 impl<'a> Addressee<'a> {
-    pub(crate) fn of_number(number: &'a str) -> Self {
-        Self {
-            address: number,
-            group: number.get(..6).unwrap_or(number),
-        }
+    pub(crate) fn new(channel: Channel, address: &'a str) -> Self {
+        let address = Cow::Borrowed(address);
+        Self { channel, address }
+    }
+
+    /// The subscriber's key.
+    pub(crate) fn key(&self) -> String {
+        subscriber_key(self.channel, &self.address)
+    }
+
+    /// The part of a key that many recipients share: the domain of an e-mail address, the first six characters of a number.
+    pub(crate) fn group_of(&self, key: &str) -> String {
+        let group = match self.channel {
+            Channel::Email => key.rsplit_once('@').map(|(_, domain)| domain),
+            Channel::Sms => key.get(..6),
+        };
+        group.unwrap_or(key).to_owned()
     }
 }
 
@@ -76,11 +86,7 @@ impl Carried for Email {
 
     fn first_recipient(&self) -> Addressee<'_> {
         let first = self.to.first().or(self.cc.first()).or(self.bcc.first());
-        let address = first.map(|mailbox| &mailbox.address);
-        Addressee {
-            address: address.map_or("", |address| address.expose()),
-            group: address.map_or("", |address| address.domain()),
-        }
+        Addressee::new(Channel::Email, first.map_or("", |mailbox| mailbox.address.expose()))
     }
 
     fn fingerprint(&self, hasher: &RandomState) -> u64 {
@@ -127,7 +133,7 @@ impl Carried for Sms {
     }
 
     fn first_recipient(&self) -> Addressee<'_> {
-        Addressee::of_number(self.to.expose())
+        Addressee::new(Channel::Sms, self.to.expose())
     }
 
     fn fingerprint(&self, hasher: &RandomState) -> u64 {

@@ -1,6 +1,6 @@
 //! The gates: conditions that must hold before anybody is contacted. `accept` asks them at the door, `worker` again before each round.
 
-use ums_core::{Content, PhoneNumber, Status};
+use ums_core::{Content, PhoneNumber, Status, subscriber_key};
 
 use crate::fate::Stopped;
 use crate::rules::Rules;
@@ -15,10 +15,12 @@ fn only_allowed_recipients_in_development(rules: &Rules, content: &Content, all_
     if !rules.development {
         return None;
     }
+    let channel = content.channel();
     let allowed = |address: &str| {
+        let subscriber = subscriber_key(channel, address);
         let domain = address.rsplit_once('@').map(|(_, domain)| domain);
         rules.allow_recipients.iter().any(|allowed| {
-            allowed.eq_ignore_ascii_case(address)
+            subscriber_key(channel, allowed) == subscriber
                 || domain.is_some_and(|domain| {
                     allowed
                         .strip_prefix('@')

@@ -12,7 +12,7 @@ use serde::Serialize;
 use ums_core::{
     BounceKind, Channel, Endpoint, EndpointId, EventKind, EventRecord, FailureClass, Lift, MessageId, MessageRecord, Metadata, Notice,
     NoticeId, NoticeKind, NoticeState, ProviderKind, Purpose, Status, Suppression, SuppressionOrigin, SuppressionReason, TenantId,
-    Timestamp, suppression_address,
+    Timestamp, subscriber_key,
 };
 
 use crate::endpoints::Endpoints;
@@ -272,8 +272,8 @@ struct AboutEvent<'a> {
 impl<'a> AboutEvent<'a> {
     fn of(record: &MessageRecord, kept: &'a EventRecord) -> Self {
         let event = &kept.event;
-        let form = |address: &str| suppression_address(event.channel(), address);
-        let index = |address: &String| record.recipients.iter().position(|other| form(&other.address) == form(address));
+        let key = |address: &str| subscriber_key(event.channel(), address);
+        let index = |address: &String| record.recipients.iter().position(|other| key(&other.address) == key(address));
         Self {
             kind: event.kind,
             provider: event.provider,

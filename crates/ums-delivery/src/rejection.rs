@@ -17,8 +17,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use ums_core::{
-    Accepted, AccountId, BounceKind, BreakerEffect, Channel, Content, EventKind, EventRecord, Failure, FailureClass, FailureSource,
-    MessageRecord, Monotonic, ProviderKind, SuppressionOrigin, SuppressionReason, Timestamp, Undo,
+    Accepted, AccountId, BounceKind, BreakerEffect, Content, EventKind, EventRecord, Failure, FailureClass, FailureSource, MessageRecord,
+    Monotonic, ProviderKind, SuppressionOrigin, SuppressionReason, Timestamp, Undo,
 };
 
 use crate::breaker::Now;
@@ -136,7 +136,7 @@ impl Rejections {
             | FailureClass::Unavailable
             | FailureClass::Unknown => return Err(failure),
         };
-        let refused = self.refused(content.first_recipient(), fingerprint, (now.wall, now.wall), now);
+        let refused = self.refused(&content.first_recipient(), fingerprint, (now.wall, now.wall), now);
         self.any.store(true, Ordering::Relaxed);
         let mut window = self.window();
         if !window.is_one_too_many(refused, now.wall, |_, _| true) {
@@ -173,10 +173,11 @@ impl Rejections {
         }
     }
 
-    fn refused(&self, recipient: Addressee<'_>, content: Option<u64>, (wall, called_at): (Timestamp, Timestamp), now: Now) -> Refused {
+    fn refused(&self, recipient: &Addressee<'_>, content: Option<u64>, (wall, called_at): (Timestamp, Timestamp), now: Now) -> Refused {
+        let key = recipient.key();
         Refused {
-            recipient: self.hasher.hash_one(recipient.address),
-            group: self.hasher.hash_one(recipient.group),
+            recipient: self.hasher.hash_one(&key),
+            group: self.hasher.hash_one(recipient.group_of(&key)),
             content,
             at: now.mono,
             wall,
@@ -251,7 +252,7 @@ impl Reports {
             Says::Refused | Says::RefusedContent => accounts.entry((event.provider, event.account.clone())).or_default(),
         };
         let first = message.recipients.first().map(|recipient| recipient.address.as_str());
-        let recipient = addressee(event.channel(), event.recipient.as_deref().or(first)?);
+        let recipient = Addressee::new(event.channel(), event.recipient.as_deref().or(first)?);
         let content = (says == Says::RefusedContent).then(|| match &message.message.content {
             Content::Email(email) => email.fingerprint(&rejections.hasher),
             Content::Sms(sms) => sms.fingerprint(&rejections.hasher),
@@ -259,7 +260,7 @@ impl Reports {
         let attempt = message.attempts.iter().find(|attempt| Some(attempt.id) == record.attempt_id);
         let happened_at = record.happened_at();
         let called_at = attempt.map_or(happened_at, |attempt| attempt.called_at);
-        let refused = rejections.refused(recipient, content, (happened_at, called_at), now);
+        let refused = rejections.refused(&recipient, content, (happened_at, called_at), now);
         rejections.any.store(true, Ordering::Relaxed);
         let mut window = rejections.window();
         let enough = |reported: u64, called_at| reported.saturating_mul(REPORTED_SHARE) >= accepted_since(called_at);
@@ -308,16 +309,6 @@ fn says(record: &EventRecord) -> Says {
         | EventKind::Autoresponded
         | EventKind::Inbound
         | EventKind::Unknown => Says::Nothing,
-    }
-}
-
-fn addressee(channel: Channel, address: &str) -> Addressee<'_> {
-    match channel {
-        Channel::Email => Addressee {
-            address,
-            group: address.rsplit_once('@').map_or(address, |(_, domain)| domain),
-        },
-        Channel::Sms => Addressee::of_number(address),
     }
 }
 

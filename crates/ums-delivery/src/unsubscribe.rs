@@ -9,7 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::hmac;
 use subtle::ConstantTimeEq as _;
-use ums_core::guard::{MAX_HEADER_VALUE_BYTES, header_text};
+use ums_core::guard::header_value;
 use ums_core::{
     Channel, Email, Header, MessageId, Secret, StoreError, Suppression, SuppressionFilter, SuppressionOrigin, SuppressionReason, TenantId,
     Timestamp, suppression_address,
@@ -84,7 +84,7 @@ impl Links {
                 recipient: 0,
             };
             let link = format!("<{url}/unsubscribe/{}>", target.token(key));
-            if header_text(&link, MAX_HEADER_VALUE_BYTES).is_ok() {
+            if header_value(LINK_HEADER, &link).is_ok() {
                 email.headers.push(header(LINK_HEADER, link));
                 email.headers.push(header(POST_HEADER, "List-Unsubscribe=One-Click".to_owned()));
             }

@@ -6,21 +6,25 @@
 //! **Invariant:** what [`build`] gives back has no lone CR or LF, no line over 998 bytes, and no header that the e-mail does not
 //! have, whatever the fields hold.
 
+mod file;
+mod lines;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, UNIX_EPOCH};
 
-use lettre::address::Envelope;
-use lettre::message::header::{ContentDisposition, ContentTransferEncoding, ContentType, HeaderName, HeaderValue};
-use lettre::message::{Attachment as FilePart, Body, Mailbox as LettreMailbox, MessageBuilder, MultiPart, SinglePart};
-use lettre::{Address, Message};
-use ums_core::{Attachment, Email, Failure, FailureClass, Mailbox, Timestamp, guard};
+use lettre::message::header::{Date, Headers};
+use lettre::message::{MultiPart, SinglePart};
+use ums_core::{Email, Failure, FailureClass, Mailbox, Timestamp, guard};
 
+pub(crate) use self::file::{Bits, is_composite, media_type, needs_eight_bits};
+use self::lines::normalise_line_ends;
+pub(crate) use self::lines::normalise_lines;
 use crate::header_text;
 
-/// Longest line, without its CRLF (RFC 5322 §2.1.1).
-const MAX_LINE_BYTES: usize = 998;
-/// Longest file name, in bytes.
+/// Longest name of a file, and longest id, in bytes.
 const MAX_FILENAME_BYTES: usize = 255;
+/// Longest content type of a file, in bytes.
+const MAX_CONTENT_TYPE_BYTES: usize = 255;
 
 /// What a message is stamped with.
 #[derive(Clone, Copy, Debug)]
@@ -35,10 +39,10 @@ pub(crate) struct Ids<'a> {
 ///
 /// # Errors
 /// `InvalidMessage` when a field holds what no header may hold; the parsers at the edge refuse that before.
-pub(crate) fn build(email: &Email, from: &Mailbox, reply_to: &[Mailbox], ids: &Ids<'_>) -> Result<Vec<u8>, Failure> {
+pub(crate) fn build(email: &Email, from: &Mailbox, reply_to: &[Mailbox], (ids, bits): (&Ids<'_>, Bits)) -> Result<Vec<u8>, Failure> {
     check(email, from, reply_to)?;
     // The builder has been seen to panic on hostile names. The guard stands before it; this is the last belt.
-    let built = catch_unwind(AssertUnwindSafe(|| assemble(email, from, reply_to, ids)));
+    let built = catch_unwind(AssertUnwindSafe(|| assemble(email, from, reply_to, (ids, bits))));
     built
         .unwrap_or_else(|_| Err(invalid("the message cannot be built")))
         .map(normalise_lines)
@@ -71,7 +75,7 @@ fn check(email: &Email, from: &Mailbox, reply_to: &[Mailbox]) -> Result<(), Fail
         text(&file.filename, MAX_FILENAME_BYTES, "a file's name cannot stand in a header")?;
         text(
             &file.content_type,
-            MAX_FILENAME_BYTES,
+            MAX_CONTENT_TYPE_BYTES,
             "a file's content type cannot stand in a header",
         )?;
         let id = file.content_id.as_deref().unwrap_or_default();
@@ -83,72 +87,43 @@ fn check(email: &Email, from: &Mailbox, reply_to: &[Mailbox]) -> Result<(), Fail
     Ok(())
 }
 
-fn assemble(email: &Email, from: &Mailbox, reply_to: &[Mailbox], ids: &Ids<'_>) -> Result<Vec<u8>, Failure> {
-    let builder = headers(email, from, reply_to, ids)?;
-    let part = content(email)?;
-    let message = match part {
-        Part::Single(part) => builder.singlepart(part),
-        Part::Multi(part) => builder.multipart(part),
-    };
-    Ok(message.map_err(|_| invalid("the message cannot be built"))?.formatted())
+fn assemble(email: &Email, from: &Mailbox, reply_to: &[Mailbox], (ids, bits): (&Ids<'_>, Bits)) -> Result<Vec<u8>, Failure> {
+    let mut message = headers(email, from, reply_to, ids).into_bytes();
+    message.extend_from_slice(&match content(email, bits)? {
+        Part::Single(part) => part.formatted(),
+        Part::Multi(part) => part.formatted(),
+    });
+    Ok(message)
 }
 
-fn headers(email: &Email, from: &Mailbox, reply_to: &[Mailbox], ids: &Ids<'_>) -> Result<MessageBuilder, Failure> {
-    let sender = mailbox(from)?;
-    // The builder wants an envelope and would look for it in To; the real one is the adapter's.
-    let envelope = Envelope::new(Some(sender.email.clone()), vec![sender.email.clone()]).map_err(|_| invalid("no recipient"))?;
+/// The header of the message, up to what belongs to its first part.
+fn headers(email: &Email, from: &Mailbox, reply_to: &[Mailbox], ids: &Ids<'_>) -> String {
+    let addresses = |name: &str, list: &[Mailbox]| {
+        let list: Vec<_> = list.iter().map(header_text::mailbox).collect();
+        if list.is_empty() {
+            String::new()
+        } else {
+            header_text::folded(name, &list.join(", "))
+        }
+    };
     let micros = u64::try_from(ids.date.as_micros()).unwrap_or(0);
-    let mut builder = Message::builder()
-        .envelope(envelope)
-        .date(UNIX_EPOCH + Duration::from_micros(micros))
-        .message_id(Some(ids.message_id.to_owned()))
-        .from(sender)
-        .raw_header(subject(&email.subject)?);
-    for address in reply_to {
-        builder = builder.reply_to(mailbox(address)?);
-    }
-    for address in &email.to {
-        builder = builder.to(mailbox(address)?);
-    }
-    for address in &email.cc {
-        builder = builder.cc(mailbox(address)?);
-    }
+    let mut date = Headers::new();
+    date.set(Date::from(UNIX_EPOCH + Duration::from_micros(micros)));
+    let mut text = date.to_string();
+    text += &header_text::folded("Message-ID", ids.message_id);
+    text += &addresses("From", std::slice::from_ref(from));
+    text += &header_text::text_field("Subject", &email.subject);
+    text += &addresses("Reply-To", reply_to);
+    text += &addresses("To", &email.to);
+    text += &addresses("Cc", &email.cc);
     if email.to.is_empty() && email.cc.is_empty() {
-        builder = builder.raw_header(text_header("To", "undisclosed-recipients:;")?);
+        text += "To: undisclosed-recipients:;\r\n";
     }
     for header in &email.headers {
-        builder = builder.raw_header(text_header(&header.name, &header.value)?);
+        text += &header_text::field(header);
     }
-    Ok(builder)
-}
-
-/// The subject. The builder folds at spaces and encodes what is not ASCII; a word too long for a line, or one that a reader would
-/// take for an encoded one, is encoded here.
-fn subject(text: &str) -> Result<HeaderValue, Failure> {
-    let too_long = |word: &str| word.len() > guard::MAX_HEADER_VALUE_BYTES;
-    if !text.contains("=?") && !text.split(' ').any(too_long) {
-        return text_header("Subject", text);
-    }
-    let words = header_text::encoded_words(text).replace(' ', "\r\n ");
-    Ok(HeaderValue::dangerous_new_pre_encoded(
-        header_name("Subject")?,
-        text.to_owned(),
-        words,
-    ))
-}
-
-fn text_header(name: &str, value: &str) -> Result<HeaderValue, Failure> {
-    Ok(HeaderValue::new(header_name(name)?, value.to_owned()))
-}
-
-fn header_name(name: &str) -> Result<HeaderName, Failure> {
-    HeaderName::new_from_ascii(name.to_owned()).map_err(|_| invalid("a header's name may not be set"))
-}
-
-fn mailbox(mailbox: &Mailbox) -> Result<LettreMailbox, Failure> {
-    let address =
-        Address::new(mailbox.address.local(), mailbox.address.domain()).map_err(|_| invalid("an address cannot stand in a header"))?;
-    Ok(LettreMailbox::new(mailbox.name.clone(), address))
+    text += "MIME-Version: 1.0\r\n";
+    text
 }
 
 enum Part {
@@ -156,7 +131,7 @@ enum Part {
     Multi(MultiPart),
 }
 
-fn content(email: &Email) -> Result<Part, Failure> {
+fn content(email: &Email, bits: Bits) -> Result<Part, Failure> {
     let (shown, attached): (Vec<_>, Vec<_>) = email
         .attachments
         .iter()
@@ -167,7 +142,7 @@ fn content(email: &Email) -> Result<Part, Failure> {
     {
         let mut related = MultiPart::related().singlepart(page);
         for file in shown {
-            related = related.singlepart(file_part(file)?);
+            related = related.singlepart(file::part(file, bits)?);
         }
         html = Some(Part::Multi(related));
     }
@@ -187,25 +162,9 @@ fn content(email: &Email) -> Result<Part, Failure> {
         Part::Multi(part) => MultiPart::mixed().multipart(part),
     };
     for file in attached {
-        mixed = mixed.singlepart(file_part(file)?);
+        mixed = mixed.singlepart(file::part(file, bits)?);
     }
     Ok(Part::Multi(mixed))
-}
-
-fn file_part(file: &Attachment) -> Result<SinglePart, Failure> {
-    let content_type = ContentType::parse(&file.content_type).map_err(|_| invalid("a file's content type is not a media type"))?;
-    // Base64 whatever the bytes are: a text file must not have its line ends changed.
-    let body =
-        Body::new_with_encoding(file.content.to_vec(), ContentTransferEncoding::Base64).map_err(|_| invalid("a file cannot be encoded"))?;
-    let part = match (&file.content_id, file.inline) {
-        (Some(id), true) => FilePart::new_inline_with_name(id.clone(), file.filename.clone()).body(body, content_type),
-        (None, true) => SinglePart::builder()
-            .header(ContentDisposition::inline_with_name(&file.filename))
-            .header(content_type)
-            .body(body),
-        (_, false) => FilePart::new(file.filename.clone()).body(body, content_type),
-    };
-    Ok(part)
 }
 
 /// Line ends as mail has them. The builder does this too, but in quadratic time.
@@ -214,102 +173,11 @@ fn crlf(text: &str) -> String {
     String::from_utf8(normal).unwrap_or_default()
 }
 
-/// Makes every line end a CRLF: no lone CR or LF is left.
-fn normalise_line_ends(bytes: &[u8]) -> Vec<u8> {
-    let mut normal = Vec::with_capacity(bytes.len() + bytes.len() / 32 + 2);
-    let mut rest = bytes;
-    while let Some(at) = rest.iter().position(|byte| matches!(byte, b'\r' | b'\n')) {
-        let (line, end) = rest.split_at(at);
-        normal.extend_from_slice(line);
-        normal.extend_from_slice(b"\r\n");
-        let taken = if end.starts_with(b"\r\n") { 2 } else { 1 };
-        rest = end.get(taken..).unwrap_or_default();
-    }
-    normal.extend_from_slice(rest);
-    normal
-}
-
-/// Makes a message fit for the wire: every line ends in CRLF, no CR or LF stands alone, and no line is over 998 bytes (a longer one,
-/// which the builder does not make, is broken).
-pub(crate) fn normalise_lines(message: Vec<u8>) -> Vec<u8> {
-    let mut normal = if is_normal(&message) {
-        message
-    } else {
-        normalise_line_ends(&message)
-    };
-    if !normal.is_empty() && !normal.ends_with(b"\r\n") {
-        normal.extend_from_slice(b"\r\n");
-    }
-    let too_long = |line: &[u8]| line.len() > MAX_LINE_BYTES + 1;
-    if normal.split(|byte| *byte == b'\n').any(too_long) {
-        break_lines(&normal)
-    } else {
-        normal
-    }
-}
-
-fn is_normal(message: &[u8]) -> bool {
-    let mut before = 0;
-    for &byte in message {
-        if (before == b'\r') != (byte == b'\n') {
-            return false;
-        }
-        before = byte;
-    }
-    before != b'\r'
-}
-
-/// Breaks lines that are too long, never within a character. In the header a broken line goes on as a folded one, so that no text
-/// becomes a header of its own.
-fn break_lines(normal: &[u8]) -> Vec<u8> {
-    let mut broken = Vec::with_capacity(normal.len() + normal.len() / 400);
-    let mut rest = normal;
-    let mut folding = true;
-    while let Some(end) = rest.windows(2).position(|pair| pair == b"\r\n") {
-        let (mut line, after) = rest.split_at(end);
-        rest = after.get(2..).unwrap_or_default();
-        folding &= !line.is_empty();
-        let mut room = MAX_LINE_BYTES;
-        while line.len() > room {
-            let is_within = |at: usize| line.get(at).is_some_and(|byte| byte & 0b1100_0000 == 0b1000_0000);
-            let cut = (room - 3..=room).rev().find(|at| !is_within(*at)).unwrap_or(room);
-            let (head, tail) = line.split_at(cut);
-            broken.extend_from_slice(head);
-            broken.extend_from_slice(if folding { b"\r\n " } else { b"\r\n" });
-            line = tail;
-            room = MAX_LINE_BYTES - usize::from(folding);
-        }
-        broken.extend_from_slice(line);
-        broken.extend_from_slice(b"\r\n");
-    }
-    broken
-}
-
 #[cfg(test)]
 mod tests {
+    use super::lines::tests::is_fit;
     use super::*;
     use proptest::prelude::*;
-
-    fn is_fit(message: &[u8]) -> bool {
-        is_normal(message)
-            && message.split(|byte| *byte == b'\n').all(|line| line.len() <= MAX_LINE_BYTES + 1)
-            && (message.is_empty() || message.ends_with(b"\r\n"))
-    }
-
-    #[test]
-    fn lines_end_in_crlf() {
-        let check = |raw: &str, expected: &str| assert_eq!(String::from_utf8(normalise_lines(raw.into())).unwrap(), expected, "{raw:?}");
-        check("", "");
-        check("a", "a\r\n");
-        check("a\nb\rc\r\nd", "a\r\nb\r\nc\r\nd\r\n");
-        check("\n.\n", "\r\n.\r\n");
-        check("\r.\r", "\r\n.\r\n");
-        check("\r\r\n.\r\r\n", "\r\n\r\n.\r\n\r\n");
-        let (x, e) = ("x".repeat(998), "é".repeat(499));
-        check(&format!("{x}yy: z"), &format!("{x}\r\n yy: z\r\n"));
-        check(&format!("\n{x}yy: z"), &format!("\r\n{x}\r\nyy: z\r\n"));
-        check(&format!("\n{e}é"), &format!("\r\n{e}\r\né\r\n"));
-    }
 
     fn email(subject: &str, name: Option<&str>, value: &str) -> Email {
         let address = ums_core::EmailAddress::parse("jane@example.com").unwrap();
@@ -338,7 +206,7 @@ mod tests {
             message_id: "<1@shop.example>",
             date: Timestamp::from_micros(1_795_341_600_000_000),
         };
-        build(email, &Mailbox::parse("shop@shop.example").unwrap(), &[], &ids)
+        build(email, &Mailbox::parse("shop@shop.example").unwrap(), &[], (&ids, Bits::Seven))
     }
 
     /// Names of the headers, and the subject, as a reader finds them.
@@ -393,26 +261,6 @@ mod tests {
                 prop_assert!(is_fit(&message));
                 assert_same_headers(&message);
             }
-        }
-
-        #[test]
-        fn whatever_comes_is_made_fit(raw in "([\\r\\n.]|\\PC){0,300}", long in 0_usize..3_000) {
-            let raw = format!("{raw}{}{raw}", "é".repeat(long)).into_bytes();
-            prop_assert!(is_fit(&normalise_lines(raw)));
-        }
-
-        #[test]
-        fn bytes_are_made_fit_too(raw in proptest::collection::vec(any::<u8>(), 0..3_000)) {
-            prop_assert!(is_fit(&normalise_lines(raw)));
-        }
-
-        #[test]
-        fn a_fit_message_is_left_alone(lines in proptest::collection::vec("[ -~]{0,80}", 1..20)) {
-            let message = lines.join("\r\n").into_bytes();
-            let mut expected = message.clone();
-            expected.extend_from_slice(b"\r\n");
-            let normal = normalise_lines(message);
-            prop_assert!(normal == expected || expected.starts_with(&normal));
         }
     }
 }

@@ -57,6 +57,15 @@ pub(crate) fn email_fault(address: &str) -> Option<&'static str> {
     if local.contains(is_odd) {
         return Some("Local address contains control or whitespace");
     }
+    if local.starts_with('.') {
+        return Some("Local address starts with dot");
+    }
+    if local.ends_with('.') {
+        return Some("Local address ends with dot");
+    }
+    if local.contains("..") {
+        return Some("Local address contains dot-dot");
+    }
     if domain.is_empty() {
         return Some("Missing domain");
     }
@@ -110,6 +119,9 @@ mod tests {
         };
         check("a@b.example", None);
         check("a.b+c@b-c.example", None);
+        check(".a@b.example", Some("Local address starts with dot"));
+        check("a.@b.example", Some("Local address ends with dot"));
+        check("a..b@c.example", Some("Local address contains dot-dot"));
         check("nobody", Some("Missing final '@domain'"));
         check("a b@c.example", Some("Local address contains control or whitespace"));
         check("ä@c.example", Some("Local address contains control or whitespace"));

@@ -4,8 +4,10 @@
 //! `GET /v3/scopes`, `GET /v3/user/credits`. JSON in; errors as
 //! `{"errors": [{message, field, help}]}`. Every sender is verified. Each personalization
 //! is recorded as a message of its own. Limits and texts: the OpenAPI document of
-//! January 2026 and the pages on errors of July 2026.
+//! January 2026 and the pages on errors of July 2026, by which media types with
+//! parameters, empty files, and `;` or `,` in a file name are refused, too.
 
+mod files;
 mod mail;
 mod request;
 

@@ -5,6 +5,7 @@
 //! Every sender is verified. Limits and codes: SES v2 service model of November 2026 and
 //! the SES developer guide. Templates are not played: none exist here.
 
+mod content;
 mod request;
 
 use hyper::Method;

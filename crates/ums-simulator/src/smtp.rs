@@ -3,7 +3,8 @@
 //! Speaks RFC 5321 with PIPELINING, 8BITMIME, SIZE, ENHANCEDSTATUSCODES, DSN and AUTH
 //! PLAIN LOGIN (in clear: it is loopback). Any credentials of the right form pass. Bytes
 //! are read in blocks and replies are sent when there is nothing more to read. Only
-//! `CR LF . CR LF` ends a message: what else looks like an end is content.
+//! `CR LF . CR LF` ends a message: what else looks like an end is content, and a bare CR
+//! or LF in it is refused, as are lines over 998 bytes and 8-bit bytes that were not announced.
 
 mod command;
 mod data;
@@ -298,6 +299,10 @@ impl Session {
             return Ok(Flow::GoOn);
         };
         let queue_id = self.world.ids.queue();
+        if let Some(reply) = data::fault(&message, transaction.is_eight_bit()) {
+            self.say(reply);
+            return Ok(Flow::GoOn);
+        }
         let (draft, strike, in_flight) = transaction.end(queue_id.clone(), message);
         // Its reports come by mail, never before the answer.
         drop(self.world.record(Provider::Smtp, vec![draft]));

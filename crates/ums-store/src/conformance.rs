@@ -23,6 +23,7 @@ mod rates;
 mod reading;
 mod recording;
 mod sample;
+mod spelling;
 mod suppressing;
 mod undoing;
 
@@ -47,6 +48,7 @@ pub use rates::*;
 pub use reading::*;
 pub use recording::*;
 pub use sample::Sample;
+pub use spelling::*;
 pub use suppressing::*;
 pub use undoing::*;
 
@@ -147,6 +149,10 @@ macro_rules! store_suite {
             feedback_cursors_are_kept,
             feedback_outlives_the_process,
             a_listed_address_is_found_in_any_case,
+            a_subscriber_is_spared_in_every_spelling,
+            a_stored_message_is_stopped_by_the_other_spelling,
+            every_spelling_is_listed_and_lifted_together,
+            an_unknown_attempt_is_found_by_the_other_spelling,
             the_later_report_counts,
             reports_in_any_order_end_the_same,
             a_lift_alone_is_no_entry,

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ums_core::{
     AttemptOutcome, AttemptRecord, Channel, Lift, MustNotContact, NewMessage, RecipientRecord, RecipientSet, Step, Suppression,
-    SuppressionReason, Timestamp, Work, suppression_address,
+    SuppressionFilter, SuppressionReason, Timestamp, Work, spellings, suppression_address,
 };
 
 /// What is known of one address for one reason: the entry, if one was reported, and the last lift.
@@ -49,16 +49,27 @@ impl Listed {
     }
 }
 
-/// An entry with its address in the form in which addresses are compared.
+/// An entry with its address in the form in which the list keeps addresses.
 pub(crate) fn put_in_form(mut entry: Suppression) -> Suppression {
     entry.address = suppression_address(entry.channel, &entry.address);
     entry
 }
 
-/// A lift with its address in the form in which addresses are compared.
-pub(crate) fn lift_in_form(mut lift: Lift) -> Lift {
-    lift.address = suppression_address(lift.channel, &lift.address);
-    lift
+/// The lifts that a lift is: one for each spelling of its subscriber.
+pub(crate) fn lifts_in_form(lift: &Lift) -> impl Iterator<Item = Lift> {
+    spellings(lift.channel, &lift.address)
+        .into_iter()
+        .map(|address| Lift { address, ..lift.clone() })
+}
+
+/// Every spelling of addresses, as the list may keep them.
+pub(crate) fn all_spellings<'a>(channel: Channel, addresses: impl IntoIterator<Item = &'a String>) -> BTreeSet<String> {
+    addresses.into_iter().flat_map(|address| spellings(channel, address)).collect()
+}
+
+/// Every spelling of the address that a filter asks for, in a channel; none if the filter asks for all addresses.
+pub(crate) fn filtered_spellings(filter: &SuppressionFilter, channel: Channel) -> Option<Vec<String>> {
+    filter.address.as_deref().map(|address| spellings(channel, address))
 }
 
 /// Whether a lift is kept although nothing is there that it takes back: that may be reported later.
@@ -77,13 +88,11 @@ pub(crate) struct Call {
     pub(crate) recipients: RecipientSet,
 }
 
-/// The addresses that a call would contact, in the form in which they are compared.
+/// The addresses that a call would contact, in every spelling.
 pub(crate) fn to_contact(call: Call, recipients: &[RecipientRecord]) -> BTreeSet<String> {
     let places = recipients.iter().enumerate();
     let contacted = places.filter(|(place, recipient)| !recipient.status.is_final() && call.recipients.contains(*place));
-    contacted
-        .map(|(_, recipient)| suppression_address(call.channel, &recipient.address))
-        .collect()
+    all_spellings(call.channel, contacted.map(|(_, recipient)| &recipient.address))
 }
 
 /// The addresses that a message to be stored would contact; none when it has ended. Its intent may be for some of its open recipients.
@@ -126,7 +135,7 @@ pub(crate) fn forbids(
             listing.entry(key).or_default().put(entry);
         }
     }
-    for lift in step.lift.iter().cloned().map(lift_in_form) {
+    for lift in step.lift.iter().flat_map(lifts_in_form) {
         if concerns(lift.channel, &lift.address) && lift.tenant == step.tenant {
             listing.entry((lift.address, lift.reason.as_str())).or_default().lift(lift.at);
         }

@@ -184,6 +184,7 @@ fn smtp(settings: &Settings) -> Result<Option<SmtpSettings>, Error> {
         ums_config::SmtpTls::Implicit => SmtpTls::Implicit,
         ums_config::SmtpTls::None => SmtpTls::None,
     };
+    smtp.helo_name.clone_from(&own.helo_name);
     if let Some(file) = &own.ca_file {
         smtp.extra_ca_pem = Some(std::fs::read(file).map_err(|_| unusable(ProviderKind::Smtp, "smtp.ca_file", "cannot be read"))?);
     }

@@ -1,4 +1,4 @@
-//! Programs from Debian packages: Postfix's load tools, nginx, PostgreSQL, strace.
+//! Programs from Debian packages: Postfix and its load tools, nginx, PostgreSQL, strace.
 //!
 //! They are found on the machine, or else the package is downloaded and unpacked under
 //! `target/beds/debian`. Installing it would start a mail server, a web server and a database of
@@ -55,6 +55,54 @@ impl Tool {
             .envs(self.command().get_envs().filter_map(|(name, value)| Some((name, value?))));
         output(&mut linker).is_ok_and(|text| !text.contains("not found"))
     }
+}
+
+/// A whole Postfix: where its folders lie.
+#[derive(Debug, Clone)]
+pub(crate) struct Postfix {
+    root: PathBuf,
+    libraries: Vec<PathBuf>,
+}
+
+impl Postfix {
+    /// What its folders are below: `/`, or where the package is unpacked.
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The daemon that starts all others.
+    pub(crate) fn master(&self) -> Tool {
+        Tool {
+            program: self.root.join("usr/lib/postfix/sbin/master"),
+            libraries: self.libraries.clone(),
+        }
+    }
+
+    pub(crate) fn describe(&self) -> String {
+        self.master().describe()
+    }
+}
+
+/// Postfix of the distribution, which starts as root only.
+pub(crate) fn postfix(workspace: &Workspace) -> Result<Postfix> {
+    ensure!(
+        is_root(),
+        "Postfix starts as root only; another user may run all of this under: unshare --user --map-root-user --map-auto"
+    );
+    let found = |root: &Path, libraries: Vec<PathBuf>| {
+        let root = root.to_owned();
+        let postfix = Postfix { root, libraries };
+        let master = postfix.master();
+        (master.program.is_file() && master.is_complete()).then_some(postfix)
+    };
+    if let Some(postfix) = found(Path::new("/"), Vec::new()) {
+        return Ok(postfix);
+    }
+    // Its load tools come with it.
+    smtp_sink(workspace)?;
+    let root = workspace.scratch("beds/debian")?.join("postfix");
+    let libraries = library_folders(&root);
+    found(&root, libraries).context("the package postfix holds no Postfix that runs here; on Debian: apt-get install postfix")
 }
 
 /// Accepts mail as fast as one process can.

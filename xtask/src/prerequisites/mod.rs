@@ -21,6 +21,7 @@ pub(crate) fn provide(workspace: &Workspace) -> Result<()> {
         ("Python packages", python::provide(workspace).map(|venv| venv.describe())),
         ("smtp-sink", debian::smtp_sink(workspace).map(|tool| tool.describe())),
         ("smtp-source", debian::smtp_source(workspace).map(|tool| tool.describe())),
+        ("Postfix", debian::postfix(workspace).map(|postfix| postfix.describe())),
         ("PostgreSQL", debian::postgres(workspace).map(|postgres| postgres.describe())),
         ("strace", debian::strace(workspace).map(|tool| tool.describe())),
     ];

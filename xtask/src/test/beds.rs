@@ -7,8 +7,8 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use serde_json::Value;
 
-use super::LIMIT;
 use super::tally::Tally;
+use super::{LIMIT, postfix};
 use crate::prerequisites::{debian, python};
 use crate::process::{Background, free_port, run_seen};
 use crate::workspace::Workspace;
@@ -20,6 +20,7 @@ const READY: Duration = Duration::from_mins(1);
 #[derive(Debug)]
 pub(crate) struct Beds {
     processes: Vec<Background>,
+    postfix: Option<postfix::Server>,
     environment: Vec<(&'static str, String)>,
 }
 
@@ -29,12 +30,14 @@ impl Beds {
         let logs = workspace.scratch("beds/logs")?;
         let mut beds = Self {
             processes: Vec::new(),
+            postfix: None,
             environment: Vec::new(),
         };
         let venv = python::provide(workspace)?;
         beds.start_moto(&venv, &logs)?;
         beds.start_smtp(workspace, &venv, &logs)?;
         beds.start_sink(workspace, &logs)?;
+        beds.start_postfix(workspace, &logs)?;
         Ok(beds)
     }
 
@@ -45,7 +48,8 @@ impl Beds {
 
     /// The ends of all logs, for a failure.
     pub(crate) fn tails(&self) -> String {
-        self.processes.iter().map(Background::tail).collect()
+        let tails = self.processes.iter().map(Background::tail);
+        tails.chain(self.postfix.as_ref().map(postfix::Server::tail)).collect()
     }
 
     fn export(&mut self, name: &'static str, value: impl Into<String>) {
@@ -81,11 +85,21 @@ impl Beds {
             ("UMS_BED_SMTP_STARTTLS_ADDR", "starttls"),
             ("UMS_BED_SMTP_TLS_ADDR", "tls"),
             ("UMS_BED_SMTP_WRONG_NAME_ADDR", "wrong_name"),
+            ("UMS_BED_SMTP_MANNERS_ADDR", "manners"),
             ("UMS_BED_SMTP_CONTROL", "control"),
             ("UMS_BED_CA_FILE", "ca_file"),
         ] {
             self.export(variable, text(&ports, name)?);
         }
+        Ok(())
+    }
+
+    fn start_postfix(&mut self, workspace: &Workspace, logs: &Path) -> Result<()> {
+        let server = postfix::Server::start(&debian::postfix(workspace)?, logs, READY)?;
+        for (variable, address) in &server.addresses {
+            self.export(variable, address);
+        }
+        self.postfix = Some(server);
         Ok(())
     }
 

@@ -1,6 +1,7 @@
 //! `cargo xtask test`: one command that judges a change, the same here and in CI.
 
 mod beds;
+mod postfix;
 mod sdk;
 mod tally;
 
@@ -81,7 +82,7 @@ const STEPS: &[Step] = &[
     },
     Step {
         name: "beds",
-        what: "moto and a real SMTP server judge what we send",
+        what: "moto and real SMTP servers judge what we send",
         run: beds::step,
     },
     Step {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use ums_core::{Mailbox, Secret};
+use ums_core::{HeloName, Mailbox, Secret};
 
 use super::{Configured, sender, senders, unset};
 use crate::reader::Reader;
@@ -50,6 +50,8 @@ pub struct SmtpSettings {
     pub senders: Vec<SenderRule>,
     /// Encryption.
     pub tls: SmtpTls,
+    /// Name that EHLO gives; the machine's, or the connection's address, without one.
+    pub helo_name: Option<HeloName>,
     /// Certificates of a private authority, PEM.
     pub ca_file: Option<PathBuf>,
     /// Connections kept to the server.
@@ -85,6 +87,7 @@ pub(crate) fn read(reader: &mut Reader<'_>) -> Configured<SmtpSettings> {
     }
     let from = sender(reader, "SMTP_FROM_EMAIL", "SMTP_FROM_NAME");
     let senders = senders(reader, "senders.smtp", from.as_ref().map(|from| &from.address));
+    let helo_name = reader.parsed("SMTP_HELO_NAME", HeloName::parse);
     let ca_file = reader.file_text("smtp.ca_file").map(PathBuf::from);
     let pool_size = reader.number("smtp.pool_size", 1..=100);
     let pool_idle = reader.span("smtp.pool_idle", Duration::from_secs(1)..=Duration::from_hours(1));
@@ -96,6 +99,7 @@ pub(crate) fn read(reader: &mut Reader<'_>) -> Configured<SmtpSettings> {
             from,
             senders,
             tls,
+            helo_name,
             ca_file,
             pool_size,
             pool_idle,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use ums_config::{DEFAULT_CONFIG, Environment, LogFormat, StoreUrl, check_serve, show};
 use ums_core::ProviderKind;
 
-use crate::{names, read};
+use crate::{names, read, read_changed};
 
 #[test]
 fn defaults_are_those_of_the_design() {
@@ -40,8 +40,8 @@ fn defaults_are_those_of_the_design() {
         (pace.per_second.map(u32::from), pace.per_day.map(u32::from))
     };
     assert_eq!(pace(ProviderKind::AwsSes), (Some(14), None));
-    assert_eq!(pace(ProviderKind::Smtp), (Some(1), Some(500)));
     for kind in [
+        ProviderKind::Smtp,
         ProviderKind::SendGrid,
         ProviderKind::AwsSns,
         ProviderKind::Twilio,
@@ -203,4 +203,41 @@ fn what_comes_after_a_message_is_bounded() {
     assert_eq!(fault("[rates]\ncomplaint_hold = '0%'"), "rates.complaint_hold");
     assert_eq!(fault("[feedback]\nsns_logs_every = '4s'"), "feedback.sns_logs_every");
     assert_eq!(fault("[webhooks]\nallow_private = ['localhost']"), "webhooks.allow_private[0]");
+}
+
+/// Gmail's pace holds for Gmail; another server has none, unless it is set.
+#[test]
+fn the_pace_of_smtp_follows_the_server() {
+    let check = |host: &str, file: &str, expected: (u32, u32)| {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ums.toml");
+        std::fs::write(&path, file).unwrap();
+        let settings = read_changed(&[("SMTP_HOST", host), ("UMS_CONFIG", path.to_str().unwrap())]).unwrap();
+        let pace = settings.pace.smtp;
+        let number = |limit: Option<std::num::NonZeroU32>| limit.map_or(0, u32::from);
+        assert_eq!((number(pace.per_second), number(pace.per_day)), expected, "{host} {file}");
+        for (name, number) in [("pace.smtp.per_second", expected.0), ("pace.smtp.per_day", expected.1)] {
+            let shown = show(&settings).iter().find(|shown| shown.name == name).unwrap();
+            assert_eq!(shown.value, number.to_string(), "{host} {name}");
+        }
+    };
+    for host in ["smtp.gmail.com", "SMTP.Gmail.com", "smtp.gmail.com.", "smtp.googlemail.com"] {
+        check(host, "", (1, 500));
+    }
+    check("smtp-relay.gmail.com", "", (0, 10_000));
+    for host in [
+        "mail.example.com",
+        "127.0.0.1",
+        "localhost",
+        "email-smtp.us-east-1.amazonaws.com",
+        "smtp.gmail.com.example.com",
+        "notsmtp.gmail.com.example.org",
+    ] {
+        check(host, "", (0, 0));
+    }
+    check("smtp.gmail.com", "[pace.smtp]\nper_day = 2000\n", (1, 2000));
+    check("smtp.gmail.com", "[pace.smtp]\nper_second = 0\nper_day = 0\n", (0, 0));
+    check("mail.example.com", "[pace.smtp]\nper_second = 30\n", (30, 0));
+    check("smtp.gmail.com", DEFAULT_CONFIG, (1, 500));
+    check("mail.example.com", DEFAULT_CONFIG, (0, 0));
 }

@@ -71,6 +71,17 @@ fn each_wrong_value_is_named_and_never_shown() {
     check("SMTP_PORT", "0");
     check("SMTP_PORT", "70000");
     check("SMTP_TLS", "yes");
+    for name in [
+        "localhost",
+        "srv1",
+        "my_app.example.com",
+        "203.0.113.7",
+        "[203.0.113]",
+        "[2001:db8::5]",
+        "mail.example.com\r\nRSET",
+    ] {
+        check("SMTP_HELO_NAME", name);
+    }
     check("SMTP_FROM_EMAIL", "a b@example.com");
 }
 

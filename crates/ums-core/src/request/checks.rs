@@ -8,10 +8,11 @@ use super::{
     MAX_HEADERS, MAX_METADATA_BYTES, MAX_METADATA_KEYS, MAX_RECIPIENTS, OneOrMany,
 };
 use crate::email_address::Mailbox;
-use crate::guard::{self, header_name, header_text};
+use crate::guard::{self, header_name, header_text, header_value};
+use crate::media_type::MediaType;
 use crate::message::{Attachment, Email, Handling, Header, Metadata, SmsSender};
 use crate::phone::{PhoneNumber, Region};
-use crate::{Channel, Purpose};
+use crate::{Channel, Purpose, subscriber_key};
 
 /// Collects the faults of a request.
 #[derive(Default)]
@@ -73,16 +74,20 @@ pub(super) fn attachments(requests: Vec<AttachmentRequest>, faults: &mut Faults)
     }
     let mut files = Vec::new();
     for (index, request) in requests.into_iter().enumerate().take(MAX_ATTACHMENTS) {
-        let content_type = request.content_type.unwrap_or_else(|| "application/octet-stream".to_owned());
         let field = |name: &str| format!("attachments[{index}].{name}");
+        let content_type = match request.content_type.as_deref().map(MediaType::parse) {
+            Some(Err(fault)) => {
+                faults.add(field("content_type"), fault);
+                MediaType::octets()
+            }
+            Some(Ok(media_type)) => media_type,
+            None => MediaType::octets(),
+        };
         if request.filename.trim().is_empty() || request.filename.contains(['/', '\\']) {
             faults.add(field("filename"), "must be a file name without a path");
         }
         if let Err(fault) = header_text(&request.filename, 255) {
             faults.add(field("filename"), fault);
-        }
-        if !is_media_type(&content_type) {
-            faults.add(field("content_type"), "must be a media type such as application/pdf");
         }
         if let Some(id) = &request.content_id
             && (id.is_empty() || id.len() > 78 || !id.bytes().all(|b| b.is_ascii_graphic() && !matches!(b, b'<' | b'>')))
@@ -91,23 +96,13 @@ pub(super) fn attachments(requests: Vec<AttachmentRequest>, faults: &mut Faults)
         }
         files.push(Attachment {
             filename: request.filename,
-            content_type,
+            content_type: content_type.to_string(),
             content: request.content,
             inline: request.disposition == Some(Disposition::Inline),
             content_id: request.content_id,
         });
     }
     files
-}
-
-/// `type/subtype` with optional plain parameters, as the guard allows it in a header.
-fn is_media_type(text: &str) -> bool {
-    let essence = text.split(';').next().unwrap_or_default().trim();
-    let token = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&b));
-    text.len() <= 78
-        && text.bytes().all(|b| (0x20..0x7f).contains(&b))
-        && essence.split_once('/').is_some_and(|(kind, sub)| token(kind) && token(sub))
-        && !essence.to_ascii_lowercase().starts_with("multipart/")
 }
 
 pub(super) fn headers(requests: std::collections::BTreeMap<String, String>, faults: &mut Faults) -> Vec<Header> {
@@ -119,11 +114,13 @@ pub(super) fn headers(requests: std::collections::BTreeMap<String, String>, faul
         let field = format!("headers[{index}]");
         if let Err(fault) = header_name(&name) {
             faults.add(&field, fault);
-        } else if let Err(fault) = header_text(&value, guard::MAX_HEADER_VALUE_BYTES) {
+        } else if let Err(fault) = header_value(&name, value.trim_matches(' ')) {
             faults.add(&field, format!("value {fault}"));
         } else if headers.iter().any(|header| header.name.eq_ignore_ascii_case(&name)) {
             faults.add(&field, "is given twice");
         } else {
+            // White space around a value belongs to no value (RFC 5322 §2.2).
+            let value = value.trim_matches(' ').to_owned();
             headers.push(Header { name, value });
         }
     }
@@ -136,6 +133,9 @@ pub(super) fn check_email(email: &Email, no_to: bool, faults: &mut Faults) {
     }
     if email.recipients().count() > MAX_RECIPIENTS {
         faults.add("to", format!("with cc and bcc must be at most {MAX_RECIPIENTS} recipients"));
+    }
+    if email.reply_to.len() > MAX_RECIPIENTS {
+        faults.add("reply_to", format!("must be at most {MAX_RECIPIENTS} addresses"));
     }
     if email.subject.trim().is_empty() {
         faults.add("subject", "must not be empty");
@@ -160,7 +160,7 @@ pub(super) fn check_email(email: &Email, no_to: bool, faults: &mut Faults) {
     let mut seen = std::collections::HashSet::new();
     if let Some((kind, _)) = email
         .recipients()
-        .find(|(_, mailbox)| !seen.insert(mailbox.address.expose().to_ascii_lowercase()))
+        .find(|(_, mailbox)| !seen.insert(subscriber_key(Channel::Email, mailbox.address.expose())))
     {
         faults.add(kind.as_str(), "names a recipient that is already there");
     }

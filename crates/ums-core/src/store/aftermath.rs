@@ -99,7 +99,7 @@ pub trait FeedbackStore: Send + Sync {
     /// Messages with an unknown attempt of this provider and account for this recipient, called within `called`; in the order of their ids,
     /// at most `limit`, without events. Events of providers that return none of our ids are matched so.
     ///
-    /// Addresses are compared as [`suppression_address`](crate::suppression_address) writes them. An attempt matches only the recipients that
+    /// Addresses are compared by [`subscriber_key`](crate::subscriber_key). An attempt matches only the recipients that
     /// it was for ([`AttemptRecord::recipients`](crate::AttemptRecord::recipients)): neither a recipient whom the provider refused by name,
     /// nor one whom another attempt carried. An attempt of the release before names none and matches every recipient of its message.
     async fn unknown_attempts_to(
@@ -121,7 +121,7 @@ pub trait FeedbackStore: Send + Sync {
 /// The suppression list.
 #[async_trait]
 pub trait SuppressionStore: Send + Sync {
-    /// Entries in force for any of these addresses, in any case; in the order of address and reason.
+    /// Entries in force for any of these addresses, in any spelling; in the order of address and reason.
     async fn suppressed(
         &self,
         tenant: &TenantId,
@@ -137,7 +137,8 @@ pub trait SuppressionStore: Send + Sync {
     /// [`suppression_address`](crate::suppression_address) writes them.
     async fn suppress(&self, entries: Vec<Suppression>, notices: Vec<Notice>) -> Result<Vec<bool>, StoreError>;
 
-    /// Lifts entries off the list, and adds the notices. The answers, in order: whether the entry was in force before and is not any more.
+    /// Lifts entries off the list, and adds the notices. A lift takes off the entries of every spelling of its address
+    /// ([`spellings`](crate::spellings)). The answers, in order: whether an entry was in force before and is not any more.
     ///
     /// A lift without an entry is stored if its reason is [`SuppressionReason::Stop`] or [`SuppressionReason::Unsubscribe`], because the
     /// provider may report the earlier opt-out later. Such a lift is no entry and is never listed.

@@ -29,6 +29,12 @@ fn refusal(attempt: &AttemptRecord) -> Option<(&str, &str)> {
     ))
 }
 
+/// What of the content a provider cannot carry. The caller can mend it, and reads no other place.
+fn what_it_cannot_carry(attempt: &AttemptRecord) -> Option<&str> {
+    let is_unsupported = attempt.outcome == AttemptOutcome::Failed && attempt.class == Some(FailureClass::Unsupported);
+    attempt.detail.as_deref().filter(|detail| is_unsupported && !detail.is_empty())
+}
+
 /// Each provider and why it did not take the message the last time, in one line.
 fn causes(record: &MessageRecord) -> Option<String> {
     let (attempts, skips) = (&record.attempts, &record.skips);
@@ -44,7 +50,8 @@ fn causes(record: &MessageRecord) -> Option<String> {
         })
         .filter_map(|(_, attempt)| {
             let (class, code) = refusal(attempt)?;
-            Some(format!("{}: {class} ({code})", attempt.provider))
+            let why = what_it_cannot_carry(attempt).map(|why| format!(", {why}")).unwrap_or_default();
+            Some(format!("{}: {class} ({code}){why}", attempt.provider))
         });
     let skipped = skips
         .iter()

@@ -11,7 +11,7 @@
 
 use ums_core::{
     AttemptOutcome, AttemptRecord, EventKind, EventRecord, FailureClass, MessageRecord, NextProvider, SettledBy, Status, Timestamp, Work,
-    redact, suppression_address,
+    redact, subscriber_key,
 };
 
 use super::recipients::is_closed;
@@ -149,9 +149,9 @@ fn concerns(record: &MessageRecord, event: &EventRecord, place: usize) -> bool {
         return attempt.is_none_or(|attempt| attempt.recipients.contains(place));
     };
     let channel = record.message.content.channel();
-    let form = suppression_address(channel, address);
+    let subscriber = subscriber_key(channel, address);
     let recipient = record.recipients.get(place);
-    record.recipients.len() == 1 || recipient.is_some_and(|recipient| suppression_address(channel, &recipient.address) == form)
+    record.recipients.len() == 1 || recipient.is_some_and(|recipient| subscriber_key(channel, &recipient.address) == subscriber)
 }
 
 /// The further one; of two that are as far, the one that ends more, then the later.

@@ -2,7 +2,7 @@
 
 use ums_core::{
     EventKind, EventRecord, Lift, MessageRecord, ProviderKind, Suppression, SuppressionOrigin, SuppressionReason, TenantId, redact,
-    suppression_address,
+    subscriber_key, suppression_address,
 };
 
 /// Wishes that somebody takes back who wants messages again.
@@ -76,11 +76,12 @@ pub(crate) const fn is_signed(provider: ProviderKind) -> bool {
 /// of its recipients. Whoever else is named got nothing from us.
 fn address(record: &EventRecord, message: Option<&MessageRecord>) -> Option<String> {
     let channel = record.event.channel();
-    let named = record.event.recipient.as_ref().map(|address| suppression_address(channel, address));
-    let listed = |address: &str| suppression_address(channel, address);
-    match message.map(|message| message.recipients.as_slice()) {
-        Some([only]) => Some(listed(&only.address)),
-        Some(several) => named.filter(|named| several.iter().any(|recipient| listed(&recipient.address) == *named)),
+    let named = record.event.recipient.as_ref();
+    let key = |address: &str| subscriber_key(channel, address);
+    let address = match message.map(|message| message.recipients.as_slice()) {
+        Some([only]) => Some(&only.address),
+        Some(several) => named.filter(|named| several.iter().any(|recipient| key(&recipient.address) == key(named))),
         None => named,
-    }
+    };
+    address.map(|address| suppression_address(channel, address))
 }

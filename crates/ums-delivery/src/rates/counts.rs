@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use ums_core::{
-    AccountId, AttemptRecord, BounceKind, EventKind, EventRecord, ProviderKind, RateRow, SuppressionReason, Timestamp, suppression_address,
+    AccountId, AttemptRecord, BounceKind, EventKind, EventRecord, ProviderKind, RateRow, SuppressionReason, Timestamp, subscriber_key,
 };
 
 /// The bucket, the sender and the account that a count belongs to.
@@ -66,11 +66,11 @@ impl Counts {
 
 /// Whether two events are about the same attempt and recipient.
 pub(super) fn is_about_same(one: &EventRecord, other: &EventRecord) -> bool {
-    let form = |event: &EventRecord| {
+    let subscriber = |event: &EventRecord| {
         let channel = event.event.channel();
-        event.event.recipient.as_ref().map(|address| suppression_address(channel, address))
+        event.event.recipient.as_ref().map(|address| subscriber_key(channel, address))
     };
-    one.attempt_id == other.attempt_id && form(one) == form(other)
+    one.attempt_id == other.attempt_id && subscriber(one) == subscriber(other)
 }
 
 /// Whether the event is a receipt within `within` of the call. The clock of the provider decides where the event has a time: the provider

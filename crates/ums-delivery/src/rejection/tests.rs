@@ -1,4 +1,4 @@
-use ums_core::{Email, Mailbox};
+use ums_core::{Email, Mailbox, PhoneNumber, Sms};
 
 use super::*;
 
@@ -155,4 +155,30 @@ fn an_undo_covers_what_was_refused_from_the_first_one_on() {
     // Answers that were under way are covered, earlier and much later ones are not.
     assert_eq!((undo(12), undo(15)), (Some(decided.clone()), Some(decided)));
     assert_eq!((undo(9), undo(14 + WITHIN.as_secs() + 1)), (None, None));
+}
+
+/// A list of people must not look like an account that refuses everybody because some of them stand there twice.
+#[test]
+fn the_spellings_of_one_subscriber_are_one_recipient() {
+    let rejections = Rejections::default();
+    let refuse = |number: &str| {
+        let refused = Err(Failure::provider(FailureClass::InvalidRecipient, "21211", ""));
+        let sms = Sms {
+            to: PhoneNumber::parse_e164(number).unwrap(),
+            from: None,
+            body: "Hello".to_owned(),
+        };
+        rejections.judge(refused, ProviderKind::Twilio, &sms, at(0)).unwrap_err().class
+    };
+    for number in [
+        "+525512345678",
+        "+5215512345678",
+        "+5491123456789",
+        "+541123456789",
+        "+447400123456",
+        "+4915112345678",
+    ] {
+        assert_eq!(refuse(number), FailureClass::InvalidRecipient, "{number}");
+    }
+    assert_eq!(refuse("+14165550123"), FailureClass::Misconfigured);
 }

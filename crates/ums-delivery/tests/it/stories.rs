@@ -177,6 +177,32 @@ async fn all_open_the_least_bad_is_tried_once_a_second_and_the_error_names_every
 }
 
 #[tokio::test(start_paused = true)]
+async fn content_that_no_provider_carries_is_told_with_each_providers_reason() {
+    let bench = start().await;
+    let cannot = |code, why| Reply::Fail(Failure::local(FailureClass::Unsupported, code, why));
+    bench.ses.answer(cannot("file_type", "SES refuses files with this extension"));
+    bench.sendgrid.answer(cannot("empty_file", "SendGrid takes no empty file"));
+    bench.smtp.answer_once(Reply::Accept);
+    assert_eq!(
+        bench.send(email()).await.provider(),
+        Some(ProviderKind::Smtp),
+        "two rules end no message"
+    );
+    bench
+        .smtp
+        .answer(cannot("message_too_large", "the message is larger than the server's limit"));
+    let result = bench.send(email()).await;
+    assert_eq!(result.status, Status::Failed);
+    assert_eq!(
+        result.error_message.as_deref(),
+        Some(
+            "no provider took it: aws_ses: unsupported (file_type), SES refuses files with this extension; sendgrid: unsupported \
+             (empty_file), SendGrid takes no empty file; smtp: unsupported (message_too_large), the message is larger than the server's limit"
+        )
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_opted_out_number_is_not_routed_around() {
     let bench = start().await;
     bench.sns.answer(Reply::FailAs(FailureClass::RecipientBlocked));

@@ -5,7 +5,10 @@
 //!   Suppressed recipients are accepted too and dropped later, which an event tells.
 //! - **Idempotency**: none; the ids travel as `custom_args` of the personalization.
 //! - **Limits**: 30 MB a request, 1,000 recipients; an address once per message.
-//! - **Cannot carry**: an address with other letters than ASCII before the `@`.
+//! - **Cannot carry**: an address with other letters than ASCII before the `@`; an empty file; a file name with `;` or `,`, a content id with
+//!   `;` or `\\`; a calendar whose method stands in its media type alone; a subject or a name that looks like an encoded word.
+//! - **Adapts**: the type of a file loses its parameters (no `;` is taken; a calendar says its method itself); `message/*` and
+//!   `multipart/*` go as `application/octet-stream`, because `SendGrid` encodes every file as base64 (RFC 2046 §5.2.1).
 //! - **Sources**: twilio/sendgrid-oai (2026-01-22); twilio.com/docs/sendgrid mail-send errors (2026-07-02); read 2026-11-22.
 
 mod body;

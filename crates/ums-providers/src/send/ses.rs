@@ -4,7 +4,10 @@
 //! - **Accepted**: 200 with a `MessageId`. SES may still drop it (a virus); then an event follows.
 //! - **Idempotency**: none; the ids travel as message tags.
 //! - **Limits**: 50 recipients, 40 MB after base64, 15 custom headers (more go as raw MIME); quotas count recipients.
-//! - **Cannot carry**: an address with other letters than ASCII before the `@`. It replaces Message-ID and Date.
+//! - **Cannot carry**: an address with other letters than ASCII before the `@`; a file with one of some 95 extensions, such as `.exe`. It
+//!   replaces Message-ID and Date.
+//! - **Adapts**: what simple content does not surely carry goes as raw MIME: more than 15 headers, a header over 996 bytes, a subject that
+//!   looks like an encoded word; a file that is empty, has no extension, has parameters in its type, or is `message/*`.
 //! - **Sources**: botocore 1.44.5 model `sesv2/2019-09-27`; Amazon SES developer guide (quotas, header fields, error messages);
 //!   read 2026-11-22.
 

@@ -2,7 +2,8 @@
 //!
 //! - **Endpoint**: `SMTP_HOST:SMTP_PORT`; 587 with STARTTLS, which is never left out, or 465 with TLS from the start. Certificate
 //!   and host name are checked against the system's roots; TLS 1.2 or later.
-//! - **Auth**: PLAIN, else LOGIN. Gmail wants a 16-character app password.
+//! - **EHLO**: a fully qualified name, the setting's or the machine's, else the address of our end of the connection (RFC 5321 §4.1.1.1).
+//! - **Auth**: PLAIN, else LOGIN, as offered; the other one if the server does not take the first after all. Gmail wants a 16-character app password.
 //! - **Accepted** means that the server answered 2xx to the final dot. The id is our own Message-ID, which is made of the attempt's
 //!   id and comes back in bounces; the same id travels as `ENVID` where the server offers DSN (RFC 3461).
 //! - **Idempotency**: none. Lost before the final dot was handed to the socket: surely not accepted. Lost after it: unknown
@@ -12,6 +13,8 @@
 //! - **Limits**: what the server's SIZE says (Gmail 25 MB); Gmail 500 recipients a day, Workspace 2,000 messages a day, 100 recipients a
 //!   message.
 //! - **Cannot carry**: an address with other letters than ASCII before the `@`, unless the server offers SMTPUTF8.
+//! - **Adapts**: a `message/*` file travels as it is, 7bit, or 8bit where the server offers 8BITMIME; content that no line of a message
+//!   may hold goes as bytes (`application/octet-stream`), and `multipart/*` always.
 //! - **Sources**: RFC 5321, 2920, 3207, 3461, 3463, 4954; support.google.com/a/answer/3726730 (Gmail's replies) and the Amazon SES
 //!   developer guide "SMTP response codes", read 2026-11-22.
 
@@ -19,6 +22,8 @@ mod connection;
 mod dial;
 mod dialogue;
 mod fault;
+mod login;
+mod manners;
 mod offers;
 mod pool;
 mod reply;
@@ -32,15 +37,18 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use lettre::transport::smtp::authentication::Credentials;
-use lettre::transport::smtp::extension::ClientId;
 use tokio::time::Instant;
-use ums_core::{Accepted, AccountId, Call, Clock, Email, Failure, FailureClass, Mailbox, Probe, Provider, ProviderKind, Refusal, Secret};
+use ums_core::{
+    Accepted, AccountId, Call, Clock, Email, Failure, FailureClass, HeloName, Mailbox, Probe, Provider, ProviderKind, Refusal, Secret,
+};
 
 use self::connection::Session;
-use self::dialogue::{Dialogue, Letter};
+use self::dialogue::{Again, Dialogue, Failed, Letter};
+use self::manners::Learned;
+use self::offers::Offers;
 use self::pool::Pool;
 use self::tls::Tls;
-use crate::mime;
+use crate::mime::{self, Bits};
 use crate::sender::{Chosen, SenderRule};
 
 pub use self::reply::{Stage, UnknownStage};
@@ -216,8 +224,8 @@ pub struct SmtpSettings {
     pub tls: SmtpTls,
     /// Certificates in PEM that are trusted beside the system's.
     pub extra_ca_pem: Option<Vec<u8>>,
-    /// The name that EHLO gives; the host's own by default.
-    pub hello_name: Option<String>,
+    /// The name that EHLO gives. Without one: the machine's if it is fully qualified, else the address that the connection comes from.
+    pub helo_name: Option<HeloName>,
     /// How long to wait for what.
     pub timeouts: SmtpTimeouts,
     /// Most connections at a time.
@@ -239,7 +247,7 @@ impl SmtpSettings {
             from,
             senders: Vec::new(),
             extra_ca_pem: None,
-            hello_name: None,
+            helo_name: None,
             timeouts: SmtpTimeouts::default(),
             max_connections: 4,
             idle: Duration::from_secs(30),
@@ -276,7 +284,9 @@ struct Inner {
     settings: SmtpSettings,
     tls: Option<Tls>,
     credentials: Option<Credentials>,
-    hello: ClientId,
+    /// The name that was chosen, or the machine's.
+    helo_name: Option<HeloName>,
+    learned: Learned,
 }
 
 /// The SMTP provider.
@@ -301,7 +311,7 @@ impl Smtp {
             .login
             .as_ref()
             .map(|(user, password)| Credentials::new(user.clone(), password.expose().to_owned()));
-        let hello = offers::hello_name(settings.hello_name.as_deref());
+        let helo_name = settings.helo_name.clone().or_else(offers::machines_name);
         let pool = Pool::new(settings.max_connections, settings.idle);
         let sender = SenderRule::new(settings.from.clone(), &settings.senders);
         Ok(Self {
@@ -309,7 +319,8 @@ impl Smtp {
                 settings,
                 tls,
                 credentials,
-                hello,
+                helo_name,
+                learned: Learned::default(),
             },
             pool,
             sender,
@@ -317,40 +328,68 @@ impl Smtp {
         })
     }
 
-    /// Builds the message and its envelope.
-    fn letter<'a>(&self, email: &'a Email, sender: &Chosen<'a>, call: &Call, message_id: &str) -> Result<Letter<'a>, Failure> {
+    /// Builds the message and its envelope: as it is, and once more for a server without 8BITMIME if such a server could not carry it.
+    fn letters<'a>(&self, email: &'a Email, sender: &Chosen<'a>, call: &Call, message_id: &str) -> Result<Letters<'a>, Failure> {
         let ids = mime::Ids {
             message_id,
             date: self.clock.now(),
         };
-        let message = mime::build(email, sender.from, sender.reply_to, &ids)?;
-        let recipients = email.recipients().map(|(_, mailbox)| &mailbox.address).collect();
-        Letter::new(sender, recipients, call.attempt_id.to_string(), message)
+        let letter = |bits| {
+            let message = mime::build(email, sender.from, sender.reply_to, (&ids, bits))?;
+            let recipients = email.recipients().map(|(_, mailbox)| &mailbox.address).collect();
+            Letter::new(sender, recipients, call.attempt_id.to_string(), message)
+        };
+        let is_wide = email.attachments.iter().any(mime::needs_eight_bits);
+        Ok(Letters {
+            as_it_is: letter(Bits::Eight)?,
+            in_seven_bits: is_wide.then(|| letter(Bits::Seven)).transpose()?,
+        })
     }
 
-    /// Hands a letter over, on an idle connection if there is one. One that died while idle is replaced by a fresh one, once:
-    /// nothing of the message was handed to it.
-    async fn deliver(&self, letter: &Letter<'_>, until: Instant) -> Result<(Vec<Refusal>, bool), Failure> {
+    /// Hands a letter over, on an idle connection if there is one. What [`Again`] allows is tried once: nothing of the message was
+    /// handed over.
+    async fn deliver(&self, letters: &Letters<'_>, until: Instant) -> Result<(Vec<Refusal>, bool), Failure> {
         let mut idle = self.pool.take();
+        let mut dsn = true;
         loop {
             let mut session = match idle.take() {
                 Some(session) => session,
                 None => Session::open(&self.inner, until).await?,
             };
+            let letter = letters.for_server(&session.offers);
             let outcome = Dialogue {
                 session: &mut session,
                 inner: &self.inner,
                 letter,
                 until,
+                dsn,
             }
             .run()
             .await;
-            let simulated = session.simulated;
-            self.pool.put(session);
             match outcome {
-                Ok(refused) => return Ok((refused, simulated)),
-                Err(failed) if failed.stale => {}
-                Err(failed) => return Err(failed.into_failure(letter)),
+                Ok(refused) => {
+                    if !dsn {
+                        self.inner.learned.note_dsn_refused();
+                    }
+                    let simulated = session.simulated;
+                    self.pool.put(session);
+                    return Ok((refused, simulated));
+                }
+                Err(Failed {
+                    again: Some(Again::OnFreshConnection),
+                    ..
+                }) => {}
+                Err(Failed {
+                    again: Some(Again::WithoutDsn),
+                    ..
+                }) => {
+                    dsn = false;
+                    idle = session.is_usable().then_some(session);
+                }
+                Err(failed) => {
+                    self.pool.put(session);
+                    return Err(failed.into_failure(letter));
+                }
             }
         }
     }
@@ -366,6 +405,20 @@ impl Smtp {
         let patience = until.min(Instant::now() + timeouts.connect + timeouts.reply);
         let busy = || Failure::local(FailureClass::Throttled, "pool_busy", "all connections to the server stayed in use");
         self.pool.slot(patience).await.ok_or_else(busy)
+    }
+}
+
+/// A message made ready, for servers of both kinds.
+struct Letters<'a> {
+    as_it_is: Letter<'a>,
+    /// For a server without 8BITMIME; none if the message is the same for it.
+    in_seven_bits: Option<Letter<'a>>,
+}
+
+impl<'a> Letters<'a> {
+    fn for_server(&self, offers: &Offers) -> &Letter<'a> {
+        let narrow = self.in_seven_bits.as_ref().filter(|_| !offers.eight_bit);
+        narrow.unwrap_or(&self.as_it_is)
     }
 }
 
@@ -395,9 +448,9 @@ impl Provider<Email> for Smtp {
         let until = Self::until(call.time_left);
         let sender = self.sender.choose(email);
         let message_id = format!("<{}@{}>", call.attempt_id, sender.from.address.domain());
-        let letter = self.letter(email, &sender, call, &message_id)?;
+        let letters = self.letters(email, &sender, call, &message_id)?;
         let _turn = self.turn(until).await?;
-        let (refused, simulated) = self.deliver(&letter, until).await?;
+        let (refused, simulated) = self.deliver(&letters, until).await?;
         Ok(Accepted {
             simulated,
             from_substituted: sender.substituted,

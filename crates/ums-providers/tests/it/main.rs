@@ -5,6 +5,7 @@
 mod aws;
 mod bed;
 mod conformance;
+mod content;
 mod credential_chain;
 #[expect(dead_code, reason = "shared with the transport's own tests, which use more of it")]
 mod fault_server;

@@ -3,6 +3,7 @@
 mod dialogue;
 mod failures;
 mod fates;
+mod manners;
 mod message;
 mod recipients;
 mod secured;

@@ -36,7 +36,7 @@ const MAX_DETAIL_BYTES: usize = 500;
 pub struct SuppressionEntry {
     /// Which channel.
     pub channel: Channel,
-    /// The address in lower case, or the number.
+    /// The address as it was reported: an e-mail address in lower case with its domain in ASCII, or the number.
     pub address: String,
     /// Why.
     pub reason: SuppressionReason,
@@ -117,7 +117,7 @@ pub struct SuppressionsAdded {
 pub struct SuppressionAdded {
     /// Which channel.
     pub channel: Channel,
-    /// The address in the form in which it is compared.
+    /// The address in the form in which the list keeps it.
     pub address: String,
     /// Why.
     pub reason: SuppressionReason,

@@ -2,15 +2,13 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
-use super::error;
-use super::mail::{File, Mail, Person, Personalization};
+use super::mail::{Mail, Person, Personalization};
+use super::{error, files};
 use crate::address::email_fault;
 use crate::call::Call;
-use crate::message::{Attachment, SimMessage};
+use crate::message::SimMessage;
 use crate::recorder::Draft;
 use crate::reply::Reply;
 use crate::{Provider, clock};
@@ -43,6 +41,12 @@ const RESERVED: [&str; 13] = [
     "bcc",
     "date",
 ];
+
+/// The order of the content blocks that have a place; others follow.
+const CONTENT_ORDER: [&str; 2] = ["text/plain", "text/html"];
+
+const WRONG_ORDER: &str = "Following RFC 1341, section 7.2, if either text/html or text/plain are to be sent in your email: text/plain \
+                           needs to be first, followed by text/html, followed by any other content.";
 
 /// A request that passed.
 #[derive(Debug)]
@@ -101,7 +105,7 @@ fn common(mail: &Mail, id: &str) -> Result<SimMessage, Reply> {
     message.subject = mail.subject.clone().filter(|subject| !subject.is_empty());
     fill_content(&mut message, mail)?;
     for (number, file) in mail.attachments.iter().flatten().enumerate() {
-        message.attachments.push(attachment(file, number)?);
+        message.attachments.push(files::read(file, number)?);
     }
     add_headers(&mut message, mail.headers.as_ref(), "headers")?;
     fill_categories(&mut message, mail)?;
@@ -136,7 +140,11 @@ fn fill_reply_to(message: &mut SimMessage, mail: &Mail) -> Result<(), Reply> {
     }
     let one = mail.reply_to.iter();
     for person in one.chain(mail.reply_to_list.iter().flatten()) {
-        message.reply_to.push(address(person, "reply_to.email")?);
+        let address = address(person, "reply_to.email")?;
+        if message.reply_to.contains(&address) {
+            return Err(error(400, "The reply_to_list must hold unique items.", Some("reply_to_list")));
+        }
+        message.reply_to.push(address);
     }
     if !message.reply_to.is_empty() {
         let value = message.reply_to.join(", ");
@@ -152,6 +160,7 @@ fn fill_content(message: &mut SimMessage, mail: &Mail) -> Result<(), Reply> {
                     There must be at least one defined content block.";
         return Err(error(400, text, Some("content")));
     }
+    let mut before = 0;
     for (number, part) in content.iter().enumerate() {
         let value = part.value.clone().unwrap_or_default();
         if value.is_empty() {
@@ -162,20 +171,12 @@ fn fill_content(message: &mut SimMessage, mail: &Mail) -> Result<(), Reply> {
             ));
         }
         let kind = part.r#type.as_deref().unwrap_or_default();
-        if !kind.contains('/') || kind.contains([';', '\r', '\n']) {
-            return Err(error(
-                400,
-                "The content type must be a media type without ';' and line breaks.",
-                Some(&format!("content.{number}.type")),
-            ));
+        files::check_type(kind, "The content type", &format!("content.{number}.type"))?;
+        let place = CONTENT_ORDER.iter().position(|first| *first == kind).unwrap_or(CONTENT_ORDER.len());
+        if place < before {
+            return Err(error(400, WRONG_ORDER, Some("content")));
         }
-        if kind == "text/plain" && number > 0 {
-            return Err(error(
-                400,
-                "The content type text/plain must come first, before text/html.",
-                Some("content"),
-            ));
-        }
+        before = place;
         match kind {
             "text/plain" => message.text = Some(value),
             "text/html" => message.html = Some(value),
@@ -187,53 +188,34 @@ fn fill_content(message: &mut SimMessage, mail: &Mail) -> Result<(), Reply> {
     Ok(())
 }
 
-fn attachment(file: &File, number: usize) -> Result<Attachment, Reply> {
-    let content = file.content.as_deref().unwrap_or_default();
-    let decoded = STANDARD.decode(content).ok().filter(|it| !it.is_empty());
-    let Some(decoded) = decoded else {
-        return Err(error(
-            400,
-            "The attachment content must be base64 encoded.",
-            Some(&format!("attachments.{number}.content")),
-        ));
-    };
-    if file.filename.as_deref().unwrap_or_default().is_empty() {
-        return Err(error(
-            400,
-            "The attachment filename must be a string at least one character in length.",
-            Some(&format!("attachments.{number}.filename")),
-        ));
-    }
-    Ok(Attachment {
-        filename: file.filename.clone(),
-        content_type: file.r#type.clone(),
-        size: decoded.len(),
-        disposition: file.disposition.clone(),
-        content_id: file.content_id.clone(),
-    })
-}
-
 fn add_headers(message: &mut SimMessage, headers: Option<&BTreeMap<String, String>>, field: &str) -> Result<(), Reply> {
+    let mut seen = HashSet::new();
     for (name, value) in headers.into_iter().flatten() {
-        let is_reserved = RESERVED.contains(&name.to_ascii_lowercase().as_str());
+        let lower = name.to_ascii_lowercase();
         let is_legal = |b: u8| b.is_ascii_graphic() && b != b':';
-        if is_reserved || name.is_empty() || !name.bytes().all(is_legal) {
-            let text = format!("The header {name:?} is reserved or not legal.");
-            return Err(error(400, &text, Some(field)));
-        }
-        message.headers.insert(name.clone(), value.clone());
+        let fault = if RESERVED.contains(&lower.as_str()) {
+            "Header can not be one of the reserved keys."
+        } else if name.is_empty() || !name.bytes().all(is_legal) {
+            "Header keys can't contain non-ASCII characters and empty spaces."
+        } else if !seen.insert(lower) {
+            "The headers can't contain duplicate keys."
+        } else {
+            message.headers.insert(name.clone(), value.clone());
+            continue;
+        };
+        return Err(error(400, fault, Some(field)));
     }
     Ok(())
 }
 
 fn fill_categories(message: &mut SimMessage, mail: &Mail) -> Result<(), Reply> {
     let categories = mail.categories.as_deref().unwrap_or_default();
-    let is_legal = |category: &String| (1..=255).contains(&category.len());
+    let is_legal = |category: &String| (1..=255).contains(&category.len()) && category.is_ascii();
     let distinct: HashSet<_> = categories.iter().collect();
     if categories.len() > MAX_CATEGORIES || distinct.len() < categories.len() || !categories.iter().all(is_legal) {
         return Err(error(
             400,
-            "There may be at most 10 categories, each unique and at most 255 characters long.",
+            "There may be at most 10 categories, each unique, in ASCII and at most 255 characters long.",
             Some("categories"),
         ));
     }

@@ -7,10 +7,10 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use serde::Deserialize;
 
-use super::{bad_request, error};
+use super::{bad_request, content, error};
 use crate::address::{Mailbox, email_fault};
 use crate::call::Call;
-use crate::message::{Attachment, SimMessage};
+use crate::message::SimMessage;
 use crate::recorder::Draft;
 use crate::reply::Reply;
 use crate::{Provider, mime};
@@ -67,7 +67,7 @@ struct Simple {
     subject: Option<Text>,
     body: Option<Body>,
     headers: Option<Vec<Tag>>,
-    attachments: Option<Vec<File>>,
+    attachments: Option<Vec<content::File>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -91,17 +91,6 @@ struct Tag {
     value: String,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct File {
-    raw_content: String,
-    #[serde(rename = "FileName")]
-    name: Option<String>,
-    content_type: Option<String>,
-    content_disposition: Option<String>,
-    content_id: Option<String>,
-}
-
 /// Reads a call into a message, or into SES's refusal of it.
 pub(super) fn read(call: &Call, id: String) -> Result<Draft, Reply> {
     if call.body.len() > MAX_MESSAGE {
@@ -112,6 +101,14 @@ pub(super) fn read(call: &Call, id: String) -> Result<Draft, Reply> {
     let mut message = SimMessage::new(Provider::Ses, id);
     address_it(&mut message, &request)?;
     message.tags = tags(request.email_tags.as_deref().unwrap_or_default())?;
+    if let Some(name) = &request.configuration_set_name {
+        let is_legal = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-');
+        if !(1..=64).contains(&name.len()) || !name.bytes().all(is_legal) {
+            return Err(bad_request(
+                "The configuration set name may hold only letters, digits, '_' and '-', at most 64 of them.",
+            ));
+        }
+    }
     let extras = [
         ("ConfigurationSetName", &request.configuration_set_name),
         ("FeedbackForwardingEmailAddress", &request.feedback_forwarding_email_address),
@@ -212,43 +209,15 @@ fn fill_simple(message: &mut SimMessage, simple: Simple) -> Result<(), Reply> {
     if headers.len() > MAX_HEADERS {
         return Err(bad_request("More than 15 headers."));
     }
+    content::check_once(headers.iter().map(|header| header.name.as_str()))?;
     for header in headers {
-        check_header(&header)?;
+        content::check_header(&header.name, &header.value)?;
         message.headers.insert(header.name, header.value);
     }
     for file in simple.attachments.into_iter().flatten() {
-        message.attachments.push(attachment(file)?);
+        message.attachments.push(content::file(file)?);
     }
     Ok(())
-}
-
-fn check_header(header: &Tag) -> Result<(), Reply> {
-    let is_name = |b: u8| b.is_ascii_graphic() && b != b':';
-    let is_value = |b: u8| b.is_ascii_graphic() || b == b' ';
-    let is_legal = (1..=126).contains(&header.name.len())
-        && header.name.bytes().all(is_name)
-        && (1..=995).contains(&header.value.len())
-        && header.value.bytes().all(is_value)
-        && header.name.len() + header.value.len() <= 996;
-    if is_legal {
-        Ok(())
-    } else {
-        Err(bad_request("A header's name or value does not satisfy its constraint."))
-    }
-}
-
-fn attachment(file: File) -> Result<Attachment, Reply> {
-    let content = STANDARD
-        .decode(&file.raw_content)
-        .map_err(|_| error(400, "SerializationException", "RawContent is not base64."))?;
-    let disposition = file.content_disposition;
-    Ok(Attachment {
-        filename: file.name,
-        content_type: file.content_type,
-        size: content.len(),
-        disposition: disposition.map(|it| it.to_ascii_lowercase()),
-        content_id: file.content_id,
-    })
 }
 
 fn read_raw(mut message: SimMessage, raw: &Raw) -> Result<Draft, Reply> {
@@ -256,6 +225,7 @@ fn read_raw(mut message: SimMessage, raw: &Raw) -> Result<Draft, Reply> {
         .decode(&raw.data)
         .map_err(|_| error(400, "SerializationException", "Data is not base64."))?;
     let mime = Bytes::from(mime);
+    content::check_raw(&mime)?;
     // The request may leave the envelope to the headers.
     let mut parsed = message.clone();
     mime::fill(&mut parsed, &mime);

@@ -2,6 +2,9 @@
 
 use bytes::{Buf as _, Bytes, BytesMut};
 
+/// Longest line of a message, in bytes without its line end.
+const MAX_TEXT_LINE: usize = 998;
+
 /// What ends a message.
 const END: &[u8] = b"\r\n.\r\n";
 
@@ -53,6 +56,36 @@ impl Reading {
             Taken::TooLong
         })
     }
+}
+
+/// Says why a message may not stand in SMTP as it is; the text is the reply to the final dot.
+///
+/// Lines end in CRLF and nowhere else (RFC 5321 §2.3.8) and have at most 998 bytes (§4.5.3.1.6); bytes over 127 need `BODY=8BITMIME`
+/// (RFC 6152 §3), and in the header SMTPUTF8 (RFC 6531 §3.2), which is not offered.
+pub(super) fn fault(message: &[u8], is_eight_bit: bool) -> Option<&'static str> {
+    let is_header_end = |line: &[u8]| line.is_empty();
+    let mut in_header = true;
+    let mut lines = message.split(|byte| *byte == b'\n').peekable();
+    while let Some(line) = lines.next() {
+        let is_last = lines.peek().is_none();
+        if is_last && line.is_empty() {
+            break;
+        }
+        let Some(line) = line.strip_suffix(b"\r").filter(|line| !is_last && !line.contains(&b'\r')) else {
+            return Some("554 5.6.0 Bare <CR> or <LF> in the message");
+        };
+        if line.len() > MAX_TEXT_LINE {
+            return Some("554 5.6.0 Line longer than 998 bytes");
+        }
+        in_header &= !is_header_end(line);
+        if !line.is_ascii() && in_header {
+            return Some("554 5.6.9 UTF-8 in the header without SMTPUTF8");
+        }
+        if !line.is_ascii() && !is_eight_bit {
+            return Some("554 5.6.3 8-bit content without BODY=8BITMIME");
+        }
+    }
+    None
 }
 
 fn find_end(input: &[u8], from: usize) -> Option<usize> {

@@ -92,7 +92,26 @@ async fn mistakes_are_told_by_field() {
     check("/content", order, "content").await;
     let file = json!([{"content": "%", "filename": "a"}]);
     check("/attachments", file, "attachments.0.content").await;
+    let good = json!({"content": "MDEyMw==", "filename": "a.txt", "type": "text/plain"});
+    for (key, value) in [
+        ("content", ""),
+        ("filename", ""),
+        ("filename", "a;b.txt"),
+        ("filename", "a\r\nb.txt"),
+        ("type", ""),
+        ("type", "text/calendar; method=REQUEST"),
+        ("disposition", "beside"),
+        ("content_id", "a;b"),
+    ] {
+        let mut file = good.clone();
+        file[key] = json!(value);
+        check("/attachments", json!([file]), &format!("attachments.0.{key}")).await;
+    }
+    let order = json!([{"type": "text/calendar", "value": "a"}, {"type": "text/html", "value": "a"}]);
+    check("/content", order, "content").await;
     check("/headers", json!({"Subject": "x"}), "headers").await;
+    check("/headers", json!({"X-A": "x", "x-a": "y"}), "headers").await;
+    check("/headers", json!({"X A": "x"}), "headers").await;
     check("/categories", json!(["a", "a"]), "categories").await;
     check("/custom_args", json!({"a": "x".repeat(10_001)}), "custom_args").await;
     assert!(simulator.messages().is_empty());

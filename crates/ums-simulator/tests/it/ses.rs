@@ -133,6 +133,24 @@ async fn requests_beyond_the_limits_are_bad() {
     check("/Content/Simple/Headers", json!(headers), bad, 400).await;
     let header = json!([{"Name": "X A", "Value": "b"}]);
     check("/Content/Simple/Headers", header, bad, 400).await;
+    let twice = json!([{"Name": "List-Id", "Value": "<a>"}, {"Name": "list-id", "Value": "<b>"}]);
+    check("/Content/Simple/Headers", twice, bad, 400).await;
+    check("/ConfigurationSetName", json!("a b"), bad, 400).await;
+    let good = json!({"RawContent": "MDEyMw==", "FileName": "a.txt", "ContentType": "text/plain"});
+    for (key, value) in [
+        ("FileName", "a.EXE"),
+        ("FileName", "LICENSE"),
+        ("FileName", &format!("{}.txt", "x".repeat(252))),
+        ("ContentType", "text/calendar; method=REQUEST"),
+        ("ContentType", &format!("text/{}", "x".repeat(74))),
+        ("ContentId", ""),
+        ("ContentDisposition", "BESIDE"),
+        ("ContentTransferEncoding", "8BIT"),
+    ] {
+        let mut file = good.clone();
+        file[key] = json!(value);
+        check("/Content/Simple/Attachments", json!([file]), bad, 400).await;
+    }
     let template = json!({"Template": {"TemplateName": "none"}});
     check("/Content", template, "NotFoundException", 404).await;
     check("/Content", json!("text"), "SerializationException", 400).await;

@@ -126,7 +126,7 @@ async fn bad_logins_do_not_pass() {
 }
 
 #[tokio::test]
-async fn a_false_end_is_content() {
+async fn a_false_end_is_content_that_is_refused() {
     let simulator = start().await;
     let mut smtp = Smtp::greet(simulator.smtp_addr()).await.expect("open");
     smtp.expect("MAIL FROM:<shop@example.com>", "250").await.expect("open");
@@ -135,10 +135,33 @@ async fn a_false_end_is_content() {
     smtp.write("Subject: a\r\n\r\nx\n.\nMAIL FROM:<evil@example.com>\n.\r\ny\r\n")
         .await
         .expect("open");
-    smtp.expect(".", "250").await.expect("open");
-    let messages = simulator.messages();
-    assert_eq!(messages.len(), 1);
-    assert!(messages[0].raw.contains("evil@example.com"));
+    smtp.expect(".", "554 5.6.0").await.expect("open");
+    assert!(simulator.messages().is_empty());
+}
+
+#[tokio::test]
+async fn content_that_smtp_does_not_carry_is_refused() {
+    let simulator = start().await;
+    let mut smtp = Smtp::greet(simulator.smtp_addr()).await.expect("open");
+    let long = "x".repeat(999);
+    for (body, content, reply) in [
+        ("", "Subject: a\r\n\r\nb\r\n".to_owned(), "250"),
+        ("", format!("Subject: a\r\n\r\n{}\r\n", &long[1..]), "250"),
+        ("", format!("Subject: a\r\n\r\n{long}\r\n"), "554 5.6.0"),
+        ("", "Subject: a\r\n\r\nb\rc\r\n".to_owned(), "554 5.6.0"),
+        ("", "Subject: a\r\n\r\nü\r\n".to_owned(), "554 5.6.3"),
+        (" BODY=8BITMIME", "Subject: a\r\n\r\nü\r\n".to_owned(), "250"),
+        (" BODY=8BITMIME", "Subject: ü\r\n\r\nb\r\n".to_owned(), "554 5.6.9"),
+    ] {
+        smtp.expect(&format!("MAIL FROM:<shop@example.com>{body}"), "250")
+            .await
+            .expect("open");
+        smtp.expect("RCPT TO:<zoe@example.com>", "250").await.expect("open");
+        smtp.expect("DATA", "354").await.expect("open");
+        smtp.write(&content).await.expect("open");
+        smtp.expect(".", reply).await.expect("open");
+    }
+    assert_eq!(simulator.messages().len(), 3);
 }
 
 #[tokio::test]

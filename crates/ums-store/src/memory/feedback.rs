@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use async_trait::async_trait;
 use ums_core::{
     AccountId, AttemptId, AttemptRecord, Event, FeedbackStep, FeedbackStore, FeedbackTaken, MessageId, MessageRecord, Parked, ProviderKind,
-    RecipientRecord, Step, StoreError, Target, Targets, Timestamp, suppression_address,
+    RecipientRecord, Step, StoreError, Target, Targets, Timestamp, subscriber_key,
 };
 
 use super::MemoryStore;
@@ -65,7 +65,7 @@ impl State {
             return FeedbackTaken::Known;
         }
         if self.events.park(parked.record, parked.due_at, parked.looks) {
-            self.note_aside(parked.suppress, parked.lift, parked.notices, now);
+            self.note_aside(parked.suppress, &parked.lift, parked.notices, now);
         }
         FeedbackTaken::Kept
     }
@@ -99,14 +99,14 @@ impl FeedbackStore for MemoryStore {
         called: RangeInclusive<Timestamp>,
         limit: usize,
     ) -> Result<Vec<MessageRecord>, StoreError> {
-        let address = suppression_address(provider.channel(), address);
+        let subscriber = subscriber_key(provider.channel(), address);
         let is_theirs = |attempt: &&AttemptRecord| {
             let is_in_time = called.contains(&attempt.called_at);
             is_in_time && attempt.provider == provider && attempt.account == *account
         };
         let state = self.state();
         let found = state.messages.values().map(|entry| &entry.record).filter(|record| {
-            let is_address = |recipient: &RecipientRecord| suppression_address(provider.channel(), &recipient.address) == address;
+            let is_address = |recipient: &RecipientRecord| subscriber_key(provider.channel(), &recipient.address) == subscriber;
             record.unknown_attempts().filter(is_theirs).any(|attempt| {
                 let mut places = record.recipients.iter().enumerate();
                 places.any(|(place, recipient)| attempt.is_unknown_for(place) && is_address(recipient))

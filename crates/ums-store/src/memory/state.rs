@@ -231,7 +231,7 @@ impl State {
         apply(&mut entry.record, step);
         entry.record.status = kept::word(&entry.record, entry.kept);
         self.events.give(id, events);
-        self.note_aside(suppress, lift, notices, now);
+        self.note_aside(suppress, &lift, notices, now);
         for undo in undos {
             self.suppressions.decide(undo, now);
         }
@@ -249,7 +249,7 @@ impl State {
     }
 
     /// Does what follows from a step or an event beside its message.
-    pub(super) fn note_aside(&mut self, suppress: Vec<Suppression>, lift: Vec<Lift>, notices: Vec<Notice>, now: Timestamp) {
+    pub(super) fn note_aside(&mut self, suppress: Vec<Suppression>, lift: &[Lift], notices: Vec<Notice>, now: Timestamp) {
         for entry in suppress {
             self.suppressions.put(entry, now);
         }

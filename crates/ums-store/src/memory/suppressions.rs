@@ -6,7 +6,7 @@ use std::ops::Bound;
 use async_trait::async_trait;
 use ums_core::{
     Channel, Lift, Notice, StoreError, Suppression, SuppressionCursor, SuppressionFilter, SuppressionPage, SuppressionReason,
-    SuppressionStore, TenantId, Timestamp, Undo, Undone, suppression_address,
+    SuppressionStore, TenantId, Timestamp, Undo, Undone, subscriber_key,
 };
 
 use super::MemoryStore;
@@ -38,8 +38,15 @@ impl Suppressions {
     }
 
     /// Takes an entry off the list. Whether it was in force before and is not any more.
-    pub(super) fn lift(&mut self, lift: Lift, now: Timestamp) -> bool {
-        let lift = listed::lift_in_form(lift);
+    pub(super) fn lift(&mut self, lift: &Lift, now: Timestamp) -> bool {
+        let mut is_lifted = false;
+        for spelling in listed::lifts_in_form(lift) {
+            is_lifted |= self.lift_one(&spelling, now);
+        }
+        is_lifted
+    }
+
+    fn lift_one(&mut self, lift: &Lift, now: Timestamp) -> bool {
         let key = place(&lift.tenant, lift.channel, &lift.address, lift.reason);
         if !self.places.contains_key(&key) && !listed::is_kept_alone(lift.reason) {
             return false;
@@ -99,7 +106,7 @@ fn matches(entry: &Suppression, filter: &SuppressionFilter, now: Timestamp) -> b
         && filter
             .address
             .as_ref()
-            .is_none_or(|address| entry.address == suppression_address(entry.channel, address))
+            .is_none_or(|address| subscriber_key(entry.channel, &entry.address) == subscriber_key(entry.channel, address))
         && (filter.with_lifted || entry.is_in_force(now))
 }
 
@@ -112,7 +119,7 @@ impl SuppressionStore for MemoryStore {
         addresses: &[String],
         now: Timestamp,
     ) -> Result<Vec<Suppression>, StoreError> {
-        let addresses = addresses.iter().map(|address| suppression_address(channel, address)).collect();
+        let addresses = listed::all_spellings(channel, addresses);
         let listing = self.state().suppressions.of(tenant, channel, &addresses);
         let in_force = listing.values().filter(|listed| listed.is_in_force(now));
         Ok(in_force.filter_map(Listed::entry).collect())
@@ -129,7 +136,7 @@ impl SuppressionStore for MemoryStore {
         let now = self.clock.now();
         let mut state = self.state();
         state.outbox.add(notices);
-        Ok(lifts.into_iter().map(|lift| state.suppressions.lift(lift, now)).collect())
+        Ok(lifts.iter().map(|lift| state.suppressions.lift(lift, now)).collect())
     }
 
     async fn suppressions(

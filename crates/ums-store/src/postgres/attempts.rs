@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 
 use ums_core::{
     AccountId, AttemptId, AttemptOutcome, AttemptRecord, FailureClass, MessageId, OutcomeWord, ProviderKind, RecipientSet, SettledBy,
-    Status, StoreError, TenantId, Timestamp, suppression_address,
+    Status, StoreError, TenantId, Timestamp, spellings,
 };
 use uuid::Uuid;
 
@@ -200,12 +200,13 @@ pub(crate) async fn unknown_to(
     let sql = "SELECT DISTINCT a.message_id, a.tenant FROM attempts a
          JOIN recipients r ON r.tenant = a.tenant AND r.message_id = a.message_id
          WHERE a.provider = $1 AND a.account = $2 AND a.outcome = 'unknown' AND a.called_at BETWEEN $3 AND $4
-           AND coalesce(r.folded, lower(r.address)) = $5 AND (a.recipients IS NULL OR (a.recipients >> r.idx) & 1 = 1)
+           AND coalesce(r.folded, lower(r.address)) = ANY($5) AND (a.recipients IS NULL OR (a.recipients >> r.idx) & 1 = 1)
          ORDER BY a.message_id LIMIT $6";
-    let address = suppression_address(provider.channel(), address);
+    let spellings = spellings(provider.channel(), address);
+    let spellings: Vec<_> = spellings.iter().map(|address| text(address)).collect();
     let (provider, account) = (provider.as_str(), account.as_str());
     let (since, until, limit) = (called.start().as_micros(), called.end().as_micros(), count(limit));
-    let values: [Value<'_>; 6] = [&provider, &account, &since, &until, &text(&address), &limit];
+    let values: [Value<'_>; 6] = [&provider, &account, &since, &until, &spellings, &limit];
     let mut found = Vec::new();
     for row in session.query(sql, &values).await? {
         let columns = Columns {

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use ums_core::{MessageId, MustNotContact, Step, TenantId, Timestamp};
+use ums_core::{Channel, MessageId, MustNotContact, Step, TenantId, Timestamp};
 
 use super::connection::{Fault, Session};
 use super::recipients;
@@ -18,7 +18,8 @@ type Key = (TenantId, MessageId);
 /// What is on the suppression list, message by message.
 pub(crate) type Listings = HashMap<Key, Listing>;
 
-/// Recipients of the messages of steps that begin a call and change the list as well: what they change counts for them.
+/// Recipients of the messages of steps that begin a call and change the list as well: what they change counts for them. Also those of text
+/// messages, because the database does not know the spellings of a number.
 #[derive(Debug, Default)]
 pub(crate) struct Known(HashMap<Key, BTreeSet<String>>);
 
@@ -31,7 +32,7 @@ impl Known {
         for step in requests.iter().filter_map(step) {
             let changes_list = !step.suppress.is_empty() || !step.lift.is_empty();
             if let Some(call) = listed::call_after(step)
-                && changes_list
+                && (changes_list || call.channel == Channel::Sms)
                 && step.recipients.is_none()
             {
                 keys.push((step.tenant.clone(), step.message_id));
@@ -104,7 +105,7 @@ impl Known {
     /// Whether no request is forbidden.
     pub(crate) fn allows(&self, requests: &[Request], listings: &Listings, now: Timestamp) -> bool {
         // The common case: nobody is listed.
-        if listings.is_empty() && self.0.is_empty() && requests.iter().filter_map(step).all(|step| step.suppress.is_empty()) {
+        if listings.is_empty() && requests.iter().filter_map(step).all(|step| step.suppress.is_empty()) {
             return true;
         }
         requests.iter().all(|request| self.forbids(request, listings, now).is_empty())

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use ums_core::{MessageId, RecipientRecord, StoreError, TenantId};
+use ums_core::{Channel, MessageId, RecipientRecord, StoreError, TenantId, suppression_address};
 use uuid::Uuid;
 
 use super::connection::{Fault, Session, Value};
@@ -61,9 +61,9 @@ impl<'a> Rows<'a> {
     }
 }
 
-/// An address as it is compared on the suppression list, where the database's own `lower` would not write it so: it knows ASCII only.
+/// An address as the suppression list keeps it, where the database's own `lower` would not write it so: it knows ASCII only.
 fn folded(address: &str) -> Option<String> {
-    (!address.is_ascii()).then(|| address.to_lowercase())
+    (!address.is_ascii()).then(|| suppression_address(Channel::Email, address))
 }
 
 /// Stores the recipients of messages that are new.

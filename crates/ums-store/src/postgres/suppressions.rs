@@ -127,7 +127,7 @@ pub(crate) async fn change(session: &Session, changes: &[Change<'_>], now: Times
     if changes.is_empty() {
         return Ok(Vec::new());
     }
-    let places: BTreeSet<Place> = changes.iter().map(Change::place).collect();
+    let places: BTreeSet<Place> = changes.iter().flat_map(Change::places).collect();
     let mut list = at(session, &places).await?;
     let answers = changes.iter().map(|change| change.apply(&mut list, now)).collect();
     write(session, &list).await?;
@@ -135,17 +135,34 @@ pub(crate) async fn change(session: &Session, changes: &[Change<'_>], now: Times
 }
 
 impl Change<'_> {
-    fn place(&self) -> Place {
-        let (tenant, channel, address, reason) = match self {
-            Self::Put(entry) => (&entry.tenant, entry.channel, &entry.address, entry.reason),
-            Self::Lift(lift) => (&lift.tenant, lift.channel, &lift.address, lift.reason),
-        };
-        let address = text(&suppression_address(channel, address)).into_owned();
-        (tenant.clone(), channel, address, reason.as_str())
+    /// The place of an entry; for a lift, one for each spelling.
+    fn places(&self) -> Vec<Place> {
+        match self {
+            Self::Put(entry) => {
+                let address = suppression_address(entry.channel, &entry.address);
+                vec![(
+                    entry.tenant.clone(),
+                    entry.channel,
+                    text(&address).into_owned(),
+                    entry.reason.as_str(),
+                )]
+            }
+            Self::Lift(lift) => listed::lifts_in_form(lift)
+                .map(|lift| (lift.tenant, lift.channel, text(&lift.address).into_owned(), lift.reason.as_str()))
+                .collect(),
+        }
     }
 
+    /// Whether an entry came into force, or was until now.
     fn apply(&self, known: &mut BTreeMap<Place, Listed>, now: Timestamp) -> bool {
-        let place = self.place();
+        let mut has_changed = false;
+        for place in self.places() {
+            has_changed |= self.apply_at(place, known, now);
+        }
+        has_changed
+    }
+
+    fn apply_at(&self, place: Place, known: &mut BTreeMap<Place, Listed>, now: Timestamp) -> bool {
         match self {
             Self::Put(entry) => {
                 let listed = known.entry(place).or_default();
@@ -259,9 +276,9 @@ pub(crate) async fn in_force(
          JOIN suppressions s ON s.tenant = $1 AND s.channel = $2 AND s.address = w.address
          WHERE (s.lifted_at IS NULL OR s.since > s.lifted_at) AND (s.expires_at IS NULL OR s.expires_at > $4)
          ORDER BY s.address, s.reason";
-    let folded: BTreeSet<String> = addresses.iter().map(|address| suppression_address(channel, address)).collect();
-    let folded: Vec<Cow<'_, str>> = folded.iter().map(|address| text(address)).collect();
-    let values: [Value<'_>; 4] = [&tenant.as_str(), &channel.as_str(), &folded, &now.as_micros()];
+    let spellings = listed::all_spellings(channel, addresses);
+    let spellings: Vec<Cow<'_, str>> = spellings.iter().map(|address| text(address)).collect();
+    let values: [Value<'_>; 4] = [&tenant.as_str(), &channel.as_str(), &spellings, &now.as_micros()];
     entries(&session.query(sql, &values).await?)
 }
 
@@ -277,13 +294,13 @@ pub(crate) async fn page(
         "SELECT s.tenant, s.channel, s.address, s.reason, s.since, s.lifted_at, s.expires_at, s.origin, s.provider, s.account, s.message_id, s.detail
          FROM suppressions s
          WHERE s.tenant = $1 AND (s.channel, s.address, s.reason) > ($2, $3, $4) AND s.since IS NOT NULL
-           AND ($5::text IS NULL OR s.channel = $5) AND ($6::text IS NULL OR s.reason = $6) AND $7::text IS NULL AND $8::text IS NULL
+           AND ($5::text IS NULL OR s.channel = $5) AND ($6::text IS NULL OR s.reason = $6) AND $7::text[] IS NULL AND $8::text[] IS NULL
            AND ($9 OR ((s.lifted_at IS NULL OR s.since > s.lifted_at) AND (s.expires_at IS NULL OR s.expires_at > $10)))
          ORDER BY s.channel, s.address, s.reason LIMIT $11";
-    // The address as each channel writes it.
+    // The address in every spelling that each channel knows.
     let by_address =
         "SELECT s.tenant, s.channel, s.address, s.reason, s.since, s.lifted_at, s.expires_at, s.origin, s.provider, s.account, s.message_id, s.detail
-         FROM (VALUES ('email', $7::text), ('sms', $8::text)) AS w(channel, address)
+         FROM (SELECT 'email', unnest($7::text[]) UNION ALL SELECT 'sms', unnest($8::text[])) AS w(channel, address)
          JOIN suppressions s ON s.tenant = $1 AND s.channel = w.channel AND s.address = w.address
          WHERE (s.channel, s.address, s.reason) > ($2, $3, $4) AND s.since IS NOT NULL
            AND ($5::text IS NULL OR s.channel = $5) AND ($6::text IS NULL OR s.reason = $6)
@@ -295,9 +312,11 @@ pub(crate) async fn page(
     });
     let only_channel = filter.channel.map(Channel::as_str);
     let only_reason = filter.reason.map(SuppressionReason::as_str);
-    let of = |channel| filter.address.as_ref().map(|address| suppression_address(channel, address));
-    let (mail, number) = (of(Channel::Email), of(Channel::Sms));
-    let (mail, number) = (optional_text(mail.as_deref()), optional_text(number.as_deref()));
+    let of = |channel| {
+        let spellings = listed::filtered_spellings(filter, channel)?;
+        Some(spellings.iter().map(|address| text(address).into_owned()).collect::<Vec<_>>())
+    };
+    let (mails, numbers) = (of(Channel::Email), of(Channel::Sms));
     let more_than_wanted = count(limit.saturating_add(1));
     let values: [Value<'_>; 11] = [
         &tenant.as_str(),
@@ -306,8 +325,8 @@ pub(crate) async fn page(
         &reason,
         &only_channel,
         &only_reason,
-        &mail,
-        &number,
+        &mails,
+        &numbers,
         &filter.with_lifted,
         &now.as_micros(),
         &more_than_wanted,

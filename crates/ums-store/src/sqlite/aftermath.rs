@@ -6,11 +6,12 @@ use async_trait::async_trait;
 use ums_core::{
     AccountId, Channel, Endpoint, EndpointId, Event, FeedbackStep, FeedbackStore, FeedbackTaken, Lift, MessageRecord, Notice, NoticeFilter,
     NoticeId, NoticeOutcome, NoticePage, OutboxStore, Parked, ProviderKind, RateRow, RateStore, StoreError, Suppression, SuppressionCursor,
-    SuppressionFilter, SuppressionPage, SuppressionStore, Targets, TenantId, Timestamp, Undone, suppression_address,
+    SuppressionFilter, SuppressionPage, SuppressionStore, Targets, TenantId, Timestamp, Undone,
 };
 
 use super::{SqliteStore, attempts, cursors, endpoints, events, feedback, messages, notices, rates, suppressions, targets, undos};
 use crate::encoded::EncodedFeedback;
+use crate::listed;
 
 #[async_trait]
 impl FeedbackStore for SqliteStore {
@@ -75,7 +76,7 @@ impl SuppressionStore for SqliteStore {
         now: Timestamp,
     ) -> Result<Vec<Suppression>, StoreError> {
         let tenant = tenant.clone();
-        let addresses = addresses.iter().map(|address| suppression_address(channel, address)).collect();
+        let addresses = listed::all_spellings(channel, addresses);
         self.read(move |connection| suppressions::in_force(connection, (&tenant, channel), &addresses, now))
             .await
     }
@@ -96,7 +97,7 @@ impl SuppressionStore for SqliteStore {
         self.writer
             .submit(0, move |connection| {
                 notices::add(connection, &notices)?;
-                let lift = |lift: &Lift| suppressions::lift(connection, lift.clone(), now);
+                let lift = |lift: &Lift| suppressions::lift(connection, lift, now);
                 lifts.iter().map(lift).collect()
             })
             .await

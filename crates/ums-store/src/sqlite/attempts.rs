@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use rusqlite::{Connection, params};
 use ums_core::{
     AccountId, AttemptId, AttemptOutcome, AttemptRecord, FailureClass, MessageId, OutcomeWord, ProviderKind, RecipientSet, SettledBy,
-    Status, StoreError, TenantId, Timestamp, suppression_address,
+    Status, StoreError, TenantId, Timestamp, subscriber_key,
 };
 
 use super::connection::store_error;
@@ -199,7 +199,7 @@ pub(crate) fn unknown_to(
                AND (a.recipients IS NULL OR (a.recipients >> r.idx) & 1 = 1)",
         )
         .map_err(store_error)?;
-    let address = suppression_address(provider.channel(), address);
+    let subscriber = subscriber_key(provider.channel(), address);
     let mut rows = statement
         .query(params![
             provider.as_str(),
@@ -215,7 +215,7 @@ pub(crate) fn unknown_to(
             table: "attempts",
             id: &"an attempt",
         };
-        if suppression_address(provider.channel(), &columns.value::<String>("address")?) == address {
+        if subscriber_key(provider.channel(), &columns.value::<String>("address")?) == subscriber {
             let tenant = TenantId::new(columns.value::<String>("tenant")?);
             found.insert((MessageId::from_uuid(columns.uuid("message_id")?), tenant));
         }

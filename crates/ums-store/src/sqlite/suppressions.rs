@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use rusqlite::{Connection, Row, named_params, params};
 use ums_core::{
     AccountId, Channel, Lift, MessageId, ProviderKind, StoreError, Suppression, SuppressionCursor, SuppressionFilter, SuppressionPage,
-    SuppressionReason, TenantId, Timestamp, suppression_address,
+    SuppressionReason, TenantId, Timestamp,
 };
 
 use super::connection::store_error;
@@ -23,9 +23,16 @@ pub(crate) fn put(connection: &Connection, entry: Suppression, now: Timestamp) -
     Ok(!was_in_force && listed.is_in_force(now))
 }
 
-/// Takes an entry off the list. Whether it was in force before and is not any more.
-pub(crate) fn lift(connection: &Connection, lift: Lift, now: Timestamp) -> Result<bool, StoreError> {
-    let lift = listed::lift_in_form(lift);
+/// Takes a subscriber's entries off the list, in every spelling. Whether one was in force before and is not any more.
+pub(crate) fn lift(connection: &Connection, lift: &Lift, now: Timestamp) -> Result<bool, StoreError> {
+    let mut is_lifted = false;
+    for spelling in listed::lifts_in_form(lift) {
+        is_lifted |= lift_one(connection, spelling, now)?;
+    }
+    Ok(is_lifted)
+}
+
+fn lift_one(connection: &Connection, lift: Lift, now: Timestamp) -> Result<bool, StoreError> {
     let key = (lift.tenant, lift.channel, lift.address, lift.reason);
     let known = at(connection, &key)?;
     if known.is_none() && !listed::is_kept_alone(lift.reason) {
@@ -44,7 +51,7 @@ pub(crate) fn change(connection: &Connection, suppress: &[Suppression], lifts: &
         put(connection, entry.clone(), now)?;
     }
     for one in lifts {
-        lift(connection, one.clone(), now)?;
+        lift(connection, one, now)?;
     }
     Ok(())
 }
@@ -144,27 +151,28 @@ pub(crate) fn page(
     let all = "SELECT tenant, channel, address, reason, since, lifted_at, expires_at, origin, provider, account, message_id, detail
          FROM suppressions
          WHERE tenant = :tenant AND (channel, address, reason) > (:after_channel, :after_address, :after_reason) AND since IS NOT NULL
-           AND :mail IS NULL AND :number IS NULL
+           AND :mails IS NULL AND :numbers IS NULL
            AND (:channel IS NULL OR channel = :channel) AND (:reason IS NULL OR reason = :reason)
            AND (:with_lifted OR ((lifted_at IS NULL OR since > lifted_at) AND (expires_at IS NULL OR expires_at > :now)))
          ORDER BY channel, address, reason LIMIT :limit";
     let of_address = "SELECT tenant, channel, address, reason, since, lifted_at, expires_at, origin, provider, account, message_id, detail
          FROM suppressions
-         WHERE tenant = :tenant AND ((channel = 'email' AND address = :mail) OR (channel = 'sms' AND address = :number))
+         WHERE tenant = :tenant AND ((channel = 'email' AND address IN (SELECT value FROM json_each(:mails)))
+             OR (channel = 'sms' AND address IN (SELECT value FROM json_each(:numbers))))
            AND (channel, address, reason) > (:after_channel, :after_address, :after_reason) AND since IS NOT NULL
            AND (:channel IS NULL OR channel = :channel) AND (:reason IS NULL OR reason = :reason)
            AND (:with_lifted OR ((lifted_at IS NULL OR since > lifted_at) AND (expires_at IS NULL OR expires_at > :now)))
          ORDER BY channel, address, reason LIMIT :limit";
     let sql = if filter.address.is_some() { of_address } else { all };
     let mut statement = connection.prepare_cached(sql).map_err(store_error)?;
-    let in_form = |channel| filter.address.as_ref().map(|address| suppression_address(channel, address));
+    let spellings = |channel| listed::filtered_spellings(filter, channel).map(|all| serde_json::Value::from(all).to_string());
     let values = named_params! {
         ":tenant": tenant.as_str(),
         ":after_channel": cursor.map_or("", |cursor| cursor.channel.as_str()),
         ":after_address": cursor.map_or("", |cursor| cursor.address.as_str()),
         ":after_reason": cursor.map_or("", |cursor| cursor.reason.as_str()),
-        ":mail": in_form(Channel::Email),
-        ":number": in_form(Channel::Sms),
+        ":mails": spellings(Channel::Email),
+        ":numbers": spellings(Channel::Sms),
         ":channel": filter.channel.map(Channel::as_str),
         ":reason": filter.reason.map(SuppressionReason::as_str),
         ":with_lifted": filter.with_lifted,

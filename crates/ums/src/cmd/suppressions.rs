@@ -1,6 +1,7 @@
 //! `ums suppressions`: whom not to contact, and why.
 
 mod sheet;
+mod show;
 
 use std::fs::File;
 use std::io::{self, Write as _};
@@ -31,6 +32,8 @@ const MAX_FILE_BYTES: u64 = 1024 * 1024 * 1024;
 pub(crate) enum Command {
     /// List entries
     List(List),
+    /// Say whether an address is barred, and why
+    Show(show::Show),
     /// Put an address on the list
     Add(Add),
     /// Take an address off the list
@@ -75,7 +78,7 @@ struct Filter {
     /// Why
     #[arg(long, value_parser = word::<SuppressionReason>(SuppressionReason::WORDS))]
     reason: Option<SuppressionReason>,
-    /// Full address or number
+    /// Full address or number, in any spelling
     #[arg(long, value_name = "ADDRESS")]
     address: Option<String>,
 }
@@ -113,6 +116,7 @@ pub(crate) struct Add {
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Only do this when the recipient wants messages again, or the entry was wrong. The provider's own list is not changed.
+The entries of every spelling of the address are lifted: `ums suppressions show` says which there are.
 
 Examples:
   ums suppressions remove customer@example.com
@@ -185,6 +189,7 @@ pub(crate) struct Export {
 pub(crate) async fn run(command: Command) -> Result<Exit> {
     match command {
         Command::List(args) => list(args).await,
+        Command::Show(args) => show::show(args).await,
         Command::Add(args) => add(args).await,
         Command::Remove(args) => remove(args).await,
         Command::Import(args) => import(args).await,

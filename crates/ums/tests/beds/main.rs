@@ -6,6 +6,7 @@
 #[path = "../it/http.rs"]
 #[expect(dead_code, reason = "shared with the other test binary, which uses all of it")]
 mod http;
+mod manners;
 mod moto;
 #[path = "../it/program.rs"]
 #[expect(dead_code, reason = "shared with the other test binary, which uses all of it")]

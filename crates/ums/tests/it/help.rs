@@ -2,7 +2,7 @@
 
 use crate::program::Place;
 
-const COMMANDS: [&[&str]; 19] = [
+const COMMANDS: [&[&str]; 20] = [
     &[],
     &["dev"],
     &["serve"],
@@ -13,6 +13,7 @@ const COMMANDS: [&[&str]; 19] = [
     &["messages", "list"],
     &["messages", "show"],
     &["messages", "explain"],
+    &["suppressions", "show"],
     &["ses", "verify-sender"],
     &["classify"],
     &["estimate"],

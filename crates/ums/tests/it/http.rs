@@ -33,7 +33,10 @@ pub(crate) fn request(address: &str, method: &str, target: &str, headers: &[&str
     stream.set_read_timeout(Some(Duration::from_secs(40))).unwrap();
     let mut head = format!("{method} {target} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n");
     if !body.is_empty() {
-        write!(head, "Content-Type: application/json\r\nContent-Length: {}\r\n", body.len()).unwrap();
+        if !headers.iter().any(|header| header.starts_with("Content-Type:")) {
+            head.push_str("Content-Type: application/json\r\n");
+        }
+        write!(head, "Content-Length: {}\r\n", body.len()).unwrap();
     }
     for header in headers {
         write!(head, "{header}\r\n").unwrap();

@@ -17,3 +17,4 @@ mod partial;
 mod program;
 mod send;
 mod serve;
+mod spellings;

@@ -6,9 +6,10 @@ use base64::display::Base64Display;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use serde::{Serialize, Serializer};
-use ums_core::{Attachment, Call, Email, Failure, FailureClass, Mailbox};
+use ums_core::{Attachment, Call, Email, Failure, FailureClass, Mailbox, MediaType};
 
 use crate::header_text;
+use crate::mime;
 use crate::sender::Chosen;
 
 /// Bytes of one request.
@@ -16,12 +17,22 @@ const MAX_BYTES: usize = 30_000_000;
 
 /// Builds the request's body.
 pub(super) fn build(email: &Email, sender: &Chosen<'_>, call: &Call) -> Result<Bytes, Failure> {
-    let addresses = email
-        .recipients()
-        .map(|(_, mailbox)| mailbox)
-        .chain(sender.reply_to)
-        .chain([sender.from]);
-    if addresses.into_iter().any(|mailbox| mailbox.address.needs_smtputf8()) {
+    refuse_what_cannot_be_carried(email, sender)?;
+    let mut body = Vec::with_capacity(1024 + email.content_bytes() * 4 / 3);
+    serde_json::to_writer(&mut body, &request(email, sender, call))
+        .map_err(|_| unsupported("not_json", "the message cannot be written as JSON"))?;
+    if body.len() > MAX_BYTES {
+        return Err(unsupported("too_large", "SendGrid takes at most 30 MB a request"));
+    }
+    Ok(body.into())
+}
+
+fn refuse_what_cannot_be_carried(email: &Email, sender: &Chosen<'_>) -> Result<(), Failure> {
+    let mailboxes = || {
+        let recipients = email.recipients().map(|(_, mailbox)| mailbox);
+        recipients.chain(sender.reply_to).chain([sender.from])
+    };
+    if mailboxes().any(|mailbox| mailbox.address.needs_smtputf8()) {
         return Err(unsupported(
             "smtputf8",
             "SendGrid takes only ASCII letters before the @ of an address",
@@ -30,13 +41,51 @@ pub(super) fn build(email: &Email, sender: &Chosen<'_>, call: &Call) -> Result<B
     if email.to.is_empty() {
         return Err(unsupported("no_to", "SendGrid takes no message without a main recipient"));
     }
-    let mut body = Vec::with_capacity(1024 + email.content_bytes() * 4 / 3);
-    serde_json::to_writer(&mut body, &request(email, sender, call))
-        .map_err(|_| unsupported("not_json", "the message cannot be written as JSON"))?;
-    if body.len() > MAX_BYTES {
-        return Err(unsupported("too_large", "SendGrid takes at most 30 MB a request"));
+    // SendGrid makes these headers itself, and nothing tells it that the text is not encoded.
+    let texts = mailboxes()
+        .filter_map(|mailbox| mailbox.name.as_deref())
+        .chain([email.subject.as_str()])
+        .chain(email.attachments.iter().map(|file| file.filename.as_str()));
+    if texts.into_iter().any(header_text::looks_encoded) {
+        return Err(unsupported(
+            "encoded_word",
+            "by SendGrid, mail programs would decode a part of the subject, of a name or of a file's name",
+        ));
     }
-    Ok(body.into())
+    email.attachments.iter().try_for_each(refuse_file)
+}
+
+/// What "Attachment errors" of `SendGrid`'s documentation refuses.
+fn refuse_file(file: &Attachment) -> Result<(), Failure> {
+    if file.content.is_empty() {
+        return Err(unsupported("empty_file", "SendGrid takes no empty file"));
+    }
+    if file.filename.contains([';', ',']) {
+        return Err(unsupported("file_name", "SendGrid takes no file name with a semicolon or a comma"));
+    }
+    if file.content_id.as_ref().is_some_and(|id| id.contains([';', '\\'])) {
+        return Err(unsupported(
+            "content_id",
+            "SendGrid takes no content id with a semicolon or a backslash",
+        ));
+    }
+    let media_type = mime::media_type(file);
+    match media_type.parameter("method") {
+        Some(method) if media_type.essence() == "text/calendar" && !calendar_says(&file.content, method) => Err(unsupported(
+            "calendar_method",
+            "SendGrid takes no method beside text/calendar, and the calendar itself does not say it",
+        )),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// Whether an iCalendar object has the method, as it must (RFC 6047 §2.4; RFC 5545 §3.7.2).
+fn calendar_says(content: &[u8], method: &str) -> bool {
+    content.split(|byte| *byte == b'\n').any(|line| {
+        let line = String::from_utf8_lossy(line);
+        let property = line.trim().split_once(':');
+        property.is_some_and(|(name, value)| name.eq_ignore_ascii_case("METHOD") && value.trim().eq_ignore_ascii_case(method))
+    })
 }
 
 fn unsupported(code: &str, words: &str) -> Failure {
@@ -57,7 +106,7 @@ fn request<'a>(email: &'a Email, sender: &Chosen<'a>, call: &Call) -> MailSend<'
             },
         }],
         from: Address::of(sender.from),
-        reply_to_list: sender.reply_to.iter().map(Address::of).collect(),
+        reply_to_list: once_each(sender.reply_to, &mut Vec::new()),
         subject: &email.subject,
         // SendGrid refuses a text part that comes after the HTML part.
         content: parts
@@ -73,7 +122,7 @@ fn request<'a>(email: &'a Email, sender: &Chosen<'a>, call: &Call) -> MailSend<'
         headers: email
             .headers
             .iter()
-            .map(|header| (header.name.as_str(), header_text::encode(&header.value)))
+            .map(|header| (header.name.as_str(), header_text::value(header)))
             .collect(),
     }
 }
@@ -150,7 +199,7 @@ struct File<'a> {
     content: Base64<'a>,
     filename: &'a str,
     #[serde(rename = "type")]
-    kind: &'a str,
+    kind: String,
     disposition: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     content_id: Option<&'a str>,
@@ -161,11 +210,22 @@ impl<'a> File<'a> {
         Self {
             content: Base64(&file.content),
             filename: &file.filename,
-            kind: &file.content_type,
+            kind: bare_type(file),
             disposition: if file.inline { "inline" } else { "attachment" },
             content_id: file.content_id.as_deref(),
         }
     }
+}
+
+/// The type without its parameters: `SendGrid` refuses a semicolon. It encodes every file as base64, so what must not be is a file of bytes.
+fn bare_type(file: &Attachment) -> String {
+    let media_type = mime::media_type(file);
+    let carried = if mime::is_composite(&media_type) {
+        MediaType::octets()
+    } else {
+        media_type
+    };
+    carried.essence().to_owned()
 }
 
 /// Bytes that are written into the JSON as base64, without a copy in between.

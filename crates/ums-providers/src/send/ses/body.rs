@@ -7,7 +7,7 @@ use serde::{Serialize, Serializer};
 use ums_core::{Attachment, Call, Email, Failure, FailureClass, Header, Mailbox, Timestamp};
 
 use crate::header_text;
-use crate::mime;
+use crate::mime::{self, Bits};
 use crate::sender::Chosen;
 
 /// Recipients of one message.
@@ -19,10 +19,19 @@ const MAX_HEADERS: usize = 15;
 /// Bytes of a header's value, and of name and value together.
 const MAX_HEADER_VALUE: usize = 995;
 const MAX_HEADER: usize = 996;
-/// Characters of an attachment's names.
+/// Characters of an attachment's name.
 const MAX_FILENAME: usize = 255;
 const MAX_CONTENT_TYPE: usize = 78;
 const MAX_CONTENT_ID: usize = 78;
+
+/// Extensions of files that SES refuses, in simple content and in MIME (Amazon SES developer guide, "Unsupported attachment types").
+const REFUSED_EXTENSIONS: &[&str] = &[
+    "ade", "adp", "app", "asp", "bas", "bat", "cer", "chm", "cmd", "com", "cpl", "crt", "csh", "der", "exe", "fxp", "gadget", "hlp", "hta",
+    "inf", "ins", "isp", "its", "js", "jse", "ksh", "lib", "lnk", "mad", "maf", "mag", "mam", "maq", "mar", "mas", "mat", "mau", "mav",
+    "maw", "mda", "mdb", "mde", "mdt", "mdw", "mdz", "msc", "msh", "msh1", "msh1xml", "msh2", "msh2xml", "mshxml", "msi", "msp", "mst",
+    "ops", "pcd", "pif", "plg", "prf", "prg", "ps1", "ps1xml", "ps2", "ps2xml", "psc1", "psc2", "reg", "scf", "scr", "sct", "shb", "shs",
+    "sys", "tmp", "url", "vb", "vbe", "vbs", "vps", "vsmacros", "vss", "vst", "vsw", "vxd", "ws", "wsc", "wsf", "wsh", "xnk",
+];
 
 /// Builds the request's body.
 pub(super) fn build(
@@ -79,6 +88,9 @@ fn refuse_what_cannot_be_carried(email: &Email, sender: &Chosen<'_>) -> Result<(
     if email.recipients().count() > MAX_RECIPIENTS {
         return Err(unsupported("too_many_recipients", "SES takes at most 50 recipients a message"));
     }
+    if email.attachments.iter().any(is_refused) {
+        return Err(unsupported("file_type", "SES refuses files with this extension"));
+    }
     if email.content_bytes() / 3 * 4 > MAX_BYTES {
         return Err(unsupported("too_large", "SES takes at most 40 MB a message"));
     }
@@ -89,18 +101,41 @@ fn unsupported(code: &str, words: &str) -> Failure {
     Failure::local(FailureClass::Unsupported, code, words)
 }
 
-/// Whether simple content can say all of the message.
+/// The extension of a file's name, as systems read it that ignore dots and spaces at its end.
+fn extension(file: &Attachment) -> Option<&str> {
+    let name = file.filename.trim_end_matches(['.', ' ']);
+    name.rsplit_once('.').map(|(_, extension)| extension)
+}
+
+fn is_refused(file: &Attachment) -> bool {
+    extension(file).is_some_and(|extension| REFUSED_EXTENSIONS.iter().any(|refused| refused.eq_ignore_ascii_case(extension)))
+}
+
+/// Whether simple content can say all of the message, by what its documentation settles; in doubt the message goes as MIME.
 fn simple_content_carries(email: &Email) -> bool {
-    let header_fits = |header: &Header| {
-        let value = header_text::encode(&header.value).len();
-        (1..=MAX_HEADER_VALUE).contains(&value) && header.name.len() + value <= MAX_HEADER
-    };
-    let file_fits = |file: &Attachment| {
-        file.filename.chars().count() <= MAX_FILENAME
-            && file.content_type.len() <= MAX_CONTENT_TYPE
-            && file.content_id.as_ref().is_none_or(|id| (1..=MAX_CONTENT_ID).contains(&id.len()))
-    };
-    email.headers.len() <= MAX_HEADERS && email.headers.iter().all(header_fits) && email.attachments.iter().all(file_fits)
+    email.headers.len() <= MAX_HEADERS
+        && email.headers.iter().all(header_fits)
+        && email.attachments.iter().all(file_fits)
+        // SES encodes a subject only if it is not ASCII.
+        && !header_text::looks_encoded(&email.subject)
+}
+
+fn header_fits(header: &Header) -> bool {
+    let value = header_text::value(header).len();
+    (1..=MAX_HEADER_VALUE).contains(&value) && header.name.len() + value <= MAX_HEADER
+}
+
+/// Simple content wants a file name with an extension and a bare media type, and encodes a message within the message.
+fn file_fits(file: &Attachment) -> bool {
+    let media_type = mime::media_type(file);
+    file.filename.chars().count() <= MAX_FILENAME
+        && extension(file).is_some()
+        && !header_text::looks_encoded(&file.filename)
+        && !media_type.has_parameters()
+        && !mime::is_composite(&media_type)
+        && media_type.essence().len() <= MAX_CONTENT_TYPE
+        && !file.content.is_empty()
+        && file.content_id.as_ref().is_none_or(|id| (1..=MAX_CONTENT_ID).contains(&id.len()))
 }
 
 /// The message as MIME, without a Bcc header: the destination names all recipients.
@@ -110,7 +145,8 @@ fn raw_message(email: &Email, sender: &Chosen<'_>, call: &Call, now: Timestamp) 
         message_id: &message_id,
         date: now,
     };
-    mime::build(email, sender.from, sender.reply_to, &ids)
+    // SES asks for content outside ASCII to be encoded ("SendRawEmail").
+    mime::build(email, sender.from, sender.reply_to, (&ids, Bits::Seven))
 }
 
 fn simple(email: &Email) -> Simple<'_> {
@@ -125,7 +161,7 @@ fn simple(email: &Email) -> Simple<'_> {
             .iter()
             .map(|header| HeaderField {
                 name: &header.name,
-                value: header_text::encode(&header.value),
+                value: header_text::value(header),
             })
             .collect(),
         attachments: email.attachments.iter().map(File::new).collect(),
@@ -219,7 +255,7 @@ struct File<'a> {
     raw_content: Base64<'a>,
     #[serde(rename = "FileName")]
     filename: &'a str,
-    content_type: &'a str,
+    content_type: String,
     content_disposition: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     content_id: Option<&'a str>,
@@ -231,7 +267,7 @@ impl<'a> File<'a> {
         Self {
             raw_content: Base64(&file.content),
             filename: &file.filename,
-            content_type: &file.content_type,
+            content_type: mime::media_type(file).to_string(),
             content_disposition: if file.inline { "INLINE" } else { "ATTACHMENT" },
             content_id: file.content_id.as_deref(),
             content_transfer_encoding: "BASE64",

@@ -5,16 +5,16 @@ use std::future::Future;
 use std::sync::Arc;
 
 use lettre::transport::smtp::Error as SmtpError;
-use lettre::transport::smtp::authentication::Mechanism;
 use lettre::transport::smtp::client::AsyncSmtpConnection;
-use lettre::transport::smtp::commands::{Auth, Ehlo, Noop, Starttls};
+use lettre::transport::smtp::commands::{Ehlo, Noop, Starttls};
+use lettre::transport::smtp::extension::ClientId;
 use lettre::transport::smtp::response::Response;
 use tokio::time::{Instant, sleep_until};
 use ums_core::{Failure, FailureClass};
 
 use super::dial::{dial, secure};
 use super::fault::{Fault, read_error};
-use super::offers::Offers;
+use super::offers::{self, Offers};
 use super::reply::Stage;
 use super::stream::{Ending, Line, Wire};
 use super::tls::Tls;
@@ -38,6 +38,8 @@ pub(super) enum Standing {
 pub(super) struct Session {
     smtp: AsyncSmtpConnection,
     pub(super) line: Arc<Line>,
+    /// The name that EHLO gives on this connection.
+    helo: ClientId,
     pub(super) offers: Offers,
     /// Whether the server is our own simulator.
     pub(super) simulated: bool,
@@ -51,11 +53,13 @@ pub(super) struct Session {
 impl Session {
     /// Connects, greets, secures and logs in.
     pub(super) async fn open(inner: &Inner, until: Instant) -> Result<Self, Failure> {
-        let line = Line::new(dial(inner, until).await?);
+        let (tcp, own_address) = dial(inner, until).await?;
+        let helo = offers::client_id(inner.helo_name.as_ref(), own_address);
+        let line = Line::new(tcp);
         if let (SmtpTls::Implicit, Some(tls)) = (inner.settings.tls, &inner.tls) {
             secure(inner, &line, tls, until).await?;
         }
-        let mut session = Self::greet(inner, line, until).await.map_err(Fault::into_failure)?;
+        let mut session = Self::greet(inner, line, helo, until).await.map_err(Fault::into_failure)?;
         if let (SmtpTls::Starttls, Some(tls)) = (inner.settings.tls, &inner.tls) {
             session.upgrade(inner, tls, until).await?;
         }
@@ -65,9 +69,9 @@ impl Session {
     }
 
     /// Reads the banner and says EHLO.
-    async fn greet(inner: &Inner, line: Arc<Line>, until: Instant) -> Result<Self, Fault> {
+    async fn greet(inner: &Inner, line: Arc<Line>, helo: ClientId, until: Instant) -> Result<Self, Fault> {
         line.begin();
-        let opening = AsyncSmtpConnection::connect_with_transport(Box::new(Wire(Arc::clone(&line))), &inner.hello);
+        let opening = AsyncSmtpConnection::connect_with_transport(Box::new(Wire(Arc::clone(&line))), &helo);
         let opened = within(inner, &line, until, opening).await;
         let stage = if line.handed() == 0 { Stage::Connect } else { Stage::Ehlo };
         let smtp = match opened {
@@ -86,6 +90,7 @@ impl Session {
         Ok(Self {
             smtp,
             line,
+            helo,
             offers,
             simulated,
             standing: Standing::Busy,
@@ -112,44 +117,20 @@ impl Session {
             ));
         }
         secure(inner, &self.line, tls, until).await?;
-        let ehlo = Ehlo::new(inner.hello.clone());
+        let ehlo = Ehlo::new(self.helo.clone());
         let reply = self.command(inner, Stage::Ehlo, until, ehlo).await.map_err(Fault::into_failure)?;
         self.offers = Offers::read(reply.message());
         Ok(())
     }
 
-    /// Logs in, if there is a user.
-    async fn log_in(&mut self, inner: &Inner, until: Instant) -> Result<(), Failure> {
-        let Some(credentials) = &inner.credentials else { return Ok(()) };
-        let mechanism = match (self.offers.auth_plain, self.offers.auth_login) {
-            (true, _) => Mechanism::Plain,
-            (false, true) => Mechanism::Login,
-            (false, false) => {
-                let detail = "the server offers no login by PLAIN or LOGIN here";
-                return Err(Failure::provider(FailureClass::Misconfigured, "auth_not_offered", detail));
-            }
-        };
-        let unreadable = |_| Fault::Lost(Stage::Auth, Ending::Unreadable).into_failure();
-        let first = Auth::new(mechanism, credentials.clone(), None).map_err(unreadable)?;
-        let mut reply = self.command(inner, Stage::Auth, until, first).await.map_err(Fault::into_failure)?;
-        // LOGIN asks twice; PLAIN not at all.
-        for _ in 0..2 {
-            if !reply.has_code(334) {
-                break;
-            }
-            let answer = Auth::new_from_response(mechanism, credentials.clone(), &reply).map_err(unreadable)?;
-            reply = self.command(inner, Stage::Auth, until, answer).await.map_err(Fault::into_failure)?;
-        }
-        if reply.has_code(235) {
-            Ok(())
-        } else {
-            Err(Fault::Lost(Stage::Auth, Ending::Unreadable).into_failure())
-        }
-    }
-
     /// Asks whether the server is there.
     pub(super) async fn noop(&mut self, inner: &Inner, until: Instant) -> Result<(), Fault> {
         self.command(inner, Stage::Mail, until, Noop).await.map(drop)
+    }
+
+    /// Whether another message may begin on it.
+    pub(super) fn is_usable(&self) -> bool {
+        self.standing != Standing::Busy
     }
 
     /// Whether it can be used again: open, and nothing was said that was not asked.

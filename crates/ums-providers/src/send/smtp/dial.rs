@@ -1,6 +1,6 @@
 //! The way to the server: name, address, TCP, TLS.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
@@ -32,8 +32,9 @@ pub(super) async fn secure(inner: &Inner, line: &Line, tls: &Tls, until: Instant
     }
 }
 
-/// Opens a TCP connection: each address gets its share of the time, so that a dead one does not use it up.
-pub(super) async fn dial(inner: &Inner, until: Instant) -> Result<TcpStream, Failure> {
+/// Opens a TCP connection, and tells the address of our end: each address of the server gets its share of the time, so that a dead one
+/// does not use it up.
+pub(super) async fn dial(inner: &Inner, until: Instant) -> Result<(TcpStream, IpAddr), Failure> {
     let unavailable = |code: &str, detail: &str| Failure::transport(FailureClass::Unavailable, code, detail);
     let until = until.min(Instant::now() + inner.settings.timeouts.connect);
     let host = (inner.settings.host.as_str(), inner.settings.port);
@@ -51,9 +52,12 @@ pub(super) async fn dial(inner: &Inner, until: Instant) -> Result<TcpStream, Fai
         match timeout_at(now + share, TcpStream::connect(address)).await {
             Ok(Ok(tcp)) => {
                 // Without it Nagle's algorithm holds the last segment back for the peer's delayed acknowledgement.
-                if tcp.set_nodelay(true).is_ok() {
-                    return Ok(tcp);
+                if tcp.set_nodelay(true).is_ok()
+                    && let Ok(own) = tcp.local_addr()
+                {
+                    return Ok((tcp, own.ip()));
                 }
+                failure = unavailable("connect_failed", "the connection was lost as soon as it stood");
             }
             Ok(Err(error)) if error.kind() == std::io::ErrorKind::ConnectionRefused => {
                 failure = unavailable("connect_refused", "the server refused the connection");

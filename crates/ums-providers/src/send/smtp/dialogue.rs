@@ -1,7 +1,7 @@
 //! One message on an open session: envelope, body, and what the replies make of it.
 
 use tokio::time::Instant;
-use ums_core::{EmailAddress, Failure, FailureClass, Refusal};
+use ums_core::{BreakerEffect, EmailAddress, Failure, FailureClass, Refusal};
 
 use super::Inner;
 use super::connection::{Session, Standing};
@@ -25,6 +25,8 @@ pub(super) struct Letter<'a> {
     callers_sender: bool,
     /// Bytes of the message as SIZE counts them.
     size: usize,
+    /// Whether an address in a header has other letters than ASCII before the `@`.
+    wide_header: bool,
     /// The message with dots stuffed, and the final dot: written in one go.
     payload: String,
 }
@@ -39,8 +41,9 @@ impl<'a> Letter<'a> {
     ) -> Result<Self, Failure> {
         let size = message.len();
         let text = String::from_utf8(message)
-            .map_err(|_| Failure::local(FailureClass::InvalidMessage, "not_utf8", "the message is not valid UTF-8"))?;
+            .map_err(|_| Failure::local(FailureClass::Unsupported, "not_utf8", "the message is not valid UTF-8"))?;
         Ok(Self {
+            wide_header: sender.reply_to.iter().any(|mailbox| mailbox.address.needs_smtputf8()),
             from: &sender.from.address,
             recipients,
             envelope_id,
@@ -50,9 +53,9 @@ impl<'a> Letter<'a> {
         })
     }
 
-    /// Whether the addresses need SMTPUTF8 (RFC 6531).
+    /// Whether the addresses of envelope and header need SMTPUTF8 (RFC 6531).
     fn needs_smtp_utf8(&self) -> bool {
-        self.from.needs_smtputf8() || self.recipients.iter().any(|address| address.needs_smtputf8())
+        self.wide_header || self.from.needs_smtputf8() || self.recipients.iter().any(|address| address.needs_smtputf8())
     }
 
     /// What this server cannot carry, found before anything is said.
@@ -69,7 +72,8 @@ impl<'a> Letter<'a> {
         Ok(())
     }
 
-    fn mail_command(&self, offers: &Offers) -> String {
+    /// MAIL as this server can take it; `dsn` for the parameters of RFC 3461.
+    fn mail_command(&self, offers: &Offers, dsn: bool) -> String {
         let mut line = String::with_capacity(192 + 96 * self.recipients.len());
         line.push_str("MAIL FROM:<");
         line.push_str(self.from.expose());
@@ -84,7 +88,7 @@ impl<'a> Letter<'a> {
         if self.needs_smtp_utf8() {
             line.push_str(" SMTPUTF8");
         }
-        if offers.dsn {
+        if dsn {
             line.push_str(" RET=HDRS ENVID=");
             line.push_str(&self.envelope_id);
         }
@@ -92,8 +96,8 @@ impl<'a> Letter<'a> {
         line
     }
 
-    fn rcpt_command(to: &EmailAddress, offers: &Offers) -> String {
-        let notify = if offers.dsn { " NOTIFY=FAILURE,DELAY" } else { "" };
+    fn rcpt_command(to: &EmailAddress, dsn: bool) -> String {
+        let notify = if dsn { " NOTIFY=FAILURE,DELAY" } else { "" };
         format!("RCPT TO:<{}>{notify}\r\n", to.expose())
     }
 }
@@ -119,14 +123,22 @@ fn stuff(text: String) -> String {
     stuffed
 }
 
+/// How a message that was not delivered may be handed over after all. Nothing of its content was handed over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Again {
+    /// On a fresh connection: the one that was used again had ended, or something of it had, while it lay idle.
+    OnFreshConnection,
+    /// Without the parameters of DSN, which the server announces and refuses.
+    WithoutDsn,
+}
+
 /// Why a message was not delivered on a session.
 pub(super) struct Failed {
     failure: Failure,
     /// Whether the server refuses the sender.
     about_sender: bool,
-    /// The connection had died while it lay idle and nothing of the message's content was handed to it: a fresh one may be
-    /// tried.
-    pub(super) stale: bool,
+    /// Whether it may be handed over after all, before the failure counts.
+    pub(super) again: Option<Again>,
 }
 
 impl Failed {
@@ -138,6 +150,13 @@ impl Failed {
         }
         failure
     }
+
+    fn again(self, again: Again) -> Self {
+        Self {
+            again: Some(again),
+            ..self
+        }
+    }
 }
 
 impl From<Failure> for Failed {
@@ -146,7 +165,7 @@ impl From<Failure> for Failed {
         Self {
             failure,
             about_sender: false,
-            stale: false,
+            again: None,
         }
     }
 }
@@ -167,6 +186,8 @@ pub(super) struct Dialogue<'a> {
     pub(super) letter: &'a Letter<'a>,
     /// When the message's own time is up.
     pub(super) until: Instant,
+    /// Whether the parameters of DSN are given, if the server offers DSN.
+    pub(super) dsn: bool,
 }
 
 impl Dialogue<'_> {
@@ -202,7 +223,7 @@ impl Dialogue<'_> {
         let before = std::mem::replace(&mut self.session.standing, Standing::Busy);
         if before == Standing::OpenTransaction {
             let said = self.say(Stage::Mail, "RSET\r\n").await;
-            said.map_err(|fault| self.failed_at_mail(fault))?;
+            said.map_err(|fault| self.failed_before_mail(fault))?;
         }
         Ok(())
     }
@@ -220,31 +241,51 @@ impl Dialogue<'_> {
         self.session.next_reply(self.inner, stage, self.until).await.map(drop)
     }
 
+    /// Whether the parameters of DSN are given now.
+    fn gives_dsn(&self) -> bool {
+        self.dsn && self.session.offers.dsn && !self.inner.learned.refuses_dsn()
+    }
+
     /// MAIL, each RCPT and DATA in one write, then the replies in order (RFC 2920).
     async fn envelope_at_once(&mut self, answers: &mut Answers) -> Result<(), Failed> {
         let letter = self.letter;
-        let offers = &self.session.offers;
-        let mut group = letter.mail_command(offers);
+        let dsn = self.gives_dsn();
+        let mut group = letter.mail_command(&self.session.offers, dsn);
         for to in &letter.recipients {
-            group.push_str(&Letter::rcpt_command(to, offers));
+            group.push_str(&Letter::rcpt_command(to, dsn));
         }
         group.push_str("DATA\r\n");
 
-        match self.say(Stage::Mail, &group).await {
-            Ok(()) => {}
-            Err(fault) if fault.ends_connection() => return Err(self.failed_at_mail(fault)),
-            Err(fault) => return Err(self.sender_refused(fault).await),
+        if let Err(fault) = self.say(Stage::Mail, &group).await {
+            let ends = fault.ends_connection();
+            let failed = if dsn && fault.refuses_dsn() {
+                Failed::from(fault).again(Again::WithoutDsn)
+            } else {
+                self.failed_before_mail(fault)
+            };
+            // A connection that is in doubt is not waited for.
+            if !ends && failed.again != Some(Again::OnFreshConnection) {
+                self.hear_the_rest().await;
+            }
+            return Err(failed);
         }
+        let mut dsn_refused = None;
         for to in &letter.recipients {
-            let said = self.hear(Stage::Rcpt).await;
-            answers.note(to, said).map_err(Failed::from)?;
+            match self.hear(Stage::Rcpt).await {
+                Err(fault) if dsn && fault.refuses_dsn() => dsn_refused = Some(fault),
+                said => answers.note(to, said).map_err(Failed::from)?,
+            }
         }
         let data = self.hear(Stage::Data).await;
 
         // Refused, and yet the server waits for a body: RFC 2920 §3.1 would send it a single dot. The connection is closed before
-        // the dot instead, which delivers nothing to nobody whatever the server made of the refusals.
+        // the dot instead, which delivers nothing to nobody whatever the server made of the refusals. The same when the transaction
+        // is to be repeated for all.
         if let Err(fault) = &data {
             self.leave(fault, Standing::OpenTransaction);
+        }
+        if let Some(fault) = dsn_refused {
+            return Err(Failed::from(fault).again(Again::WithoutDsn));
         }
         answers.somebody_is_left()?;
         data.map_err(Failed::from)
@@ -252,28 +293,27 @@ impl Dialogue<'_> {
 
     /// The sender was refused in a group: the replies to the rest of the group (503, mostly) say nothing of the recipients. They are
     /// read so that the connection can serve on.
-    async fn sender_refused(&mut self, refused: Fault) -> Failed {
+    async fn hear_the_rest(&mut self) {
         for _ in &self.letter.recipients {
             if self.hear(Stage::Rcpt).await.is_err_and(|fault| fault.ends_connection()) {
-                return Failed::from(refused);
+                return;
             }
         }
         if let Err(fault) = self.hear(Stage::Data).await {
             self.leave(&fault, Standing::Ready);
         }
-        Failed::from(refused)
     }
 
     /// The classic dialogue, one command at a time.
     async fn envelope_stepwise(&mut self, answers: &mut Answers) -> Result<(), Failed> {
         let letter = self.letter;
-        if let Err(fault) = self.say(Stage::Mail, &letter.mail_command(&self.session.offers)).await {
+        let offers = self.session.offers.clone();
+        if let Err(fault) = self.ask(Stage::Mail, |dsn| letter.mail_command(&offers, dsn)).await {
             self.leave(&fault, Standing::Ready);
-            return Err(self.failed_at_mail(fault));
+            return Err(self.failed_before_mail(fault));
         }
         for to in &letter.recipients {
-            let rcpt = Letter::rcpt_command(to, &self.session.offers);
-            let said = self.say(Stage::Rcpt, &rcpt).await;
+            let said = self.ask(Stage::Rcpt, |dsn| Letter::rcpt_command(to, dsn)).await;
             answers.note(to, said).map_err(Failed::from)?;
         }
         self.session.standing = Standing::OpenTransaction;
@@ -283,6 +323,19 @@ impl Dialogue<'_> {
             return Err(Failed::from(fault));
         }
         Ok(())
+    }
+
+    /// Says one command of the envelope; once more without DSN, if the server refuses that.
+    async fn ask(&mut self, stage: Stage, command: impl Fn(bool) -> String) -> Result<(), Fault> {
+        let dsn = self.gives_dsn();
+        match self.say(stage, &command(dsn)).await {
+            Err(fault) if dsn && fault.refuses_dsn() => {
+                self.say(stage, &command(false)).await?;
+                self.inner.learned.note_dsn_refused();
+                Ok(())
+            }
+            said => said,
+        }
     }
 
     /// Body and final dot in one write. Whether the dot was handed over is the stream's own count.
@@ -307,13 +360,23 @@ impl Dialogue<'_> {
         })
     }
 
-    /// An idle connection that was closed meanwhile shows it at the first command. Silence does not: the server hangs, and
-    /// would take up the same time once more.
-    fn failed_at_mail(&self, fault: Fault) -> Failed {
-        let stale = self.session.reused && fault.ends_connection() && !fault.is_timeout();
-        Failed {
-            stale,
-            ..Failed::from(fault)
+    /// Nothing of the message was taken yet. On a connection that is used again, a refusal that would count against the server may come
+    /// from what happened to the session while it lay idle: it had timed out (421 or 451 4.4.2), its messages or its login are used up,
+    /// or the connection was closed. A fresh connection tells. Silence does not count: the server hangs, and would take up the same time
+    /// once more.
+    fn failed_before_mail(&self, fault: Fault) -> Failed {
+        let (ends, hangs) = (fault.ends_connection(), fault.is_timeout());
+        let failed = Failed::from(fault);
+        let class = if failed.about_sender && self.letter.callers_sender {
+            FailureClass::Unsupported
+        } else {
+            failed.failure.class
+        };
+        let counts = !matches!(class.consequence().breaker, BreakerEffect::NotCounted | BreakerEffect::Pauses);
+        if self.session.reused && !hangs && (ends || counts) {
+            failed.again(Again::OnFreshConnection)
+        } else {
+            failed
         }
     }
 }

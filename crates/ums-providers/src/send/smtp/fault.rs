@@ -5,6 +5,7 @@ use std::error::Error as _;
 use lettre::transport::smtp::Error as SmtpError;
 use ums_core::{Failure, FailureClass};
 
+use super::manners;
 use super::reply::{Stage, classify_reply, fills_transaction, is_about_sender, reply_code};
 use super::stream::{Ending, Line};
 
@@ -34,6 +35,16 @@ impl Fault {
     /// Whether the server takes no more recipients in this transaction, and the rest in its next one.
     pub(super) fn fills_transaction(&self) -> bool {
         matches!(self, Self::Reply(Stage::Rcpt, reply) if fills_transaction(reply))
+    }
+
+    /// Whether the server refuses the mechanism of login, not the credentials.
+    pub(super) fn refuses_mechanism(&self) -> bool {
+        matches!(self, Self::Reply(Stage::Auth, reply) if manners::refuses_mechanism(reply))
+    }
+
+    /// Whether the server refuses parameters of DSN.
+    pub(super) fn refuses_dsn(&self) -> bool {
+        matches!(self, Self::Reply(Stage::Mail | Stage::Rcpt, reply) if manners::refuses_dsn(reply))
     }
 
     /// Whether the server refuses the sender.

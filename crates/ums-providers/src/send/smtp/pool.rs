@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, timeout_at};
 
-use super::connection::{Session, Standing};
+use super::connection::Session;
 
 struct Idle {
     session: Session,
@@ -49,7 +49,7 @@ impl Pool {
 
     /// Keeps a connection for the next message.
     pub(super) fn put(&self, session: Session) {
-        if session.standing != Standing::Busy {
+        if session.is_usable() {
             let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
             idle.retain(|entry| entry.since.elapsed() < self.keep);
             idle.push(Idle {

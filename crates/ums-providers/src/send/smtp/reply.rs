@@ -210,7 +210,7 @@ pub(super) fn reply_code(reply: &str) -> Option<u16> {
 }
 
 /// The text of all lines without their codes.
-fn joined(reply: &str) -> String {
+pub(super) fn joined(reply: &str) -> String {
     let mut text = String::with_capacity(reply.len());
     for line in reply.lines().map(str::trim).filter(|line| !line.is_empty()) {
         let bare = if reply_code(line).is_some() {
@@ -227,7 +227,7 @@ fn joined(reply: &str) -> String {
 }
 
 /// The enhanced code (RFC 3463) that the text begins with, if it agrees with the code (RFC 2034 §4).
-fn enhanced_code(text: &str, code: u16) -> Option<&str> {
+pub(super) fn enhanced_code(text: &str, code: u16) -> Option<&str> {
     let word = text.split_whitespace().next()?;
     let mut numbers = word.split('.');
     let (class, subject, detail) = (numbers.next()?, numbers.next()?, numbers.next()?);

@@ -164,24 +164,6 @@ async fn a_connection_that_died_while_idle_is_replaced_silently() {
 }
 
 #[tokio::test]
-async fn a_connection_that_dies_under_the_next_envelope_is_replaced_silently() {
-    for last_words in ["", "421 4.4.2 timeout exceeded\r\n"] {
-        for script in [Script::default(), Script::default().without("PIPELINING")] {
-            let server = Server::start(Script {
-                last_words: Some(last_words),
-                ..script
-            })
-            .await;
-            let smtp = smtp(settings(server.port));
-            for _ in 0..4 {
-                smtp.send(&email(), &call()).await.unwrap();
-            }
-            assert_eq!((server.connections(), server.bodies()), (4, 4), "{last_words:?}");
-        }
-    }
-}
-
-#[tokio::test]
 async fn a_fresh_connection_that_dies_is_not_tried_again() {
     let server = Server::start(Script::default().at(Stage::Mail, Act::SayAndClose("421 4.3.0 bye".to_owned()))).await;
     assert_eq!(send(&server, &email()).await.unwrap_err().class, C::Unavailable);

@@ -1,5 +1,6 @@
 //! A server that follows a script: what it says at each stage, and when it goes away.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
@@ -36,8 +37,12 @@ pub(crate) struct Script {
     pub(crate) data_anyway: bool,
     /// Closes a connection after that many messages, without a word.
     pub(crate) messages_per_connection: usize,
-    /// Says this to the second MAIL of a connection and closes it.
-    pub(crate) last_words: Option<&'static str>,
+    /// What it does from the second message of a connection on.
+    pub(crate) later: Vec<(Stage, Act)>,
+    /// What it says to RSET.
+    pub(crate) reset: &'static str,
+    /// Commands that contain the text get the reply: MAIL, RCPT and AUTH.
+    pub(crate) refused_words: Vec<(&'static str, &'static str)>,
     /// Host of the certificate; in clear without.
     pub(crate) tls: Option<TlsMode>,
     /// Adds this behind its reply to STARTTLS, in clear.
@@ -60,7 +65,9 @@ impl Default for Script {
             limit: (usize::MAX, ""),
             data_anyway: false,
             messages_per_connection: usize::MAX,
-            last_words: None,
+            later: Vec::new(),
+            reset: "250 2.0.0 Ok",
+            refused_words: Vec::new(),
             tls: None,
             injection: "",
         }
@@ -76,6 +83,18 @@ impl Script {
 
     pub(crate) fn says(self, stage: Stage, reply: &str) -> Self {
         self.at(stage, Act::Say(reply.to_owned()))
+    }
+
+    /// Does this at a stage of a connection that is used again.
+    pub(crate) fn later(mut self, stage: Stage, act: Act) -> Self {
+        self.later.push((stage, act));
+        self
+    }
+
+    /// Refuses a mechanism or a parameter, whatever it announces.
+    pub(crate) fn refusing(mut self, words: &'static str, reply: &'static str) -> Self {
+        self.refused_words.push((words, reply));
+        self
     }
 
     pub(crate) fn without(mut self, offer: &str) -> Self {
@@ -117,6 +136,7 @@ impl Server {
                 let host = Host {
                     script: script.clone(),
                     seen: Arc::clone(&shared),
+                    messages: AtomicUsize::new(0),
                 };
                 tokio::spawn(host.serve(tcp));
             }
@@ -151,6 +171,8 @@ impl Server {
 struct Host {
     script: Script,
     seen: Arc<Mutex<Seen>>,
+    /// Messages taken on this connection.
+    messages: AtomicUsize,
 }
 
 /// Whether the dialogue goes on.
@@ -213,10 +235,19 @@ impl Host {
         Some(line)
     }
 
+    fn act_at(&self, stage: Stage) -> Option<&Act> {
+        let later: &[_] = if self.messages.load(Ordering::Relaxed) > 0 {
+            &self.script.later
+        } else {
+            &[]
+        };
+        let found = later.iter().chain(&self.script.acts).find(|(at, _)| *at == stage);
+        found.map(|(_, act)| act)
+    }
+
     /// Says yes, or what the script says instead.
     async fn act<S: AsyncRead + AsyncWrite + Unpin>(&self, stream: &mut Stream<S>, stage: Stage, yes: &str) -> Next {
-        let act = self.script.acts.iter().find(|(at, _)| *at == stage).map(|(_, act)| act.clone());
-        match act {
+        match self.act_at(stage).cloned() {
             None | Some(Act::ResetAfter(_)) => {
                 let injection = if stage == Stage::Starttls { self.script.injection } else { "" };
                 say_raw(stream, &format!("{yes}\r\n{injection}")).await;
@@ -245,9 +276,13 @@ impl Host {
                 return;
             }
         }
-        let (mut accepted, mut messages) = (0, 0);
+        let mut accepted = 0;
         while let Some(line) = self.command(&mut stream).await {
             let verb = line.split([' ', ':']).next().unwrap_or_default().to_owned();
+            if let Some((_, reply)) = self.script.refused_words.iter().find(|(text, _)| line.contains(text)) {
+                say(&mut stream, reply).await;
+                continue;
+            }
             let next = match verb.as_str() {
                 "EHLO" => {
                     let mut reply = String::from("250-mx.example at your service\r\n");
@@ -264,10 +299,6 @@ impl Host {
                     self.act(&mut stream, Stage::Auth, "235 2.7.0 Accepted").await
                 }
                 "AUTH" => self.act(&mut stream, Stage::Auth, "235 2.7.0 Accepted").await,
-                "MAIL" if messages > 0 && self.script.last_words.is_some() => {
-                    say_raw(&mut stream, self.script.last_words.unwrap_or_default()).await;
-                    Next::End
-                }
                 "MAIL" => {
                     accepted = 0;
                     self.act(&mut stream, Stage::Mail, "250 2.1.0 Ok").await
@@ -292,13 +323,14 @@ impl Host {
                     Next::Go if self.refuses_data() => Next::Go,
                     Next::Go => {
                         let end = self.body(&mut stream).await;
-                        messages += 1;
+                        self.messages.fetch_add(1, Ordering::Relaxed);
                         end
                     }
                     Next::End => Next::End,
                 },
                 "RSET" | "NOOP" => {
-                    say(&mut stream, "250 2.0.0 Ok").await;
+                    let reply = if verb == "RSET" { self.script.reset } else { "250 2.0.0 Ok" };
+                    say(&mut stream, reply).await;
                     Next::Go
                 }
                 _ => {
@@ -306,17 +338,14 @@ impl Host {
                     Next::Go
                 }
             };
-            if matches!(next, Next::End) || messages >= self.script.messages_per_connection {
+            if matches!(next, Next::End) || self.messages.load(Ordering::Relaxed) >= self.script.messages_per_connection {
                 return;
             }
         }
     }
 
     fn refuses_data(&self) -> bool {
-        self.script
-            .acts
-            .iter()
-            .any(|(stage, act)| *stage == Stage::Data && matches!(act, Act::Say(_) | Act::SayAndClose(_)))
+        matches!(self.act_at(Stage::Data), Some(Act::Say(_) | Act::SayAndClose(_)))
     }
 
     async fn body<S: AsyncRead + AsyncWrite + Unpin>(&self, stream: &mut Stream<S>) -> Next {

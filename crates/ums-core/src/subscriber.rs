@@ -1,0 +1,142 @@
+//! One key for each subscriber, whatever the spelling of the address.
+//!
+//! The suppression list keeps an address as it was reported, and a look at the list asks for every spelling of it: entries that another
+//! release wrote hold, and nothing is rewritten. What is compared in memory is compared by [`subscriber_key`]. What is *sent* to is never
+//! changed: the caller's number stays as the caller wrote it.
+//!
+//! Folded, because mail systems or numbering plans make them one: the letter case of an e-mail address, the forms of its domain by IDNA, the
+//! dot of the root at its end, and the numbers of the [table](numbers). Not folded, because two people may have them: tags (`ann+news@`) and
+//! dots (`a.nn@`), which only some providers ignore; `googlemail.com` and `gmail.com`; `ß` and `ss`, `ı` and `i`, full-width letters before
+//! the `@`, which are other characters there (RFC 6532 §3.1 asks for NFC, no more).
+
+mod numbers;
+
+use icu_normalizer::ComposingNormalizer;
+
+use crate::Channel;
+
+/// The key by which subscribers are compared: equal for two addresses of one subscriber, different for those of two.
+pub fn subscriber_key(channel: Channel, address: &str) -> String {
+    match channel {
+        Channel::Email => folded_mail(address),
+        Channel::Sms => numbers::today(address),
+    }
+}
+
+/// Every spelling of a subscriber under which the suppression list may keep an entry, each once.
+pub fn spellings(channel: Channel, address: &str) -> Vec<String> {
+    match channel {
+        Channel::Email => {
+            let folded = folded_mail(address);
+            // As the release before wrote it.
+            let lower = address.to_lowercase();
+            if lower == folded { vec![folded] } else { vec![folded, lower] }
+        }
+        Channel::Sms => numbers::spellings(address),
+    }
+}
+
+/// An e-mail address without what its spellings differ in.
+pub(crate) fn folded_mail(address: &str) -> String {
+    if address.is_ascii() {
+        let mut folded = address.to_ascii_lowercase();
+        if folded.ends_with('.') {
+            folded.pop();
+        }
+        return folded;
+    }
+    match address.rsplit_once('@') {
+        Some((local, domain)) => format!("{}@{}", fold(local), ascii_domain(domain)),
+        None => fold(address),
+    }
+}
+
+/// A domain in ASCII by UTS 46, which folds case, width and the four dots of IDNA; RFC 5890 §2.3.2.4 makes both forms equivalent.
+fn ascii_domain(domain: &str) -> String {
+    let ascii = idna::domain_to_ascii(domain).unwrap_or_else(|_| fold(domain));
+    ascii.strip_suffix('.').map(str::to_owned).unwrap_or(ascii)
+}
+
+/// Folds case character by character and composes, so that two spellings of one text are equal. The capital form decides (`ς` and `σ` are
+/// both `Σ`); a letter without one of a single character stays (`ß`), and so does `ı`, whose capital is another letter's.
+pub fn fold(text: &str) -> String {
+    let nfc = ComposingNormalizer::new_nfc();
+    let mut folded = String::with_capacity(text.len());
+    for letter in nfc.normalize(text).chars() {
+        let mut upper = letter.to_uppercase();
+        let capital = match (upper.next(), upper.next()) {
+            (Some(capital), None) if letter != 'ı' => capital,
+            _ => letter,
+        };
+        folded.extend(capital.to_lowercase());
+    }
+    nfc.normalize(&folded).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn one(channel: Channel, one: &str, other: &str) -> bool {
+        subscriber_key(channel, one) == subscriber_key(channel, other)
+    }
+
+    #[test]
+    fn spellings_of_one_mailbox_have_one_key() {
+        for (a, b) in [
+            ("ann@example.com", "Ann@EXAMPLE.com"),
+            ("ann@example.com", "ann@example.com."),
+            ("kunde@bücher.example", "kunde@xn--bcher-kva.example"),
+            ("kunde@BÜCHER.example", "Kunde@XN--BCHER-KVA.EXAMPLE."),
+            ("kunde@bu\u{308}cher.example", "kunde@bücher.example"),
+            ("kunde@bücher。example", "kunde@bücher．example．"),
+            ("kunde@ｂücher.example", "kunde@bücher.example"),
+            ("JÜRGEN@example.com", "ju\u{308}rgen@example.com"),
+            ("ΝΙΚΟΣ@example.com", "νικος@example.com"),
+            ("νικοσ@example.com", "νικος@example.com"),
+            ("İpek@example.com", "i\u{307}pek@example.com"),
+        ] {
+            assert!(one(Channel::Email, a, b), "{a} {b}");
+        }
+    }
+
+    #[test]
+    fn mailboxes_that_two_people_may_have_keep_two_keys() {
+        for (a, b) in [
+            ("ann+news@example.com", "ann@example.com"),
+            ("a.nn@gmail.com", "ann@gmail.com"),
+            ("ann@googlemail.com", "ann@gmail.com"),
+            ("straße@example.com", "strasse@example.com"),
+            ("ann@straße.example", "ann@strasse.example"),
+            ("kırmızı@example.com", "kirmizi@example.com"),
+            ("ａnn@example.com", "ann@example.com"),
+            ("jurgen@example.com", "jürgen@example.com"),
+            ("ann@mail.example.com", "ann@example.com"),
+        ] {
+            assert!(!one(Channel::Email, a, b), "{a} {b}");
+        }
+    }
+
+    #[test]
+    fn an_entry_of_the_release_before_is_found_by_the_spelling_that_it_has() {
+        for address in ["ΝΙΚΟΣ@example.com", "kunde@Bücher.example", "Ann@example.com.", "ann@example.com"] {
+            assert!(spellings(Channel::Email, address).contains(&address.to_lowercase()), "{address}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_key_is_its_own_key_and_case_does_not_change_it(address in "[a-zäöüσςéıß.+]{1,8}@[a-zäöüσ]{1,8}\\.example") {
+            let key = subscriber_key(Channel::Email, &address);
+            prop_assert_eq!(&subscriber_key(Channel::Email, &key), &key);
+            prop_assert_eq!(&subscriber_key(Channel::Email, &format!("{address}.")), &key);
+            // The capital of ß is not ß, and that of ı is not its own.
+            if !address.contains(['ß', 'ı']) {
+                prop_assert_eq!(&subscriber_key(Channel::Email, &address.to_uppercase()), &key);
+            }
+            prop_assert!(spellings(Channel::Email, &address).contains(&key));
+        }
+    }
+}
