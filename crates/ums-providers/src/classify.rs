@@ -72,10 +72,13 @@ pub(crate) fn row_of(tables: &[Table], code: &str, text: &str) -> Option<&'stati
 ///
 /// `code` is the provider's code, or the code with what the adapter knows of the message (`MessageRejected/sandbox`).
 pub(crate) fn refusal(kind: ProviderKind, tables: &[Table], (code, sent): (&str, Sent), detail: &str, answer: &Answer<'_>) -> Failure {
-    let of_code = row_of(tables, code, &detail.to_lowercase()).map(|row| row.class);
+    let row = row_of(tables, code, &detail.to_lowercase());
     let bare = code.split('/').next().unwrap_or_default();
+    // What one provider cannot carry was found by the code, or by vague words: "exceed" stands in "daily quota exceeded", too.
+    let is_vague = |row: &&Row| row.class == FailureClass::Unsupported && !row.words.is_empty();
+    let of_code = row.filter(|row| !is_vague(row)).map(|row| row.class);
     let class = by_words(of_code, bare, detail, sent, answer.status)
-        .or(of_code)
+        .or(row.map(|row| row.class))
         .unwrap_or_else(|| unknown_code(kind, bare, answer.status));
     Failure::provider(class, clean_code(bare, answer.status), detail).with_retry_after(retry_after(class, answer))
 }
