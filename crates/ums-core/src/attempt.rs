@@ -212,8 +212,11 @@ pub struct AttemptRecord {
     pub simulated: bool,
     /// Whether the provider replaced the caller's sender by its own.
     pub from_substituted: bool,
-    /// Estimated cost in millionths of the currency; none if the provider has no known price.
+    /// Estimated cost in millionths of the currency; none if the provider has no known price, or did not take the message.
     pub cost_micros: Option<i64>,
+    /// What the provider takes for each recipient of the message, in millionths of the currency: for a text message the price of all its
+    /// segments. Known since the intent; none if the provider has no known price. The body may be gone when the outcome is settled.
+    pub price_micros: Option<i64>,
     /// The attempt's status by the provider's feedback: `sent`, `failed`, `delivered` or `bounced`; none without feedback. Of several
     /// recipients, the first recipient whom the attempt carried counts.
     pub reported: Option<Status>,
@@ -224,6 +227,9 @@ pub struct AttemptRecord {
     pub refused: Vec<RefusedRecipient>,
     /// Who settled the outcome, if the call did not.
     pub settled_by: Option<SettledBy>,
+    /// When an unknown outcome was settled; none if the outcome never was unknown, or is unknown still. Every attempt that was made before the
+    /// settlement has a smaller `called_at`, every later one a greater or equal one.
+    pub unknown_until: Option<Timestamp>,
 }
 
 impl AttemptRecord {
@@ -243,11 +249,36 @@ impl AttemptRecord {
             simulated: false,
             from_substituted: false,
             cost_micros: None,
+            price_micros: None,
             reported: None,
             recipients,
             refused: Vec::new(),
             settled_by: None,
+            unknown_until: None,
         }
+    }
+
+    /// Writes the cost of an accepted attempt: the price for each of the message's `recipients` whom it carried.
+    pub fn bill(&mut self, recipients: usize) {
+        let carried = self.recipients.count(recipients);
+        self.cost_micros = self.price_micros.map(|price| price.saturating_mul(i64::from(carried)));
+    }
+
+    /// Settles the outcome by a fact that the call did not give. An attempt that was not accepted before gets its cost.
+    pub fn settle(&mut self, outcome: AttemptOutcome, by: SettledBy, at: Timestamp, recipients: usize) {
+        if self.outcome == AttemptOutcome::Unknown {
+            self.unknown_until = Some(at);
+        }
+        if outcome == AttemptOutcome::Accepted && self.outcome != AttemptOutcome::Accepted {
+            self.bill(recipients);
+            (self.class, self.code) = (None, None);
+        }
+        (self.outcome, self.settled_by) = (outcome, Some(by));
+    }
+
+    /// Whether the outcome was unknown at that time after the call.
+    pub fn was_unknown_at(&self, at: Timestamp) -> bool {
+        self.outcome == AttemptOutcome::Unknown || self.unknown_until.is_some_and(|until| at < until)
     }
 
     /// Whether the attempt is unknown for the recipient at `place`.

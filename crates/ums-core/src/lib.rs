@@ -77,6 +77,6 @@ pub use suppression::{
 };
 pub use unseen::is_unseen;
 pub use webhook::{
-    Disabled, Endpoint, Notice, NoticeFilter, NoticeKind, NoticeOutcome, NoticePage, NoticeState, SecretGeneration, WebhookCall,
-    WebhookFault, WebhookPost,
+    Disabled, Endpoint, EndpointUpdate, ListChange, ListNotice, Notice, NoticeFilter, NoticeKind, NoticeOutcome, NoticePage, NoticeState,
+    SecretGeneration, WebhookCall, WebhookFault, WebhookPost,
 };

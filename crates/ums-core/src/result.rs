@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::attempt::{AttemptOutcome, AttemptRecord, OutcomeWord};
+use crate::attempt::{AttemptOutcome, AttemptRecord, OutcomeWord, SettledBy};
 use crate::record::{MessageRecord, RecipientRecord};
 use crate::{Channel, FailureClass, MessageId, Metadata, ProviderKind, RecipientKind, Status, Timestamp};
 
@@ -218,6 +218,15 @@ pub struct AttemptResult {
     /// The attempt's status by the provider's feedback.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reported: Option<Status>,
+    /// Time of the call.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub called_at: Option<Timestamp>,
+    /// Who settled the outcome, if the call did not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settled_by: Option<SettledBy>,
+    /// When an unknown outcome was settled. The outcome was unknown to every attempt whose `called_at` is earlier.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unknown_until: Option<Timestamp>,
     /// Full addresses or numbers of the recipients whom the attempt carried, may have carried, or was to carry.
     #[serde(default)]
     pub recipients: Vec<String>,
@@ -230,7 +239,7 @@ impl AttemptResult {
             id: _,
             provider,
             account: _,
-            called_at: _,
+            called_at,
             outcome,
             class,
             code,
@@ -240,10 +249,12 @@ impl AttemptResult {
             simulated: _,
             from_substituted,
             cost_micros: _,
+            price_micros: _,
             reported,
             recipients: carried,
             refused: _,
-            settled_by: _,
+            settled_by,
+            unknown_until,
         } = record;
         let carried = recipients.iter().enumerate().filter(|(place, _)| carried.contains(*place));
         Self {
@@ -254,8 +265,18 @@ impl AttemptResult {
             duration_ms: *duration_ms,
             from_substituted: *from_substituted,
             reported: *reported,
+            called_at: Some(*called_at),
+            settled_by: *settled_by,
+            unknown_until: *unknown_until,
             recipients: carried.map(|(_, recipient)| recipient.address.clone()).collect(),
         }
+    }
+}
+
+impl AttemptResult {
+    /// Whether the outcome was unknown at that time after the call.
+    pub fn was_unknown_at(&self, at: Timestamp) -> bool {
+        self.outcome == OutcomeWord::Unknown || self.unknown_until.is_some_and(|until| at < until)
     }
 }
 

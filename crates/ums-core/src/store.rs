@@ -15,8 +15,8 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AccountId, ActRecord, AttemptRecord, Channel, EventRecord, Lift, Message, MessageId, MessageRecord, Notice, ProviderKind, Purpose,
-    RecipientRecord, Skip, Status, Suppression, TenantId, Timestamp, Work,
+    AccountId, ActRecord, AttemptRecord, Channel, EventRecord, Lift, ListNotice, Message, MessageId, MessageRecord, Notice, ProviderKind,
+    Purpose, RecipientRecord, Skip, Status, Suppression, TenantId, Timestamp, Work,
 };
 
 pub use aftermath::{
@@ -175,8 +175,10 @@ pub struct Step {
     /// Decisions that entries of the list were a provider account's own fault. The store keeps them, and carries them out after the
     /// step's own entries.
     pub undo: Vec<Undo>,
-    /// Notices to endpoints about the step.
+    /// Notices to endpoints about the message.
     pub notices: Vec<Notice>,
+    /// Notices to endpoints about the entries and lifts of the step.
+    pub list_notices: Vec<ListNotice>,
 }
 
 /// Which messages to list; all fields that are set must match.

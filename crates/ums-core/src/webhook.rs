@@ -1,6 +1,7 @@
 //! Webhooks to the user's application: endpoints, notices, and the port that posts notices.
 
 use std::fmt;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -135,6 +136,112 @@ impl Endpoint {
     }
 }
 
+/// A change of an endpoint. The store applies it to the endpoint as it is at that moment, in one transaction, so that changes of several
+/// writers at the same time are all kept.
+#[derive(Clone)]
+pub enum EndpointUpdate {
+    /// Its owner changes settings; none leaves a setting as it is.
+    Settings {
+        /// The URL for posts.
+        url: Option<String>,
+        /// The endpoint's use.
+        description: Option<String>,
+        /// The kinds of notices; empty for all.
+        kinds: Option<Vec<NoticeKind>>,
+        /// Whether the endpoint gets posts. An endpoint that is disabled already keeps its reason.
+        enabled: Option<bool>,
+        /// Time of the change.
+        at: Timestamp,
+    },
+    /// Its owner gives it a new secret. Older secrets sign beside the newest one for `overlap`; at most `most` secrets are kept.
+    Rotate {
+        /// Fingerprint of the service's key from which the new secret is derived.
+        key: String,
+        /// Time of the rotation.
+        at: Timestamp,
+        /// How long the secret before signs beside the new one.
+        overlap: Duration,
+        /// Most secrets.
+        most: usize,
+    },
+    /// Posts to it fail: it is disabled, unless its owner or another post changed what the decision was made on.
+    Disable {
+        /// The URL that was posted to.
+        url: String,
+        /// Start of the failures that count against it; none if the last answer alone decides.
+        failing_since: Option<Timestamp>,
+        /// When and why.
+        disabled: Disabled,
+    },
+}
+
+impl EndpointUpdate {
+    /// Applies the change. Whether it applies to the endpoint as it is; else the endpoint stays so.
+    pub fn apply(&self, endpoint: &mut Endpoint) -> bool {
+        match self {
+            Self::Settings {
+                url,
+                description,
+                kinds,
+                enabled,
+                at,
+            } => {
+                endpoint.url = url.as_ref().unwrap_or(&endpoint.url).clone();
+                endpoint.description = description.as_ref().unwrap_or(&endpoint.description).clone();
+                endpoint.kinds = kinds.as_ref().unwrap_or(&endpoint.kinds).clone();
+                endpoint.disabled = match enabled {
+                    Some(true) => None,
+                    Some(false) => endpoint.disabled.take().or_else(|| Some(Disabled::by_owner(*at))),
+                    None => endpoint.disabled.take(),
+                };
+                true
+            }
+            Self::Rotate { key, at, overlap, most } => {
+                rotate(&mut endpoint.secrets, key, *at, *overlap);
+                endpoint.secrets.truncate(*most);
+                true
+            }
+            Self::Disable {
+                url,
+                failing_since,
+                disabled,
+            } => {
+                let is_as_it_was = endpoint.url == *url && endpoint.disabled.is_none();
+                let applies = is_as_it_was && failing_since.is_none_or(|since| endpoint.failing_since == Some(since));
+                if applies {
+                    endpoint.disabled = Some(disabled.clone());
+                }
+                applies
+            }
+        }
+    }
+}
+
+fn rotate(secrets: &mut Vec<SecretGeneration>, key: &str, at: Timestamp, overlap: Duration) {
+    // Read before old secrets are dropped: a number must never be used twice, or an old secret would sign again.
+    let last = secrets.iter().map(|generation| generation.number).max().unwrap_or(0);
+    for generation in secrets.iter_mut().filter(|generation| generation.until.is_none()) {
+        generation.until = Some(at + overlap);
+    }
+    secrets.retain(|generation| generation.until.is_some_and(|until| until > at));
+    let newest = SecretGeneration {
+        number: last + 1,
+        key: key.to_owned(),
+        until: None,
+    };
+    secrets.insert(0, newest);
+}
+
+impl fmt::Debug for EndpointUpdate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Settings { .. } => "EndpointUpdate(settings)",
+            Self::Rotate { .. } => "EndpointUpdate(rotate)",
+            Self::Disable { .. } => "EndpointUpdate(disable)",
+        })
+    }
+}
+
 impl fmt::Debug for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Endpoint({} of {}, {:?})", self.id, self.tenant, self.disabled)
@@ -148,6 +255,16 @@ pub struct Disabled {
     pub at: Timestamp,
     /// The reason, for people.
     pub reason: String,
+}
+
+impl Disabled {
+    /// Disabled by the endpoint's owner.
+    pub fn by_owner(at: Timestamp) -> Self {
+        Self {
+            at,
+            reason: "switched off by its owner".to_owned(),
+        }
+    }
 }
 
 words! {
@@ -187,6 +304,25 @@ pub struct Notice {
     pub due_at: Timestamp,
     /// Result of the last post: an HTTP status, or a word.
     pub last_result: Option<String>,
+}
+
+/// A change of the suppression list: the place of an entry among the entries, or of a lift among the lifts, that are given with a notice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ListChange {
+    /// The entry at that place comes into force.
+    Suppressed(usize),
+    /// The lift at that place takes an entry off the list that was in force.
+    Lifted(usize),
+}
+
+/// A notice of a change of the suppression list. The store makes the change and adds the notice in one transaction, and it adds the notice
+/// only if the change has an effect: an address that is on the list already is not told again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListNotice {
+    /// The change that the notice tells.
+    pub of: ListChange,
+    /// The notice.
+    pub notice: Notice,
 }
 
 impl fmt::Debug for Notice {

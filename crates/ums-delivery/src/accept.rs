@@ -107,7 +107,7 @@ fn first_slot<M: Routed>(desk: &Desk, chain: &Chain<M>, record: &mut MessageReco
     let slot = chain.pick(walk);
     match &slot {
         Some(slot) => {
-            let intent = intent(desk, slot, record.open_recipients());
+            let intent = intent(desk, slot, record, record.open_recipients());
             desk.decide(record, Happened::Slot(intent));
         }
         // The delivery walks the chain again and records the skips itself.

@@ -63,5 +63,7 @@ pub(crate) async fn record_act(desk: &Desk, before: &MessageRecord, act: Act) ->
         why: not_possible.why,
     })?;
     let step = step_of_act(desk, before, &after, kept);
-    Ok(desk.ports.store.record(step).await?)
+    desk.ports.store.record(step).await?;
+    desk.count_settled_cost(before, &after);
+    Ok(())
 }

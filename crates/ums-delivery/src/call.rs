@@ -58,10 +58,7 @@ pub(crate) async fn call<M: Carried>(ports: &Ports, record: &MessageRecord, cont
             link.pacer.refund(surely_not, now.mono);
         }
     }
-    let refused = result.as_ref().map_or(0, |accepted| accepted.refused.len());
-    let price = link.price.of_unit(content.country_code());
     let answer = Answer {
-        cost_micros: price.map(|micros| micros.saturating_mul(i64::from(content.billed_units(refused)))),
         result,
         took: now.mono.since(began.mono),
         at: now.wall,

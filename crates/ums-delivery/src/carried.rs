@@ -41,8 +41,8 @@ pub(crate) trait Carried: Clone + Send + Sync + Sized + 'static {
     /// Number of recipients, as a pace counts them.
     fn recipients(&self) -> u32;
 
-    /// Number of units that a provider bills: recipients of an e-mail without the `refused` ones, segments of a text message.
-    fn billed_units(&self, refused: usize) -> u32;
+    /// Number of units that a provider bills for each recipient: one for an e-mail, the segments of a text message.
+    fn units_each(&self) -> u32;
 
     /// The first recipient; empty if there is none.
     fn first_recipient(&self) -> Addressee<'_>;
@@ -80,8 +80,8 @@ impl Carried for Email {
         u32::try_from(self.to.len() + self.cc.len() + self.bcc.len()).unwrap_or(u32::MAX)
     }
 
-    fn billed_units(&self, refused: usize) -> u32 {
-        Carried::recipients(self).saturating_sub(u32::try_from(refused).unwrap_or(u32::MAX))
+    fn units_each(&self) -> u32 {
+        1
     }
 
     fn first_recipient(&self) -> Addressee<'_> {
@@ -128,7 +128,7 @@ impl Carried for Sms {
         1
     }
 
-    fn billed_units(&self, _: usize) -> u32 {
+    fn units_each(&self) -> u32 {
         u32::try_from(Segments::of(&self.body).segments).unwrap_or(u32::MAX)
     }
 

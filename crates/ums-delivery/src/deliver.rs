@@ -10,6 +10,7 @@ use ums_core::{AttemptId, MessageRecord, MustNotContact, NotCalled, RecipientSet
 
 use crate::breaker::Now;
 use crate::call::call;
+use crate::carried::Carried;
 use crate::chain::{Link, Routed, Slot, Walk};
 use crate::desk::Desk;
 use crate::drain::Progress;
@@ -142,7 +143,7 @@ impl<'a, M: Routed> Delivery<'a, M> {
                 chance: self.desk.ports.random.unit(),
             }));
         };
-        let intent = intent(self.desk, &slot, recipients);
+        let intent = intent(self.desk, &slot, &self.journal.record, recipients);
         self.slot = Some(slot);
         self.journal.happened(Happened::Slot(intent))
     }
@@ -159,7 +160,7 @@ impl<'a, M: Routed> Delivery<'a, M> {
             }
             return self.find_provider(recipients).await;
         };
-        let intent = intent(self.desk, &slot, recipients);
+        let intent = intent(self.desk, &slot, &self.journal.record, recipients);
         self.slot = Some(slot);
         self.journal.happened(Happened::Slot(intent))
     }
@@ -277,6 +278,7 @@ impl<'a, M: Routed> Delivery<'a, M> {
         if let (Ok(_), Some(attempt)) = (&answer.result, record.attempts.last()) {
             let recipients = attempt.recipients.count(record.recipients.len());
             self.desk.rates.accepted(&record.message, attempt, recipients.into());
+            self.desk.count_cost(record.message.content.channel(), attempt.cost_micros);
         }
     }
 
@@ -314,8 +316,10 @@ impl<'a, M: Routed> Delivery<'a, M> {
 }
 
 /// The intent to call the provider of a slot for these recipients.
-pub(crate) fn intent<M>(desk: &Desk, slot: &Slot<M>, recipients: RecipientSet) -> Intent {
+pub(crate) fn intent<M: Carried>(desk: &Desk, slot: &Slot<M>, record: &MessageRecord, recipients: RecipientSet) -> Intent {
+    let content = M::of(&record.message.content);
     Intent {
+        price_micros: content.and_then(|content| slot.link.price.of_each(content)),
         id: AttemptId::new(&*desk.ports.clock, &*desk.ports.random),
         provider: slot.link.kind,
         account: slot.link.account.clone(),
@@ -334,6 +338,5 @@ fn tell_result(desk: &Desk, record: &MessageRecord) {
         channel,
         status,
         possibly_duplicate: record.may_have_arrived_twice(),
-        cost_micros,
     });
 }

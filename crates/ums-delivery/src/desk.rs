@@ -6,7 +6,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use ums_core::{EventRecord, MessageRecord, Timestamp, Undo, failpoint};
+use ums_core::{Channel, EventRecord, MessageRecord, Timestamp, Undo, failpoint};
 
 use crate::breaker::Now;
 use crate::chain::Chains;
@@ -66,6 +66,22 @@ impl Desk {
         if let Some(cause) = self.reports.news(undo) {
             failpoint::pass("undo.committed");
             self.chains.blame(undo, &cause, Now::read(&*self.ports.clock));
+        }
+    }
+
+    /// Counts the cost of an attempt.
+    pub(crate) fn count_cost(&self, channel: Channel, micros: Option<i64>) {
+        if let Some(micros) = micros.filter(|micros| *micros > 0) {
+            self.ports.observer.cost(channel, micros);
+        }
+    }
+
+    /// Counts the cost of the attempts that were settled as accepted between two states of a message.
+    pub(crate) fn count_settled_cost(&self, before: &MessageRecord, after: &MessageRecord) {
+        for (was, is) in before.attempts.iter().zip(&after.attempts) {
+            if was.cost_micros.is_none() {
+                self.count_cost(after.message.content.channel(), is.cost_micros);
+            }
         }
     }
 

@@ -72,6 +72,8 @@ pub(crate) struct Intent {
     pub(crate) account: AccountId,
     /// The recipients that it is for.
     pub(crate) recipients: RecipientSet,
+    /// What the provider takes for each of them; none when no price is known.
+    pub(crate) price_micros: Option<i64>,
 }
 
 /// How the search for a provider ended.
@@ -95,8 +97,6 @@ pub(crate) struct Answer {
     pub(crate) took: Duration,
     /// When it ended.
     pub(crate) at: Timestamp,
-    /// What the provider takes for those whom it took the message for; none when no price is known.
-    pub(crate) cost_micros: Option<i64>,
 }
 
 /// The word of a gate that says no.

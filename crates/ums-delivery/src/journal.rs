@@ -92,7 +92,7 @@ impl<'a> Journal<'a> {
         let ended = &self.desk.ports.ended;
         let mut wait = FIRST_WAIT;
         let mut warned = false;
-        let step = self.step().await;
+        let step = self.step();
         while let Err(error) = self.desk.ports.store.record(step.clone()).await {
             if is_final(&error) {
                 return Err(self.tell_final(error));
@@ -136,7 +136,7 @@ impl<'a> Journal<'a> {
         error
     }
 
-    async fn step(&self) -> Step {
+    fn step(&self) -> Step {
         let record = &self.record;
         let mut step = Step {
             attempts: record.attempts.iter().skip(self.kept.attempts).cloned().collect(),
@@ -151,7 +151,7 @@ impl<'a> Journal<'a> {
                 suppress: self.suppress.clone(),
                 lift: Vec::new(),
             };
-            step.notices.extend(self.desk.notices.of_list(&says, self.desk.now()).await);
+            step.list_notices = self.desk.notices.of_list(&says);
             step.suppress = says.suppress;
         }
         step
@@ -181,6 +181,7 @@ fn step_to(record: &MessageRecord) -> Step {
         lift: Vec::new(),
         undo: Vec::new(),
         notices: Vec::new(),
+        list_notices: Vec::new(),
     }
 }
 

@@ -5,14 +5,13 @@
 //!
 //! **Invariant:** a notice holds no content and no address but the first recipient's.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde::Serialize;
 use ums_core::{
-    BounceKind, Channel, Endpoint, EndpointId, EventKind, EventRecord, FailureClass, Lift, MessageId, MessageRecord, Metadata, Notice,
-    NoticeId, NoticeKind, NoticeState, ProviderKind, Purpose, Status, Suppression, SuppressionOrigin, SuppressionReason, TenantId,
-    Timestamp, subscriber_key,
+    BounceKind, Channel, Endpoint, EndpointId, EventKind, EventRecord, FailureClass, Lift, ListChange, ListNotice, MessageId,
+    MessageRecord, Metadata, Notice, NoticeId, NoticeKind, NoticeState, ProviderKind, Purpose, Status, Suppression, SuppressionOrigin,
+    SuppressionReason, TenantId, Timestamp, subscriber_key,
 };
 
 use crate::endpoints::Endpoints;
@@ -64,31 +63,20 @@ impl Notices {
         notices
     }
 
-    /// The notices of changes to the suppression list: of entries that are not in force yet, and of lifts of entries that are.
-    pub(crate) async fn of_list(&self, says: &Says, now: Timestamp) -> Vec<Notice> {
-        let mut notices = Vec::new();
-        let mut seen = BTreeSet::new();
-        for entry in &says.suppress {
-            // Two reports may ask for the same entry.
-            if !seen.insert((&entry.tenant, entry.channel, &entry.address, entry.reason)) {
-                continue;
-            }
-            let told = self.of_suppression(entry);
-            if !told.is_empty() && !self.is_listed(entry, now).await {
-                notices.extend(told);
-            }
-        }
-        for lift in &says.lift {
-            let told = self.of_lift(lift);
-            if !told.is_empty() && self.lifts_something(lift, now).await {
-                notices.extend(told);
-            }
-        }
-        notices
+    /// The notices of changes to the suppression list. The store adds those of the changes that have an effect.
+    pub(crate) fn of_list(&self, says: &Says) -> Vec<ListNotice> {
+        let suppressed = says.suppress.iter().enumerate();
+        let suppressed = suppressed.map(|(place, entry)| (ListChange::Suppressed(place), self.of_suppression(entry)));
+        let lifted = says.lift.iter().enumerate();
+        let lifted = lifted.map(|(place, lift)| (ListChange::Lifted(place), self.of_lift(lift)));
+        let of_each = suppressed.chain(lifted);
+        of_each
+            .flat_map(|(of, notices)| notices.into_iter().map(move |notice| ListNotice { of, notice }))
+            .collect()
     }
 
     /// The notices of a new entry of the suppression list.
-    pub(crate) fn of_suppression(&self, entry: &Suppression) -> Vec<Notice> {
+    fn of_suppression(&self, entry: &Suppression) -> Vec<Notice> {
         let kind = NoticeKind::AddressSuppressed;
         let Some(endpoints) = self.endpoints.wanting(&entry.tenant, &std::iter::once(kind)) else {
             return Vec::new();
@@ -161,19 +149,6 @@ impl Notices {
             .filter(|endpoint| endpoint.tenant == *subject.tenant && endpoint.wants(subject.kind))
             .map(|endpoint| subject.notice(&self.ports, endpoint, body.clone()))
             .collect()
-    }
-
-    /// Whether an entry is in force already. No, when the store cannot be read: telling twice is better than not at all.
-    async fn is_listed(&self, entry: &Suppression, now: Timestamp) -> bool {
-        let addresses = [entry.address.clone()];
-        let listed = self.ports.store.suppressed(&entry.tenant, entry.channel, &addresses, now).await;
-        listed.is_ok_and(|listed| listed.iter().any(|known| known.reason == entry.reason))
-    }
-
-    async fn lifts_something(&self, lift: &Lift, now: Timestamp) -> bool {
-        let addresses = [lift.address.clone()];
-        let listed = self.ports.store.suppressed(&lift.tenant, lift.channel, &addresses, now).await;
-        listed.is_ok_and(|listed| listed.iter().any(|known| known.reason == lift.reason && known.since <= lift.at))
     }
 }
 

@@ -40,8 +40,6 @@ pub struct SettledEvent {
     pub status: Status,
     /// Whether more than one attempt may have been accepted for a recipient.
     pub possibly_duplicate: bool,
-    /// Estimated cost in millionths of the currency.
-    pub cost_micros: Option<i64>,
 }
 
 /// A notice was posted to the user's application.
@@ -96,6 +94,11 @@ pub trait Observer: Send + Sync + fmt::Debug {
     fn breaker(&self, event: &BreakerEvent<'_>);
     /// A message has an outcome, or is held.
     fn settled(&self, event: &SettledEvent);
+    /// A provider took a message at this estimated cost, in millionths of the currency. Each attempt is counted once: by its call, or when its
+    /// outcome is settled.
+    fn cost(&self, channel: Channel, micros: i64) {
+        let _ = (channel, micros);
+    }
     /// The store refused a step because another process has the message.
     fn fenced(&self) {}
     /// An event of a provider came.

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ums_core::{
-    Disabled, Endpoint, EndpointId, Notice, NoticeFilter, NoticeKind, NoticeState, Secret, SecretGeneration, StoreError, TenantId,
-    Timestamp, WebhookPost,
+    Disabled, Endpoint, EndpointId, EndpointUpdate, Notice, NoticeFilter, NoticeKind, NoticeState, Secret, SecretGeneration, StoreError,
+    TenantId, Timestamp, WebhookPost,
 };
 
 use self::posting::NO_KEY;
@@ -117,12 +117,13 @@ impl Outbox {
                 until: None,
             }],
             created_at: now,
-            disabled: change.enabled.is_some_and(|enabled| !enabled).then(|| by_owner(now)),
+            disabled: change.enabled.is_some_and(|enabled| !enabled).then(|| Disabled::by_owner(now)),
             failing_since: None,
             last_success_at: None,
             last_error: None,
         };
-        self.save(&endpoint).await?;
+        self.postbox.ports.store.save_endpoint(endpoint.clone()).await?;
+        self.refresh().await?;
         Ok(self.with_secrets(endpoint))
     }
 
@@ -139,47 +140,34 @@ impl Outbox {
     }
 
     pub(crate) async fn change(&self, tenant: &TenantId, id: EndpointId, change: EndpointChange) -> Result<Endpoint, EndpointError> {
-        let mut endpoint = self.find(tenant, id).await?;
-        if let Some(url) = change.url {
-            self.check_url(&url)?;
-            endpoint.url = url;
+        if let Some(url) = &change.url {
+            self.check_url(url)?;
         }
-        if let Some(description) = change.description {
-            endpoint.description = description;
-        }
-        if let Some(kinds) = change.kinds {
-            endpoint.kinds = kinds;
-        }
-        match change.enabled {
-            Some(true) => endpoint.disabled = None,
-            Some(false) if endpoint.disabled.is_none() => endpoint.disabled = Some(by_owner(self.now())),
-            Some(false) | None => {}
-        }
-        self.save(&endpoint).await?;
-        self.find(tenant, id).await
+        let EndpointChange {
+            url,
+            description,
+            kinds,
+            enabled,
+        } = change;
+        let update = EndpointUpdate::Settings {
+            url,
+            description,
+            kinds,
+            enabled,
+            at: self.now(),
+        };
+        self.update(tenant, id, update).await
     }
 
     pub(crate) async fn rotate(&self, tenant: &TenantId, id: EndpointId, overlap: Duration) -> Result<EndpointSecrets, EndpointError> {
         let key = self.newest_key()?;
-        let mut endpoint = self.find(tenant, id).await?;
-        let now = self.now();
-        // Read before old secrets are dropped: a number must never be used twice, or an old secret would sign again.
-        let last = endpoint.secrets.iter().map(|generation| generation.number).max().unwrap_or(0);
-        for generation in endpoint.secrets.iter_mut().filter(|generation| generation.until.is_none()) {
-            generation.until = Some(now + overlap);
-        }
-        endpoint
-            .secrets
-            .retain(|generation| generation.until.is_some_and(|until| until > now));
-        let newest = SecretGeneration {
-            number: last + 1,
+        let update = EndpointUpdate::Rotate {
             key: signing::fingerprint(key),
-            until: None,
+            at: self.now(),
+            overlap,
+            most: MAX_SECRETS,
         };
-        endpoint.secrets.insert(0, newest);
-        endpoint.secrets.truncate(MAX_SECRETS);
-        self.save(&endpoint).await?;
-        Ok(self.with_secrets(endpoint))
+        Ok(self.with_secrets(self.update(tenant, id, update).await?))
     }
 
     pub(crate) async fn forget(&self, tenant: &TenantId, id: EndpointId) -> Result<(), EndpointError> {
@@ -243,10 +231,16 @@ impl Outbox {
         endpoint.ok_or(EndpointError::NotFound)
     }
 
-    /// Stores an endpoint, and refreshes the endpoints that this process knows.
-    async fn save(&self, endpoint: &Endpoint) -> Result<(), StoreError> {
+    /// Changes an endpoint in the store. Returns the endpoint as it is then.
+    async fn update(&self, tenant: &TenantId, id: EndpointId, update: EndpointUpdate) -> Result<Endpoint, EndpointError> {
+        let changed = self.postbox.ports.store.change_endpoint(tenant, id, update).await?;
+        self.refresh().await?;
+        changed.ok_or(EndpointError::NotFound)
+    }
+
+    /// Refreshes the endpoints that this process knows.
+    async fn refresh(&self) -> Result<(), StoreError> {
         let (store, endpoints) = (&self.postbox.ports.store, &self.postbox.endpoints);
-        store.save_endpoint(endpoint.clone()).await?;
         endpoints.changed();
         endpoints.refresh(&**store).await
     }
@@ -260,12 +254,5 @@ impl Outbox {
             endpoint,
             secrets: secrets.unwrap_or_default(),
         }
-    }
-}
-
-fn by_owner(at: Timestamp) -> Disabled {
-    Disabled {
-        at,
-        reason: "switched off by its owner".to_owned(),
     }
 }

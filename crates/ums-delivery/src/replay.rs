@@ -185,6 +185,6 @@ fn cost<M: Routed>(desk: &Desk, record: &MessageRecord) -> Option<i64> {
         .links
         .iter()
         .find(|link| via.is_none_or(|via| via == link.kind))?;
-    let unit = first.price.of_unit(content.country_code())?;
-    Some(unit.saturating_mul(i64::from(content.billed_units(0))))
+    let each = first.price.of_each(content)?;
+    Some(each.saturating_mul(i64::from(content.recipients())))
 }

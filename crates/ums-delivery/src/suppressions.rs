@@ -52,7 +52,7 @@ pub(crate) async fn suppress(desk: &Desk, tenant: &TenantId, entries: Vec<NewSup
         suppress: listed.collect(),
         lift: Vec::new(),
     };
-    let notices = desk.notices.of_list(&says, now).await;
+    let notices = desk.notices.of_list(&says);
     desk.ports.store.suppress(says.suppress, notices).await
 }
 
@@ -84,7 +84,7 @@ pub(crate) async fn unsuppress(
     if says.lift.is_empty() {
         return Ok(0);
     }
-    let notices = desk.notices.of_list(&says, now).await;
+    let notices = desk.notices.of_list(&says);
     let lifted = desk.ports.store.lift(says.lift, notices).await?;
     Ok(lifted.into_iter().filter(|was_in_force| *was_in_force).count() as u64)
 }

@@ -16,6 +16,7 @@ use ums_core::{
 };
 
 use crate::desk::Desk;
+use crate::fate::Says;
 use crate::ports::Ports;
 
 /// The header with the link.
@@ -143,8 +144,12 @@ pub(crate) async fn unsubscribe(links: &Links, desk: &Desk, token: &str) -> Resu
         expires_at: None,
         lifted_at: None,
     };
-    let notices = desk.notices.of_suppression(&entry);
-    desk.ports.store.suppress(vec![entry], notices).await?;
+    let says = Says {
+        suppress: vec![entry],
+        lift: Vec::new(),
+    };
+    let notices = desk.notices.of_list(&says);
+    desk.ports.store.suppress(says.suppress, notices).await?;
     tracing::info!(message_id = %unsubscriber.message_id, "a recipient unsubscribed by the link in a message");
     Ok(Some(Unsubscriber {
         is_unsubscribed: true,

@@ -25,6 +25,7 @@ mod registry;
 mod samples;
 pub mod send;
 mod sender;
+mod verdict;
 pub mod webhook;
 
 pub use aws::AwsCredentials;

@@ -8,6 +8,7 @@ use ums_core::{BreakerEffect, Channel, Consequence, NextProvider, ProviderKind, 
 use crate::classify::words::{ACCOUNT_WORDS, SENDER_WORDS};
 use crate::failure_table::{ANY_CODE, Row};
 use crate::send::{sendgrid, ses, sns, twilio};
+use crate::verdict::{self, Place};
 
 /// A table of a page.
 struct Section {
@@ -49,6 +50,17 @@ const WORDS: &str = "They hold whichever code stands beside them, if that code b
      allowance hold beside a code about the account or the pace, too. An opt-out and an outcome that is unknown stay what they are. What the answer \
      quotes, and addresses in it, are not read. A sender that the caller chose is no fault of the account: then the class is `unsupported`.";
 
+const REPLIES: &str = "Words win over a vague code, and within a family of codes; an enhanced code wins over the reply code. A first digit of 4 means that the same \
+     reply may be another one later: then the message waits, whatever the row says of an end.";
+
+/// The tables of SMTP, by where something is said.
+const SMTP: [(&str, Place); 4] = [
+    ("Replies to MAIL", Place::Mail),
+    ("Replies to RCPT", Place::Rcpt),
+    ("Replies to the message", Place::Message),
+    ("Bounce messages", Place::Report),
+];
+
 fn sections(kind: ProviderKind) -> Vec<Section> {
     let own = |title, rows: &[&[Row]]| Section {
         title,
@@ -65,7 +77,15 @@ fn sections(kind: ProviderKind) -> Vec<Section> {
         ProviderKind::SendGrid => vec![own("Answers", &[sendgrid::FAILURES]), words()],
         ProviderKind::AwsSns => vec![own("Answers", &[sns::FAILURES, crate::aws::FAILURES]), words()],
         ProviderKind::Twilio => vec![own("Answers and status callbacks", &[twilio::FAILURES]), words()],
-        ProviderKind::Smtp | ProviderKind::Console => Vec::new(),
+        ProviderKind::Smtp => SMTP
+            .iter()
+            .map(|(title, place)| Section {
+                title,
+                about: REPLIES,
+                rows: verdict::rows(*place),
+            })
+            .collect(),
+        ProviderKind::Console => Vec::new(),
     }
 }
 

@@ -12,7 +12,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
-use ums_core::{BreakerStateWord, HealthReport, ProviderKind};
+use ums_core::{BreakerStateWord, Channel, HealthReport, ProviderKind};
 use ums_delivery::{AttemptEvent, BreakerEvent, FeedbackSeen, NoticeEvent, Observer, SettledEvent, Standing};
 
 /// Upper bounds of the latency histograms, in seconds: fine around a provider's usual 20–500 ms.
@@ -325,11 +325,13 @@ impl Observer for Metrics {
         if event.possibly_duplicate {
             self.possible_duplicates.get_or_create(&ChannelLabels { channel }).inc();
         }
-        if let Some(micros) = event.cost_micros.filter(|micros| *micros > 0) {
-            #[expect(clippy::cast_precision_loss, reason = "a counter of money; exact amounts are in the store")]
-            let cost = micros as f64 / MICROS;
-            self.costs.get_or_create(&CostLabels { channel, currency: "USD" }).inc_by(cost);
-        }
+    }
+
+    fn cost(&self, channel: Channel, micros: i64) {
+        #[expect(clippy::cast_precision_loss, reason = "a counter of money; exact amounts are in the store")]
+        let cost = micros as f64 / MICROS;
+        let channel = channel.as_str();
+        self.costs.get_or_create(&CostLabels { channel, currency: "USD" }).inc_by(cost);
     }
 }
 

@@ -4,7 +4,7 @@
 //! PLAIN LOGIN (in clear: it is loopback). Any credentials of the right form pass. Bytes
 //! are read in blocks and replies are sent when there is nothing more to read. Only
 //! `CR LF . CR LF` ends a message: what else looks like an end is content, and a bare CR
-//! or LF in it is refused, as are lines over 998 bytes and 8-bit bytes that were not announced.
+//! or LF in it is refused, as are lines over 998 bytes and bytes over 127 in its header.
 
 mod command;
 mod data;
@@ -299,7 +299,7 @@ impl Session {
             return Ok(Flow::GoOn);
         };
         let queue_id = self.world.ids.queue();
-        if let Some(reply) = data::fault(&message, transaction.is_eight_bit()) {
+        if let Some(reply) = data::fault(&message) {
             self.say(reply);
             return Ok(Flow::GoOn);
         }

@@ -10,6 +10,7 @@ mod accepting;
 mod aftermath;
 mod batching;
 mod beside;
+mod changing;
 mod facts;
 mod feedback;
 mod fencing;
@@ -25,6 +26,7 @@ mod recording;
 mod sample;
 mod spelling;
 mod suppressing;
+mod telling;
 mod undoing;
 
 use std::sync::Arc;
@@ -35,6 +37,7 @@ use ums_core::{Store, StoreError};
 pub use accepting::*;
 pub use batching::*;
 pub use beside::*;
+pub use changing::*;
 pub use facts::*;
 pub use feedback::*;
 pub use fencing::*;
@@ -50,6 +53,7 @@ pub use recording::*;
 pub use sample::Sample;
 pub use spelling::*;
 pub use suppressing::*;
+pub use telling::*;
 pub use undoing::*;
 
 /// Why a case could not go on.
@@ -169,7 +173,12 @@ macro_rules! store_suite {
             a_step_s_own_entries_count,
             a_repeated_intent_is_known_after_an_opt_out,
             no_message_is_stored_after_the_opt_out,
+            a_change_of_the_list_is_told_if_it_has_an_effect,
+            however_many_hear_of_an_address_at_once_it_is_told_once,
             endpoints_are_kept_and_changed,
+            an_endpoint_is_changed_in_what_is_named,
+            changes_of_an_endpoint_at_the_same_time_are_all_kept,
+            an_endpoint_is_disabled_only_as_it_was_judged,
             a_claimed_notice_comes_again_after_its_time,
             the_end_of_a_post_is_kept,
             the_next_notice_is_of_an_endpoint_that_takes_some,

@@ -43,6 +43,8 @@ pub(crate) fn with_words(mut attempt: AttemptRecord, words: &Words<'_>) -> Attem
     }
     let settled_by = words.settled_by.and_then(known).filter(|by| fits(*by, attempt.outcome));
     attempt.settled_by = settled_by.or_else(|| before::settled_by(&attempt).filter(|by| fits(*by, attempt.outcome)));
+    let is_settled = matches!(attempt.outcome, AttemptOutcome::Accepted | AttemptOutcome::Failed);
+    attempt.unknown_until = attempt.unknown_until.filter(|_| is_settled);
     attempt
 }
 

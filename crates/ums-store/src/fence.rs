@@ -18,8 +18,8 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use ums_core::{
-    ActRecord, AttemptRecord, EventRecord, Failure, Lift, Notice, Purpose, RecipientRecord, RefusedRecipient, SettledBy, Skip, Status,
-    Step, StoreError, Suppression, Undo, Work,
+    ActRecord, AttemptRecord, EventRecord, Failure, Lift, ListNotice, Notice, Purpose, RecipientRecord, RefusedRecipient, SettledBy, Skip,
+    Status, Step, StoreError, Suppression, Undo, Work,
 };
 
 use crate::kept;
@@ -130,12 +130,14 @@ pub(crate) fn mark(owner: i64, step: &Step) -> i64 {
         lift,
         undo,
         notices,
+        list_notices,
     } = step;
     let mut hasher = DefaultHasher::new();
     (owner, token, status.as_str(), error, sent_at).hash(&mut hasher);
     (*work == Work::InHand, work.due_at()).hash(&mut hasher);
     (delivered_at, expires_at, forget_body).hash(&mut hasher);
-    mark_aftermath((events, suppress, lift, notices), &mut hasher);
+    mark_aftermath((events, suppress, lift), &mut hasher);
+    mark_notices(notices, list_notices, &mut hasher);
     hasher.write_usize(undo.len());
     for Undo {
         provider,
@@ -180,7 +182,7 @@ pub(crate) fn mark(owner: i64, step: &Step) -> i64 {
     i64::from_ne_bytes(hasher.finish().to_ne_bytes())
 }
 
-fn mark_aftermath((events, suppress, lift, notices): (&[EventRecord], &[Suppression], &[Lift], &[Notice]), hasher: &mut impl Hasher) {
+fn mark_aftermath((events, suppress, lift): (&[EventRecord], &[Suppression], &[Lift]), hasher: &mut impl Hasher) {
     hasher.write_usize(events.len());
     for EventRecord {
         event,
@@ -222,8 +224,11 @@ fn mark_aftermath((events, suppress, lift, notices): (&[EventRecord], &[Suppress
     {
         (tenant, channel.as_str(), address, reason.as_str(), at).hash(hasher);
     }
+}
+
+fn mark_notices(notices: &[Notice], of_list: &[ListNotice], hasher: &mut impl Hasher) {
     hasher.write_usize(notices.len());
-    for notice in notices {
+    for notice in notices.iter().chain(of_list.iter().map(|one| &one.notice)) {
         // Their ids are made anew for each step.
         (notice.id, notice.endpoint).hash(hasher);
     }
@@ -244,15 +249,23 @@ fn mark_attempt(attempt: &AttemptRecord, hasher: &mut impl Hasher) {
         simulated,
         from_substituted,
         cost_micros,
+        price_micros,
         reported,
         recipients,
         refused,
         settled_by,
+        unknown_until,
     } = attempt;
     (id, provider.as_str(), account, called_at, outcome).hash(hasher);
     (class.map(ums_core::FailureClass::as_str), code, detail, duration_ms).hash(hasher);
-    (provider_message_id, simulated, from_substituted, cost_micros).hash(hasher);
-    (reported.map(Status::as_str), recipients, settled_by.map(SettledBy::as_str)).hash(hasher);
+    (provider_message_id, simulated, from_substituted, cost_micros, price_micros).hash(hasher);
+    (
+        reported.map(Status::as_str),
+        recipients,
+        settled_by.map(SettledBy::as_str),
+        unknown_until,
+    )
+        .hash(hasher);
     hasher.write_usize(refused.len());
     for RefusedRecipient { place, failure } in refused {
         let Failure {

@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ums_core::{
-    AttemptOutcome, AttemptRecord, Channel, Lift, MustNotContact, NewMessage, RecipientRecord, RecipientSet, Step, Suppression,
-    SuppressionFilter, SuppressionReason, Timestamp, Work, spellings, suppression_address,
+    AttemptOutcome, AttemptRecord, Channel, Lift, ListChange, ListNotice, MustNotContact, NewMessage, Notice, RecipientRecord,
+    RecipientSet, Step, Suppression, SuppressionFilter, SuppressionReason, Timestamp, Work, spellings, suppression_address,
 };
 
 /// What is known of one address for one reason: the entry, if one was reported, and the last lift.
@@ -115,6 +115,16 @@ pub(crate) fn call_after(step: &Step) -> Option<Call> {
         channel: intent.provider.channel(),
         recipients: intent.recipients,
     })
+}
+
+/// The notices of those changes of the list that had an effect.
+pub(crate) fn told(notices: &[ListNotice], suppressed: &[bool], lifted: &[bool]) -> Vec<Notice> {
+    let had_effect = |of| match of {
+        ListChange::Suppressed(place) => suppressed.get(place) == Some(&true),
+        ListChange::Lifted(place) => lifted.get(place) == Some(&true),
+    };
+    let told = notices.iter().filter(|notice| had_effect(notice.of));
+    told.map(|notice| notice.notice.clone()).collect()
 }
 
 /// Entries in force, by address and reason.

@@ -45,8 +45,15 @@ impl Told<'_> {
             (AttemptOutcome::Calling, _) => format!("{provider} is being called{whom}."),
             (AttemptOutcome::NotCalled(why), _) => self.not_called(why),
             (AttemptOutcome::Accepted, None) => format!("{provider} took it{whom}{}.{}", self.took(), self.notes()),
-            (AttemptOutcome::Accepted, Some(by)) => format!("{provider} has it{whom}: {}.{}", settled(by), self.notes()),
-            (AttemptOutcome::Failed, Some(by)) => self.settled_as_failed(by),
+            (AttemptOutcome::Accepted, Some(by)) => {
+                format!(
+                    "{provider} has it{whom}: {}.{}{}",
+                    settled(by),
+                    self.unknown_meanwhile(),
+                    self.notes()
+                )
+            }
+            (AttemptOutcome::Failed, Some(by)) => format!("{}{}", self.settled_as_failed(by), self.unknown_meanwhile()),
             (AttemptOutcome::Failed, None) | (AttemptOutcome::Unknown, _) => self.failed(),
         }
     }
@@ -83,6 +90,20 @@ impl Told<'_> {
             ""
         };
         format!("{sender}{simulated}")
+    }
+
+    /// The first provider that was called for the same recipients while the outcome of this attempt was unknown.
+    fn unknown_meanwhile(&self) -> String {
+        let called = |next: &&AttemptRecord| !matches!(next.outcome, AttemptOutcome::NotCalled(_));
+        let shares = |next: &&AttemptRecord| (0..self.record.recipients.len()).any(|place| self.shares(next, place));
+        let next = self.later.iter().filter(called).find(shares);
+        let next = next.filter(|next| self.attempt.was_unknown_at(next.called_at));
+        next.map(|next| format!(" Nobody knew when {} was called next.", next.provider))
+            .unwrap_or_default()
+    }
+
+    fn shares(&self, next: &AttemptRecord, place: usize) -> bool {
+        self.attempt.recipients.contains(place) && next.recipients.contains(place)
     }
 
     fn not_called(&self, why: NotCalled) -> String {

@@ -30,8 +30,22 @@ pub(super) struct Attempt {
     pub(super) provider: String,
     pub(super) outcome: String,
     pub(super) code: Option<String>,
-    /// Known where it was asked for.
+    /// None in the answers of the release before.
     pub(super) called_at: Option<Timestamp>,
+    /// When an unknown outcome was settled, if it was.
+    pub(super) unknown_until: Option<Timestamp>,
+}
+
+impl Attempt {
+    /// Whether its outcome was unknown, for a while at least.
+    fn was_unknown(&self) -> bool {
+        self.outcome == "unknown" || self.unknown_until.is_some()
+    }
+
+    /// Whether its outcome was unknown at that time after its call.
+    fn was_unknown_at(&self, at: Timestamp) -> bool {
+        self.outcome == "unknown" || self.unknown_until.is_some_and(|until| at < until)
+    }
 }
 
 /// What was found; each name can be looked up in the journals and the store.
@@ -157,10 +171,10 @@ fn judge_promises(acks: &[Ack], rows: &[Row], findings: &mut Findings) {
     findings.unpromised.extend(unpromised.map(|row| row.id.clone()));
 }
 
-/// Every arrival after the first wants a cause: an attempt before it whose outcome is unknown, of a
-/// message that may be doubled, or an operator's act between the two.
+/// Every arrival after the first wants a cause: an attempt before it whose outcome was unknown when the
+/// next one was made, of a message that may be doubled, or an operator's act between the two.
 fn judge_arrivals(row: &Row, came: &[&Arrival], may_duplicate: bool, findings: &mut Findings) {
-    let mut causes: Vec<&Attempt> = row.attempts.iter().filter(|attempt| attempt.outcome == "unknown").collect();
+    let mut causes: Vec<&Attempt> = row.attempts.iter().filter(|attempt| attempt.was_unknown()).collect();
     let mut acts: Vec<Timestamp> = row.acts.clone();
     for pair in came.windows(2) {
         let [earlier, later] = pair else { continue };
@@ -172,7 +186,7 @@ fn judge_arrivals(row: &Row, came: &[&Arrival], may_duplicate: bool, findings: &
         }
         let is_cause = |attempt: &&Attempt| {
             let began_before = attempt.called_at.is_none_or(|called_at| called_at <= earlier.at + SLACK);
-            sink_word(&attempt.provider) == earlier.provider && began_before
+            sink_word(&attempt.provider) == earlier.provider && began_before && was_unknown_for(row, attempt, later)
         };
         match causes.iter().position(is_cause) {
             Some(at) if may_duplicate => {
@@ -184,6 +198,17 @@ fn judge_arrivals(row: &Row, came: &[&Arrival], may_duplicate: bool, findings: &
                 .unexplained
                 .push(told(row, earlier, later, "and no unknown attempt before")),
         }
+    }
+}
+
+/// Whether the outcome of a cause was unknown when the attempt was made that brought the later arrival: by the attempt's own time, since the
+/// sink's clock says only when the message came.
+fn was_unknown_for(row: &Row, cause: &Attempt, later: &Arrival) -> bool {
+    let brought = |attempt: &&Attempt| sink_word(&attempt.provider) == later.provider && !std::ptr::eq(*attempt, cause);
+    let called = row.attempts.iter().filter(brought).filter_map(|attempt| attempt.called_at);
+    match called.filter(|called_at| *called_at <= later.at + SLACK).max() {
+        Some(called_at) => cause.was_unknown_at(called_at),
+        None => cause.outcome == "unknown",
     }
 }
 
@@ -200,6 +225,8 @@ fn judge_claims(row: &Row, came: &[&Arrival], findings: &mut Findings) {
         match attempt.outcome.as_str() {
             "accepted" => counts.0 += 1,
             "unknown" | "calling" => counts.1 += 1,
+            // A report says that it came to nothing, perhaps after it had arrived.
+            _ if attempt.was_unknown() => counts.1 += 1,
             _ => {}
         }
     }

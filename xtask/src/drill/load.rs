@@ -35,6 +35,8 @@ pub(super) struct Mix {
     pub(super) via: Option<&'static str>,
     /// The purpose of all, if it is one.
     pub(super) purpose: Option<&'static str>,
+    /// What all say of duplicates, if it is one word.
+    pub(super) duplicates: Option<&'static str>,
     /// The channel of all, if it is one.
     pub(super) channel: Option<&'static str>,
     /// Ends after so many messages, if ever.
@@ -56,6 +58,7 @@ impl Default for Mix {
             expires_in: 90,
             via: None,
             purpose: None,
+            duplicates: None,
             channel: None,
             messages: u64::MAX,
             per_second: None,
@@ -239,10 +242,11 @@ impl Shared {
                 _ => "bulk",
             },
         };
-        let duplicates = match chance.below(3) {
-            0 => None,
-            1 => Some("allow"),
-            _ => Some("never"),
+        let duplicates = match (self.mix.duplicates, chance.below(3)) {
+            (Some(word), _) => Some(word),
+            (None, 0) => None,
+            (None, 1) => Some("allow"),
+            (None, _) => Some("never"),
         };
         // What the service does when nothing is said.
         let may_duplicate = duplicates.map_or(purpose != "bulk", |word| word == "allow");

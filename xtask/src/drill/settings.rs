@@ -1,7 +1,6 @@
 //! The settings files of the drilled servers.
 
-/// Short waits, so that a drill ends soon after its load; nothing that is judged hangs on them. Nobody is asked what became of messages:
-/// feedback settles unknown attempts, and a row would show no more that they were unknown when the next one was made.
+/// Short waits, so that a drill ends soon after its load; nothing that is judged hangs on them.
 pub(super) const QUICK: &str = "\
 [retry]
 schedule = [\"500ms\", \"1s\", \"2s\", \"3s\"]
@@ -20,15 +19,24 @@ misconfigured_max_open = \"2s\"
 [timeouts]
 reply = \"3s\"
 
-[feedback]
-twilio_list_every = \"0s\"
-
 [pace.aws_ses]
 per_second = 0
 
 [pace.smtp]
 per_second = 0
 per_day = 0
+";
+
+/// Twilio is asked often what became of messages, so that unknown attempts are settled while a drill plays.
+pub(super) const ASKED: &str = "
+[feedback]
+twilio_list_every = \"5s\"
+";
+
+/// Nobody is asked what became of messages: the release before does not record when an unknown attempt was settled.
+pub(super) const NOT_ASKED: &str = "
+[feedback]
+twilio_list_every = \"0s\"
 ";
 
 /// Notices that are refused come again soon.

@@ -81,29 +81,28 @@ fn row(result: &Value) -> Row {
                 provider: attempt["provider"].as_str().unwrap_or_default().to_owned(),
                 outcome: attempt["outcome"].as_str().unwrap_or_default().to_owned(),
                 code: attempt["code"].as_str().map(str::to_owned),
-                called_at: None,
+                called_at: time(&attempt["called_at"]),
+                unknown_until: time(&attempt["unknown_until"]),
             })
             .collect(),
         acts: Vec::new(),
     }
 }
 
-/// Asks for the times of the attempts and acts of the messages that arrived more than once.
-async fn ask_for_times(server: &Server, rows: &mut [Row], repeated: &BTreeSet<String>) -> Result<()> {
+fn time(value: &Value) -> Option<Timestamp> {
+    value.as_str().and_then(|at| at.parse().ok())
+}
+
+/// Asks for the times of the acts of the messages that arrived more than once.
+async fn ask_for_acts(server: &Server, rows: &mut [Row], repeated: &BTreeSet<String>) -> Result<()> {
     for row in rows
         .iter_mut()
         .filter(|row| row.mark.as_ref().is_some_and(|mark| repeated.contains(mark)))
     {
         let story = server.get(&format!("/v1/messages/{}/explain", row.id)).await?;
         let steps = story["steps"].as_array().map(Vec::as_slice).unwrap_or_default();
-        let at = |step: &Value| step["at"].as_str().and_then(|at| at.parse::<Timestamp>().ok());
-        let of_kind = |kind: &'static str| steps.iter().filter(move |step| step["step"] == kind);
-        row.acts = of_kind("resent").chain(of_kind("replayed")).filter_map(at).collect();
-        for (attempt, step) in row.attempts.iter_mut().zip(of_kind("attempted")) {
-            if step["provider"] == attempt.provider.as_str() {
-                attempt.called_at = at(step);
-            }
-        }
+        let acts = steps.iter().filter(|step| step["step"] == "resent" || step["step"] == "replayed");
+        row.acts = acts.filter_map(|step| time(&step["at"])).collect();
     }
     Ok(())
 }
@@ -113,7 +112,7 @@ pub(super) async fn findings(stage: &Stage, server: &Server) -> Result<(Findings
     let acks = stage.journals.read_acks()?;
     let arrivals = stage.journals.read_arrivals()?;
     let mut rows = rows(server).await?;
-    ask_for_times(server, &mut rows, &checker::repeated(&arrivals)).await?;
+    ask_for_acts(server, &mut rows, &checker::repeated(&arrivals)).await?;
     Ok((judge(&acks, &arrivals, &rows), rows))
 }
 

@@ -31,7 +31,8 @@ const UNREADABLE: &str = "cannot be read";
 pub(super) async fn run(play: &Play<'_>) -> Result<Report> {
     let mut report = play.report("upgrade", Some(Store::Postgres));
     let old = play.old.as_deref().context("no program of the release before")?;
-    let mut stage = Stage::set(play.workspace, "upgrade", &play.binary, Store::Postgres, settings::QUICK)?;
+    let settings = format!("{}{}", settings::QUICK, settings::NOT_ASKED);
+    let mut stage = Stage::set(play.workspace, "upgrade", &play.binary, Store::Postgres, &settings)?;
     let mut chance = Chance::of(play.seed, "upgrade");
     let brings_schema = schema(&stage, old)? != schema(&stage, &play.binary)?;
     let fleet = Fleet::start_build(&mut stage, old, REPLICAS, &mut chance).await?;

@@ -10,9 +10,9 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AccountId, AttemptId, Channel, Endpoint, EndpointId, Event, EventRecord, Lift, MessageId, MessageRecord, Notice, NoticeFilter,
-    NoticeId, NoticeOutcome, NoticePage, ProviderKind, Step, StoreError, Suppression, SuppressionCursor, SuppressionFilter,
-    SuppressionOrigin, SuppressionPage, SuppressionReason, TenantId, Timestamp,
+    AccountId, AttemptId, Channel, Endpoint, EndpointId, EndpointUpdate, Event, EventRecord, Lift, ListNotice, MessageId, MessageRecord,
+    Notice, NoticeFilter, NoticeId, NoticeOutcome, NoticePage, ProviderKind, Step, StoreError, Suppression, SuppressionCursor,
+    SuppressionFilter, SuppressionOrigin, SuppressionPage, SuppressionReason, TenantId, Timestamp,
 };
 
 /// The message that an event belongs to.
@@ -57,8 +57,8 @@ pub struct Parked {
     pub suppress: Vec<Suppression>,
     /// Lifts that follow from the event without its message; made once likewise.
     pub lift: Vec<Lift>,
-    /// Notices about the event; added once likewise.
-    pub notices: Vec<Notice>,
+    /// Notices about these entries and lifts; added once likewise.
+    pub notices: Vec<ListNotice>,
 }
 
 /// The store's answer to one [`FeedbackStep`].
@@ -130,19 +130,20 @@ pub trait SuppressionStore: Send + Sync {
         now: Timestamp,
     ) -> Result<Vec<Suppression>, StoreError>;
 
-    /// Puts entries on the list, and adds the notices. The answers, in order: whether the entry is in force now and was not before.
+    /// Puts entries on the list, and adds the notices of those that come into force. The answers, in order: whether the entry is in force now
+    /// and none was before for its reason and any spelling of its address ([`spellings`](crate::spellings)).
     ///
     /// The list has one entry for each tenant, channel, address and reason. Of two, the later `since` wins, with its origin, provider, message,
     /// detail and end; of two from the same time, the entry that ends later. `lifted_at` keeps the later time. Addresses are stored as
     /// [`suppression_address`](crate::suppression_address) writes them.
-    async fn suppress(&self, entries: Vec<Suppression>, notices: Vec<Notice>) -> Result<Vec<bool>, StoreError>;
+    async fn suppress(&self, entries: Vec<Suppression>, notices: Vec<ListNotice>) -> Result<Vec<bool>, StoreError>;
 
-    /// Lifts entries off the list, and adds the notices. A lift takes off the entries of every spelling of its address
-    /// ([`spellings`](crate::spellings)). The answers, in order: whether an entry was in force before and is not any more.
+    /// Lifts entries off the list, and adds the notices of those lifts that take one off that was in force. A lift takes off the entries of every
+    /// spelling of its address ([`spellings`](crate::spellings)). The answers, in order: whether an entry was in force before and is not any more.
     ///
     /// A lift without an entry is stored if its reason is [`SuppressionReason::Stop`] or [`SuppressionReason::Unsubscribe`], because the
     /// provider may report the earlier opt-out later. Such a lift is no entry and is never listed.
-    async fn lift(&self, lifts: Vec<Lift>, notices: Vec<Notice>) -> Result<Vec<bool>, StoreError>;
+    async fn lift(&self, lifts: Vec<Lift>, notices: Vec<ListNotice>) -> Result<Vec<bool>, StoreError>;
 
     /// Entries in the order of channel, address and reason (each as its word or text, byte by byte), at most `limit`, after `cursor`.
     async fn suppressions(
@@ -220,9 +221,13 @@ pub struct Undone {
 /// Endpoints of the user's application, and the notices to them.
 #[async_trait]
 pub trait OutboxStore: Send + Sync {
-    /// Stores an endpoint, new or changed. The fields that [`OutboxStore::settle_notice`] writes stay; they are cleared when a disabled
-    /// endpoint is enabled again.
+    /// Stores a new endpoint. Of an endpoint that is stored already the settings are replaced as a whole.
     async fn save_endpoint(&self, endpoint: Endpoint) -> Result<(), StoreError>;
+
+    /// Changes an endpoint as it is in the transaction ([`EndpointUpdate::apply`]). The fields that [`OutboxStore::settle_notice`] writes stay;
+    /// they are cleared when a disabled endpoint is enabled again. Returns the endpoint afterwards, even if the change does not apply; none
+    /// if there is no such endpoint.
+    async fn change_endpoint(&self, tenant: &TenantId, id: EndpointId, update: EndpointUpdate) -> Result<Option<Endpoint>, StoreError>;
 
     /// Removes an endpoint and all notices to it. Returns whether the endpoint existed.
     async fn forget_endpoint(&self, tenant: &TenantId, id: EndpointId) -> Result<bool, StoreError>;

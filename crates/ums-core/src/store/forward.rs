@@ -49,11 +49,11 @@ macro_rules! forward_aftermath {
             async fn suppress(
                 &self,
                 entries: Vec<$crate::Suppression>,
-                notices: Vec<$crate::Notice>,
+                notices: Vec<$crate::ListNotice>,
             ) -> Result<Vec<bool>, $crate::StoreError> {
                 self.$around(self.$inner.suppress(entries, notices)).await
             }
-            async fn lift(&self, lifts: Vec<$crate::Lift>, notices: Vec<$crate::Notice>) -> Result<Vec<bool>, $crate::StoreError> {
+            async fn lift(&self, lifts: Vec<$crate::Lift>, notices: Vec<$crate::ListNotice>) -> Result<Vec<bool>, $crate::StoreError> {
                 self.$around(self.$inner.lift(lifts, notices)).await
             }
             async fn suppressions(
@@ -75,6 +75,14 @@ macro_rules! forward_aftermath {
         impl $crate::OutboxStore for $store {
             async fn save_endpoint(&self, endpoint: $crate::Endpoint) -> Result<(), $crate::StoreError> {
                 self.$around(self.$inner.save_endpoint(endpoint)).await
+            }
+            async fn change_endpoint(
+                &self,
+                tenant: &$crate::TenantId,
+                id: $crate::EndpointId,
+                update: $crate::EndpointUpdate,
+            ) -> Result<Option<$crate::Endpoint>, $crate::StoreError> {
+                self.$around(self.$inner.change_endpoint(tenant, id, update)).await
             }
             async fn forget_endpoint(&self, tenant: &$crate::TenantId, id: $crate::EndpointId) -> Result<bool, $crate::StoreError> {
                 self.$around(self.$inner.forget_endpoint(tenant, id)).await

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use ums_core::{AccountId, Monotonic, Probe, Provider, ProviderKind};
 
 use crate::breaker::{Breaker, BreakerSettings, Now, Permit, Verdict};
+use crate::carried::Carried;
 use crate::pacing::{PaceSettings, Pacer, Reservation};
 use crate::ports::Ports;
 use crate::rejection::Rejections;
@@ -24,13 +25,14 @@ pub enum Price {
 }
 
 impl Price {
-    /// The price of one unit; none when not known.
-    pub(crate) fn of_unit(&self, country_code: Option<u16>) -> Option<i64> {
-        match self {
+    /// What a provider takes for each recipient of the content; none when not known.
+    pub(crate) fn of_each<M: Carried>(&self, content: &M) -> Option<i64> {
+        let unit = match self {
             Self::Recipient(micros) => *micros,
-            Self::Segment(by_country) => by_country.get(&country_code?).copied(),
+            Self::Segment(by_country) => by_country.get(&content.country_code()?).copied(),
             Self::Free => Some(0),
-        }
+        };
+        unit.map(|micros| micros.saturating_mul(i64::from(content.units_each())))
     }
 }
 

@@ -1,11 +1,10 @@
 //! What callers and operators do to a message that nobody works on: cancel it, have it sent again, say what became of it.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use ums_core::{ActKind, ActRecord, AttemptOutcome, MessageRecord, RecipientSet, SettledBy, Status, Timestamp, Work};
 
-use super::recipients;
+use super::{recipients, turn};
 use crate::rules::Rules;
 
 /// What an operator says became of a message.
@@ -147,17 +146,14 @@ fn settle(record: &mut MessageRecord, mark: Mark, now: Timestamp) -> Result<ActR
     }
     let act = kept(record, ActKind::Marked, format!("was {}, {}", record.status, by.describe()), now);
     let sent_at = record.unknown_attempts().map(|attempt| attempt.called_at).max();
-    let mut carried = RecipientSet::NOBODY;
+    let (mut carried, recipients) = (RecipientSet::NOBODY, record.recipients.len());
     for attempt in record
         .attempts
         .iter_mut()
         .filter(|attempt| attempt.outcome == AttemptOutcome::Unknown)
     {
-        attempt.outcome = outcome;
-        if outcome == AttemptOutcome::Accepted {
-            (attempt.class, attempt.code) = (None, None);
-        }
-        (attempt.settled_by, attempt.detail) = (Some(by), Some(by.describe().to_owned()));
+        attempt.settle(outcome, by, act.at, recipients);
+        attempt.detail = Some(by.describe().to_owned());
         carried = carried.or(attempt.recipients);
     }
     if mark != Mark::Failed {
@@ -187,11 +183,10 @@ fn settle(record: &mut MessageRecord, mark: Mark, now: Timestamp) -> Result<ActR
     Ok(act)
 }
 
-/// An act is later than every attempt before it, whatever the clock says: that keeps the attempts before and after it apart.
+/// An act is later than every attempt before it.
 fn kept(record: &MessageRecord, kind: ActKind, detail: String, now: Timestamp) -> ActRecord {
-    let last = record.attempts.iter().map(|attempt| attempt.called_at).max();
     ActRecord {
-        at: last.map_or(now, |last| now.max(last + Duration::from_micros(1))),
+        at: turn::after_every_attempt(record, now),
         kind,
         detail,
     }

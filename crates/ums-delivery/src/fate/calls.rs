@@ -2,7 +2,7 @@
 
 use ums_core::{
     Accepted, AttemptOutcome, AttemptRecord, Failure, FailureClass, FailureSource, MessageRecord, NotCalled, RecipientSet,
-    RefusedRecipient, Status, Suppression, SuppressionOrigin, Timestamp, Work, millis, suppression_address,
+    RefusedRecipient, Status, Suppression, SuppressionOrigin, Timestamp, Work, millis, redact, suppression_address,
 };
 
 use super::recipients::{self, Moment};
@@ -10,18 +10,22 @@ use super::{Answer, Fate, Intent, Next, turn};
 use crate::drain::Progress;
 use crate::rules::Rules;
 
-/// Adds the intent to call a provider. It is never earlier than the act that had the message sent again.
+/// Adds the intent to call a provider. It is never earlier than the act that had the message sent again, nor than the settlement of an
+/// attempt before it.
 pub(super) fn begin(record: &mut MessageRecord, intent: Intent, now: Timestamp) -> Fate {
-    let called_at = turn::resent_at(record).map_or(now, |resent_at| now.max(resent_at));
+    let settled = record.attempts.iter().filter_map(|attempt| attempt.unknown_until);
+    let called_at = settled.chain(turn::resent_at(record)).fold(now, Timestamp::max);
     let Intent {
         id,
         provider,
         account,
         recipients,
+        price_micros,
     } = intent;
-    record
-        .attempts
-        .push(AttemptRecord::intent(id, provider, account, called_at, recipients));
+    record.attempts.push(AttemptRecord {
+        price_micros,
+        ..AttemptRecord::intent(id, provider, account, called_at, recipients)
+    });
     record.status = record.word(Status::Sending);
     record.work = Work::InHand;
     Fate::new(Next::Call)
@@ -114,7 +118,7 @@ fn accept(record: &mut MessageRecord, attempt: &mut AttemptRecord, accepted: &Ac
     attempt.provider_message_id = Some(accepted.provider_message_id.clone());
     attempt.simulated = accepted.simulated;
     attempt.from_substituted = accepted.from_substituted;
-    attempt.cost_micros = answer.cost_micros;
+    attempt.bill(record.recipients.len());
     if record.sent_at.is_none() || taken.contains(0) {
         record.sent_at = Some(answer.at);
     }
@@ -197,7 +201,7 @@ fn entry(record: &MessageRecord, attempt: &AttemptRecord, place: usize, failure:
         provider: Some(attempt.provider),
         account: Some(attempt.account.clone()),
         message_id: Some(message.id),
-        detail: Some(failure.to_string()),
+        detail: Some(redact(&failure.to_string())),
         since: at,
         expires_at: None,
         lifted_at: None,

@@ -15,7 +15,7 @@ use ums_core::{
 };
 
 use super::recipients::is_closed;
-use super::{causes, recipients};
+use super::{causes, recipients, turn};
 
 /// Where one attempt stands for one recipient, and the event that says so.
 #[derive(Clone, Copy)]
@@ -40,8 +40,9 @@ pub(crate) fn reported(before: &MessageRecord, now: Timestamp) -> MessageRecord 
         return after;
     }
     let reports = Reports::of(before);
+    let at = turn::after_every_attempt(before, now);
     for (place, attempt) in after.attempts.iter_mut().enumerate() {
-        reports.settle(place, attempt);
+        reports.settle(place, attempt, at);
     }
     lift_times(&mut after);
     let message_is_closed = is_closed(before.status);
@@ -244,7 +245,7 @@ impl<'a> Reports<'a> {
     }
 
     /// Writes what was reported of an attempt into its record.
-    fn settle(&self, place: usize, attempt: &mut AttemptRecord) {
+    fn settle(&self, place: usize, attempt: &mut AttemptRecord, at: Timestamp) {
         let events = || self.record.events.iter().filter(|event| event.attempt_id == Some(attempt.id));
         let (id, row) = (
             events().filter_map(|event| event.event.about.provider_message_id.as_ref()).min(),
@@ -259,15 +260,15 @@ impl<'a> Reports<'a> {
         match attempt.outcome {
             AttemptOutcome::Calling => return,
             AttemptOutcome::Unknown | AttemptOutcome::Failed | AttemptOutcome::NotCalled(_) if taken => {
-                attempt.outcome = AttemptOutcome::Accepted;
-                attempt.settled_by = Some(SettledBy::Feedback);
-                (attempt.class, attempt.code) = (None, None);
+                attempt.settle(AttemptOutcome::Accepted, SettledBy::Feedback, at, self.record.recipients.len());
                 attempt.detail = Some(SettledBy::Feedback.describe().to_owned());
             }
             AttemptOutcome::Accepted | AttemptOutcome::NotCalled(_) => {}
             AttemptOutcome::Unknown | AttemptOutcome::Failed => {
                 if let Some(failed) = failed.filter(|_| self.all_failed(attempt, row)) {
-                    attempt.outcome = AttemptOutcome::Failed;
+                    if attempt.outcome == AttemptOutcome::Unknown {
+                        attempt.settle(AttemptOutcome::Failed, SettledBy::Feedback, at, self.record.recipients.len());
+                    }
                     attempt.class = Some(class_of(failed));
                     attempt.code = Some(reason(failed));
                     attempt.detail = failed.event.detail.clone();

@@ -1,5 +1,7 @@
 //! The attempts that count against the rules on duplicates.
 
+use std::time::Duration;
+
 use ums_core::{ActKind, AttemptOutcome, AttemptRecord, MessageRecord, Timestamp};
 
 /// Time of the last resend. Every earlier attempt has a smaller `called_at`, every later one a greater or equal one: acts and intents
@@ -7,6 +9,12 @@ use ums_core::{ActKind, AttemptOutcome, AttemptRecord, MessageRecord, Timestamp}
 pub(super) fn resent_at(record: &MessageRecord) -> Option<Timestamp> {
     let again = |kind| matches!(kind, ActKind::Resent | ActKind::Replayed);
     record.acts.iter().rev().find(|act| again(act.kind)).map(|act| act.at)
+}
+
+/// A time after every attempt, whatever the clock says: what is written at that time stands between the attempts before and after it.
+pub(super) fn after_every_attempt(record: &MessageRecord, now: Timestamp) -> Timestamp {
+    let last = record.attempts.iter().map(|attempt| attempt.called_at).max();
+    last.map_or(now, |last| now.max(last + Duration::from_micros(1)))
 }
 
 /// The attempts since an operator had the message sent again; all attempts, if nobody did. The operator knew of the earlier ones and

@@ -17,7 +17,7 @@ const LONGEST_WAIT: Duration = Duration::from_mins(5);
 const LONGEST_WAIT_OF_OTHERS: Duration = Duration::from_hours(1);
 
 /// The parked form of an event, which waits for its message or belongs to none.
-pub(super) async fn parked(desk: &Desk, item: &Item, message: Option<&MessageRecord>) -> Parked {
+pub(super) fn parked(desk: &Desk, item: &Item, message: Option<&MessageRecord>) -> Parked {
     let now = desk.now();
     // The suppression list changed already when the event was parked first.
     let says = match message {
@@ -36,7 +36,7 @@ pub(super) async fn parked(desk: &Desk, item: &Item, message: Option<&MessageRec
         record: item.record.clone(),
         due_at: has_time.then(|| now + wait(desk, item, now)),
         looks,
-        notices: desk.notices.of_list(&says, now).await,
+        notices: desk.notices.of_list(&says),
         suppress: says.suppress,
         lift: says.lift,
     }
@@ -50,7 +50,7 @@ pub(super) async fn give_up_on_recipient(desk: &Desk, item: &Item) -> Result<(),
     }
     let says = Says::of(&item.record, None, &TenantId::default());
     if !says.suppress.is_empty() {
-        let notices = desk.notices.of_list(&says, desk.now()).await;
+        let notices = desk.notices.of_list(&says);
         desk.ports.store.suppress(says.suppress, notices).await?;
     }
     Ok(())

@@ -74,10 +74,10 @@ async fn take_once(desk: &Desk, items: Vec<Item>, last: bool, tally: &mut Feedba
     for Group { message, items } in groups {
         if message.is_under_way() {
             for item in items {
-                plans.push(Plan::park(desk, item, Some(&message)).await);
+                plans.push(Plan::park(desk, item, Some(&message)));
             }
         } else {
-            plans.push(Plan::apply(desk, message, items).await);
+            plans.push(Plan::apply(desk, message, items));
         }
     }
     let steps = plans.iter().map(|plan| plan.step.clone()).collect();
@@ -94,7 +94,7 @@ async fn take_once(desk: &Desk, items: Vec<Item>, last: bool, tally: &mut Feedba
             FeedbackTaken::Refused if last => {
                 let message = plan.applied.map(|applied| applied.before);
                 for item in plan.items {
-                    parked.push(Plan::park(desk, item, message.as_ref()).await);
+                    parked.push(Plan::park(desk, item, message.as_ref()));
                 }
             }
             FeedbackTaken::Refused => again.extend(plan.items),
@@ -164,7 +164,7 @@ async fn sort(desk: &Desk, items: Vec<Item>, tally: &mut FeedbackTally) -> Resul
                     groups[index].items.push(item);
                 } else {
                     parked::give_up_on_recipient(desk, &item).await?;
-                    plans.push(Plan::park(desk, item, None).await);
+                    plans.push(Plan::park(desk, item, None));
                 }
             }
         }
@@ -188,8 +188,8 @@ struct Applied {
 }
 
 impl Plan {
-    async fn park(desk: &Desk, item: Item, message: Option<&MessageRecord>) -> Self {
-        let parked = parked::parked(desk, &item, message).await;
+    fn park(desk: &Desk, item: Item, message: Option<&MessageRecord>) -> Self {
+        let parked = parked::parked(desk, &item, message);
         Self {
             step: FeedbackStep::Park(Box::new(parked)),
             items: vec![item],
@@ -197,7 +197,7 @@ impl Plan {
         }
     }
 
-    async fn apply(desk: &Desk, before: MessageRecord, items: Vec<Item>) -> Self {
+    fn apply(desk: &Desk, before: MessageRecord, items: Vec<Item>) -> Self {
         let new: Vec<EventRecord> = items.iter().map(|item| item.record.clone()).collect();
         let mut with_new = before.clone();
         with_new.events.extend(new.iter().cloned());
@@ -210,7 +210,7 @@ impl Plan {
             undo.extend(desk.judge_report(record, &before));
         }
         let mut step = step_between(desk, &before, &after, &new);
-        step.notices.extend(desk.notices.of_list(&says, now).await);
+        step.list_notices = desk.notices.of_list(&says);
         (step.suppress, step.lift, step.undo) = (says.suppress, says.lift, undo);
         Self {
             step: FeedbackStep::Apply(Box::new(step)),
@@ -244,6 +244,7 @@ impl Applied {
     fn tell(&self, desk: &Desk) {
         let (before, after) = (&self.before, &self.after);
         desk.rates.events(before, &self.new);
+        desk.count_settled_cost(before, after);
         for (was, is) in before.attempts.iter().zip(&after.attempts) {
             if was.outcome != AttemptOutcome::Accepted && is.outcome == AttemptOutcome::Accepted {
                 let recipients = is.recipients.count(after.recipients.len());

@@ -11,8 +11,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use ums_core::{
-    Disabled, Endpoint, EndpointId, Monotonic, Notice, NoticeOutcome, NoticeState, Random, Secret, StoreError, Timestamp, WebhookFault,
-    WebhookPost,
+    Disabled, Endpoint, EndpointId, EndpointUpdate, Monotonic, Notice, NoticeOutcome, NoticeState, Random, Secret, StoreError, Timestamp,
+    WebhookFault, WebhookPost,
 };
 
 use super::signing;
@@ -42,6 +42,9 @@ const KEEP: [Duration; 4] = [
 ];
 /// The shortest wait before a notice is posted again.
 const SHORTEST_RETRY: Duration = Duration::from_secs(1);
+
+/// The HTTP status of a receiver that wants no more.
+const GONE: u16 = 410;
 
 /// Time that posts under way have at a shutdown.
 const LAST_POSTS: Duration = Duration::from_secs(2);
@@ -256,7 +259,7 @@ impl Posted {
     pub(super) fn describe(&self) -> String {
         match self {
             Self::Status(status @ 300..=399) => format!("{status}: redirects are not followed"),
-            Self::Status(status @ 410) => format!("{status}: the receiver wants no more"),
+            Self::Status(status @ GONE) => format!("{status}: the receiver wants no more"),
             Self::Status(status) => status.to_string(),
             Self::NoAnswer(reason) => reason.clone(),
         }
@@ -339,7 +342,7 @@ async fn keep(ports: &Ports, outcome: NoticeOutcome) {
 
 /// Why the endpoint must be disabled, if it must.
 fn reason_to_disable(posted: &Posted, endpoint: &Endpoint, rules: &WebhookRules, now: Timestamp) -> Option<String> {
-    if *posted == Posted::Status(410) {
+    if *posted == Posted::Status(GONE) {
         return Some("it answered 410: the receiver wants no more".to_owned());
     }
     let since = endpoint.failing_since.filter(|_| !posted.is_success())?;
@@ -349,21 +352,27 @@ fn reason_to_disable(posted: &Posted, endpoint: &Endpoint, rules: &WebhookRules,
 
 async fn disable_if_due(postbox: &Postbox, posted: &Posted, endpoint: &Endpoint) -> Result<(), StoreError> {
     let ports = &postbox.ports;
-    let reason = |endpoint: &Endpoint| reason_to_disable(posted, endpoint, &postbox.rules, ports.clock.now());
-    if reason(endpoint).is_none() {
+    let now = ports.clock.now();
+    // The endpoint of now: another post may have succeeded since this one began.
+    let due = |endpoint: &Endpoint| reason_to_disable(posted, endpoint, &postbox.rules, now);
+    if due(endpoint).is_none() {
         return Ok(());
     }
-    // The endpoint of now: its owner may have changed it meanwhile, and another post may have succeeded.
-    let same = |other: &Endpoint| other.id == endpoint.id && other.url == endpoint.url && other.disabled.is_none();
-    let Some(mut endpoint) = ports.store.endpoints().await?.into_iter().find(same) else {
+    let mut known = ports.store.endpoints().await?.into_iter();
+    let Some(current) = known.find(|known| known.id == endpoint.id && known.tenant == endpoint.tenant) else {
         return Ok(());
     };
-    let Some(reason) = reason(&endpoint) else { return Ok(()) };
-    tracing::error!(endpoint = %endpoint.id, %reason, "a webhook endpoint is disabled; notices to it are kept, enable it again to have them posted");
-    endpoint.disabled = Some(Disabled {
-        at: ports.clock.now(),
-        reason,
-    });
-    ports.store.save_endpoint(endpoint).await?;
+    let Some(reason) = due(&current) else { return Ok(()) };
+    let disabled = Disabled { at: now, reason };
+    let update = EndpointUpdate::Disable {
+        url: endpoint.url.clone(),
+        failing_since: current.failing_since.filter(|_| *posted != Posted::Status(GONE)),
+        disabled: disabled.clone(),
+    };
+    let changed = ports.store.change_endpoint(&endpoint.tenant, endpoint.id, update).await?;
+    if changed.is_some_and(|changed| changed.disabled.as_ref() == Some(&disabled)) {
+        let reason = disabled.reason;
+        tracing::error!(endpoint = %endpoint.id, %reason, "a webhook endpoint is disabled; notices to it are kept, enable it again to have them posted");
+    }
     postbox.endpoints.refresh(&*ports.store).await
 }

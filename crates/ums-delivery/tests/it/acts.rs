@@ -1,5 +1,6 @@
 //! Acts of callers and operators: cancel, send again, mark, replay.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use ums_core::{
@@ -169,6 +170,18 @@ async fn an_operator_says_what_became_of_an_unknown_message() {
         assert!(record.attempts.iter().all(|attempt| attempt.outcome == outcome), "{record:?}");
         assert_eq!(record.sent_at.is_some(), mark != Mark::Failed);
         assert_eq!(record.acts[0].kind, ActKind::Marked);
+        assert!(
+            record
+                .attempts
+                .iter()
+                .all(|attempt| attempt.unknown_until == Some(record.acts[0].at))
+        );
+        let cost = (mark != Mark::Failed).then_some("0.000320");
+        assert_eq!(record.result().cost.as_deref(), cost, "both providers took it, or none did");
+        assert_eq!(
+            bench.observer.cost.load(Ordering::SeqCst),
+            if mark == Mark::Failed { 0 } else { 320 }
+        );
         assert!(matches!(
             bench.engine.mark(&tenant(), id, mark).await,
             Err(ActError::NotPossible { .. })

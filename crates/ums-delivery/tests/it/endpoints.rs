@@ -225,3 +225,48 @@ async fn without_a_key_or_a_poster_there_are_no_endpoints() {
         Err(EndpointError::Off)
     ));
 }
+
+#[tokio::test(start_paused = true)]
+async fn two_operators_who_change_different_fields_at_once_both_keep_their_change() {
+    let rules = Setup::holding().rules;
+    let told = Told::over(rules.clone(), None, None, &[KEY]).await;
+    let other = Told::over(rules, Some(&told), None, &[KEY]).await;
+    let id = told.endpoint(ONE, &[]).await.endpoint.id;
+    let kinds = EndpointChange {
+        kinds: Some(vec![NoticeKind::Bounced]),
+        ..EndpointChange::default()
+    };
+    let description = EndpointChange {
+        description: Some("the shop".to_owned()),
+        ..EndpointChange::default()
+    };
+    let (one, two) = (&told.bench.engine, &other.bench.engine);
+    let (tenant, hour) = (tenant(), Duration::from_hours(1));
+    let changed = tokio::join!(
+        one.change_endpoint(&tenant, id, url(TWO)),
+        two.change_endpoint(&tenant, id, kinds),
+        one.rotate_endpoint(&tenant, id, hour),
+        two.rotate_endpoint(&tenant, id, hour),
+        two.change_endpoint(&tenant, id, description),
+        one.change_endpoint(&tenant, id, enabled(false)),
+    );
+    assert!(changed.0.is_ok() && changed.1.is_ok() && changed.2.is_ok() && changed.3.is_ok() && changed.4.is_ok() && changed.5.is_ok());
+    let shown = told.shown(TWO).await;
+    assert_eq!(
+        (shown.description.as_str(), &shown.kinds[..]),
+        ("the shop", &[NoticeKind::Bounced][..])
+    );
+    assert_eq!(
+        shown.disabled.map(|disabled| disabled.reason).as_deref(),
+        Some("switched off by its owner")
+    );
+    let numbers: Vec<u32> = shown.secrets.iter().map(|secret| secret.number).collect();
+    assert_eq!(numbers, [3, 2, 1]);
+    // Whoever changes an endpoint that is gone does not bring it back.
+    one.forget_endpoint(&tenant, id).await.unwrap();
+    assert!(matches!(
+        two.change_endpoint(&tenant, id, enabled(true)).await,
+        Err(EndpointError::NotFound)
+    ));
+    assert_eq!(one.endpoints(&tenant).await.unwrap(), []);
+}

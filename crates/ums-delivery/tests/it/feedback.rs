@@ -1,12 +1,13 @@
 //! Feedback of providers, in any order and at any time.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use ums_core::{
     AttemptOutcome, Clock as _, Duplicates, Event, EventKind, Failure, FailureClass, FeedbackSource, MessageId, NoticeFilter, NoticeKind,
-    Polled, ProviderKind, Secret, SendSms, Status, SuppressionReason, TenantId, Timestamp, Work,
+    Polled, ProviderKind, Purpose, Secret, SendSms, SettledBy, Status, SuppressionReason, TenantId, Timestamp, Work,
 };
 use ums_delivery::{EndpointChange, FeedbackTally, Mark};
 use ums_testkit::Reply;
@@ -83,6 +84,52 @@ async fn a_message_that_waits_for_feedback_is_sent_no_more_once_it_was_taken() {
     assert_eq!(record.result().error_message, None);
     bench.pass(Duration::from_hours(80)).await;
     assert_eq!((bench.record(id).await.status, bench.sendgrid.calls()), (Status::Sent, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unknown_attempt_that_feedback_settles_is_paid_for_and_tells_that_it_was_unknown() {
+    let bench = start().await;
+    bench.ses.answer(unknown());
+    let id = bench.send(email()).await.message_id;
+    let result = bench.record(id).await.result();
+    assert_eq!((result.cost.as_deref(), result.possibly_duplicate), (Some("0.000160"), true));
+    bench.pass(Duration::from_secs(3)).await;
+    let first = bench.record(id).await.attempts[0].id;
+    let mut delivered = bench.event(id, EventKind::Delivered, 1).await;
+    delivered.about.attempt_id = Some(first);
+    delivered.provider = ProviderKind::AwsSes;
+    bench.take(vec![delivered.clone()]).await;
+    bench.take(vec![delivered]).await;
+    let result = bench.record(id).await.result();
+    assert_eq!((result.cost.as_deref(), result.possibly_duplicate), (Some("0.000320"), true));
+    let [first, second] = &result.attempts[..] else {
+        panic!("{result:?}")
+    };
+    assert_eq!(first.settled_by, Some(SettledBy::Feedback));
+    assert!(first.was_unknown_at(second.called_at.unwrap()), "when the next was called");
+    assert!(!first.was_unknown_at(first.unknown_until.unwrap()), "and no more now");
+    assert_eq!((second.settled_by, second.unknown_until), (None, None));
+    assert_eq!(bench.observer.cost.load(Ordering::SeqCst), 320, "each attempt is counted once");
+}
+
+/// Its body is gone when the report comes, and with it the number of segments.
+#[tokio::test(start_paused = true)]
+async fn a_code_of_two_segments_that_feedback_settles_costs_two_segments_twice() {
+    let bench = start().await;
+    bench.sns.answer(unknown());
+    let request = SendSms::new("+14165550123", "7".repeat(200)).purpose(Purpose::Otp);
+    let parsed = request.parse(Some("US".parse().unwrap())).unwrap();
+    let id = bench.engine.submit(parsed.into()).await.unwrap().message_id();
+    bench.idle().await;
+    bench.pass(Duration::from_secs(3)).await;
+    let record = bench.record(id).await;
+    assert!(!record.message.content.has_body(), "a code is not kept");
+    assert_eq!(record.result().cost.as_deref(), Some("0.016600"));
+    let mut delivered = Event::new(ProviderKind::AwsSns, "sns-1", EventKind::Delivered, "SUCCESS");
+    delivered.about.attempt_id = Some(record.attempts[0].id);
+    bench.take(vec![delivered]).await;
+    assert_eq!(bench.record(id).await.result().cost.as_deref(), Some("0.033200"));
+    assert_eq!(bench.observer.cost.load(Ordering::SeqCst), 33_200);
 }
 
 #[tokio::test(start_paused = true)]

@@ -9,6 +9,7 @@ mod claims;
 mod endpoints;
 mod feedback;
 mod leases;
+mod list_notices;
 mod lost;
 mod outage;
 mod outbox;

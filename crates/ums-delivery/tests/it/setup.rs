@@ -1,13 +1,13 @@
 //! An engine over three scripted e-mail providers and three of text messages.
 
 use std::num::NonZeroU32;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use ums_core::{
-    Clock, Email, FeedbackSource, MessageId, MessageRecord, Monotonic, OnExhausted, ProviderKind, Secret, SendEmail, SendResult, SendSms,
-    Sms, StoreError, TenantId, Timestamp, WebhookPost,
+    Channel, Clock, Email, FeedbackSource, MessageId, MessageRecord, Monotonic, OnExhausted, ProviderKind, Secret, SendEmail, SendResult,
+    SendSms, Sms, StoreError, TenantId, Timestamp, WebhookPost,
 };
 use ums_delivery::{
     AttemptEvent, BreakerEvent, BreakerSettings, LinkParts, Messaging, Observer, PaceSettings, Parts, Price, Rules, SettledEvent,
@@ -103,6 +103,8 @@ impl Failing {
 #[derive(Debug, Default)]
 pub(crate) struct Counts {
     pub(crate) fenced: AtomicUsize,
+    /// Millionths of the currency.
+    pub(crate) cost: AtomicI64,
 }
 
 impl Observer for Counts {
@@ -111,6 +113,9 @@ impl Observer for Counts {
     fn settled(&self, _: &SettledEvent) {}
     fn fenced(&self) {
         self.fenced.fetch_add(1, Ordering::SeqCst);
+    }
+    fn cost(&self, _: Channel, micros: i64) {
+        self.cost.fetch_add(micros, Ordering::SeqCst);
     }
 }
 

@@ -104,7 +104,10 @@ fn no_code_ends_a_message_whose_words_speak_of_the_account() {
 fn vague_words_give_way_to_words_about_the_account() {
     for (says, class) in [
         ("The daily quota is exceeded.", FailureClass::QuotaExhausted),
-        ("Attachments are not allowed: sending is paused for this account.", FailureClass::Misconfigured),
+        (
+            "Attachments are not allowed: sending is paused for this account.",
+            FailureClass::Misconfigured,
+        ),
         ("The attachment exceeds 10 MB.", FailureClass::Unsupported),
     ] {
         assert_eq!(read(ProviderKind::AwsSes, 400, "BadRequest", says).class, class, "{says}");

@@ -13,6 +13,7 @@
 
 mod block;
 mod origin;
+mod plain;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -24,7 +25,9 @@ use ums_core::{BounceKind, Event, EventKind, ProviderKind, SuppressionReason, Ti
 
 use self::block::{Block, blocks};
 use self::origin::Origin;
+use self::plain::Plain;
 use super::reading;
+use crate::verdict;
 
 const KIND: ProviderKind = ProviderKind::Smtp;
 /// Longest message that is read, in bytes.
@@ -37,6 +40,10 @@ const MAX_PARTS: usize = 500;
 const MAX_BOUNDARIES: usize = 5_000;
 /// Most recipients of one report.
 const MAX_RECIPIENTS: usize = 100;
+
+/// Fields by which a part is known that does not say what it is.
+const STATUS_FIELDS: [&str; 2] = ["Final-Recipient:", "Action:"];
+const COMPLAINT_FIELDS: [&str; 2] = ["Feedback-Type:", "User-Agent:"];
 
 /// A clock that is further ahead than this says nothing.
 const MAX_AHEAD: Duration = Duration::from_hours(24);
@@ -87,12 +94,15 @@ pub fn read(message: &[u8], now: Timestamp) -> Result<Vec<Event>, NotABounce> {
         return Err(NotABounce::Unparsed);
     }
     let mail = MessageParser::new().parse(message).filter(is_mail).ok_or(NotABounce::NotMail)?;
-    let events = events(&mail, &Origin::of_envelope(&mail), 0);
-    let events = if events.is_empty() {
-        automatic_reply(&mail).into_iter().collect()
-    } else {
-        events
-    };
+    let envelope = Origin::of_envelope(&mail);
+    let readers: [fn(&Message<'_>, &Origin) -> Vec<Event>; 4] = [
+        |mail, envelope| events(mail, envelope, 0),
+        plain_bounce,
+        plain_complaint,
+        |mail, _| automatic_reply(mail).into_iter().collect(),
+    ];
+    let mut found = readers.iter().map(|read| read(&mail, &envelope));
+    let events = found.find(|events| !events.is_empty()).unwrap_or_default();
     if events.is_empty() {
         return Err(NotABounce::Unparsed);
     }
@@ -133,9 +143,10 @@ fn events(mail: &Message<'_>, envelope: &Origin, depth: usize) -> Vec<Event> {
                 ("message", "feedback-report") => complaint,
                 ("message", "disposition-notification" | "global-disposition-notification") => disposition,
                 // Some systems call their report plain text, and some lose the lines between the parts.
-                ("text", _) | ("multipart", "report") if depth == 0 && is_report(mail) && looks_like_status(&text(&part.body)) => {
+                ("text", _) | ("multipart", "report") if depth == 0 && is_report(mail) && has_fields(&text(&part.body), &STATUS_FIELDS) => {
                     delivery_status
                 }
+                ("text", _) if depth == 0 && is_report(mail) && has_fields(&text(&part.body), &COMPLAINT_FIELDS) => complaint,
                 _ => continue,
             };
         let events = read(mail, &blocks(&text(&part.body)), &origin);
@@ -170,12 +181,13 @@ fn is_report(mail: &Message<'_>) -> bool {
         .is_some_and(|subtype| subtype.eq_ignore_ascii_case("report"))
 }
 
-fn looks_like_status(text: &str) -> bool {
-    let has = |name: &str| {
+/// Whether lines of a text begin with all these names of fields.
+fn has_fields(text: &str, names: &[&str]) -> bool {
+    let has = |name: &&str| {
         text.lines()
             .any(|line| line.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name)))
     };
-    has("Final-Recipient:") && has("Action:")
+    names.iter().all(has)
 }
 
 /// When the report was made.
@@ -233,6 +245,46 @@ fn delivery_status(mail: &Message<'_>, blocks: &[Block], origin: &Origin) -> Vec
             event
         })
         .collect()
+}
+
+/// A bounce for people, with an id of ours in it.
+fn plain_bounce(mail: &Message<'_>, envelope: &Origin) -> Vec<Event> {
+    let Some(plain) = Plain::read(mail) else { return Vec::new() };
+    let origin = Origin::of_returned(mail).or(&plain.origin).or(envelope);
+    if !origin.is_ours() {
+        return Vec::new();
+    }
+    let events = plain.failed().into_iter().map(|failed| {
+        let said = failed.said();
+        let (bounce, class) = verdict::of_report(&said);
+        let code = said.code().map(|code| code.to_string()).unwrap_or_default();
+        let id = reading::derived_id(&["plain", &report_id(mail), &origin.key(), &failed.recipient, &code]);
+        let mut event = Event::new(KIND, id, EventKind::Bounced, word("failed", &code));
+        event.bounce = Some(bounce);
+        event.class = Some(class);
+        event.suppress = (bounce == BounceKind::Hard).then_some(SuppressionReason::HardBounce);
+        event.code = reading::word(&code);
+        event.detail = Some(redact(&failed.reason)).filter(|detail| !detail.is_empty());
+        event.recipient = reading::recipient(&failed.recipient);
+        event.at = reported_at(mail);
+        event.about = origin.subject();
+        event
+    });
+    events.collect()
+}
+
+/// A complaint of Microsoft's Junk Mail Reporting Program, which has no report part: the recipient stands in the message that it brings back.
+fn plain_complaint(mail: &Message<'_>, envelope: &Origin) -> Vec<Event> {
+    let origin = Origin::of_returned(mail);
+    if !origin.is_jmrp {
+        return Vec::new();
+    }
+    let origin = origin.or(envelope);
+    if origin.is_ours() {
+        complaint(mail, &[], &origin)
+    } else {
+        Vec::new()
+    }
 }
 
 fn word(action: &str, code: &str) -> String {

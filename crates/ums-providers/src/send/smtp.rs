@@ -15,8 +15,8 @@
 //! - **Cannot carry**: an address with other letters than ASCII before the `@`, unless the server offers SMTPUTF8.
 //! - **Adapts**: a `message/*` file travels as it is, 7bit, or 8bit where the server offers 8BITMIME; content that no line of a message
 //!   may hold goes as bytes (`application/octet-stream`), and `multipart/*` always.
-//! - **Sources**: RFC 5321, 2920, 3207, 3461, 3463, 4954; support.google.com/a/answer/3726730 (Gmail's replies) and the Amazon SES
-//!   developer guide "SMTP response codes", read 2026-11-22.
+//! - **Replies**: what each means stands in `verdict.rs`.
+//! - **Sources**: RFC 5321, 2920, 3207, 3461, 3463, 4954, read 2026-11-22.
 
 mod connection;
 mod dial;
@@ -51,90 +51,7 @@ use self::tls::Tls;
 use crate::mime::{self, Bits};
 use crate::sender::{Chosen, SenderRule};
 
-pub use self::reply::{Stage, UnknownStage};
-
-/// What a refusal means: stage, then `code enhanced`, `enhanced`, the enhanced code's subject, `code`, or the first digit (the
-/// most particular row wins).
-const FAILURES: &[(Stage, &str, FailureClass)] = &[
-    (Stage::Connect, "4", FailureClass::Unavailable),
-    (Stage::Connect, "4.7", FailureClass::Throttled),
-    (Stage::Connect, "5", FailureClass::Misconfigured),
-    (Stage::Ehlo, "4", FailureClass::Unavailable),
-    (Stage::Ehlo, "4.7", FailureClass::Throttled),
-    (Stage::Ehlo, "5", FailureClass::Misconfigured),
-    (Stage::Ehlo, "503", FailureClass::Unavailable),
-    (Stage::Starttls, "4", FailureClass::Unavailable),
-    (Stage::Starttls, "5", FailureClass::Misconfigured),
-    (Stage::Starttls, "503", FailureClass::Unavailable),
-    (Stage::Auth, "4", FailureClass::Unavailable),
-    (Stage::Auth, "432", FailureClass::Misconfigured),
-    (Stage::Auth, "5", FailureClass::Misconfigured),
-    (Stage::Auth, "503", FailureClass::Unavailable),
-    (Stage::Mail, "4", FailureClass::Unavailable),
-    (Stage::Mail, "421 4.7.0", FailureClass::Throttled),
-    (Stage::Mail, "421 4.7.28", FailureClass::Throttled),
-    (Stage::Mail, "450 4.2.1", FailureClass::Throttled),
-    (Stage::Mail, "454", FailureClass::Throttled),
-    (Stage::Mail, "5", FailureClass::Misconfigured),
-    (Stage::Mail, "5.3.4", FailureClass::InvalidMessage),
-    (Stage::Mail, "5.4.5", FailureClass::QuotaExhausted),
-    (Stage::Mail, "5.6", FailureClass::InvalidMessage),
-    (Stage::Mail, "503", FailureClass::Unavailable),
-    (Stage::Mail, "503 5.5.1", FailureClass::Unavailable),
-    (Stage::Mail, "552", FailureClass::InvalidMessage),
-    (Stage::Rcpt, "4", FailureClass::Unavailable),
-    (Stage::Rcpt, "421 4.7.0", FailureClass::Throttled),
-    (Stage::Rcpt, "421 4.7.28", FailureClass::Throttled),
-    (Stage::Rcpt, "454", FailureClass::Throttled),
-    (Stage::Rcpt, "5", FailureClass::InvalidRecipient),
-    (Stage::Rcpt, "5.4.5", FailureClass::QuotaExhausted),
-    (Stage::Rcpt, "5.5.3", FailureClass::Unavailable),
-    (Stage::Rcpt, "5.7", FailureClass::Misconfigured),
-    (Stage::Rcpt, "503", FailureClass::Unavailable),
-    (Stage::Rcpt, "530", FailureClass::Misconfigured),
-    (Stage::Data, "4", FailureClass::Unavailable),
-    (Stage::Data, "421 4.7.0", FailureClass::Throttled),
-    (Stage::Data, "454", FailureClass::Throttled),
-    (Stage::Data, "5", FailureClass::InvalidMessage),
-    (Stage::Data, "5.4.5", FailureClass::QuotaExhausted),
-    (Stage::Data, "5.7.0", FailureClass::Misconfigured),
-    (Stage::Data, "503", FailureClass::Unavailable),
-    (Stage::Data, "530", FailureClass::Misconfigured),
-    (Stage::Dot, "4", FailureClass::Unavailable),
-    (Stage::Dot, "421 4.7.0", FailureClass::Throttled),
-    (Stage::Dot, "421 4.7.28", FailureClass::Throttled),
-    (Stage::Dot, "454", FailureClass::Throttled),
-    (Stage::Dot, "5", FailureClass::InvalidMessage),
-    (Stage::Dot, "5.4.5", FailureClass::QuotaExhausted),
-    (Stage::Dot, "5.7.0", FailureClass::Misconfigured),
-    (Stage::Dot, "5.7.26", FailureClass::Misconfigured),
-    (Stage::Dot, "503", FailureClass::Unavailable),
-    (Stage::Dot, "530", FailureClass::Misconfigured),
-    (Stage::Dot, "552 5.7.0", FailureClass::InvalidMessage),
-];
-
-/// Where a provider's code says less than its words: stage, first digit, a phrase in lower case. Gmail, Amazon SES, SendGrid.
-const PHRASES: &[(Stage, char, &str, FailureClass)] = &[
-    (Stage::Connect, '4', "too many connections", FailureClass::Throttled),
-    (Stage::Connect, '4', "too many concurrent", FailureClass::Throttled),
-    (Stage::Ehlo, '4', "too many connections", FailureClass::Throttled),
-    (Stage::Auth, '4', "too many login attempts", FailureClass::Throttled),
-    (Stage::Auth, '4', "maximum credits exceeded", FailureClass::QuotaExhausted),
-    (Stage::Auth, '5', "too many login attempts", FailureClass::Throttled),
-    (Stage::Mail, '4', "throttling failure: daily", FailureClass::QuotaExhausted),
-    (Stage::Mail, '5', "daily user sending", FailureClass::QuotaExhausted),
-    (Stage::Rcpt, '4', "throttling failure: daily", FailureClass::QuotaExhausted),
-    (Stage::Rcpt, '5', "too many recipients", FailureClass::Unavailable),
-    (Stage::Data, '4', "throttling failure: daily", FailureClass::QuotaExhausted),
-    (Stage::Dot, '4', "throttling failure: daily", FailureClass::QuotaExhausted),
-    (Stage::Dot, '4', "maximum credits exceeded", FailureClass::QuotaExhausted),
-    (Stage::Dot, '5', "daily user sending", FailureClass::QuotaExhausted),
-    (Stage::Dot, '5', "address is not verified", FailureClass::Misconfigured),
-    (Stage::Dot, '5', "addresses are not verified", FailureClass::Misconfigured),
-    (Stage::Dot, '5', "access denied", FailureClass::Misconfigured),
-    (Stage::Dot, '5', "verified sender identity", FailureClass::Misconfigured),
-    (Stage::Dot, '5', "unauthenticated senders not allowed", FailureClass::Misconfigured),
-];
+pub use crate::verdict::{Place, Stage, UnknownStage, rows};
 
 /// What a reply to RCPT says when the transaction is full: "452 Too many recipients", which some servers call 552, and which a client
 /// must read as temporary (RFC 5321 §4.5.3.1.10; RFC 3463 X.5.3). A reply with another enhanced code is about something else:

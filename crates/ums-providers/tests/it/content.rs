@@ -44,9 +44,9 @@ impl Street {
             ("smtp", Content::Email(email)) => self.smtp().send(email, &call).await,
             ("aws_sns", Content::Sms(sms)) => bed::sns(&simulator.sns_url(), transport).send(sms, &call).await,
             ("twilio", Content::Sms(sms)) => bed::twilio(&simulator.twilio_url(), transport).send(sms, &call).await,
-            _ => panic!("{provider} has another channel"),
+            (_, _) => unreachable!("{provider} has another channel"),
         }?;
-        Ok(simulator.messages().pop().expect("what was accepted is there"))
+        Ok(simulator.messages().pop().unwrap())
     }
 
     fn smtp(&self) -> Smtp {

@@ -106,6 +106,38 @@ fn bounces_mean_what_type_and_subtype_say() {
     }
 }
 
+/// What SES calls permanent is looked at: the server's own words decide whether the address is dead.
+#[test]
+fn the_servers_words_decide_whether_an_address_is_dead() {
+    for (subtype, status, diagnostic, hard) in [
+        ("General", "5.1.1", "smtp; 550 5.1.1 user unknown", true),
+        ("General", "5.0.0", "smtp; 550 no such mailbox", true),
+        ("General", "5.1.1", "smtp; 550 5.7.1 IP address blacklisted by recipient", false),
+        ("General", "5.7.1", "smtp; 550 5.7.1 message rejected by policy", false),
+        (
+            "General",
+            "5.1.8",
+            "smtp; 501 5.1.8 Sender address rejected: Domain not found",
+            false,
+        ),
+        ("General", "5.0.0", "smtp; 550 DMARC check failed", false),
+        ("General", "5.2.2", "smtp; 552 5.2.2 Over quota", false),
+        ("General", "", "", false),
+        ("NoEmail", "", "", true),
+        ("NoEmail", "5.0.0", "smtp; 550 rejected", true),
+        ("NoEmail", "5.1.1", "smtp; 550 5.7.1 blocked using a block list", false),
+    ] {
+        let mut payload = bounce("Permanent", subtype);
+        payload["bounce"]["bouncedRecipients"] =
+            json!([{"emailAddress": "recipient@example.com", "action": "failed", "status": status, "diagnosticCode": diagnostic}]);
+        let event = events(&payload).remove(0);
+        let is_hard = event.bounce == Some(BounceKind::Hard);
+        assert_eq!((event.kind, is_hard), (EventKind::Bounced, hard), "{subtype} {status} {diagnostic}");
+        assert_eq!(event.suppress.is_some(), hard, "{subtype} {status} {diagnostic}");
+        assert_ne!((event.class == Some(FailureClass::InvalidRecipient), hard), (true, false));
+    }
+}
+
 #[test]
 fn an_unsubscribed_recipient_is_an_opt_out_and_a_mail_that_did_not_go_out() {
     let events = events(&bounce("Permanent", "UnsubscribedRecipient"));

@@ -72,6 +72,17 @@ fn failures_mean_what_their_words_say() {
         ("Phone is currently unreachable/unavailable", K::Failed, Some(C::Unavailable)),
         ("This delivery would exceed max price", K::Failed, Some(C::Unsupported)),
         ("Unknown error attempting to reach phone", K::Failed, Some(C::Unavailable)),
+        ("Account requires additional review", K::Failed, Some(C::Misconfigured)),
+        ("account requires additional review", K::Failed, Some(C::Misconfigured)),
+        ("Monthly spend limit reached", K::Failed, Some(C::QuotaExhausted)),
+        (
+            "Destination phone number not verified in sandbox",
+            K::Failed,
+            Some(C::Misconfigured),
+        ),
+        ("Origination identity is not registered", K::Failed, Some(C::Misconfigured)),
+        ("Rate exceeded", K::Failed, Some(C::Throttled)),
+        ("Unknown carrier", K::Failed, Some(C::Unavailable)),
         ("Something new", K::Failed, None),
     ] {
         let events = events(&entry("FAILURE", response).to_string());

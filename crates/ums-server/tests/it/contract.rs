@@ -7,8 +7,8 @@ use ums_core::Clock as _;
 use ums_core::request::Disposition;
 use ums_core::{
     AttemptResult, BounceKind, BreakerStateWord, Channel, Duplicates, Event, EventKind, FailureClass, HealthStatus, NoticeKind,
-    NoticeState, OnExhausted, OutcomeWord, Priority, ProviderKind, Purpose, RecipientKind, RecipientResult, SendResult, Status,
-    SuppressionOrigin, SuppressionReason,
+    NoticeState, OnExhausted, OutcomeWord, Priority, ProviderKind, Purpose, RecipientKind, RecipientResult, SendResult, SettledBy, Status,
+    SuppressionOrigin, SuppressionReason, Timestamp,
 };
 use ums_server::{ErrorCode, openapi_document};
 use ums_testkit::Reply;
@@ -163,6 +163,7 @@ fn every_set_of_words_is_the_one_of_the_code() {
     check("MessageStory", "status", Status::WORDS);
     check("MessageStory", "channel", Channel::WORDS);
     check("AttemptResult", "reported", Status::WORDS);
+    check("AttemptResult", "settled_by", SettledBy::WORDS);
     for schema in ["SuppressionEntry", "NewSuppression", "AddSuppressions", "SuppressionAdded"] {
         check(schema, "channel", Channel::WORDS);
         check(schema, "reason", SuppressionReason::WORDS);
@@ -219,6 +220,9 @@ fn the_fields_of_results_are_the_ones_of_the_code() {
         duration_ms: None,
         from_substituted: true,
         reported: Some(Status::Delivered),
+        called_at: Some(Timestamp::from_micros(0)),
+        settled_by: Some(SettledBy::Feedback),
+        unknown_until: Some(Timestamp::from_micros(1)),
         recipients: Vec::new(),
     };
     let recipient = RecipientResult {

@@ -139,12 +139,6 @@ impl Transaction {
         !self.message.to.is_empty()
     }
 
-    /// Whether MAIL announced bytes over 127.
-    pub(super) fn is_eight_bit(&self) -> bool {
-        let body = self.message.params.get("BODY");
-        body.is_some_and(|body| body.eq_ignore_ascii_case("8BITMIME"))
-    }
-
     /// Ends with the message itself, accepted under that id.
     pub(super) fn end(self, id: String, mime: Bytes) -> (Draft, Option<Strike>, InFlight) {
         let mut message = self.message;

@@ -226,10 +226,12 @@ fn complete(sample: &Sample) -> AttemptRecord {
         simulated: true,
         from_substituted: true,
         cost_micros: Some(-100),
+        price_micros: Some(50),
         reported: Some(Status::Delivered),
         recipients: [0, 2].into_iter().collect(),
         refused: vec![refused(1, FailureClass::Throttled)],
         settled_by: Some(SettledBy::Feedback),
+        unknown_until: Some(intent.called_at + std::time::Duration::from_secs(7)),
     }
 }
 

@@ -1,11 +1,11 @@
 //! Events that cannot be applied: they wait, come up again, and what they say of their recipients is done at once.
 
-use ums_core::{EventKind, FeedbackTaken, ProviderKind, Status, StoreError, SuppressionReason, Target};
+use ums_core::{EventKind, FeedbackTaken, ListChange, ProviderKind, Status, StoreError, SuppressionReason, Target};
 
-use super::aftermath::{apply, endpoint, entry, event, kept, lift, notice, park, parked, read, reported, sent};
+use super::aftermath::{apply, endpoint, entry, event, kept, lift, park, parked, read, reported, sent};
 use super::feedback::{SES, ids, target};
 use super::sample::moment;
-use super::{Ground, Outcome, Sample};
+use super::{Ground, Outcome, Sample, telling};
 
 /// What is parked comes up at its times, longest due first, until it is its message's or nothing more is done with it.
 pub async fn a_parked_event_comes_up_at_its_time(ground: &dyn Ground) -> Outcome {
@@ -72,7 +72,7 @@ pub async fn what_a_parked_event_says_is_done_once(ground: &dyn Ground) -> Outco
     let mut stop = parked(&event(ProviderKind::Twilio, "stop", EventKind::Unsubscribed), Some(40), 0);
     stop.suppress = vec![entry(number, SuppressionReason::Stop, 10)];
     stop.lift = vec![lift(number, SuppressionReason::Manual, 10)];
-    stop.notices = vec![notice(1, &endpoint(1))];
+    stop.notices = telling::of(ListChange::Suppressed(0), 1);
     store.take_feedback(vec![park(stop.clone())]).await?;
     let (tenant, addresses) = (ums_core::TenantId::default(), [number.to_owned()]);
     let reasons = || async {
@@ -83,7 +83,7 @@ pub async fn what_a_parked_event_says_is_done_once(ground: &dyn Ground) -> Outco
     assert_eq!(store.next_notice_due().await?, Some(moment(1)));
     store.lift(vec![lift(number, SuppressionReason::Stop, 11)], Vec::new()).await?;
     stop.suppress = vec![entry(number, SuppressionReason::Stop, 12)];
-    stop.notices = vec![notice(0, &endpoint(1))];
+    stop.notices = telling::of(ListChange::Suppressed(0), 0);
     store.take_feedback(vec![park(stop)]).await?;
     assert_eq!(reasons().await?, []);
     assert_eq!(store.next_notice_due().await?, Some(moment(1)));

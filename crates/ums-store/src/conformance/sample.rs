@@ -191,6 +191,7 @@ impl Sample {
             lift: Vec::new(),
             undo: Vec::new(),
             notices: Vec::new(),
+            list_notices: Vec::new(),
         }
     }
 

@@ -65,7 +65,7 @@ impl State {
             return FeedbackTaken::Known;
         }
         if self.events.park(parked.record, parked.due_at, parked.looks) {
-            self.note_aside(parked.suppress, &parked.lift, parked.notices, now);
+            self.note_aside(parked.suppress, &parked.lift, &parked.notices, now);
         }
         FeedbackTaken::Kept
     }

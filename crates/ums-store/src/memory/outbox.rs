@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 use ums_core::{
-    Endpoint, EndpointId, MessageId, Notice, NoticeFilter, NoticeId, NoticeOutcome, NoticePage, NoticeState, OutboxStore, StoreError,
-    TenantId, Timestamp,
+    Endpoint, EndpointId, EndpointUpdate, MessageId, Notice, NoticeFilter, NoticeId, NoticeOutcome, NoticePage, NoticeState, OutboxStore,
+    StoreError, TenantId, Timestamp,
 };
 
 use super::MemoryStore;
@@ -113,6 +113,14 @@ impl Outbox {
         self.endpoints.insert(key, endpoint);
     }
 
+    fn change_endpoint(&mut self, tenant: &TenantId, id: EndpointId, update: &EndpointUpdate) -> Option<Endpoint> {
+        let mut endpoint = self.endpoints.get(&(tenant.clone(), id))?.clone();
+        if update.apply(&mut endpoint) {
+            self.save_endpoint(endpoint);
+        }
+        self.endpoints.get(&(tenant.clone(), id)).cloned()
+    }
+
     fn claim(&mut self, (tenant, endpoint): (&TenantId, EndpointId), now: Timestamp, until: Timestamp, limit: usize) -> Vec<Notice> {
         let from = (
             tenant.clone(),
@@ -203,6 +211,10 @@ impl OutboxStore for MemoryStore {
     async fn save_endpoint(&self, endpoint: Endpoint) -> Result<(), StoreError> {
         self.state().outbox.save_endpoint(endpoint);
         Ok(())
+    }
+
+    async fn change_endpoint(&self, tenant: &TenantId, id: EndpointId, update: EndpointUpdate) -> Result<Option<Endpoint>, StoreError> {
+        Ok(self.state().outbox.change_endpoint(tenant, id, &update))
     }
 
     async fn forget_endpoint(&self, tenant: &TenantId, id: EndpointId) -> Result<bool, StoreError> {

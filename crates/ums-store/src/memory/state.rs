@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 use ums_core::{
-    AccountId, BreakerRecord, FIRST_TOKEN, Lift, Message, MessageId, MessageRecord, MustNotContact, NewMessage, Notice, ProviderKind,
+    AccountId, BreakerRecord, FIRST_TOKEN, Lift, ListNotice, Message, MessageId, MessageRecord, MustNotContact, NewMessage, ProviderKind,
     Recovered, Status, Step, StoreError, Stored, Suppression, TenantId, Timestamp, Work,
 };
 
@@ -217,8 +217,8 @@ impl State {
         let id = step.message_id;
         let events = std::mem::take(&mut step.events);
         let (suppress, lift) = (std::mem::take(&mut step.suppress), std::mem::take(&mut step.lift));
+        let (notices, list_notices) = (std::mem::take(&mut step.notices), std::mem::take(&mut step.list_notices));
         let undos = std::mem::take(&mut step.undo);
-        let notices = std::mem::take(&mut step.notices);
         let Some(entry) = self.messages.get_mut(&id) else {
             return Err(StoreError::NotFound);
         };
@@ -231,10 +231,11 @@ impl State {
         apply(&mut entry.record, step);
         entry.record.status = kept::word(&entry.record, entry.kept);
         self.events.give(id, events);
-        self.note_aside(suppress, &lift, notices, now);
+        self.note_aside(suppress, &lift, &list_notices, now);
         for undo in undos {
             self.suppressions.decide(undo, now);
         }
+        self.outbox.add(notices);
         self.settle(id, was_due_at, keep_ended);
         Ok(())
     }
@@ -248,15 +249,12 @@ impl State {
         listed::forbids(step, call.channel, &addresses, listing, now)
     }
 
-    /// Does what follows from a step or an event beside its message.
-    pub(super) fn note_aside(&mut self, suppress: Vec<Suppression>, lift: &[Lift], notices: Vec<Notice>, now: Timestamp) {
-        for entry in suppress {
-            self.suppressions.put(entry, now);
-        }
-        for lift in lift {
-            self.suppressions.lift(lift, now);
-        }
-        self.outbox.add(notices);
+    /// Changes the suppression list, and adds the notices of what had an effect.
+    pub(super) fn note_aside(&mut self, suppress: Vec<Suppression>, lift: &[Lift], notices: &[ListNotice], now: Timestamp) -> Vec<bool> {
+        let suppressed: Vec<bool> = suppress.into_iter().map(|entry| self.suppressions.put(entry, now)).collect();
+        let lifted: Vec<bool> = lift.iter().map(|lift| self.suppressions.lift(lift, now)).collect();
+        self.outbox.add(listed::told(notices, &suppressed, &lifted));
+        [suppressed, lifted].concat()
     }
 
     /// Queues messages again that nobody works on any more.

@@ -5,8 +5,8 @@ use std::ops::Bound;
 
 use async_trait::async_trait;
 use ums_core::{
-    Channel, Lift, Notice, StoreError, Suppression, SuppressionCursor, SuppressionFilter, SuppressionPage, SuppressionReason,
-    SuppressionStore, TenantId, Timestamp, Undo, Undone, subscriber_key,
+    Channel, Lift, ListNotice, StoreError, Suppression, SuppressionCursor, SuppressionFilter, SuppressionPage, SuppressionReason,
+    SuppressionStore, TenantId, Timestamp, Undo, Undone, spellings, subscriber_key,
 };
 
 use super::MemoryStore;
@@ -27,12 +27,15 @@ fn place(tenant: &TenantId, channel: Channel, address: &str, reason: Suppression
 }
 
 impl Suppressions {
-    /// Puts an entry on the list. Whether it is in force now and was not before.
+    /// Puts an entry on the list. Whether it is in force now, and was not before in any spelling.
     pub(super) fn put(&mut self, entry: Suppression, now: Timestamp) -> bool {
+        let spellings = spellings(entry.channel, &entry.address);
         let entry = listed::put_in_form(entry);
-        let key = place(&entry.tenant, entry.channel, &entry.address, entry.reason);
-        let listed = self.places.entry(key).or_default();
-        let was_in_force = listed.is_in_force(now);
+        let key_of = |address: &str| place(&entry.tenant, entry.channel, address, entry.reason);
+        let was_in_force = spellings
+            .iter()
+            .any(|spelling| self.places.get(&key_of(spelling)).is_some_and(|listed| listed.is_in_force(now)));
+        let listed = self.places.entry(key_of(&entry.address)).or_default();
         listed.put(entry);
         !was_in_force && listed.is_in_force(now)
     }
@@ -125,18 +128,14 @@ impl SuppressionStore for MemoryStore {
         Ok(in_force.filter_map(Listed::entry).collect())
     }
 
-    async fn suppress(&self, entries: Vec<Suppression>, notices: Vec<Notice>) -> Result<Vec<bool>, StoreError> {
+    async fn suppress(&self, entries: Vec<Suppression>, notices: Vec<ListNotice>) -> Result<Vec<bool>, StoreError> {
         let now = self.clock.now();
-        let mut state = self.state();
-        state.outbox.add(notices);
-        Ok(entries.into_iter().map(|entry| state.suppressions.put(entry, now)).collect())
+        Ok(self.state().note_aside(entries, &[], &notices, now))
     }
 
-    async fn lift(&self, lifts: Vec<Lift>, notices: Vec<Notice>) -> Result<Vec<bool>, StoreError> {
+    async fn lift(&self, lifts: Vec<Lift>, notices: Vec<ListNotice>) -> Result<Vec<bool>, StoreError> {
         let now = self.clock.now();
-        let mut state = self.state();
-        state.outbox.add(notices);
-        Ok(lifts.iter().map(|lift| state.suppressions.lift(lift, now)).collect())
+        Ok(self.state().note_aside(Vec::new(), &lifts, &notices, now))
     }
 
     async fn suppressions(

@@ -6,13 +6,13 @@ use std::ops::RangeInclusive;
 
 use async_trait::async_trait;
 use ums_core::{
-    AccountId, Channel, Endpoint, EndpointId, Event, FeedbackStep, FeedbackStore, FeedbackTaken, Lift, MessageRecord, Notice, NoticeFilter,
-    NoticeId, NoticeOutcome, NoticePage, OutboxStore, Parked, ProviderKind, RateRow, RateStore, StoreError, Suppression, SuppressionCursor,
-    SuppressionFilter, SuppressionPage, SuppressionStore, Targets, TenantId, Timestamp, Undone,
+    AccountId, Channel, Endpoint, EndpointId, EndpointUpdate, Event, FeedbackStep, FeedbackStore, FeedbackTaken, Lift, ListNotice,
+    MessageRecord, Notice, NoticeFilter, NoticeId, NoticeOutcome, NoticePage, OutboxStore, Parked, ProviderKind, RateRow, RateStore,
+    StoreError, Suppression, SuppressionCursor, SuppressionFilter, SuppressionPage, SuppressionStore, Targets, TenantId, Timestamp, Undone,
 };
 
 use super::connection::{Fault, Session, within};
-use super::suppressions::Change;
+use super::suppressions::Changes;
 use super::{PostgresStore, attempts, cursors, endpoints, events, feedback, messages, notices, rates, suppressions, targets, undos};
 
 /// How often a transaction is tried when others are in its way.
@@ -49,20 +49,12 @@ macro_rules! write {
 }
 
 impl PostgresStore {
-    /// Changes the suppression list and adds notices.
-    async fn change(&self, changes: &[Change<'_>], notices: &[Notice]) -> Result<Vec<bool>, StoreError> {
+    /// Changes the suppression list.
+    async fn change(&self, changes: &Changes<'_>) -> Result<Vec<bool>, StoreError> {
         let now = self.desk.clock.now();
         write!(self, |session| async {
-            let mut rows = notices::Rows::default();
-            rows.add(notices);
             session.run(suppressions::BEGIN_CHANGE).await?;
-            let (answers, added) = tokio::join!(
-                biased;
-                suppressions::change(session, changes, now),
-                notices::add(session, &rows),
-            );
-            let answers = answers?;
-            added?;
+            let answers = changes.write(session, now).await?;
             session.run("COMMIT").await?;
             Ok(answers)
         })
@@ -135,14 +127,16 @@ impl SuppressionStore for PostgresStore {
         session.read(result)
     }
 
-    async fn suppress(&self, entries: Vec<Suppression>, notices: Vec<Notice>) -> Result<Vec<bool>, StoreError> {
-        let changes: Vec<Change<'_>> = entries.iter().map(Change::Put).collect();
-        self.change(&changes, &notices).await
+    async fn suppress(&self, entries: Vec<Suppression>, notices: Vec<ListNotice>) -> Result<Vec<bool>, StoreError> {
+        let mut changes = Changes::default();
+        changes.add(&entries, &[], &notices);
+        self.change(&changes).await
     }
 
-    async fn lift(&self, lifts: Vec<Lift>, notices: Vec<Notice>) -> Result<Vec<bool>, StoreError> {
-        let changes: Vec<Change<'_>> = lifts.iter().map(Change::Lift).collect();
-        self.change(&changes, &notices).await
+    async fn lift(&self, lifts: Vec<Lift>, notices: Vec<ListNotice>) -> Result<Vec<bool>, StoreError> {
+        let mut changes = Changes::default();
+        changes.add(&[], &lifts, &notices);
+        self.change(&changes).await
     }
 
     async fn suppressions(
@@ -174,6 +168,10 @@ impl SuppressionStore for PostgresStore {
 impl OutboxStore for PostgresStore {
     async fn save_endpoint(&self, endpoint: Endpoint) -> Result<(), StoreError> {
         write!(self, |session| endpoints::save(session, &endpoint))
+    }
+
+    async fn change_endpoint(&self, tenant: &TenantId, id: EndpointId, update: EndpointUpdate) -> Result<Option<Endpoint>, StoreError> {
+        write!(self, |session| endpoints::change(session, tenant, id, &update))
     }
 
     async fn forget_endpoint(&self, tenant: &TenantId, id: EndpointId) -> Result<bool, StoreError> {

@@ -37,6 +37,8 @@ pub(crate) struct Rows<'a> {
     settled_by: Vec<Option<&'static str>>,
     recipients: Vec<Option<i64>>,
     refused: Vec<Option<String>>,
+    price_micros: Vec<Option<i64>>,
+    unknown_until: Vec<Option<i64>>,
 }
 
 impl<'a> Rows<'a> {
@@ -69,11 +71,13 @@ impl<'a> Rows<'a> {
             self.settled_by.push(attempt.settled_by.map(SettledBy::as_str));
             self.recipients.push(attempt.recipients.bits());
             self.refused.push(facts::refused(attempt)?);
+            self.price_micros.push(attempt.price_micros);
+            self.unknown_until.push(attempt.unknown_until.map(Timestamp::as_micros));
         }
         Ok(())
     }
 
-    fn values(&self) -> [Value<'_>; 21] {
+    fn values(&self) -> [Value<'_>; 23] {
         [
             &self.tenant,
             &self.message_id,
@@ -96,6 +100,8 @@ impl<'a> Rows<'a> {
             &self.settled_by,
             &self.recipients,
             &self.refused,
+            &self.price_micros,
+            &self.unknown_until,
         ]
     }
 }
@@ -106,10 +112,11 @@ pub(crate) async fn insert(session: &Session, rows: &Rows<'_>) -> Result<(), Fau
         return Ok(());
     }
     let sql = "INSERT INTO attempts (tenant, message_id, number, id, provider, account, called_at, outcome, class, code, detail,
-           duration_ms, provider_message_id, simulated, from_substituted, cost_micros, reported, not_called, settled_by, recipients, refused)
+           duration_ms, provider_message_id, simulated, from_substituted, cost_micros, reported, not_called, settled_by, recipients, refused,
+           price_micros, unknown_until)
          SELECT * FROM unnest($1::text[], $2::uuid[], $3::integer[], $4::uuid[], $5::text[], $6::text[], $7::bigint[], $8::text[],
            $9::text[], $10::text[], $11::text[], $12::bigint[], $13::text[], $14::boolean[], $15::boolean[], $16::bigint[], $17::text[],
-           $18::text[], $19::text[], $20::bigint[], $21::text[])";
+           $18::text[], $19::text[], $20::bigint[], $21::text[], $22::bigint[], $23::bigint[])";
     session.execute(sql, &rows.values()).await.map(drop)
 }
 
@@ -119,29 +126,33 @@ pub(crate) async fn upsert(session: &Session, rows: &Rows<'_>) -> Result<(), Fau
         return Ok(());
     }
     let sql = "INSERT INTO attempts (tenant, message_id, number, id, provider, account, called_at, outcome, class, code, detail,
-           duration_ms, provider_message_id, simulated, from_substituted, cost_micros, reported, not_called, settled_by, recipients, refused)
+           duration_ms, provider_message_id, simulated, from_substituted, cost_micros, reported, not_called, settled_by, recipients, refused,
+           price_micros, unknown_until)
          SELECT s.tenant, s.message_id, s.number + coalesce((
              SELECT max(a.number) FROM attempts a WHERE a.tenant = s.tenant AND a.message_id = s.message_id), 0),
            s.id, s.provider, s.account, s.called_at, s.outcome, s.class, s.code, s.detail, s.duration_ms, s.provider_message_id,
-           s.simulated, s.from_substituted, s.cost_micros, s.reported, s.not_called, s.settled_by, s.recipients, s.refused
+           s.simulated, s.from_substituted, s.cost_micros, s.reported, s.not_called, s.settled_by, s.recipients, s.refused,
+           s.price_micros, s.unknown_until
          FROM unnest($1::text[], $2::uuid[], $3::integer[], $4::uuid[], $5::text[], $6::text[], $7::bigint[], $8::text[],
            $9::text[], $10::text[], $11::text[], $12::bigint[], $13::text[], $14::boolean[], $15::boolean[], $16::bigint[], $17::text[],
-           $18::text[], $19::text[], $20::bigint[], $21::text[])
+           $18::text[], $19::text[], $20::bigint[], $21::text[], $22::bigint[], $23::bigint[])
            AS s(tenant, message_id, number, id, provider, account, called_at, outcome, class, code, detail, duration_ms,
-             provider_message_id, simulated, from_substituted, cost_micros, reported, not_called, settled_by, recipients, refused)
+             provider_message_id, simulated, from_substituted, cost_micros, reported, not_called, settled_by, recipients, refused,
+             price_micros, unknown_until)
          ON CONFLICT (tenant, message_id, id) DO UPDATE SET provider = excluded.provider, account = excluded.account,
            called_at = excluded.called_at, outcome = excluded.outcome, class = excluded.class, code = excluded.code,
            detail = excluded.detail, duration_ms = excluded.duration_ms, provider_message_id = excluded.provider_message_id,
            simulated = excluded.simulated, from_substituted = excluded.from_substituted, cost_micros = excluded.cost_micros,
            reported = excluded.reported, not_called = excluded.not_called, settled_by = excluded.settled_by,
-           recipients = excluded.recipients, refused = excluded.refused";
+           recipients = excluded.recipients, refused = excluded.refused, price_micros = excluded.price_micros, unknown_until = excluded.unknown_until";
     session.execute(sql, &rows.values()).await.map(drop)
 }
 
 /// The attempts of messages in order.
 pub(crate) async fn of(session: &Session, keys: &[(TenantId, MessageId)]) -> Result<Vec<Result<Vec<AttemptRecord>, StoreError>>, Fault> {
     let sql = "SELECT w.nth, a.id, a.provider, a.account, a.called_at, a.outcome, a.class, a.code, a.detail, a.duration_ms,
-           a.provider_message_id, a.simulated, a.from_substituted, a.cost_micros, a.reported, a.not_called, a.settled_by, a.recipients, a.refused
+           a.provider_message_id, a.simulated, a.from_substituted, a.cost_micros, a.reported, a.not_called, a.settled_by, a.recipients,
+           a.refused, a.price_micros, a.unknown_until
          FROM unnest($1::text[], $2::uuid[]) WITH ORDINALITY AS w(tenant, id, nth)
          JOIN attempts a ON a.tenant = w.tenant AND a.message_id = w.id ORDER BY w.nth, a.number";
     let (tenants, ids) = split(keys);
@@ -166,10 +177,12 @@ fn attempt(columns: &Columns<'_>) -> Result<AttemptRecord, StoreError> {
         simulated: columns.value("simulated")?,
         from_substituted: columns.value("from_substituted")?,
         cost_micros: columns.value("cost_micros")?,
+        price_micros: columns.value("price_micros")?,
         reported: columns.optional_word("reported")?,
         recipients: RecipientSet::from_bits(columns.value("recipients")?),
         refused: columns.optional_json("refused")?.unwrap_or_default(),
         settled_by: None,
+        unknown_until: columns.optional_time("unknown_until")?,
     };
     let words = Words {
         not_called: columns.value("not_called")?,

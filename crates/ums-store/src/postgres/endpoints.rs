@@ -2,7 +2,7 @@
 //!
 //! What is locked of an endpoint is locked before its notices, everywhere.
 
-use ums_core::{Endpoint, EndpointId, NoticeOutcome, NoticeState, StoreError, TenantId};
+use ums_core::{Endpoint, EndpointId, EndpointUpdate, NoticeOutcome, NoticeState, StoreError, TenantId};
 
 use super::connection::{Fault, Session, Value};
 use super::row::{Columns, text};
@@ -24,6 +24,40 @@ pub(crate) async fn save(session: &Session, endpoint: &Endpoint) -> Result<(), F
     let (json, is_disabled) = (to_json(&saved)?, endpoint.disabled.is_some());
     let values: [Value<'_>; 4] = [&endpoint.tenant.as_str(), &endpoint.id.as_uuid(), &json, &is_disabled];
     session.execute(sql, &values).await.map(drop)
+}
+
+/// Changes an endpoint as it is. None if there is none.
+pub(crate) async fn change(
+    session: &Session,
+    tenant: &TenantId,
+    id: EndpointId,
+    update: &EndpointUpdate,
+) -> Result<Option<Endpoint>, Fault> {
+    session.run("BEGIN").await?;
+    let mut found = one(session, tenant, id).await?;
+    if let Some(endpoint) = &mut found
+        && update.apply(endpoint)
+    {
+        save(session, endpoint).await?;
+        found = one(session, tenant, id).await?;
+    }
+    session.run("COMMIT").await?;
+    Ok(found)
+}
+
+/// One endpoint. Its row is locked until the transaction ends.
+async fn one(session: &Session, tenant: &TenantId, id: EndpointId) -> Result<Option<Endpoint>, Fault> {
+    let sql = "SELECT tenant, id, endpoint, failing_since, last_success_at, last_error FROM endpoints WHERE tenant = $1 AND id = $2
+         FOR NO KEY UPDATE";
+    let rows = session.query(sql, &[&tenant.as_str(), &id.as_uuid()]).await?;
+    let found = rows.first().map(|row| {
+        endpoint(&Columns {
+            row,
+            table: "endpoints",
+            id: &"an endpoint",
+        })
+    });
+    Ok(found.transpose()?)
 }
 
 /// Forgets an endpoint and all notices to it. Whether there was one.

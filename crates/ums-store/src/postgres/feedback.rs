@@ -174,7 +174,7 @@ impl<'a> Batch<'a> {
         pass.tables.park(parked)?;
         if was.is_none() {
             pass.fresh += 1;
-            pass.tables.add_aside(&parked.suppress, &parked.lift, &parked.notices);
+            pass.tables.change_list(&parked.suppress, &parked.lift, &parked.notices);
         }
         self.kept.insert(name, parked.due_at.is_some());
         Ok(FeedbackTaken::Kept)

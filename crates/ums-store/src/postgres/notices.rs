@@ -24,6 +24,14 @@ impl<'a> Rows<'a> {
     }
 }
 
+impl<'a> FromIterator<&'a Notice> for Rows<'a> {
+    fn from_iter<I: IntoIterator<Item = &'a Notice>>(notices: I) -> Self {
+        Self {
+            rows: notices.into_iter().collect(),
+        }
+    }
+}
+
 /// Adds notices that are not there yet. What would be told to an endpoint that is gone is told to nobody.
 pub(crate) async fn add(session: &Session, rows: &Rows<'_>) -> Result<(), Fault> {
     if rows.rows.is_empty() {

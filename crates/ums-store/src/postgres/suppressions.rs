@@ -10,12 +10,13 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use tokio_postgres::Row;
 use ums_core::{
-    AccountId, Channel, Lift, MessageId, ProviderKind, Status, StoreError, Suppression, SuppressionCursor, SuppressionFilter,
-    SuppressionOrigin, SuppressionPage, SuppressionReason, TenantId, Timestamp, suppression_address,
+    AccountId, Channel, Lift, ListChange, ListNotice, MessageId, Notice, ProviderKind, Status, StoreError, Suppression, SuppressionCursor,
+    SuppressionFilter, SuppressionOrigin, SuppressionPage, SuppressionReason, TenantId, Timestamp, spellings,
 };
 use uuid::Uuid;
 
 use super::connection::{Fault, Session, Value};
+use super::notices;
 use super::row::{Columns, count, optional_text, text};
 use crate::listed::{self, Call, Listed, Listing};
 
@@ -116,67 +117,89 @@ type Place = (TenantId, Channel, String, &'static str);
 
 /// A change of the list.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Change<'a> {
+enum Change<'a> {
     Put(&'a Suppression),
     Lift(&'a Lift),
 }
 
-/// Changes the list, one after the other. For each: whether an entry came into force with it, or was until then. The transaction was begun
-/// by [`BEGIN_CHANGE`].
-pub(crate) async fn change(session: &Session, changes: &[Change<'_>], now: Timestamp) -> Result<Vec<bool>, Fault> {
-    if changes.is_empty() {
-        return Ok(Vec::new());
+/// Changes of the list, with their notices.
+#[derive(Debug, Default)]
+pub(crate) struct Changes<'a> {
+    changes: Vec<Change<'a>>,
+    /// Each with the place of its change.
+    notices: Vec<(usize, &'a Notice)>,
+}
+
+impl<'a> Changes<'a> {
+    /// Adds the changes of a step, an event or a call.
+    pub(crate) fn add(&mut self, suppress: &'a [Suppression], lift: &'a [Lift], notices: &'a [ListNotice]) {
+        let first = self.changes.len();
+        self.changes.extend(suppress.iter().map(Change::Put));
+        self.changes.extend(lift.iter().map(Change::Lift));
+        let place = |of| match of {
+            ListChange::Suppressed(place) => first + place,
+            ListChange::Lifted(place) => first + suppress.len() + place,
+        };
+        self.notices.extend(notices.iter().map(|one| (place(one.of), &one.notice)));
     }
-    let places: BTreeSet<Place> = changes.iter().flat_map(Change::places).collect();
-    let mut list = at(session, &places).await?;
-    let answers = changes.iter().map(|change| change.apply(&mut list, now)).collect();
-    write(session, &list).await?;
-    Ok(answers)
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.changes.is_empty()
+    }
+
+    /// Changes the list, one after the other, and adds the notices of what had an effect. For each: whether an entry came into force with it,
+    /// or was until then. The transaction was begun by [`BEGIN_CHANGE`].
+    pub(crate) async fn write(&self, session: &Session, now: Timestamp) -> Result<Vec<bool>, Fault> {
+        if self.changes.is_empty() {
+            return Ok(Vec::new());
+        }
+        let places: BTreeSet<Place> = self.changes.iter().flat_map(Change::places).collect();
+        let mut list = at(session, &places).await?;
+        let answers: Vec<bool> = self.changes.iter().map(|change| change.apply(&mut list, now)).collect();
+        write(session, &list).await?;
+        let had_effect = |place: usize| answers.get(place) == Some(&true);
+        let told = self.notices.iter().filter(|(place, _)| had_effect(*place));
+        notices::add(session, &told.map(|(_, notice)| *notice).collect()).await?;
+        Ok(answers)
+    }
 }
 
 impl Change<'_> {
-    /// The place of an entry; for a lift, one for each spelling.
+    /// The places of the subscriber: one for each spelling.
     fn places(&self) -> Vec<Place> {
-        match self {
-            Self::Put(entry) => {
-                let address = suppression_address(entry.channel, &entry.address);
-                vec![(
-                    entry.tenant.clone(),
-                    entry.channel,
-                    text(&address).into_owned(),
-                    entry.reason.as_str(),
-                )]
-            }
-            Self::Lift(lift) => listed::lifts_in_form(lift)
-                .map(|lift| (lift.tenant, lift.channel, text(&lift.address).into_owned(), lift.reason.as_str()))
-                .collect(),
-        }
+        let (tenant, channel, address, reason) = match self {
+            Self::Put(entry) => (&entry.tenant, entry.channel, &entry.address, entry.reason),
+            Self::Lift(lift) => (&lift.tenant, lift.channel, &lift.address, lift.reason),
+        };
+        let place = |spelling: String| (tenant.clone(), channel, text(&spelling).into_owned(), reason.as_str());
+        spellings(channel, address).into_iter().map(place).collect()
     }
 
     /// Whether an entry came into force, or was until now.
     fn apply(&self, known: &mut BTreeMap<Place, Listed>, now: Timestamp) -> bool {
-        let mut has_changed = false;
-        for place in self.places() {
-            has_changed |= self.apply_at(place, known, now);
-        }
-        has_changed
-    }
-
-    fn apply_at(&self, place: Place, known: &mut BTreeMap<Place, Listed>, now: Timestamp) -> bool {
+        let is_in_force = |known: &BTreeMap<Place, Listed>, place: &Place| known.get(place).is_some_and(|listed| listed.is_in_force(now));
         match self {
             Self::Put(entry) => {
+                let was_in_force = self.places().iter().any(|place| is_in_force(known, place));
+                let entry = listed::put_in_form((*entry).clone());
+                let address = text(&entry.address).into_owned();
+                let place = (entry.tenant.clone(), entry.channel, address, entry.reason.as_str());
                 let listed = known.entry(place).or_default();
-                let was_in_force = listed.is_in_force(now);
-                listed.put(listed::put_in_form((*entry).clone()));
+                listed.put(entry);
                 !was_in_force && listed.is_in_force(now)
             }
-            Self::Lift(lift) if known.contains_key(&place) || listed::is_kept_alone(lift.reason) => {
-                let listed = known.entry(place).or_default();
-                let was_in_force = listed.is_in_force(now);
-                listed.lift(lift.at);
-                was_in_force && !listed.is_in_force(now)
+            Self::Lift(lift) => {
+                let mut is_lifted = false;
+                for place in self.places() {
+                    if known.contains_key(&place) || listed::is_kept_alone(lift.reason) {
+                        let was_in_force = is_in_force(known, &place);
+                        let listed = known.entry(place).or_default();
+                        listed.lift(lift.at);
+                        is_lifted |= was_in_force && !listed.is_in_force(now);
+                    }
+                }
+                is_lifted
             }
-            Self::Lift(_) => false,
         }
     }
 }

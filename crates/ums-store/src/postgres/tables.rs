@@ -4,11 +4,11 @@
 
 use std::collections::HashMap;
 
-use ums_core::{EventRecord, MessageId, Notice, Step, StoreError, Suppression, TenantId, Timestamp, Undo};
+use ums_core::{EventRecord, ListNotice, MessageId, Step, StoreError, Suppression, TenantId, Timestamp, Undo};
 
 use super::connection::{Fault, Session};
 use super::contents::Emptied;
-use super::suppressions::{Change, Contacts};
+use super::suppressions::{Changes, Contacts};
 use super::{acts, attempts, contents, events, idempotency, messages, notices, recipients, skips, suppressions, undos};
 use crate::encoded::Encoded;
 use crate::listed::Listing;
@@ -28,7 +28,7 @@ pub(crate) struct Tables<'a> {
     acts: acts::Rows<'a>,
     events: events::Rows<'a>,
     notices: notices::Rows<'a>,
-    changes: Vec<Change<'a>>,
+    changes: Changes<'a>,
     undos: Vec<&'a Undo>,
     forgotten: Vec<(TenantId, MessageId)>,
 }
@@ -81,7 +81,8 @@ impl<'a> Tables<'a> {
             self.forgotten.push((tenant.clone(), id));
         }
         self.events.add(tenant, id, events)?;
-        self.add_aside(&step.suppress, &step.lift, &step.notices);
+        self.notices.add(&step.notices);
+        self.change_list(&step.suppress, &step.lift, &step.list_notices);
         self.undos.extend(&step.undo);
         Ok(())
     }
@@ -91,11 +92,9 @@ impl<'a> Tables<'a> {
         self.events.park(parked)
     }
 
-    /// Adds what follows beside a message.
-    pub(crate) fn add_aside(&mut self, suppress: &'a [Suppression], lift: &'a [ums_core::Lift], notices: &'a [Notice]) {
-        self.changes.extend(suppress.iter().map(Change::Put));
-        self.changes.extend(lift.iter().map(Change::Lift));
-        self.notices.add(notices);
+    /// Adds changes of the suppression list.
+    pub(crate) fn change_list(&mut self, suppress: &'a [Suppression], lift: &'a [ums_core::Lift], notices: &'a [ListNotice]) {
+        self.changes.add(suppress, lift, notices);
     }
 
     /// How a transaction that writes this begins.
@@ -158,7 +157,7 @@ impl<'a> Tables<'a> {
                 contents::forget_bodies(session, emptied),
                 suppressions::of_contacts(session, contacts),
                 async {
-                    suppressions::change(session, &self.changes, now).await?;
+                    self.changes.write(session, now).await?;
                     undos::decide(session, &self.undos, now).await
                 },
                 events::keep(session, &self.events),

@@ -4,9 +4,9 @@ use std::ops::RangeInclusive;
 
 use async_trait::async_trait;
 use ums_core::{
-    AccountId, Channel, Endpoint, EndpointId, Event, FeedbackStep, FeedbackStore, FeedbackTaken, Lift, MessageRecord, Notice, NoticeFilter,
-    NoticeId, NoticeOutcome, NoticePage, OutboxStore, Parked, ProviderKind, RateRow, RateStore, StoreError, Suppression, SuppressionCursor,
-    SuppressionFilter, SuppressionPage, SuppressionStore, Targets, TenantId, Timestamp, Undone,
+    AccountId, Channel, Endpoint, EndpointId, EndpointUpdate, Event, FeedbackStep, FeedbackStore, FeedbackTaken, Lift, ListNotice,
+    MessageRecord, Notice, NoticeFilter, NoticeId, NoticeOutcome, NoticePage, OutboxStore, Parked, ProviderKind, RateRow, RateStore,
+    StoreError, Suppression, SuppressionCursor, SuppressionFilter, SuppressionPage, SuppressionStore, Targets, TenantId, Timestamp, Undone,
 };
 
 use super::{SqliteStore, attempts, cursors, endpoints, events, feedback, messages, notices, rates, suppressions, targets, undos};
@@ -81,25 +81,19 @@ impl SuppressionStore for SqliteStore {
             .await
     }
 
-    async fn suppress(&self, entries: Vec<Suppression>, notices: Vec<Notice>) -> Result<Vec<bool>, StoreError> {
+    async fn suppress(&self, entries: Vec<Suppression>, notices: Vec<ListNotice>) -> Result<Vec<bool>, StoreError> {
         let now = self.clock.now();
         self.writer
             .submit(0, move |connection| {
-                notices::add(connection, &notices)?;
-                let put = |entry: &Suppression| suppressions::put(connection, entry.clone(), now);
-                entries.iter().map(put).collect()
+                suppressions::change(connection, (&entries, &[]), &notices, now)
             })
             .await
     }
 
-    async fn lift(&self, lifts: Vec<Lift>, notices: Vec<Notice>) -> Result<Vec<bool>, StoreError> {
+    async fn lift(&self, lifts: Vec<Lift>, notices: Vec<ListNotice>) -> Result<Vec<bool>, StoreError> {
         let now = self.clock.now();
         self.writer
-            .submit(0, move |connection| {
-                notices::add(connection, &notices)?;
-                let lift = |lift: &Lift| suppressions::lift(connection, lift, now);
-                lifts.iter().map(lift).collect()
-            })
+            .submit(0, move |connection| suppressions::change(connection, (&[], &lifts), &notices, now))
             .await
     }
 
@@ -130,6 +124,13 @@ impl OutboxStore for SqliteStore {
     async fn save_endpoint(&self, endpoint: Endpoint) -> Result<(), StoreError> {
         self.writer
             .submit(0, move |connection| endpoints::save(connection, &endpoint))
+            .await
+    }
+
+    async fn change_endpoint(&self, tenant: &TenantId, id: EndpointId, update: EndpointUpdate) -> Result<Option<Endpoint>, StoreError> {
+        let tenant = tenant.clone();
+        self.writer
+            .submit(0, move |connection| endpoints::change(connection, &tenant, id, &update))
             .await
     }
 

@@ -23,12 +23,14 @@ pub(crate) fn upsert(connection: &Connection, tenant: &TenantId, id: MessageId, 
             .prepare_cached(
                 "INSERT INTO attempts (tenant, message_id, id, number, provider, account, called_at, outcome, class, code, detail,
                    duration_ms, provider_message_id, simulated, from_substituted, cost_micros, reported, not_called, settled_by, recipients,
-                   refused)
-                 SELECT ?1, ?2, ?3, coalesce(max(number), 0) + 1, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20
+                   refused, price_micros, unknown_until)
+                 SELECT ?1, ?2, ?3, coalesce(max(number), 0) + 1, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19,
+                   ?20, ?21, ?22
                  FROM attempts WHERE tenant = ?1 AND message_id = ?2
                  ON CONFLICT (tenant, message_id, id) DO UPDATE SET provider = ?4, account = ?5, called_at = ?6, outcome = ?7, class = ?8,
                    code = ?9, detail = ?10, duration_ms = ?11, provider_message_id = ?12, simulated = ?13, from_substituted = ?14,
-                   cost_micros = ?15, reported = ?16, not_called = ?17, settled_by = ?18, recipients = ?19, refused = ?20",
+                   cost_micros = ?15, reported = ?16, not_called = ?17, settled_by = ?18, recipients = ?19, refused = ?20,
+                   price_micros = ?21, unknown_until = ?22",
             )
             .map_err(store_error)?;
         let stored = statement.execute(params![
@@ -52,6 +54,8 @@ pub(crate) fn upsert(connection: &Connection, tenant: &TenantId, id: MessageId, 
             attempt.settled_by.map(SettledBy::as_str),
             attempt.recipients.bits(),
             facts::refused(attempt)?,
+            attempt.price_micros,
+            attempt.unknown_until.map(Timestamp::as_micros),
         ]);
         stored.map_err(store_error)?;
     }
@@ -64,7 +68,8 @@ fn report(connection: &Connection, tenant: &TenantId, id: MessageId, attempt: &A
     let mut statement = connection
         .prepare_cached(
             "UPDATE attempts SET reported = ?4, class = ?5, code = ?6, detail = ?7, duration_ms = ?8, simulated = ?9, from_substituted = ?10,
-               cost_micros = ?11, not_called = ?17, settled_by = ?18, recipients = ?19, refused = ?20
+               cost_micros = ?11, not_called = ?17, settled_by = ?18, recipients = ?19, refused = ?20, price_micros = ?21,
+               unknown_until = ?22
              WHERE tenant = ?1 AND message_id = ?2 AND id = ?3 AND provider = ?12 AND account = ?13 AND called_at = ?14 AND outcome = ?15
                AND provider_message_id IS ?16",
         )
@@ -90,6 +95,8 @@ fn report(connection: &Connection, tenant: &TenantId, id: MessageId, attempt: &A
         attempt.settled_by.map(SettledBy::as_str),
         attempt.recipients.bits(),
         facts::refused(attempt)?,
+        attempt.price_micros,
+        attempt.unknown_until.map(Timestamp::as_micros),
     ]);
     Ok(updated.map_err(store_error)? == 1)
 }
@@ -99,7 +106,7 @@ pub(crate) fn of(connection: &Connection, tenant: &TenantId, id: MessageId) -> R
     let mut statement = connection
         .prepare_cached(
             "SELECT id, provider, account, called_at, outcome, class, code, detail, duration_ms, provider_message_id, simulated,
-               from_substituted, cost_micros, reported, not_called, settled_by, recipients, refused
+               from_substituted, cost_micros, price_micros, reported, not_called, settled_by, unknown_until, recipients, refused
              FROM attempts WHERE tenant = ?1 AND message_id = ?2 ORDER BY number",
         )
         .map_err(store_error)?;
@@ -134,10 +141,12 @@ fn attempt(columns: &Columns<'_>) -> Result<AttemptRecord, StoreError> {
         simulated: columns.value("simulated")?,
         from_substituted: columns.value("from_substituted")?,
         cost_micros: columns.value("cost_micros")?,
+        price_micros: columns.value("price_micros")?,
         reported: columns.optional_word("reported")?,
         recipients: RecipientSet::from_bits(columns.value("recipients")?),
         refused: columns.optional_json("refused")?.unwrap_or_default(),
         settled_by: None,
+        unknown_until: columns.optional_time("unknown_until")?,
     };
     let (not_called, settled_by): (Option<String>, Option<String>) = (columns.value("not_called")?, columns.value("settled_by")?);
     let words = Words {

@@ -1,7 +1,7 @@
 //! URLs of users' applications, and what posts to them have taught.
 
-use rusqlite::{Connection, params};
-use ums_core::{Endpoint, EndpointId, NoticeOutcome, NoticeState, StoreError, TenantId};
+use rusqlite::{Connection, Row, params};
+use ums_core::{Endpoint, EndpointId, EndpointUpdate, NoticeOutcome, NoticeState, StoreError, TenantId};
 
 use super::connection::store_error;
 use super::notices;
@@ -34,6 +34,23 @@ pub(crate) fn save(connection: &Connection, endpoint: &Endpoint) -> Result<(), S
     statement.execute(row).map(drop).map_err(store_error)
 }
 
+/// Changes an endpoint as it is. None if there is none.
+pub(crate) fn change(
+    connection: &Connection,
+    tenant: &TenantId,
+    id: EndpointId,
+    update: &EndpointUpdate,
+) -> Result<Option<Endpoint>, StoreError> {
+    let Some(mut endpoint) = one(connection, tenant, id)? else {
+        return Ok(None);
+    };
+    if !update.apply(&mut endpoint) {
+        return Ok(Some(endpoint));
+    }
+    save(connection, &endpoint)?;
+    one(connection, tenant, id)
+}
+
 /// Forgets an endpoint and all notices to it. Says whether there was one.
 pub(crate) fn forget(connection: &Connection, tenant: &TenantId, id: EndpointId) -> Result<bool, StoreError> {
     notices::forget_endpoint(connection, tenant, id)?;
@@ -52,19 +69,33 @@ pub(crate) fn all(connection: &Connection) -> Result<Vec<Endpoint>, StoreError> 
     let mut rows = statement.query([]).map_err(store_error)?;
     let mut endpoints = Vec::new();
     while let Some(row) = rows.next().map_err(store_error)? {
-        let columns = Columns {
-            row,
-            table: "endpoints",
-            id: &"an endpoint",
-        };
-        endpoints.push(Endpoint {
-            failing_since: columns.optional_time("failing_since")?,
-            last_success_at: columns.optional_time("last_success_at")?,
-            last_error: columns.value("last_error")?,
-            ..columns.json("endpoint")?
-        });
+        endpoints.push(endpoint(row)?);
     }
     Ok(endpoints)
+}
+
+fn one(connection: &Connection, tenant: &TenantId, id: EndpointId) -> Result<Option<Endpoint>, StoreError> {
+    let mut statement = connection
+        .prepare_cached("SELECT endpoint, failing_since, last_success_at, last_error FROM endpoints WHERE tenant = ?1 AND id = ?2")
+        .map_err(store_error)?;
+    let mut rows = statement
+        .query(params![tenant.as_str(), id.as_uuid().into_bytes()])
+        .map_err(store_error)?;
+    rows.next().map_err(store_error)?.map(endpoint).transpose()
+}
+
+fn endpoint(row: &Row<'_>) -> Result<Endpoint, StoreError> {
+    let columns = Columns {
+        row,
+        table: "endpoints",
+        id: &"an endpoint",
+    };
+    Ok(Endpoint {
+        failing_since: columns.optional_time("failing_since")?,
+        last_success_at: columns.optional_time("last_success_at")?,
+        last_error: columns.value("last_error")?,
+        ..columns.json("endpoint")?
+    })
 }
 
 /// Notes how a post ended.

@@ -6,7 +6,7 @@ use rusqlite::Connection;
 use ums_core::{FeedbackTaken, Parked, StoreError, Timestamp};
 
 use super::events::{self, Kept};
-use super::{messages, notices, suppressions};
+use super::{messages, suppressions};
 use crate::encoded::{EncodedFeedback, EncodedStep};
 use crate::fence::{self, Process};
 use crate::matching;
@@ -42,8 +42,7 @@ fn park(connection: &Connection, parked: &Parked, json: &str, now: Timestamp) ->
         Some(Kept::Parked) => events::park(connection, parked, json)?,
         None => {
             events::park(connection, parked, json)?;
-            suppressions::change(connection, &parked.suppress, &parked.lift, now)?;
-            notices::add(connection, &parked.notices)?;
+            suppressions::change(connection, (&parked.suppress, &parked.lift), &parked.notices, now)?;
         }
     }
     Ok(FeedbackTaken::Kept)

@@ -157,7 +157,7 @@ pub(crate) fn record(
     for (event, json) in step.events.iter().zip(events) {
         events::keep(connection, &step.tenant, step.message_id, event, json)?;
     }
-    suppressions::change(connection, &step.suppress, &step.lift, now)?;
+    suppressions::change(connection, (&step.suppress, &step.lift), &step.list_notices, now)?;
     undos::decide(connection, &step.undo, now)?;
     notices::add(connection, &step.notices)
 }

@@ -10,7 +10,7 @@ use super::connection::{create_private, store_error};
 use crate::migration::{Migration, lacking};
 
 /// Every version of the schema in order.
-pub(crate) const MIGRATIONS: [Migration; 4] = [
+pub(crate) const MIGRATIONS: [Migration; 5] = [
     Migration {
         version: 1,
         name: "messages",
@@ -28,8 +28,13 @@ pub(crate) const MIGRATIONS: [Migration; 4] = [
     },
     Migration {
         version: 4,
+        name: "settled attempts",
+        sql: include_str!("../../migrations/sqlite/0004_settled_attempts.sql"),
+    },
+    Migration {
+        version: 5,
         name: "undos",
-        sql: include_str!("../../migrations/sqlite/0004_undos.sql"),
+        sql: include_str!("../../migrations/sqlite/0005_undos.sql"),
     },
 ];
 

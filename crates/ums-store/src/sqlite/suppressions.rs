@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use rusqlite::{Connection, Row, named_params, params};
 use ums_core::{
-    AccountId, Channel, Lift, MessageId, ProviderKind, StoreError, Suppression, SuppressionCursor, SuppressionFilter, SuppressionPage,
-    SuppressionReason, TenantId, Timestamp,
+    AccountId, Channel, Lift, ListNotice, MessageId, ProviderKind, StoreError, Suppression, SuppressionCursor, SuppressionFilter,
+    SuppressionPage, SuppressionReason, TenantId, Timestamp, spellings,
 };
 
 use super::connection::store_error;
@@ -13,18 +13,23 @@ use super::row::{Columns, count};
 use crate::listed::{self, Listed, Listing};
 
 /// Puts an entry on the list. Whether it is in force now and was not before.
-pub(crate) fn put(connection: &Connection, entry: Suppression, now: Timestamp) -> Result<bool, StoreError> {
+fn put(connection: &Connection, entry: Suppression, now: Timestamp) -> Result<bool, StoreError> {
+    let spellings = spellings(entry.channel, &entry.address);
     let entry = listed::put_in_form(entry);
-    let key = (entry.tenant.clone(), entry.channel, entry.address.clone(), entry.reason);
+    let key_of = |address: &str| (entry.tenant.clone(), entry.channel, address.to_owned(), entry.reason);
+    let mut was_in_force = false;
+    for spelling in spellings {
+        was_in_force |= at(connection, &key_of(&spelling))?.is_some_and(|listed| listed.is_in_force(now));
+    }
+    let key = key_of(&entry.address);
     let mut listed = at(connection, &key)?.unwrap_or_default();
-    let was_in_force = listed.is_in_force(now);
     listed.put(entry);
     keep(connection, &key, &listed)?;
     Ok(!was_in_force && listed.is_in_force(now))
 }
 
 /// Takes a subscriber's entries off the list, in every spelling. Whether one was in force before and is not any more.
-pub(crate) fn lift(connection: &Connection, lift: &Lift, now: Timestamp) -> Result<bool, StoreError> {
+fn lift(connection: &Connection, lift: &Lift, now: Timestamp) -> Result<bool, StoreError> {
     let mut is_lifted = false;
     for spelling in listed::lifts_in_form(lift) {
         is_lifted |= lift_one(connection, spelling, now)?;
@@ -45,15 +50,19 @@ fn lift_one(connection: &Connection, lift: Lift, now: Timestamp) -> Result<bool,
     Ok(was_in_force && !listed.is_in_force(now))
 }
 
-/// Puts and lifts one after the other.
-pub(crate) fn change(connection: &Connection, suppress: &[Suppression], lifts: &[Lift], now: Timestamp) -> Result<(), StoreError> {
-    for entry in suppress {
-        put(connection, entry.clone(), now)?;
-    }
-    for one in lifts {
-        lift(connection, one, now)?;
-    }
-    Ok(())
+/// Puts and lifts one after the other, and adds the notices of what had an effect.
+pub(crate) fn change(
+    connection: &Connection,
+    (suppress, lifts): (&[Suppression], &[Lift]),
+    notices: &[ListNotice],
+    now: Timestamp,
+) -> Result<Vec<bool>, StoreError> {
+    let put = |entry: &Suppression| put(connection, entry.clone(), now);
+    let suppressed: Vec<bool> = suppress.iter().map(put).collect::<Result<_, _>>()?;
+    let lift = |one: &Lift| lift(connection, one, now);
+    let lifted: Vec<bool> = lifts.iter().map(lift).collect::<Result<_, _>>()?;
+    super::notices::add(connection, &listed::told(notices, &suppressed, &lifted))?;
+    Ok([suppressed, lifted].concat())
 }
 
 type Key = (TenantId, Channel, String, SuppressionReason);

@@ -2,9 +2,9 @@
 
 use proptest::prelude::*;
 use ums_core::{
-    AttemptOutcome, Channel, Endpoint, EndpointId, Event, EventKind, EventRecord, FeedbackStep, Lift, Notice, NoticeFilter, NoticeId,
-    NoticeKind, NoticeOutcome, NoticeState, Parked, ProviderKind, Retention, Status, Step, Store, StoreError, Suppression,
-    SuppressionFilter, SuppressionOrigin, SuppressionReason, TenantId, Timestamp, Work,
+    AttemptOutcome, Channel, Endpoint, EndpointId, Event, EventKind, EventRecord, FeedbackStep, Lift, ListChange, ListNotice, Notice,
+    NoticeFilter, NoticeId, NoticeKind, NoticeOutcome, NoticeState, Parked, ProviderKind, Retention, Status, Step, Store, StoreError,
+    Suppression, SuppressionFilter, SuppressionOrigin, SuppressionReason, TenantId, Timestamp, Work,
 };
 use ums_store::conformance::Sample;
 use ums_store::{MemoryStore, SqliteStore};
@@ -260,9 +260,15 @@ async fn perform(store: &dyn Store, act: &Act) -> String {
                 expires_at: ends.then(|| at(20)),
                 ..entry(number, reason, since)
             };
-            told(&store.suppress(vec![entry.clone(), entry], Vec::new()).await)
+            let seed = 10 * since + i64::try_from(reason).unwrap_or(9);
+            let notices = [ListChange::Suppressed(0), ListChange::Suppressed(1)].map(|of| list_notice(of, number, seed));
+            told(&store.suppress(vec![entry.clone(), entry], notices.into()).await)
         }
-        Act::Lift { number, reason, at } => told(&store.lift(vec![lift(number, reason, at)], Vec::new()).await),
+        Act::Lift { number, reason, at } => {
+            let seed = 10 * at + i64::try_from(reason).unwrap_or(9);
+            let notices = vec![list_notice(ListChange::Lifted(0), number, seed)];
+            told(&store.lift(vec![lift(number, reason, at)], notices).await)
+        }
         Act::Claim { until } => {
             let claimed = store.claim_notices(&TenantId::default(), endpoint().id, at(4), at(until), 2).await;
             format!("{} {:?}", told(&claimed), store.next_notice_due().await)
@@ -337,11 +343,29 @@ async fn feedback(store: &dyn Store, all: Vec<One>) -> String {
                 looks,
                 suppress: Vec::new(),
                 lift: tells.map(|tells| lift(1, 2, i64::from(tells))).into_iter().collect(),
-                notices: notices(tells, None),
+                notices: notices(tells, None)
+                    .into_iter()
+                    .map(|notice| ListNotice {
+                        of: ListChange::Lifted(0),
+                        notice,
+                    })
+                    .collect(),
             })),
         });
     }
     told(&store.take_feedback(steps).await)
+}
+
+/// The notice of a change of the list: another one for each entry and time.
+fn list_notice(of: ListChange, number: u32, seed: i64) -> ListNotice {
+    let place = match of {
+        ListChange::Suppressed(place) => place,
+        ListChange::Lifted(place) => 5 + place,
+    };
+    let id = 1_000_000 + u128::from(number) * 100_000 + u128::from(seed.unsigned_abs()) * 10 + place as u128;
+    let mut notice = notices(Some(0), None).remove(0);
+    notice.id = NoticeId::from_uuid(Uuid::from_u128(id));
+    ListNotice { of, notice }
 }
 
 /// All that a store shows of what comes afterwards.

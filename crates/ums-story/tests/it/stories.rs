@@ -168,6 +168,14 @@ fn a_call_whose_process_died_is_told_and_settled_by_its_report() {
     let told = Explanation::of(&record, &[]);
     assert_eq!(told.summary, "Sent by aws_ses.");
     assert_eq!(told.steps[1].text, "aws_ses has it: its report says so.");
+    record.attempts[0].unknown_until = Some(at(6_000));
+    record.attempts.push(taken(ProviderKind::SendGrid, 5_000, &[0]));
+    let told = Explanation::of(&record, &[]);
+    let unknown = "aws_ses has it: its report says so. Nobody knew when sendgrid was called next.";
+    assert_eq!(told.steps[1].text, unknown);
+    record.attempts[0].unknown_until = Some(at(5_000));
+    let told = Explanation::of(&record, &[]);
+    assert_eq!(told.steps[1].text, "aws_ses has it: its report says so.", "it was known by then");
 }
 
 #[test]

@@ -20,7 +20,8 @@ pub(crate) enum Command {
     Show(One),
     /// Add an endpoint
     Add(Add),
-    /// Change an endpoint, switch it on or off
+    /// Change what you name of an endpoint, switch it on or off
+    #[command(visible_alias = "update")]
     Change(Change),
     /// Give an endpoint a new signing secret
     Rotate(Rotate),

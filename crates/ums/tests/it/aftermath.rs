@@ -288,6 +288,61 @@ fn a_payload_is_checked_by_hand() {
     );
 }
 
+/// The server's own words decide whether an address is dead, whoever reports them.
+#[test]
+fn a_report_condemns_only_by_a_positive_sign() {
+    const ATTEMPT: &str = "01930000-0000-7000-8000-000000000002";
+    let place = Place::new();
+    let read = |provider: &str, body: &str| {
+        let words = ["feedback", "check", "--provider", provider];
+        place.run_with(&words, body.as_bytes()).expect(0).json()["events"][0].clone()
+    };
+    let dsn = |status: &str, diagnostic: &str| {
+        format!(
+            "From: MAILER-DAEMON@example.net\r\nContent-Type: multipart/report; report-type=delivery-status; boundary=b\r\n\r\n--b\r\n\
+             Content-Type: message/delivery-status\r\n\r\nReporting-MTA: dns; mx.example.net\r\nOriginal-Envelope-Id: {ATTEMPT}\r\n\r\n\
+             Final-Recipient: rfc822; ann@example.com\r\nAction: failed\r\nStatus: {status}\r\nDiagnostic-Code: {diagnostic}\r\n\r\n--b--\r\n"
+        )
+    };
+    for (status, diagnostic, bounce) in [
+        ("5.1.1", "smtp; 550 5.1.1 User unknown", "hard"),
+        ("5.1.1", "smtp; 550 5.7.1 IP address blacklisted by recipient", "soft"),
+        ("5.0.0", "smtp; 550 DMARC check failed", "soft"),
+    ] {
+        let event = read("smtp", &dsn(status, diagnostic));
+        assert_eq!(event["bounce"], bounce, "{status} {diagnostic}");
+        assert_eq!(event["suppress"].is_null(), bounce == "soft", "{status} {diagnostic}");
+        let ses = json!({
+            "eventType": "Bounce",
+            "mail": {"messageId": "m1", "destination": ["ann@example.com"], "timestamp": "2026-11-22T10:00:00Z"},
+            "bounce": {"bounceType": "Permanent", "bounceSubType": "General", "feedbackId": "f1", "timestamp": "2026-11-22T10:00:00Z",
+                "bouncedRecipients": [{"emailAddress": "ann@example.com", "action": "failed", "status": status, "diagnosticCode": diagnostic}]},
+        });
+        assert_eq!(read("aws_ses", &ses.to_string())["bounce"], bounce, "SES: {status} {diagnostic}");
+        let reason = diagnostic.trim_start_matches("smtp; ");
+        let sendgrid = json!([{"event": "bounce", "type": "bounce", "email": "ann@example.com", "status": status, "reason": reason}]);
+        assert_eq!(
+            read("sendgrid", &sendgrid.to_string())["bounce"],
+            bounce,
+            "SendGrid: {status} {diagnostic}"
+        );
+    }
+    let plain = include_str!("../../../ums-providers/tests/fixtures/bounces/exim_plain.eml");
+    assert_eq!(read("smtp", plain)["bounce"], "hard");
+    let complaint = include_str!("../../../ums-providers/tests/fixtures/bounces/jmrp_plain.eml");
+    assert_eq!(read("smtp", complaint)["suppress"], "complaint");
+    let blocked = read(
+        "twilio",
+        "MessageSid=SM1&MessageStatus=undelivered&ErrorCode=30004&To=%2B15555550123",
+    );
+    assert_eq!((&blocked["kind"], &blocked["suppress"]), (&json!("rejected"), &Value::Null));
+    let landline = read(
+        "twilio",
+        "MessageSid=SM1&MessageStatus=undelivered&ErrorCode=30006&To=%2B15555550123",
+    );
+    assert_eq!((&landline["kind"], &landline["suppress"]), (&json!("failed"), &Value::Null));
+}
+
 /// An application that takes what it is told, and tells the test: the head and the body of each post.
 fn application() -> (String, mpsc::Receiver<(String, Value)>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

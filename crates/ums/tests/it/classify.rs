@@ -46,6 +46,26 @@ fn answers_of_each_provider_get_the_class_of_the_table() {
         )
         .expect(0);
     assert_eq!(run.json()["class"], "invalid_recipient");
+    for (stage, reply, wanted) in [
+        (
+            "rcpt",
+            "550 5.1.8 <noreply@example.com>: Sender address rejected: Domain not found",
+            "misconfigured",
+        ),
+        ("rcpt", "550 No such user here", "invalid_recipient"),
+        ("rcpt", "550 Requested action not taken: mailbox unavailable", "unsupported"),
+        ("rcpt", "454 4.7.1 <a@example.com>: Relay access denied", "misconfigured"),
+        ("dot", "554 Message rejected: Sending paused for this account.", "misconfigured"),
+        (
+            "dot",
+            "554 5.2.0 STOREDRV.Submission.Exception:SubmissionQuotaExceededException",
+            "quota_exhausted",
+        ),
+    ] {
+        let words = ["classify", "--provider", "smtp", "--status", &reply[..3], "--stage", stage];
+        let run = Place::new().run_with(&words, reply.as_bytes()).expect(0);
+        assert_eq!(run.json()["class"], wanted, "{reply}");
+    }
     let run = Place::new()
         .run_with(&["classify", "--provider", "aws_sns", "--status", "500"], b"<garbage")
         .expect(0);

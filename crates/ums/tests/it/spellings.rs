@@ -181,8 +181,8 @@ fn an_operator_sees_the_very_words_and_lifts_an_address_in_any_spelling() {
 
     // Over HTTP the same, in the spelling with the dot of the root.
     let query = "address=kunde%40b%C3%BCcher.example.";
-    let listed = service.call("GET", &format!("/v1/suppressions?{query}"), &Value::Null).json();
-    assert_eq!(listed["data"], json!([entry]), "{listed}");
+    let page = service.call("GET", &format!("/v1/suppressions?{query}"), &Value::Null).json();
+    assert_eq!(page["data"], json!([entry]), "{page}");
     let lifted = service.call("DELETE", &format!("/v1/suppressions?{query}"), &Value::Null).json();
     assert_eq!(lifted, json!({"lifted": 1}));
     assert_eq!(service.mail("kunde@bücher.example")["status"], "sent");

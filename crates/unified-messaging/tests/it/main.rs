@@ -9,6 +9,7 @@ mod fault_matrix;
 mod huge_reply;
 mod partial;
 mod recovery;
+mod refusals;
 mod resets;
 mod round_trip;
 mod scripted_smtp;

@@ -16,6 +16,8 @@ pub(crate) enum Answer {
     ForNow,
     /// 550: no such user.
     ForGood,
+    /// These words.
+    Says(&'static str),
 }
 
 /// What the server answers to a body.
@@ -23,6 +25,8 @@ pub(crate) enum Answer {
 pub(crate) enum Verdict {
     Take,
     Later,
+    /// These words.
+    Says(&'static str),
 }
 
 /// Where the server goes away. Bytes and bodies count from the first MAIL, or from the cut before.
@@ -120,6 +124,7 @@ impl State {
         let reply = match answer {
             Answer::ForNow => "451 4.7.1 greylisted",
             Answer::ForGood => "550 5.1.1 no such user",
+            Answer::Says(words) => words,
             Answer::Take if is_full => "452 4.5.3 too many recipients",
             Answer::Take => "250 2.1.5 Ok",
         };
@@ -260,6 +265,7 @@ impl Talk {
         };
         match verdict {
             Verdict::Later => self.say("451 4.3.0 later").await,
+            Verdict::Says(words) => self.say(words).await,
             Verdict::Take => {
                 // Noted before the client can act on it.
                 self.state.lock().unwrap().transaction().confirmed = true;

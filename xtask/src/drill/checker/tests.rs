@@ -35,6 +35,15 @@ fn attempt(provider: &str, outcome: &str, second: i64) -> Attempt {
         outcome: outcome.to_owned(),
         code: None,
         called_at: Some(at(second)),
+        unknown_until: None,
+    }
+}
+
+/// An attempt whose outcome was unknown at first, and was settled so at that second.
+fn settled(provider: &str, outcome: &str, second: i64, until: i64) -> Attempt {
+    Attempt {
+        unknown_until: Some(at(until)),
+        ..attempt(provider, outcome, second)
     }
 }
 
@@ -111,6 +120,30 @@ fn a_second_arrival_wants_an_unknown_attempt_before_it() {
         &[attempt("aws_ses", "unknown", 5), attempt("sendgrid", "accepted", 9)],
     )];
     check(&[ack(1, true)], &arrivals, &rows, [0, 0, 0, 1, 0, 0, 0, 0]);
+}
+
+#[test]
+fn an_attempt_that_was_unknown_when_the_next_was_made_explains_a_double_although_it_is_settled() {
+    let arrivals = [arrival(1, "twilio", 1), arrival(1, "sns", 9)];
+    for (first, counts) in [
+        (settled("twilio", "accepted", 1, 30), [0, 0, 1, 0, 0, 0, 0, 0]),
+        (settled("twilio", "failed", 1, 30), [0, 0, 1, 0, 0, 0, 0, 0]),
+        // It was known already, so the next one was made without a cause.
+        (settled("twilio", "accepted", 1, 8), [0, 0, 0, 1, 0, 0, 0, 0]),
+        (settled("twilio", "accepted", 1, 9), [0, 0, 0, 1, 0, 0, 0, 0]),
+        (attempt("twilio", "accepted", 1), [0, 0, 0, 1, 0, 0, 0, 0]),
+        (attempt("twilio", "failed", 1), [0, 0, 0, 1, 0, 1, 0, 0]),
+    ] {
+        let rows = [row(1, "delivered", &[first, attempt("aws_sns", "accepted", 9)])];
+        check(&[ack(1, true)], &arrivals, &rows, counts);
+    }
+    // Whatever the attempt was, a message that must not be doubled was.
+    let rows = [row(
+        1,
+        "delivered",
+        &[settled("twilio", "accepted", 1, 30), attempt("aws_sns", "accepted", 9)],
+    )];
+    check(&[ack(1, false)], &arrivals, &rows, [0, 0, 0, 1, 0, 0, 0, 0]);
 }
 
 #[test]

@@ -38,7 +38,10 @@ impl Stand {
         let folder = parent.join(format!("feedback-sqlite-{}", std::process::id()));
         std::fs::create_dir_all(folder.join("data"))?;
         eprintln!("   logs: {}", folder.display());
-        std::fs::write(folder.join("ums.toml"), format!("{}{}", settings::QUICK, settings::QUICK_WEBHOOKS))?;
+        std::fs::write(
+            folder.join("ums.toml"),
+            format!("{}{}{}", settings::QUICK, settings::NOT_ASKED, settings::QUICK_WEBHOOKS),
+        )?;
         let listen = fixed_address(&mut Chance::of(play.seed, "addresses"))?;
         let ports_file = folder.join("ports.json");
         let mut command = isolated(&play.binary, &folder);

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use ums_core::{
-    ActRecord, EventRecord, FailureClass, FailureSource, MessageRecord, NotCalled, RecipientSet, Status, Suppression, Timestamp, Work,
-    suppression_address,
+    ActRecord, AttemptOutcome, EventRecord, FailureClass, FailureSource, MessageRecord, NotCalled, RecipientSet, Status, Suppression,
+    Timestamp, Work, suppression_address,
 };
 
 use super::super::{Act, Answer, Fate, Happened, Next, Search, Stopped, act, next, turn};
@@ -257,6 +257,7 @@ impl Life {
             let unknown = turn::unknown_for(after, place).count();
             assert!(unknown <= 2, "{unknown} unknown attempts: {}", told());
         }
+        check_facts(before, after, &told);
     }
 
     /// What must hold of the word on what is to be done.
@@ -307,6 +308,31 @@ impl Life {
             word == first || did_not_go_out
         };
         assert!(as_expected, "{}", told());
+    }
+}
+
+/// What an attempt says of its cost and of the time in which its outcome was unknown, whatever the clock did.
+fn check_facts(before: &MessageRecord, after: &MessageRecord, told: &dyn Fn() -> String) {
+    let settled = after.attempts.iter().filter_map(|attempt| attempt.unknown_until).max();
+    for (number, is) in after.attempts.iter().enumerate() {
+        let carried = i64::from(is.recipients.count(after.recipients.len()));
+        let cost = (is.outcome == AttemptOutcome::Accepted).then_some(100 * carried);
+        assert_eq!(is.cost_micros, cost, "the cost of {number}: {}", told());
+        let Some(was) = before.attempts.get(number) else {
+            assert!(
+                settled.is_none_or(|until| is.called_at >= until),
+                "called after it was settled: {}",
+                told()
+            );
+            continue;
+        };
+        let is_settled_now = was.outcome == AttemptOutcome::Unknown && is.outcome != AttemptOutcome::Unknown;
+        assert_eq!(was.unknown_until != is.unknown_until, is_settled_now, "{number}: {}", told());
+        if is_settled_now {
+            let mut others = after.attempts.iter();
+            assert!(others.all(|other| is.was_unknown_at(other.called_at)), "{number}: {}", told());
+            assert!(is.settled_by.is_some(), "{number}: {}", told());
+        }
     }
 }
 

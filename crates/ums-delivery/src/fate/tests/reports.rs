@@ -157,6 +157,55 @@ fn an_unknown_attempt_is_settled_with_its_id_and_times() {
 }
 
 #[test]
+fn a_settled_attempt_costs_what_an_accepted_one_costs_and_says_how_long_it_was_unknown() {
+    use AttemptOutcome as O;
+    let first_two: RecipientSet = [0, 1].into_iter().collect();
+    // Its outcome, the report, the cost of the two recipients whom it was for, whether it had been unknown.
+    for (outcome, kind, cost, was_unknown) in [
+        (O::Unknown, EventKind::Delivered, Some(14), true),
+        (O::Unknown, EventKind::Bounced, Some(14), true),
+        (O::Unknown, EventKind::Failed, None, true),
+        (O::Unknown, EventKind::Unknown, None, false),
+        (O::Failed, EventKind::Delivered, Some(14), false),
+        (O::Failed, EventKind::Failed, None, false),
+        (O::NotCalled(ums_core::NotCalled::Closing), EventKind::Sent, Some(14), false),
+    ] {
+        let mut before = record_of(3, &[outcome], Status::Queued, first_two);
+        before.attempts[0].price_micros = Some(7);
+        let events: Vec<_> = [0, 1]
+            .map(|place| event(place, kind, Some(0), Some(ADDRESSES[usize::try_from(place).unwrap()])))
+            .into();
+        let attempt = &with(before.clone(), &events).attempts[0];
+        assert_eq!(attempt.cost_micros, cost, "{outcome:?} {kind}");
+        assert_eq!(attempt.unknown_until, was_unknown.then(|| second(NOW)), "{outcome:?} {kind}");
+        assert_eq!(attempt.settled_by.is_some(), was_unknown || cost.is_some(), "{outcome:?} {kind}");
+        // A provider without a known price.
+        before.attempts[0].price_micros = None;
+        assert_eq!(with(before, &events).attempts[0].cost_micros, None);
+    }
+    // What the call gave stays, whatever is reported later.
+    let mut taken = record(1, &[O::Accepted], Status::Sent);
+    (taken.attempts[0].price_micros, taken.attempts[0].cost_micros) = (Some(9), Some(7));
+    let bounced = with(taken, &[event(1, EventKind::Bounced, Some(0), None)]);
+    assert_eq!(
+        (bounced.attempts[0].cost_micros, bounced.attempts[0].unknown_until),
+        (Some(7), None)
+    );
+}
+
+#[test]
+fn an_attempt_was_unknown_to_each_that_was_called_before_it_was_settled_whatever_the_clock_says() {
+    use AttemptOutcome as O;
+    let mut before = record(1, &[O::Unknown, O::Unknown], Status::Unknown);
+    before.attempts[1].called_at = second(NOW + 50);
+    let settled = with(before, &[event(1, EventKind::Sent, Some(0), Some(ADDRESSES[0]))]);
+    let until = settled.attempts[0].unknown_until.unwrap();
+    assert!(settled.attempts[0].was_unknown_at(settled.attempts[1].called_at), "{until}");
+    assert_eq!(settled.attempts[1].unknown_until, None, "nothing is known of the other one");
+    assert!(settled.attempts[1].was_unknown_at(second(NOW + 1_000)));
+}
+
+#[test]
 fn a_provider_whose_clock_is_ahead_delivers_no_later_than_it_is_told() {
     let mut early = event(1, EventKind::Delivered, Some(0), None);
     early.event.at = Some(early.received_at + Duration::from_hours(1));

@@ -118,6 +118,7 @@ pub(super) fn intent(record: &MessageRecord, provider: usize, recipients: Recipi
         provider: CHAIN[provider],
         account: AccountId::default(),
         recipients,
+        price_micros: Some(100),
     }
 }
 
@@ -142,7 +143,6 @@ pub(super) fn answer(result: Result<Accepted, Failure>, at: Timestamp) -> Answer
         result,
         took: Duration::from_millis(12),
         at,
-        cost_micros: Some(100),
     }
 }
 

@@ -3,9 +3,9 @@
 
 use async_trait::async_trait;
 use ums_core::{
-    AccountId, Channel, Endpoint, EndpointId, Event, FeedbackStep, FeedbackStore, FeedbackTaken, Lift, MessageRecord, Notice, NoticeFilter,
-    NoticeId, NoticeOutcome, NoticePage, OutboxStore, Parked, ProviderKind, RateRow, RateStore, StoreError, Suppression, SuppressionCursor,
-    SuppressionFilter, SuppressionPage, SuppressionStore, Targets, TenantId, Timestamp, Undone,
+    AccountId, Channel, Endpoint, EndpointId, EndpointUpdate, Event, FeedbackStep, FeedbackStore, FeedbackTaken, Lift, ListNotice,
+    MessageRecord, Notice, NoticeFilter, NoticeId, NoticeOutcome, NoticePage, OutboxStore, Parked, ProviderKind, RateRow, RateStore,
+    StoreError, Suppression, SuppressionCursor, SuppressionFilter, SuppressionPage, SuppressionStore, Targets, TenantId, Timestamp, Undone,
 };
 
 use super::reports;
@@ -25,7 +25,7 @@ impl SuppressionStore for SimStore {
             .await
     }
 
-    async fn suppress(&self, entries: Vec<Suppression>, _: Vec<Notice>) -> Result<Vec<bool>, StoreError> {
+    async fn suppress(&self, entries: Vec<Suppression>, _: Vec<ListNotice>) -> Result<Vec<bool>, StoreError> {
         self.through(true, move |world| {
             let now = world.wall();
             world.note([8, entries.len() as u64, 0], || format!("store: {} opted out", entries.len()));
@@ -35,7 +35,7 @@ impl SuppressionStore for SimStore {
         .await
     }
 
-    async fn lift(&self, lifts: Vec<Lift>, _: Vec<Notice>) -> Result<Vec<bool>, StoreError> {
+    async fn lift(&self, lifts: Vec<Lift>, _: Vec<ListNotice>) -> Result<Vec<bool>, StoreError> {
         self.through(true, move |world| {
             let now = world.wall();
             world.note([9, lifts.len() as u64, 0], || format!("store: {} lifted", lifts.len()));
@@ -101,6 +101,10 @@ impl FeedbackStore for SimStore {
 impl OutboxStore for SimStore {
     async fn save_endpoint(&self, _: Endpoint) -> Result<(), StoreError> {
         Ok(())
+    }
+
+    async fn change_endpoint(&self, _: &TenantId, _: EndpointId, _: EndpointUpdate) -> Result<Option<Endpoint>, StoreError> {
+        Ok(None)
     }
 
     async fn forget_endpoint(&self, _: &TenantId, _: EndpointId) -> Result<bool, StoreError> {

@@ -9,6 +9,7 @@ use serde_json::Value;
 use ums_core::{AccountId, BounceKind, Event, EventKind, EventSubject, FailureClass, ProviderKind, SuppressionReason, Timestamp, redact};
 
 use super::reading::{clip, event_id, list, our_id, text, time};
+use crate::verdict::{self, Said};
 
 /// Types of events: SES's word, the member that tells more, the member of it that lists recipients, our word.
 /// Where there is no list, the event is about all recipients of the mail.
@@ -73,7 +74,8 @@ const UNSUBSCRIBED: Meaning = Meaning {
     ..LISTED
 };
 
-/// Bounces by type and subtype. Others mean what their type does: [`bounce_of_type`].
+/// Bounces by type and subtype. Others mean what their type does: [`bounce_of_type`]. What the recipient's server said may absolve the address:
+/// [`Report::looked_at`].
 const BOUNCES: &[(&str, &str, Meaning)] = &[
     ("Permanent", "EmailValidationSuppressed", LISTED),
     ("Permanent", "General", HARD),
@@ -223,10 +225,30 @@ impl<'a> Report<'a> {
         let word = self.with(&[Some(kind), Some(subtype)]);
         let row = BOUNCES.iter().find(|(a, b, _)| (*a, *b) == (kind, subtype));
         let meaning = row.map(|(.., meaning)| *meaning).or_else(|| bounce_of_type(kind));
+        let meaning = meaning.map(|meaning| Self::looked_at(meaning, subtype, person));
         // Some of several recipients may still be tried.
         let goes_on = kind != "Permanent" && text(person.said, "action") == Some("delayed");
         let meaning = if goes_on { Some(Meaning::of(EventKind::Deferred)) } else { meaning };
         (word, meaning)
+    }
+
+    /// A bounce that condemns the address, after a look at the server's own words. `General` is what SES calls a refusal for good without a
+    /// closer look, for policy as well as for a mailbox that does not exist; `NoEmail` says that there is none.
+    fn looked_at(meaning: Meaning, subtype: &str, person: &Person<'_>) -> Meaning {
+        if meaning.suppress != Some(SuppressionReason::HardBounce) {
+            return meaning;
+        }
+        let status = text(person.said, "status").unwrap_or_default();
+        let said = Said::of_fields(status, text(person.said, "diagnosticCode").unwrap_or_default());
+        if subtype == "NoEmail" && said.topic().is_none() {
+            return meaning;
+        }
+        let (bounce, class) = verdict::of_report(&said);
+        if bounce == BounceKind::Hard {
+            meaning
+        } else {
+            Meaning::bounced(bounce, Some(class))
+        }
     }
 
     fn complaint(&self) -> (String, Option<Meaning>) {

@@ -14,50 +14,50 @@ use ums_core::{AccountId, Event, EventKind, EventSubject, FailureClass, Provider
 
 use super::reading::{clip, event_id, list, text, time};
 
-/// Failures: the beginning of `providerResponse`, what became of the message, why. Older logs say `blacklisted`.
+/// Failures: words of `providerResponse` in lower case, what became of the message, why. The first row whose words stand in the response holds,
+/// so that a response about the account is not taken for one about the phone. Older logs say `blacklisted`.
+///
+/// What the guide does not list is the account's where it names the account, its review, its sandbox, its registration or its origination
+/// identity (seen in logs: "Account requires additional review"); after that answer every message of the account fails.
 const FAILURES: &[(&str, EventKind, FailureClass)] = &[
+    (OPTED_OUT, EventKind::Rejected, FailureClass::RecipientBlocked),
+    ("no quota left", EventKind::Failed, FailureClass::QuotaExhausted),
+    ("spend limit", EventKind::Failed, FailureClass::QuotaExhausted),
+    ("spending limit", EventKind::Failed, FailureClass::QuotaExhausted),
+    ("quota", EventKind::Failed, FailureClass::QuotaExhausted),
+    ("rate exceeded", EventKind::Failed, FailureClass::Throttled),
+    ("throttl", EventKind::Failed, FailureClass::Throttled),
+    // Only destinations that cost more than the account allows are concerned, so the account is not out of order.
+    ("would exceed max price", EventKind::Failed, FailureClass::Unsupported),
+    ("account", EventKind::Failed, FailureClass::Misconfigured),
+    ("additional review", EventKind::Failed, FailureClass::Misconfigured),
+    ("sandbox", EventKind::Failed, FailureClass::Misconfigured),
+    ("not verified", EventKind::Failed, FailureClass::Misconfigured),
+    ("not registered", EventKind::Failed, FailureClass::Misconfigured),
+    ("registration", EventKind::Failed, FailureClass::Misconfigured),
+    ("origination", EventKind::Failed, FailureClass::Misconfigured),
+    ("sender id", EventKind::Failed, FailureClass::Misconfigured),
+    ("blocked as spam", EventKind::Rejected, FailureClass::InvalidMessage),
+    ("phone carrier has blocked", EventKind::Rejected, FailureClass::InvalidMessage),
+    ("destination is blacklisted", EventKind::Rejected, FailureClass::RecipientBlocked),
     (
-        "Blocked as spam by phone carrier",
-        EventKind::Rejected,
-        FailureClass::InvalidMessage,
-    ),
-    ("Destination is blacklisted", EventKind::Rejected, FailureClass::RecipientBlocked),
-    (
-        "Destination is on a blocked list",
+        "destination is on a blocked list",
         EventKind::Rejected,
         FailureClass::RecipientBlocked,
     ),
-    ("Invalid phone number", EventKind::Failed, FailureClass::InvalidRecipient),
-    ("Message body is invalid", EventKind::Failed, FailureClass::InvalidMessage),
-    ("No quota left for account", EventKind::Failed, FailureClass::QuotaExhausted),
-    (
-        "Phone carrier has blocked this message",
-        EventKind::Rejected,
-        FailureClass::InvalidMessage,
-    ),
-    (
-        "Phone carrier is currently unreachable/unavailable",
-        EventKind::Failed,
-        FailureClass::Unavailable,
-    ),
-    ("Phone has blocked SMS", EventKind::Rejected, FailureClass::RecipientBlocked),
-    ("Phone is blacklisted", EventKind::Rejected, FailureClass::RecipientBlocked),
-    (
-        "Phone is currently unreachable/unavailable",
-        EventKind::Failed,
-        FailureClass::Unavailable,
-    ),
-    ("Phone is on a blocked list", EventKind::Rejected, FailureClass::RecipientBlocked),
-    (OPTED_OUT, EventKind::Rejected, FailureClass::RecipientBlocked),
-    // Only destinations that cost more than the account allows are concerned, so the account is not out of order.
-    ("This delivery would exceed max price", EventKind::Failed, FailureClass::Unsupported),
-    (
-        "Unknown error attempting to reach phone",
-        EventKind::Failed,
-        FailureClass::Unavailable,
-    ),
+    ("phone has blocked sms", EventKind::Rejected, FailureClass::RecipientBlocked),
+    ("phone is blacklisted", EventKind::Rejected, FailureClass::RecipientBlocked),
+    ("phone is on a blocked list", EventKind::Rejected, FailureClass::RecipientBlocked),
+    ("invalid phone number", EventKind::Failed, FailureClass::InvalidRecipient),
+    ("message body is invalid", EventKind::Failed, FailureClass::InvalidMessage),
+    ("unreachable", EventKind::Failed, FailureClass::Unavailable),
+    ("unavailable", EventKind::Failed, FailureClass::Unavailable),
+    ("unknown carrier", EventKind::Failed, FailureClass::Unavailable),
+    ("unknown error", EventKind::Failed, FailureClass::Unavailable),
+    ("internal error", EventKind::Failed, FailureClass::Unavailable),
+    ("timed out", EventKind::Failed, FailureClass::Unavailable),
 ];
-const OPTED_OUT: &str = "Phone number is opted out";
+const OPTED_OUT: &str = "phone number is opted out";
 /// Longest payload of a log subscription once it is unpacked; CloudWatch sends at most 1 MiB of log.
 const MAX_UNPACKED: u64 = 4 * 1024 * 1024;
 
@@ -70,7 +70,8 @@ pub(super) fn read(log: &Value, account: &AccountId) -> Option<Vec<Event>> {
         return None;
     }
     let response = text(delivery, "providerResponse").unwrap_or_default();
-    let row = FAILURES.iter().find(|(words, ..)| response.starts_with(words));
+    let said = response.to_ascii_lowercase();
+    let row = FAILURES.iter().find(|(words, ..)| said.contains(words));
     let (kind, class, is_known) = match (status, row) {
         ("SUCCESS", _) => (EventKind::Delivered, None, true),
         ("FAILURE", Some((_, kind, class))) => (*kind, Some(*class), true),
@@ -94,7 +95,7 @@ pub(super) fn read(log: &Value, account: &AccountId) -> Option<Vec<Event>> {
         raw: (!is_known).then(|| clip(&log.to_string(), 4096)),
         ..Event::new(ProviderKind::AwsSns, event_id(&[message_id, status]), kind, word(status, response))
     };
-    if status == "FAILURE" && response.starts_with(OPTED_OUT) {
+    if status == "FAILURE" && said.contains(OPTED_OUT) {
         // Two reports: its owner said STOP some time ago, and so this message did not go out.
         let opted_out = Event {
             id: event_id(&[message_id, status, EventKind::Unsubscribed.as_str()]),

@@ -5,6 +5,7 @@ use ums_core::{BounceKind, Event, EventKind, EventSubject, FailureClass, Suppres
 
 use super::{KIND, seconds};
 use crate::feedback::reading;
+use crate::verdict::{self, Said};
 
 /// Ends the id of the opt-out that a refusal tells of.
 const OPT_OUT: &str = ":opt-out";
@@ -208,9 +209,15 @@ fn bounce(fields: &Map<String, Value>) -> (Meaning, String) {
         .iter()
         .find(|(word, _)| word.eq_ignore_ascii_case(classification))
         .map(|(_, class)| *class);
+    let said = Said::of_fields(text(fields, "status"), text(fields, "reason"));
     let meaning = match (kind, soft) {
         (_, Some(class)) => Meaning::soft(class),
-        ("bounce" | "", None) => Meaning::hard(),
+        // SendGrid looked, and the server's words do not say otherwise.
+        ("bounce" | "", None) if classification.eq_ignore_ascii_case("invalid address") && said.topic().is_none() => Meaning::hard(),
+        ("bounce" | "", None) => match verdict::of_report(&said) {
+            (BounceKind::Hard, _) => Meaning::hard(),
+            (BounceKind::Soft, class) => Meaning::soft(class),
+        },
         // `blocked`, and what may be added: an address is not condemned for a word that we do not know.
         (_, None) => Meaning::soft(FailureClass::Unavailable),
     };
@@ -231,13 +238,14 @@ fn joined(words: &[&str]) -> String {
     reading::word(&words.join("/")).unwrap_or_default()
 }
 
-/// The message: by our ids, by `sg_message_id` up to its first dot (the rest is the filter that took it), which late bounces lack, or by the
-/// Message-ID, which is made of the same id.
+/// The message: by our ids, by `sg_message_id` up to its first dot (the rest is the filter that took it), or by the Message-ID, which is made
+/// of the same id. Late bounces lack the former; of what was dropped it may be the filter's name alone.
 fn about(fields: &Map<String, Value>) -> EventSubject {
     let smtp_id = text(fields, "smtp-id").trim().trim_start_matches('<');
     let (smtp_id, _) = smtp_id.split_once('@').unwrap_or_default();
     let sg_message_id = text(fields, "sg_message_id").split('.').next().unwrap_or_default();
-    let id = if sg_message_id.is_empty() { smtp_id } else { sg_message_id };
+    let is_none = sg_message_id.is_empty() || sg_message_id.starts_with("filter");
+    let id = if is_none { smtp_id } else { sg_message_id };
     let ours = |name| Some(text(fields, name)).filter(|id| !id.is_empty());
     // A message that went to SendGrid by SMTP has our own Message-ID, which is made of the attempt's id.
     reading::subject(

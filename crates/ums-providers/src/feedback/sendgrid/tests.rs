@@ -265,13 +265,26 @@ const WORDS: &[(&str, K, Option<BounceKind>, Option<S>)] = &[
         None,
     ),
     (r#""event":"delivered","response":"250 OK""#, K::Delivered, None, None),
+    (r#""event":"bounce","status":"5.1.1""#, K::Bounced, HARD, Some(S::HardBounce)),
+    (r#""event":"bounce""#, K::Bounced, SOFT, None),
     (
-        r#""event":"bounce","type":"bounce","status":"5.1.1""#,
+        r#""event":"bounce","type":"bounce","status":"5.0.0","reason":"500 unknown recipient""#,
         K::Bounced,
         HARD,
         Some(S::HardBounce),
     ),
-    (r#""event":"bounce""#, K::Bounced, HARD, Some(S::HardBounce)),
+    (
+        r#""event":"bounce","type":"bounce","status":"5.1.1","reason":"550 5.7.1 IP address blacklisted by recipient""#,
+        K::Bounced,
+        SOFT,
+        None,
+    ),
+    (
+        r#""event":"bounce","type":"bounce","bounce_classification":"Invalid Address","status":"5.1.8","reason":"550 5.1.8 Sender address rejected: Domain not found""#,
+        K::Bounced,
+        SOFT,
+        None,
+    ),
     (
         r#""event":"bounce","type":"bounce","bounce_classification":"Invalid Address""#,
         K::Bounced,
@@ -281,8 +294,8 @@ const WORDS: &[(&str, K, Option<BounceKind>, Option<S>)] = &[
     (
         r#""event":"bounce","type":"bounce","bounce_classification":"Unclassified""#,
         K::Bounced,
-        HARD,
-        Some(S::HardBounce),
+        SOFT,
+        None,
     ),
     (
         r#""event":"bounce","type":"bounce","bounce_classification":"Reputation""#,
@@ -420,6 +433,13 @@ fn the_message_is_found_by_our_ids_by_theirs_or_by_the_message_id() {
     // A bounce that comes late has no `sg_message_id`.
     let late = one(r#"{"event":"bounce","type":"bounce","smtp-id":"<abc@ismtpd-555>"}"#);
     assert_eq!(late.about.provider_message_id.as_deref(), Some("abc"));
+    // Dropped before it had an id: the first word is the filter's name.
+    for filter in ["filter0001p1las1.1234", "filterdrecv-p3iad2-8684d98474-gqlqv-19-5E.0"] {
+        let dropped = one(&format!(
+            r#"{{"event":"dropped","sg_message_id":"{filter}","smtp-id":"<AbC@example.com>"}}"#
+        ));
+        assert_eq!(dropped.about.provider_message_id.as_deref(), Some("AbC"), "{filter}");
+    }
     // Sent by SMTP through SendGrid: the Message-ID is ours.
     let by_smtp = one(&format!(r#"{{"event":"bounce","smtp-id":"<{attempt}@shop.example>"}}"#));
     assert_eq!(by_smtp.about.attempt_id.unwrap().to_string(), attempt);

@@ -19,6 +19,8 @@ pub(super) struct Origin {
     message_id: Option<String>,
     /// To whom it was, if to one only.
     pub(super) recipient: Option<String>,
+    /// Whether Microsoft's Junk Mail Reporting Program put the recipient into the returned message: it does so in complaints only.
+    pub(super) is_jmrp: bool,
 }
 
 impl Origin {
@@ -36,7 +38,7 @@ impl Origin {
         Self {
             attempt_id: id.split('@').next().and_then(ours),
             message_id: id.contains('@').then(|| format!("<{id}>")).as_deref().and_then(reading::message_id),
-            recipient: None,
+            ..Self::default()
         }
     }
 
@@ -75,7 +77,8 @@ impl Origin {
         returned.unwrap_or_default()
     }
 
-    fn of_headers(bytes: &[u8]) -> Self {
+    /// By the headers of a message.
+    pub(super) fn of_headers(bytes: &[u8]) -> Self {
         MessageParser::new()
             .parse_headers(bytes)
             .map(|mail| Self::of_message(&mail))
@@ -95,6 +98,7 @@ impl Origin {
         Self {
             attempt_id: by_id.attempt_id.or(by_path),
             message_id: by_id.message_id,
+            is_jmrp: named.is_some(),
             recipient: named.or_else(|| match to.as_slice() {
                 [only] => reading::recipient(only),
                 _ => None,
@@ -116,7 +120,13 @@ impl Origin {
             attempt_id: self.attempt_id.or(other.attempt_id),
             message_id: first.or(second),
             recipient: self.recipient.or_else(|| other.recipient.clone()),
+            is_jmrp: self.is_jmrp || other.is_jmrp,
         }
+    }
+
+    /// Whether it names an attempt of ours.
+    pub(super) fn is_ours(&self) -> bool {
+        self.attempt_id.is_some()
     }
 
     /// What the event belongs to.

@@ -14,21 +14,27 @@ macro_rules! sample {
 const SAMPLES: &[(&str, &str)] = &[
     sample!("absence_notice"),
     sample!("complaint"),
+    sample!("complaint_as_text"),
     sample!("complaint_redacted"),
     sample!("disposition_displayed"),
     sample!("exchange_old_unparsed"),
     sample!("exchange_online"),
     sample!("exim"),
     sample!("exim_old_unparsed"),
+    sample!("exim_plain"),
     sample!("forwarded_report"),
     sample!("global_status_8bit"),
     sample!("gmail"),
+    sample!("jmrp_plain"),
+    sample!("jmrp_sparse"),
     sample!("no_address_in_block"),
     sample!("not_spam"),
     sample!("ordinary_mail"),
     sample!("postfix_delayed"),
     sample!("postfix_success"),
     sample!("postfix_user_unknown"),
+    sample!("qmail_gave_up"),
+    sample!("qmail_plain"),
     sample!("qmail_unparsed"),
     sample!("sendmail"),
     sample!("several_recipients_base64"),
@@ -102,6 +108,26 @@ fn samples_of_many_mail_systems_are_read() {
         ("no_address_in_block", &["bounced soft 5.0.0 ann@example.com 10:00 ours"]),
         ("complaint", &["complained ann@example.com 12:00 ours"]),
         ("complaint_redacted", &["complained ann@example.com 12:00 ours"]),
+        ("complaint_as_text", &["complained ann@example.com 12:00 ours"]),
+        ("jmrp_sparse", &["complained ann@example.com 12:00 ours"]),
+        ("jmrp_plain", &["complained ann@example.com 12:00 ours"]),
+        (
+            "exim_plain",
+            &[
+                "bounced hard 5.0.0 ann@example.com 10:00 ours",
+                "bounced soft 5.7.1 bob@example.net 10:00 ours",
+                "bounced soft 5.0.0 cy@example.org 10:00 ours",
+            ],
+        ),
+        (
+            "qmail_plain",
+            &[
+                "bounced hard 5.1.1 ann@example.com 10:00 ours",
+                "bounced hard 5.1.1 bob@example.net 10:00 ours",
+                "bounced soft 5.0.0 cy@example.org 10:00 ours",
+            ],
+        ),
+        ("qmail_gave_up", &["bounced soft 4.4.1 ann@example.com 10:00 ours"]),
         ("not_spam", &["unknown ann@example.com 12:00 ours"]),
         ("disposition_displayed", &["opened ann@example.com 12:00 ours"]),
         ("absence_notice", &["autoresponded ann@example.com 10:01 ours"]),
@@ -151,13 +177,19 @@ fn only_the_dead_and_those_who_complain_are_suppressed() {
         suppressing,
         [
             ("complaint", SuppressionReason::Complaint),
+            ("complaint_as_text", SuppressionReason::Complaint),
             ("complaint_redacted", SuppressionReason::Complaint),
             ("exchange_online", hard),
             ("exim", hard),
+            ("exim_plain", hard),
             ("forwarded_report", hard),
             ("global_status_8bit", hard),
             ("gmail", hard),
+            ("jmrp_plain", SuppressionReason::Complaint),
+            ("jmrp_sparse", SuppressionReason::Complaint),
             ("postfix_user_unknown", hard),
+            ("qmail_plain", hard),
+            ("qmail_plain", hard),
             ("several_recipients_base64", hard),
         ]
     );
@@ -171,6 +203,32 @@ fn a_report_that_does_not_know_our_id_suppresses_nobody() {
             assert_eq!((event.suppress, event.about.attempt_id), (None, None), "{name}");
         }
     }
+}
+
+/// Anybody can write such sentences: without an id of ours they are for a person to read.
+#[test]
+fn sentences_without_our_id_are_left_to_people() {
+    for name in ["exim_plain", "qmail_plain", "jmrp_plain"] {
+        let (_, text) = SAMPLES.iter().find(|(other, _)| *other == name).unwrap();
+        let forged = text.replace(ATTEMPT, "01930000-0000-4000-8000-000000000002");
+        assert_eq!(read(forged.as_bytes(), now()), Err(NotABounce::Unparsed), "{name}");
+    }
+}
+
+#[test]
+fn the_words_of_a_bounce_for_people_are_kept() {
+    let details: Vec<_> = events("exim_plain")
+        .unwrap()
+        .into_iter()
+        .map(|event| event.detail.unwrap())
+        .collect();
+    assert_eq!(details[0], "Unrouteable address");
+    assert!(
+        details[1].ends_with("550 5.7.1 IP address blacklisted by recipient"),
+        "{}",
+        details[1]
+    );
+    assert_eq!(details[2], "retry timeout exceeded");
 }
 
 #[test]

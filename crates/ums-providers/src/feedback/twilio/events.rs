@@ -21,12 +21,19 @@ const STATUSES: &[(&str, EventKind)] = &[
 ];
 
 /// Codes by which a number is known to be unable to take text messages, now and later. Others that name the recipient may pass.
-const DEAD_NUMBERS: [&str; 10] = [
-    "14101", "20023", "21211", "21214", "21217", "21401", "21614", "21635", "30005", "30006",
-];
+const DEAD_NUMBERS: [&str; 9] = ["14101", "20023", "21211", "21214", "21217", "21401", "21614", "21635", "30005"];
 
 /// Codes that mean STOP: Twilio's own list, and the carrier's for toll-free numbers.
-const STOPPED: [&str; 4] = ["21610", "30004", "30630", "63033"];
+const STOPPED: [&str; 3] = ["21610", "30630", "63033"];
+
+/// Codes that blame the recipient, and whose pages name causes beside the recipient: code, what became of the message. Another provider, or
+/// another sender, may get through (twilio.com/docs/api/errors/30004, /30006, read 2026-11-29).
+const DOUBTFUL: [(&str, EventKind); 2] = [
+    // The number's owner or carrier blocks it, and as well a phone without signal, a landline, or filtering.
+    ("30004", EventKind::Rejected),
+    // A landline, and as well a carrier that a short code cannot reach.
+    ("30006", EventKind::Failed),
+];
 
 /// Ends the id of the opt-out that a refusal tells of.
 const OPT_OUT: &str = ":opt-out";
@@ -123,6 +130,11 @@ fn not_delivered(mut event: Event) -> Vec<Event> {
             ..event.clone()
         };
         return vec![opt_out, event];
+    }
+    if let Some((_, kind)) = DOUBTFUL.iter().find(|(doubtful, _)| *doubtful == code) {
+        event.kind = *kind;
+        event.class = Some(FailureClass::Unsupported);
+        return vec![event];
     }
     // A receipt without a code, or with a new one, blames nobody.
     let class = class_of(code).unwrap_or(FailureClass::Unavailable);

@@ -323,7 +323,8 @@ fn every_status_and_code_has_its_meaning() {
         ("undelivered", None, K::Failed, none, Some(C::Unavailable)),
         ("undelivered", Some("30003"), K::Failed, none, Some(C::Unavailable)),
         ("undelivered", Some("30005"), K::Bounced, hard, Some(C::InvalidRecipient)),
-        ("undelivered", Some("30006"), K::Bounced, hard, Some(C::InvalidRecipient)),
+        ("undelivered", Some("30004"), K::Rejected, none, Some(C::Unsupported)),
+        ("undelivered", Some("30006"), K::Failed, none, Some(C::Unsupported)),
         ("failed", Some("21211"), K::Bounced, hard, Some(C::InvalidRecipient)),
         ("failed", Some("21614"), K::Bounced, hard, Some(C::InvalidRecipient)),
         ("undelivered", Some("30014"), K::Bounced, soft, Some(C::InvalidRecipient)),
@@ -353,7 +354,7 @@ fn every_status_and_code_has_its_meaning() {
 
 #[test]
 fn a_stop_that_is_told_by_a_code_is_an_opt_out_and_a_refusal() {
-    for code in ["21610", "30004"] {
+    for code in ["21610", "30630"] {
         let events = read(&status("failed", Some(code)));
         let told: Vec<_> = events
             .iter()

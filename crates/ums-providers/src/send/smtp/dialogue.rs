@@ -273,7 +273,7 @@ impl Dialogue<'_> {
         for to in &letter.recipients {
             match self.hear(Stage::Rcpt).await {
                 Err(fault) if dsn && fault.refuses_dsn() => dsn_refused = Some(fault),
-                said => answers.note(to, said).map_err(Failed::from)?,
+                said => answers.note(to, said, letter).map_err(Failed::from)?,
             }
         }
         let data = self.hear(Stage::Data).await;
@@ -314,7 +314,7 @@ impl Dialogue<'_> {
         }
         for to in &letter.recipients {
             let said = self.ask(Stage::Rcpt, |dsn| Letter::rcpt_command(to, dsn)).await;
-            answers.note(to, said).map_err(Failed::from)?;
+            answers.note(to, said, letter).map_err(Failed::from)?;
         }
         self.session.standing = Standing::OpenTransaction;
         answers.somebody_is_left()?;
@@ -391,14 +391,15 @@ struct Answers {
 impl Answers {
     /// Notes the answer for one recipient; gives the fault back when the connection ended with it, which says nothing of the
     /// recipient.
-    fn note(&mut self, to: &EmailAddress, said: Result<(), Fault>) -> Result<(), Fault> {
+    fn note(&mut self, to: &EmailAddress, said: Result<(), Fault>, letter: &Letter<'_>) -> Result<(), Fault> {
         match said {
             Ok(()) => self.accepted += 1,
             Err(fault) if fault.ends_connection() => return Err(fault),
             Err(fault) => self.refused.push(Refusal {
                 address: to.clone(),
                 next_transaction: self.accepted > 0 && fault.fills_transaction(),
-                failure: fault.into_failure(),
+                // Servers look at the sender in reply to RCPT, too.
+                failure: Failed::from(fault).into_failure(letter),
             }),
         }
         Ok(())

@@ -6,7 +6,7 @@ use lettre::transport::smtp::Error as SmtpError;
 use ums_core::{Failure, FailureClass};
 
 use super::manners;
-use super::reply::{Stage, classify_reply, fills_transaction, is_about_sender, reply_code};
+use super::reply::{Stage, classify_reply, fills_transaction, refuses_sender, reply_code};
 use super::stream::{Ending, Line};
 
 /// What went wrong in a dialogue.
@@ -49,11 +49,7 @@ impl Fault {
 
     /// Whether the server refuses the sender.
     pub(super) fn is_about_sender(&self) -> bool {
-        let Self::Reply(stage, reply) = self else { return false };
-        let class = classify_reply(*stage, reply).map(|failure| failure.class);
-        class
-            .zip(reply_code(reply))
-            .is_some_and(|(class, code)| is_about_sender(*stage, code, class))
+        matches!(self, Self::Reply(stage, reply) if refuses_sender(*stage, reply))
     }
 
     /// The failure, when the final dot was not handed over, or was answered.

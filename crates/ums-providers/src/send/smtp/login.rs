@@ -29,13 +29,12 @@ impl Session {
                 continue;
             }
             match self.authenticate(inner, mechanism, credentials, until).await {
-                Ok(()) => {
-                    if refused.is_some() {
-                        inner.learned.note_login_preferred(mechanism == Mechanism::Login);
-                    }
-                    return Ok(());
+                Ok(()) => return Ok(()),
+                Err(fault) if fault.refuses_mechanism() => {
+                    // Noted at once: a server may hang up after it, and the next connection begins with the other one.
+                    inner.learned.note_login_preferred(mechanism == Mechanism::Plain);
+                    refused = Some(fault);
                 }
-                Err(fault) if fault.refuses_mechanism() => refused = Some(fault),
                 Err(fault) => return Err(fault.into_failure()),
             }
         }

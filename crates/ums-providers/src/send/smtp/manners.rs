@@ -83,7 +83,7 @@ impl Learned {
         self.refuses_dsn.store(true, Ordering::Relaxed);
     }
 
-    /// Whether the server announces PLAIN and took LOGIN only.
+    /// Whether the server announces PLAIN and does not take it.
     pub(super) fn prefers_login(&self) -> bool {
         self.prefers_login.load(Ordering::Relaxed)
     }

@@ -166,7 +166,7 @@ impl Arrived {
     }
 
     fn from_mime(raw: &str, email: &Email) -> Self {
-        let parsed = MessageParser::default().parse(raw.as_bytes()).expect("MIME");
+        let parsed = MessageParser::default().parse(raw.as_bytes()).unwrap();
         let custom_headers = email.headers.iter().map(|header| {
             let value = parsed.header_raw(header.name.as_str()).unwrap_or_default();
             custom(&header.name, value.replace("\r\n", "").trim())
@@ -176,13 +176,19 @@ impl Arrived {
             recipients: BTreeSet::new(),
             names: [names_of(parsed.to()), names_of(parsed.cc())].concat(),
             subject: parsed.subject().unwrap_or_default().trim().to_owned(),
-            text: parsed.parts.iter().filter(is_body).find_map(|part| match &part.body {
-                PartType::Text(text) => Some(lines(text)),
-                _ => None,
+            text: parsed.parts.iter().filter(is_body).find_map(|part| {
+                if let PartType::Text(text) = &part.body {
+                    Some(lines(text))
+                } else {
+                    None
+                }
             }),
-            html: parsed.parts.iter().filter(is_body).find_map(|part| match &part.body {
-                PartType::Html(html) => Some(lines(html)),
-                _ => None,
+            html: parsed.parts.iter().filter(is_body).find_map(|part| {
+                if let PartType::Html(html) = &part.body {
+                    Some(lines(html))
+                } else {
+                    None
+                }
             }),
             files: parsed.parts.iter().filter_map(|part| file_of(&parsed, part)).collect(),
             headers: custom_headers.collect(),
@@ -193,7 +199,7 @@ impl Arrived {
 /// A file, its bytes as they stand in the message, decoded by its own encoding and no other rule.
 fn file_of(message: &Message<'_>, part: &MessagePart<'_>) -> Option<(String, Vec<u8>, String, Option<String>)> {
     let name = part.attachment_name()?.to_owned();
-    let kind = part.content_type().expect("a type");
+    let kind = part.content_type().unwrap();
     let essence = format!("{}/{}", kind.ctype(), kind.subtype().unwrap_or_default());
     let body = &message.raw_message[part.offset_body as usize..part.offset_end as usize];
     let content = if part.encoding == Encoding::Base64 {
@@ -202,7 +208,7 @@ fn file_of(message: &Message<'_>, part: &MessagePart<'_>) -> Option<(String, Vec
             "{essence} in base64"
         );
         let letters: Vec<u8> = body.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
-        STANDARD.decode(letters).expect("base64")
+        STANDARD.decode(letters).unwrap()
     } else {
         body.to_vec()
     };
@@ -259,5 +265,5 @@ fn text(value: &Value) -> String {
 }
 
 fn bytes(value: &Value) -> Vec<u8> {
-    STANDARD.decode(value.as_str().unwrap_or_default()).expect("base64")
+    STANDARD.decode(value.as_str().unwrap_or_default()).unwrap()
 }

@@ -210,10 +210,10 @@ pub(crate) fn without_faults(mut request: SendEmail) -> Option<Email> {
     for _ in 0..5 {
         let faults = match request.clone().parse() {
             Ok(parsed) => {
-                let Content::Email(email) = parsed.content else {
-                    panic!("an e-mail");
+                return match parsed.content {
+                    Content::Email(email) => Some(email),
+                    Content::Sms(_) => None,
                 };
-                return Some(email);
             }
             Err(invalid) => invalid.faults,
         };

@@ -134,6 +134,22 @@ async fn the_next_mechanism_is_tried_when_one_is_not_taken_and_remembered() {
 }
 
 #[tokio::test]
+async fn a_server_that_hangs_up_after_a_mechanism_hears_the_other_one_next_time() {
+    let script = Script::default().at(Stage::Auth, Act::SayAndClose(NO_MECHANISM.to_owned()));
+    let server = Server::start(script).await;
+    let smtp = smtp(settings(server.port));
+    for _ in 0..2 {
+        smtp.send(&email(), &call()).await.unwrap_err();
+    }
+    let asked: Vec<_> = server
+        .commands()
+        .into_iter()
+        .filter(|command| command.starts_with("AUTH"))
+        .collect();
+    assert!(asked[0].starts_with("AUTH PLAIN") && asked[1] == "AUTH LOGIN", "{}", asked.len());
+}
+
+#[tokio::test]
 async fn wrong_credentials_are_not_tried_twice() {
     for reply in [
         "535 5.7.8 no",

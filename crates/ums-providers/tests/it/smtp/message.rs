@@ -8,7 +8,11 @@ use super::{ATTEMPT, email, mailbox, send};
 
 /// The message as the server stores it, after it was checked on the wire.
 async fn delivered(email: &Email) -> Vec<u8> {
-    let server = Server::start(Script::default()).await;
+    delivered_to(Script::default(), email).await
+}
+
+async fn delivered_to(script: Script, email: &Email) -> Vec<u8> {
+    let server = Server::start(script).await;
     send(&server, email).await.unwrap();
     let wire = server.body();
     assert_fit(&wire);
@@ -184,6 +188,41 @@ async fn text_alone_html_alone_and_files_alone_are_messages() {
     ];
     let raw = delivered(&with_file).await;
     assert_eq!(parse(&raw).attachments().count(), 2);
+}
+
+#[tokio::test]
+async fn a_message_within_the_message_travels_as_it_is_or_as_bytes() {
+    let inner = "Subject: Hi\r\n\r\nGrüße\r\n.\r\nEnde\r\n";
+    let mut email = email();
+    email.attachments = vec![file("mail.eml", "message/rfc822", inner.as_bytes(), None)];
+    let mut narrow = Script::default();
+    narrow.offers.retain(|offer| *offer != "8BITMIME");
+    for (script, kind, encoding) in [
+        (Script::default(), "message/rfc822", "8bit"),
+        (narrow, "application/octet-stream", "base64"),
+    ] {
+        let raw = delivered_to(script, &email).await;
+        let message = parse(&raw);
+        let part = message
+            .parts
+            .iter()
+            .find(|part| part.attachment_name() == Some("mail.eml"))
+            .unwrap();
+        let found = part
+            .content_type()
+            .map(|found| format!("{}/{}", found.ctype(), found.subtype().unwrap()));
+        assert_eq!(found.as_deref(), Some(kind));
+        assert_eq!(part.content_transfer_encoding(), Some(encoding));
+        assert_eq!(part.contents(), inner.as_bytes());
+    }
+}
+
+#[tokio::test]
+async fn a_reply_address_with_other_letters_needs_smtputf8() {
+    let mut email = email();
+    email.reply_to = vec![mailbox("jürgen@example.com")];
+    let failure = send(&Server::start(Script::default()).await, &email).await.unwrap_err();
+    assert_eq!((failure.class, &*failure.code), (C::Unsupported, "smtputf8_not_offered"));
 }
 
 #[tokio::test]
