@@ -95,7 +95,11 @@ fn line(channel: Channel, row: &Row) -> String {
     } else {
         format!("`{}`", row.code)
     };
-    let says = if row.words.is_empty() { "–" } else { row.words };
+    let says = if row.words.is_empty() {
+        "–".to_owned()
+    } else {
+        row.words.replace('|', " or ")
+    };
     let does = what_follows(row.class.consequence(), channel);
     format!("| {code} | {says} | `{}` | {does} | {} | {} |\n", row.class, row.why, row.source)
 }
