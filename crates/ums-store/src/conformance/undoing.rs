@@ -128,7 +128,7 @@ pub async fn an_undo_is_carried_out_again_for_what_comes_late(ground: &dyn Groun
         ..undo("default", 20)
     };
     let undone = store.carry_out_undos(moment(50)).await?;
-    assert_eq!(undone.undos, [kept.clone()]);
+    assert_eq!(undone.undos, std::slice::from_ref(&kept));
     assert!(!is_listed(&*store, &late).await?);
     assert!(is_listed(&*store, &later).await?);
     assert_eq!(store.carry_out_undos(moment(51)).await?.lifted, 0);

@@ -233,7 +233,7 @@ impl State {
         self.events.give(id, events);
         self.note_aside(suppress, &lift, &list_notices, now);
         for undo in undos {
-            self.suppressions.decide(undo, now);
+            self.suppressions.decide(&undo, now);
         }
         self.outbox.add(notices);
         self.settle(id, was_due_at, keep_ended);

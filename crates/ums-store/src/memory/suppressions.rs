@@ -76,16 +76,16 @@ impl Suppressions {
     }
 
     /// Keeps a decision and carries it out.
-    pub(super) fn decide(&mut self, undo: Undo, now: Timestamp) {
+    pub(super) fn decide(&mut self, undo: &Undo, now: Timestamp) {
         let key = |undo: &Undo| (undo.provider, undo.account.clone(), undo.reason, undo.origin, undo.since);
-        let mut kept = self.undos.iter_mut().filter(|kept| key(kept) == key(&undo));
+        let mut kept = self.undos.iter_mut().filter(|kept| key(kept) == key(undo));
         if let Some(kept) = kept.next() {
             kept.until = kept.until.max(undo.until);
             kept.at = kept.at.min(undo.at);
         } else {
             self.undos.push(undo.clone());
         }
-        self.carry_out(&undo, now);
+        self.carry_out(undo, now);
     }
 
     fn carry_out(&mut self, undo: &Undo, now: Timestamp) -> u64 {
