@@ -20,8 +20,8 @@ use crate::{
 };
 
 pub use aftermath::{
-    FeedbackStep, FeedbackStore, FeedbackTaken, MustNotContact, OutboxStore, Parked, RateRow, RateStore, SuppressionStore, Target, Targets,
-    Undo, Undone,
+    FeedbackStep, FeedbackStore, FeedbackTaken, MustNotContact, OutboxStore, Parked, ProviderStore, RateRow, RateStore, SuppressionStore,
+    Target, Targets, Undo, Undone,
 };
 
 /// Why the store refused or failed a call.
@@ -346,7 +346,7 @@ pub struct Recovered {
 /// names one of them, nothing is written and the answer is [`StoreError::MustNotContact`]. So no call to a provider begins for an address
 /// after the commit of its opt-out. The list never refuses a step that ends its message, nor a step that was stored before.
 #[async_trait]
-pub trait Store: FeedbackStore + SuppressionStore + OutboxStore + RateStore + Send + Sync + fmt::Debug {
+pub trait Store: FeedbackStore + SuppressionStore + OutboxStore + RateStore + ProviderStore + Send + Sync + fmt::Debug {
     /// Whether stored messages outlive the process.
     fn is_durable(&self) -> bool;
 

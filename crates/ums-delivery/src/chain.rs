@@ -12,7 +12,7 @@ mod walk;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ums_core::{Channel, Content, Email, Failure, Monotonic, ProviderKind, Purpose, Sms, Undo};
+use ums_core::{AccountId, Channel, Content, Email, Failure, Monotonic, Probe, ProviderKind, Purpose, Sms, StoreError, Undo};
 
 use self::link::CallPermit;
 pub(crate) use self::link::{Link, Slot};
@@ -146,6 +146,10 @@ impl<M: 'static> Chain<M> {
             if walk.tried & bit != 0 || walk.via.is_some_and(|via| via != link.kind) {
                 continue;
             }
+            if let Some(off) = link.share.off(now.wall) {
+                walk.skip_off(link, now, &off);
+                continue;
+            }
             if let Some(held_for) = walk.rate_is_held(link, &verdicts) {
                 walk.skip_rate(link, now, held_for);
                 return None;
@@ -226,6 +230,15 @@ impl<M: 'static> Chain<M> {
         }
     }
 
+    /// Asks a provider of this chain for an operator; as [`Link::ask_for_operator`].
+    pub(crate) async fn ask_for_operator(&self, provider: ProviderKind, account: &AccountId) -> Result<Option<Probe>, StoreError> {
+        let link = self.links.iter().find(|link| link.share.is_of(provider, account));
+        match link.cloned() {
+            Some(link) => link.ask_for_operator().await,
+            None => Ok(None),
+        }
+    }
+
     /// Counts a first attempt: the retry budget is a share of those.
     fn count_first(&self, walk: &Walk, now: Monotonic) {
         if walk.tried == 0 && !walk.retry {
@@ -277,7 +290,7 @@ impl<M: 'static> Chain<M> {
         let now = Now::read(&*self.ports.clock);
         let mut asked_for: Vec<_> = self
             .with_bits()
-            .filter(|(_, link)| walk.via.is_none_or(|via| via == link.kind))
+            .filter(|(_, link)| walk.via.is_none_or(|via| via == link.kind) && link.share.off(now.wall).is_none())
             .collect();
         asked_for.sort_by_cached_key(|(_, link)| link.breaker.snapshot(now).reopens_at);
         for (bit, link) in asked_for {

@@ -26,6 +26,7 @@ mod recording;
 mod sample;
 mod spelling;
 mod suppressing;
+mod switches;
 mod telling;
 mod undoing;
 
@@ -53,6 +54,7 @@ pub use recording::*;
 pub use sample::Sample;
 pub use spelling::*;
 pub use suppressing::*;
+pub use switches::*;
 pub use telling::*;
 pub use undoing::*;
 
@@ -190,6 +192,9 @@ macro_rules! store_suite {
             counts_add_up,
             old_aftermath_is_forgotten,
             a_forgotten_message_takes_its_aftermath,
+            provider_switches_are_kept_by_account,
+            a_provider_is_brought_back,
+            the_last_accepted_call_of_an_account_is_known,
         );
     };
     (@cases $module:ident, $ground:expr, $($case:ident),+ $(,)?) => {

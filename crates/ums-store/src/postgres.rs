@@ -35,6 +35,7 @@ mod row;
 mod sessions;
 mod skips;
 mod suppressions;
+mod switches;
 mod tables;
 mod targets;
 mod tls;

@@ -28,6 +28,7 @@ mod retention;
 mod row;
 mod skips;
 mod suppressions;
+mod switches;
 mod targets;
 mod undos;
 mod writer;

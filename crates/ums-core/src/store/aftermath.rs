@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     AccountId, AttemptId, Channel, Endpoint, EndpointId, EndpointUpdate, Event, EventRecord, Lift, ListNotice, MessageId, MessageRecord,
-    Notice, NoticeFilter, NoticeId, NoticeOutcome, NoticePage, ProviderKind, Step, StoreError, Suppression, SuppressionCursor,
-    SuppressionFilter, SuppressionOrigin, SuppressionPage, SuppressionReason, TenantId, Timestamp,
+    Notice, NoticeFilter, NoticeId, NoticeOutcome, NoticePage, ProviderKind, ProviderSwitch, Step, StoreError, Suppression,
+    SuppressionCursor, SuppressionFilter, SuppressionOrigin, SuppressionPage, SuppressionReason, SwitchedOff, TenantId, Timestamp,
 };
 
 /// The message that an event belongs to.
@@ -314,4 +314,20 @@ impl fmt::Debug for MustNotContact {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "MustNotContact({}, {:?})", self.message_id, self.entries)
     }
+}
+
+/// What operators decide about provider accounts, and what the store knows of the accounts by their attempts.
+#[async_trait]
+pub trait ProviderStore: Send + Sync {
+    /// Takes a provider account out of service, or brings it back. Every process that sends from the store obeys within a second.
+    async fn switch_provider(&self, provider: ProviderKind, account: &AccountId, off: Option<SwitchedOff>) -> Result<(), StoreError>;
+
+    /// Notes that an operator had the provider tried, and that it did not say no.
+    async fn note_trial(&self, provider: ProviderKind, account: &AccountId, at: Timestamp) -> Result<(), StoreError>;
+
+    /// The switches of all accounts that an operator ever changed, ordered by provider and account.
+    async fn provider_switches(&self) -> Result<Vec<ProviderSwitch>, StoreError>;
+
+    /// When the account last took a message: the latest call of all attempts that are accepted and kept.
+    async fn last_accepted(&self, provider: ProviderKind, account: &AccountId) -> Result<Option<Timestamp>, StoreError>;
 }

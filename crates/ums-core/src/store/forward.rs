@@ -140,3 +140,39 @@ macro_rules! forward_aftermath {
         }
     };
 }
+
+/// Implements [`ProviderStore`](crate::ProviderStore) in the same way.
+#[macro_export]
+macro_rules! forward_providers {
+    ($store:ty, $inner:ident, $around:ident) => {
+        #[async_trait::async_trait]
+        impl $crate::ProviderStore for $store {
+            async fn switch_provider(
+                &self,
+                provider: $crate::ProviderKind,
+                account: &$crate::AccountId,
+                off: Option<$crate::SwitchedOff>,
+            ) -> Result<(), $crate::StoreError> {
+                self.$around(self.$inner.switch_provider(provider, account, off)).await
+            }
+            async fn note_trial(
+                &self,
+                provider: $crate::ProviderKind,
+                account: &$crate::AccountId,
+                at: $crate::Timestamp,
+            ) -> Result<(), $crate::StoreError> {
+                self.$around(self.$inner.note_trial(provider, account, at)).await
+            }
+            async fn provider_switches(&self) -> Result<Vec<$crate::ProviderSwitch>, $crate::StoreError> {
+                self.$around(self.$inner.provider_switches()).await
+            }
+            async fn last_accepted(
+                &self,
+                provider: $crate::ProviderKind,
+                account: &$crate::AccountId,
+            ) -> Result<Option<$crate::Timestamp>, $crate::StoreError> {
+                self.$around(self.$inner.last_accepted(provider, account)).await
+            }
+        }
+    };
+}

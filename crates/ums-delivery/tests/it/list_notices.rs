@@ -17,15 +17,15 @@ async fn an_address_that_comes_onto_the_list_is_told_once_whoever_hears_of_it() 
         .await;
     let other = Told::over(rules, Some(&told), None, &[KEY]).await;
     let (one, two) = (&told.bench, &other.bench);
-    let mut bounces = Vec::new();
+    let mut reports = Vec::new();
     for _ in 0..2 {
         let id = one.send(email()).await.message_id;
         let mut bounced = one.event(id, EventKind::Bounced, 1).await;
         bounced.suppress = Some(SuppressionReason::HardBounce);
         bounced.recipient = Some("customer@example.com".to_owned());
-        bounces.push(bounced);
+        reports.push(bounced);
     }
-    let (first, second) = (vec![bounces[0].clone()], vec![bounces[1].clone(), bounces[0].clone()]);
+    let (first, second) = (vec![reports[0].clone()], vec![reports[1].clone(), reports[0].clone()]);
     tokio::join!(one.take(first.clone()), two.take(second.clone()), two.take(first), one.take(second));
     let manual = |bench: &Bench| {
         let engine = bench.engine.clone();

@@ -14,6 +14,7 @@ mod lost;
 mod outage;
 mod outbox;
 mod pressure;
+mod providers;
 mod rates;
 mod setup;
 mod sharing;

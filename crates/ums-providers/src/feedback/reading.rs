@@ -41,7 +41,9 @@ pub(super) fn cut(text: &str, bytes: usize) -> &str {
 /// A provider's word or code as it is kept; none when there is none. Words are shown and logged, so that one that holds an address is masked.
 pub(super) fn word(text: &str) -> Option<String> {
     let text = redact(cut(text.trim(), MAX_WORD_BYTES));
-    (!text.is_empty()).then_some(text)
+    // A mask may be longer than what it hides.
+    let text = cut(&text, MAX_WORD_BYTES);
+    (!text.is_empty()).then(|| text.to_owned())
 }
 
 /// A raw event as it is kept.
@@ -96,6 +98,8 @@ mod tests {
         assert!(!word("to/ann@example.com").unwrap().contains("ann@"));
         assert!(!word("+15555550123").unwrap().contains("5550123"));
         assert_eq!(word(" "), None);
+        let masked = word(&"@ a".repeat(40)).unwrap();
+        assert!(masked.len() <= MAX_WORD_BYTES, "{masked}");
         assert_eq!(recipient("a b@example.com"), None);
         assert_eq!(recipient(&"a".repeat(321)), None);
         assert_eq!(recipient(" a@example.com "), Some("a@example.com".to_owned()));

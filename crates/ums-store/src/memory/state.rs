@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use ums_core::{
     AccountId, BreakerRecord, FIRST_TOKEN, Lift, ListNotice, Message, MessageId, MessageRecord, MustNotContact, NewMessage, ProviderKind,
-    Recovered, Status, Step, StoreError, Stored, Suppression, TenantId, Timestamp, Work,
+    ProviderSwitch, Recovered, Status, Step, StoreError, Stored, Suppression, TenantId, Timestamp, Work,
 };
 
 use super::calls::Calls;
@@ -37,6 +37,7 @@ pub(super) struct State {
     endings: u64,
     pub(super) keys: HashMap<(TenantId, String), Key>,
     pub(super) breakers: BTreeMap<(ProviderKind, AccountId), BreakerRecord>,
+    pub(super) switches: BTreeMap<(ProviderKind, AccountId), ProviderSwitch>,
     pub(super) calls: Calls,
     pub(super) events: Events,
     pub(super) suppressions: Suppressions,

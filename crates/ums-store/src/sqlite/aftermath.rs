@@ -1,15 +1,18 @@
-//! What comes after a message was sent: feedback, suppressions, notices, rates.
+//! What stands beside the messages: feedback, suppressions, notices, rates, switches of providers.
 
 use std::ops::RangeInclusive;
 
 use async_trait::async_trait;
 use ums_core::{
     AccountId, Channel, Endpoint, EndpointId, EndpointUpdate, Event, FeedbackStep, FeedbackStore, FeedbackTaken, Lift, ListNotice,
-    MessageRecord, Notice, NoticeFilter, NoticeId, NoticeOutcome, NoticePage, OutboxStore, Parked, ProviderKind, RateRow, RateStore,
-    StoreError, Suppression, SuppressionCursor, SuppressionFilter, SuppressionPage, SuppressionStore, Targets, TenantId, Timestamp, Undone,
+    MessageRecord, Notice, NoticeFilter, NoticeId, NoticeOutcome, NoticePage, OutboxStore, Parked, ProviderKind, ProviderStore,
+    ProviderSwitch, RateRow, RateStore, StoreError, Suppression, SuppressionCursor, SuppressionFilter, SuppressionPage, SuppressionStore,
+    SwitchedOff, Targets, TenantId, Timestamp, Undone,
 };
 
-use super::{SqliteStore, attempts, cursors, endpoints, events, feedback, messages, notices, rates, suppressions, targets, undos};
+use super::{
+    SqliteStore, attempts, cursors, endpoints, events, feedback, messages, notices, rates, suppressions, switches, targets, undos,
+};
 use crate::encoded::EncodedFeedback;
 use crate::listed;
 
@@ -209,5 +212,32 @@ impl RateStore for SqliteStore {
 
     async fn rates(&self, since: Timestamp) -> Result<Vec<RateRow>, StoreError> {
         self.read(move |connection| rates::since(connection, since)).await
+    }
+}
+
+#[async_trait]
+impl ProviderStore for SqliteStore {
+    async fn switch_provider(&self, provider: ProviderKind, account: &AccountId, off: Option<SwitchedOff>) -> Result<(), StoreError> {
+        let account = account.clone();
+        self.writer
+            .submit(0, move |connection| switches::switch(connection, provider, &account, off.as_ref()))
+            .await
+    }
+
+    async fn note_trial(&self, provider: ProviderKind, account: &AccountId, at: Timestamp) -> Result<(), StoreError> {
+        let account = account.clone();
+        self.writer
+            .submit(0, move |connection| switches::note_trial(connection, provider, &account, at))
+            .await
+    }
+
+    async fn provider_switches(&self) -> Result<Vec<ProviderSwitch>, StoreError> {
+        self.read(switches::all).await
+    }
+
+    async fn last_accepted(&self, provider: ProviderKind, account: &AccountId) -> Result<Option<Timestamp>, StoreError> {
+        let account = account.clone();
+        self.read(move |connection| attempts::last_accepted(connection, provider, &account))
+            .await
     }
 }

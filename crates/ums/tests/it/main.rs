@@ -15,6 +15,7 @@ mod http;
 mod messages;
 mod partial;
 mod program;
+mod providers;
 mod send;
 mod serve;
 mod spellings;
