@@ -70,7 +70,7 @@ pub use status::{RecipientKind, Status};
 pub use store::{
     BreakerRecord, FeedbackStep, FeedbackStore, FeedbackTaken, IdempotencyKey, Lease, MessageFilter, MessagePage, MustNotContact,
     NewMessage, OutboxStore, PaceGrant, PaceRequest, Parked, ProviderStore, Pruned, RateRow, RateStore, Recovered, Retention, Room, Step,
-    Store, StoreError, Stored, SuppressionStore, Target, Targets, Undo,
+    Store, StoreError, Stored, SuppressionStore, Target, Targets, Undo, Undone,
 };
 pub use subscriber::{fold, spellings, subscriber_key};
 pub use suppression::{

@@ -21,7 +21,7 @@ use crate::{
 
 pub use aftermath::{
     FeedbackStep, FeedbackStore, FeedbackTaken, MustNotContact, OutboxStore, Parked, ProviderStore, RateRow, RateStore, SuppressionStore,
-    Target, Targets, Undo,
+    Target, Targets, Undo, Undone,
 };
 
 /// Why the store refused or failed a call.
@@ -172,6 +172,9 @@ pub struct Step {
     pub suppress: Vec<Suppression>,
     /// Lifts that take entries off the suppression list.
     pub lift: Vec<Lift>,
+    /// Decisions that entries of the list were a provider account's own fault. The store keeps them, and carries them out after the
+    /// step's own entries.
+    pub undo: Vec<Undo>,
     /// Notices to endpoints about the message.
     pub notices: Vec<Notice>,
     /// Notices to endpoints about the entries and lifts of the step.

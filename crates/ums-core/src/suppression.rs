@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::channel::words;
 use crate::subscriber::folded_mail;
-use crate::{Channel, MessageId, ProviderKind, Status, TenantId, Timestamp};
+use crate::{AccountId, Channel, MessageId, ProviderKind, Status, TenantId, Timestamp};
 
 words! {
     /// Why an address must not be contacted.
@@ -68,6 +68,9 @@ pub struct Suppression {
     pub origin: SuppressionOrigin,
     /// The provider that reported or refused the recipient.
     pub provider: Option<ProviderKind>,
+    /// The account at that provider. An entry of the release before names none: it counts as the default account's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<AccountId>,
     /// The message that led to the entry.
     pub message_id: Option<MessageId>,
     /// The provider's or the operator's text, for people; redacted.
@@ -182,6 +185,7 @@ mod tests {
             reason: SuppressionReason::Manual,
             origin: SuppressionOrigin::Operator,
             provider: None,
+            account: None,
             message_id: None,
             detail: None,
             since: Timestamp::from_micros(since),

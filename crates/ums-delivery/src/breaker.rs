@@ -361,6 +361,14 @@ impl Breaker {
         self.tell(change);
     }
 
+    /// Opens a closed breaker for a cause that no call of this process met: what the provider reports afterwards shows it.
+    pub(crate) fn blame(&self, cause: &Failure, now: Now) {
+        let (generation, is_closed) = self.locked(|slow| ((slow.generation, matches!(slow.mode, Mode::Closed)), None)).0;
+        if is_closed {
+            self.failure(generation, Kind::Plain, cause, now);
+        }
+    }
+
     /// Whether this failure trips the closed breaker, and why.
     fn trip_cause(&self, failure: &Failure, now: Now) -> Option<Cause> {
         let code = failure.code.clone();

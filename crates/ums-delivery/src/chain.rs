@@ -12,7 +12,7 @@ mod walk;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ums_core::{AccountId, Content, Email, Monotonic, Probe, ProviderKind, Purpose, Sms, StoreError};
+use ums_core::{AccountId, Channel, Content, Email, Failure, Monotonic, Probe, ProviderKind, Purpose, Sms, StoreError, Undo};
 
 use self::link::CallPermit;
 pub(crate) use self::link::{Link, Slot};
@@ -64,6 +64,19 @@ impl Routed for Sms {
 }
 
 impl Chains {
+    /// The account of an undo gave up everything: its breaker opens, unless it refuses already, and an operator is told.
+    pub(crate) fn blame(&self, undo: &Undo, cause: &Failure, now: Now) {
+        let (provider, since, detail) = (undo.provider, undo.since, &cause.detail);
+        tracing::error!(%provider, %since, %detail, "provider needs an operator");
+        let breaker = match undo.provider.channel() {
+            Channel::Email => self.email.breaker_of(undo),
+            Channel::Sms => self.sms.breaker_of(undo),
+        };
+        if let Some(breaker) = breaker {
+            breaker.blame(cause, now);
+        }
+    }
+
     /// Whether the providers of the content's channel are all on this machine.
     pub(crate) fn are_local_for(&self, content: &Content) -> bool {
         match content {
@@ -92,6 +105,12 @@ impl<M: 'static> Chain<M> {
             rates,
             ports,
         }
+    }
+
+    fn breaker_of(&self, undo: &Undo) -> Option<&Breaker> {
+        let mut links = self.links.iter();
+        let link = links.find(|link| link.kind == undo.provider && link.account == undo.account)?;
+        Some(&link.breaker)
     }
 
     /// The links in order, each with its bit in the sets of a walk.

@@ -137,6 +137,7 @@ pub(crate) async fn unsubscribe(links: &Links, desk: &Desk, token: &str) -> Resu
         reason: SuppressionReason::Unsubscribe,
         origin: SuppressionOrigin::Link,
         provider: None,
+        account: None,
         message_id: Some(unsubscriber.message_id),
         detail: None,
         since: in_force_from(&desk.ports, &unsubscriber).await?,

@@ -221,6 +221,7 @@ async fn fill(store: &SqliteStore, entries: u32) {
             reason: SuppressionReason::HardBounce,
             origin: SuppressionOrigin::Import,
             provider: None,
+            account: None,
             message_id: None,
             detail: None,
             since: AT,

@@ -28,6 +28,7 @@ mod spelling;
 mod suppressing;
 mod switches;
 mod telling;
+mod undoing;
 
 use std::sync::Arc;
 
@@ -55,6 +56,7 @@ pub use spelling::*;
 pub use suppressing::*;
 pub use switches::*;
 pub use telling::*;
+pub use undoing::*;
 
 /// Why a case could not go on.
 pub type Outcome = Result<(), Box<dyn std::error::Error>>;
@@ -162,7 +164,11 @@ macro_rules! store_suite {
             a_lift_alone_is_no_entry,
             entries_end_with_their_time,
             the_list_is_read_in_pages,
-            refusals_of_a_faulty_provider_are_undone,
+            refusals_of_a_faulty_account_are_undone,
+            reports_of_a_faulty_account_are_undone,
+            an_undo_is_carried_out_again_for_what_comes_late,
+            a_refused_step_decides_no_undo,
+            an_undo_outlives_the_process,
             a_message_to_a_listed_address_is_not_stored,
             no_intent_is_recorded_for_a_listed_address,
             an_intent_contacts_its_own_recipients,

@@ -39,6 +39,7 @@ mod switches;
 mod tables;
 mod targets;
 mod tls;
+mod undos;
 mod writer;
 
 use std::fmt;

@@ -30,6 +30,7 @@ mod skips;
 mod suppressions;
 mod switches;
 mod targets;
+mod undos;
 mod writer;
 
 use std::fmt;

@@ -67,8 +67,8 @@ macro_rules! forward_aftermath {
                 self.$around(self.$inner.suppressions(tenant, filter, cursor, now, limit))
                     .await
             }
-            async fn undo_suppressions(&self, undo: $crate::Undo) -> Result<u64, $crate::StoreError> {
-                self.$around(self.$inner.undo_suppressions(undo)).await
+            async fn carry_out_undos(&self, now: $crate::Timestamp) -> Result<$crate::Undone, $crate::StoreError> {
+                self.$around(self.$inner.carry_out_undos(now)).await
             }
         }
         #[async_trait::async_trait]

@@ -164,6 +164,7 @@ async fn recover(ports: &Ports, chains: &Chains, keeper: &Keeper) -> Result<(), 
         );
     }
     keeper.restore().await?;
+    housekeeping::carry_out_undos(ports, chains).await?;
     restore_days(ports, &chains.email, now).await?;
     restore_days(ports, &chains.sms, now).await?;
     restore_successes(ports, &chains.email).await?;

@@ -199,6 +199,7 @@ fn entry(record: &MessageRecord, attempt: &AttemptRecord, place: usize, failure:
         reason: failure.class.consequence().suppress.reason(channel)?,
         origin: SuppressionOrigin::Refusal,
         provider: Some(attempt.provider),
+        account: Some(attempt.account.clone()),
         message_id: Some(message.id),
         detail: Some(redact(&failure.to_string())),
         since: at,

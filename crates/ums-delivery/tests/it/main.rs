@@ -20,5 +20,6 @@ mod setup;
 mod sharing;
 mod stories;
 mod suppression;
+mod systemic;
 mod unknown;
 mod waiting;

@@ -189,6 +189,7 @@ impl Sample {
             events: Vec::new(),
             suppress: Vec::new(),
             lift: Vec::new(),
+            undo: Vec::new(),
             notices: Vec::new(),
             list_notices: Vec::new(),
         }

@@ -219,6 +219,7 @@ impl State {
         let events = std::mem::take(&mut step.events);
         let (suppress, lift) = (std::mem::take(&mut step.suppress), std::mem::take(&mut step.lift));
         let (notices, list_notices) = (std::mem::take(&mut step.notices), std::mem::take(&mut step.list_notices));
+        let undos = std::mem::take(&mut step.undo);
         let Some(entry) = self.messages.get_mut(&id) else {
             return Err(StoreError::NotFound);
         };
@@ -232,6 +233,9 @@ impl State {
         entry.record.status = kept::word(&entry.record, entry.kept);
         self.events.give(id, events);
         self.note_aside(suppress, &lift, &list_notices, now);
+        for undo in undos {
+            self.suppressions.decide(&undo, now);
+        }
         self.outbox.add(notices);
         self.settle(id, was_due_at, keep_ended);
         Ok(())

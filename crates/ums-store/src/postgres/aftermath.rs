@@ -9,12 +9,14 @@ use ums_core::{
     AccountId, Channel, Endpoint, EndpointId, EndpointUpdate, Event, FeedbackStep, FeedbackStore, FeedbackTaken, Lift, ListNotice,
     MessageRecord, Notice, NoticeFilter, NoticeId, NoticeOutcome, NoticePage, OutboxStore, Parked, ProviderKind, ProviderStore,
     ProviderSwitch, RateRow, RateStore, StoreError, Suppression, SuppressionCursor, SuppressionFilter, SuppressionPage, SuppressionStore,
-    SwitchedOff, Targets, TenantId, Timestamp, Undo,
+    SwitchedOff, Targets, TenantId, Timestamp, Undone,
 };
 
 use super::connection::{Fault, Session, within};
 use super::suppressions::Changes;
-use super::{PostgresStore, attempts, cursors, endpoints, events, feedback, messages, notices, rates, suppressions, switches, targets};
+use super::{
+    PostgresStore, attempts, cursors, endpoints, events, feedback, messages, notices, rates, suppressions, switches, targets, undos,
+};
 
 /// How often a transaction is tried when others are in its way.
 const TRIES: usize = 8;
@@ -151,12 +153,16 @@ impl SuppressionStore for PostgresStore {
         look!(self, |session| suppressions::page(session, tenant, filter, (cursor, now), limit))
     }
 
-    async fn undo_suppressions(&self, undo: Undo) -> Result<u64, StoreError> {
+    async fn carry_out_undos(&self, now: Timestamp) -> Result<Undone, StoreError> {
+        // Nothing is decided as a rule: nobody is locked out of the list then.
+        if look!(self, |session| undos::kept(session))?.is_empty() {
+            return Ok(Undone::default());
+        }
         write!(self, |session| async {
             session.run(suppressions::BEGIN_CHANGE).await?;
-            let lifted = suppressions::undo(session, undo).await?;
+            let undone = undos::again(session, now).await?;
             session.run("COMMIT").await?;
-            Ok(lifted)
+            Ok(undone)
         })
     }
 }

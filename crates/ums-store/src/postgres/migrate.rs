@@ -8,7 +8,7 @@ use super::row::one;
 use crate::migration::{Migration, lacking};
 
 /// Every version of the schema in order.
-pub(crate) const MIGRATIONS: [Migration; 5] = [
+pub(crate) const MIGRATIONS: [Migration; 6] = [
     Migration {
         version: 1,
         name: "messages",
@@ -33,6 +33,11 @@ pub(crate) const MIGRATIONS: [Migration; 5] = [
         version: 5,
         name: "provider switches",
         sql: include_str!("../../migrations/postgres/0005_provider_switches.sql"),
+    },
+    Migration {
+        version: 6,
+        name: "undos",
+        sql: include_str!("../../migrations/postgres/0006_undos.sql"),
     },
 ];
 

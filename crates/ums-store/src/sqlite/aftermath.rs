@@ -7,10 +7,12 @@ use ums_core::{
     AccountId, Channel, Endpoint, EndpointId, EndpointUpdate, Event, FeedbackStep, FeedbackStore, FeedbackTaken, Lift, ListNotice,
     MessageRecord, Notice, NoticeFilter, NoticeId, NoticeOutcome, NoticePage, OutboxStore, Parked, ProviderKind, ProviderStore,
     ProviderSwitch, RateRow, RateStore, StoreError, Suppression, SuppressionCursor, SuppressionFilter, SuppressionPage, SuppressionStore,
-    SwitchedOff, Targets, TenantId, Timestamp, Undo,
+    SwitchedOff, Targets, TenantId, Timestamp, Undone,
 };
 
-use super::{SqliteStore, attempts, cursors, endpoints, events, feedback, messages, notices, rates, suppressions, switches, targets};
+use super::{
+    SqliteStore, attempts, cursors, endpoints, events, feedback, messages, notices, rates, suppressions, switches, targets, undos,
+};
 use crate::encoded::EncodedFeedback;
 use crate::listed;
 
@@ -111,8 +113,12 @@ impl SuppressionStore for SqliteStore {
             .await
     }
 
-    async fn undo_suppressions(&self, undo: Undo) -> Result<u64, StoreError> {
-        self.writer.submit(0, move |connection| suppressions::undo(connection, undo)).await
+    async fn carry_out_undos(&self, now: Timestamp) -> Result<Undone, StoreError> {
+        // Nothing is decided as a rule: the writer is not asked then.
+        if !self.read(undos::any).await? {
+            return Ok(Undone::default());
+        }
+        self.writer.submit(0, move |connection| undos::again(connection, now)).await
     }
 }
 

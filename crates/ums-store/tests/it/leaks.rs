@@ -73,6 +73,7 @@ async fn aftermath() -> String {
         reason: SuppressionReason::HardBounce,
         origin: SuppressionOrigin::Feedback,
         provider: None,
+        account: None,
         message_id: None,
         detail: None,
         since: Timestamp::from_micros(1),

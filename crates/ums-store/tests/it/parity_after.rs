@@ -193,6 +193,7 @@ fn entry(number: u32, reason: usize, since: i64) -> Suppression {
         reason: SuppressionReason::ALL[reason],
         origin: SuppressionOrigin::Feedback,
         provider: None,
+        account: None,
         message_id: None,
         detail: Some(since.to_string()),
         since: at(since),

@@ -19,7 +19,7 @@ error 401          | misconfigured NotAuthorized                    | failed   |
 error 403          | misconfigured AccessDeniedException            | failed   | backup backup | misconfigured 60   | sent   sent    failed  | 0
 error 404          | misconfigured NotFoundException                | failed   | backup backup | misconfigured 60   | sent   sent    failed  | 0
 error 408          | unavailable RequestTimeoutException            | failed   | backup backup | counted            | sent   sent    failed  | 0
-error 413          | invalid_message RequestEntityTooLargeException | failed   | none   none   | untouched          | failed failed  failed  | 0
+error 413          | unsupported RequestEntityTooLargeException     | failed   | backup backup | untouched          | sent   sent    failed  | 0
 error 429          | throttled TooManyRequestsException             | failed   | backup backup | paused 1           | sent   sent    failed  | 0
 error 500          | unknown InternalFailure                        | unknown  | backup none   | counted            | sent   unknown unknown | 0
 error 502          | unknown InternalFailure                        | unknown  | backup none   | counted            | sent   unknown unknown | 0
@@ -50,11 +50,11 @@ never_deliver      | -                                              | accepted |
 ";
 
 const SENDGRID: &str = "
-error 400          | invalid_message 400                            | failed   | none   none   | untouched          | failed failed  failed  | 0
+error 400          | unsupported 400                                | failed   | backup backup | untouched          | sent   sent    failed  | 0
 error 401          | misconfigured 401                              | failed   | backup backup | misconfigured 60   | sent   sent    failed  | 0
 error 403          | misconfigured 403                              | failed   | backup backup | misconfigured 60   | sent   sent    failed  | 0
 error 404          | misconfigured 404                              | failed   | backup backup | misconfigured 60   | sent   sent    failed  | 0
-error 413          | invalid_message 413                            | failed   | none   none   | untouched          | failed failed  failed  | 0
+error 413          | unsupported 413                                | failed   | backup backup | untouched          | sent   sent    failed  | 0
 error 451          | misconfigured 451                              | failed   | backup backup | misconfigured 60   | sent   sent    failed  | 0
 error 500          | unknown 500                                    | unknown  | backup none   | counted            | sent   unknown unknown | 0
 error 502          | unknown 502                                    | unknown  | backup none   | counted            | sent   unknown unknown | 0
@@ -139,7 +139,7 @@ never_deliver      | -                                              | accepted |
 ";
 
 const TWILIO: &str = "
-error 400          | invalid_message 20001                          | failed   | none   none   | untouched          | failed failed  failed  | 0
+error 400          | unsupported 20001                              | failed   | backup backup | untouched          | sent   sent    failed  | 0
 error 401          | misconfigured 20003                            | failed   | backup backup | misconfigured 60   | sent   sent    failed  | 0
 error 404          | misconfigured 20404                            | failed   | backup backup | misconfigured 60   | sent   sent    failed  | 0
 error 429          | throttled 20429                                | failed   | backup backup | paused 1           | sent   sent    failed  | 0

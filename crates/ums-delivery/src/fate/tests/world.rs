@@ -175,6 +175,7 @@ pub(super) fn opt_out(place: usize, reason: SuppressionReason) -> Suppression {
         reason,
         origin: SuppressionOrigin::Link,
         provider: None,
+        account: None,
         message_id: None,
         detail: None,
         since: second(1),

@@ -6,7 +6,7 @@ use ums_core::{
     AccountId, Channel, Endpoint, EndpointId, EndpointUpdate, Event, FeedbackStep, FeedbackStore, FeedbackTaken, Lift, ListNotice,
     MessageRecord, Notice, NoticeFilter, NoticeId, NoticeOutcome, NoticePage, OutboxStore, Parked, ProviderKind, ProviderStore,
     ProviderSwitch, RateRow, RateStore, StoreError, Suppression, SuppressionCursor, SuppressionFilter, SuppressionPage, SuppressionStore,
-    SwitchedOff, Targets, TenantId, Timestamp, Undo,
+    SwitchedOff, Targets, TenantId, Timestamp, Undone,
 };
 
 use super::reports;
@@ -57,8 +57,8 @@ impl SuppressionStore for SimStore {
         Ok(SuppressionPage::default())
     }
 
-    async fn undo_suppressions(&self, undo: Undo) -> Result<u64, StoreError> {
-        self.through(true, move |world| Ok(world.ledger.optouts.undo(&undo))).await
+    async fn carry_out_undos(&self, now: Timestamp) -> Result<Undone, StoreError> {
+        self.through(true, move |world| Ok(world.ledger.optouts.carry_out_all(now))).await
     }
 }
 
