@@ -23,6 +23,12 @@ const FILES: &[(&str, &[&str])] = &[
     (".env.example", &["config", "docs", "--format", "env"]),
     ("docs/env.md", &["config", "docs", "--format", "markdown"]),
     ("docs/openapi.json", &["openapi"]),
+    ("docs/providers/aws_ses.md", &["config", "docs", "--provider", "aws_ses"]),
+    ("docs/providers/aws_sns.md", &["config", "docs", "--provider", "aws_sns"]),
+    ("docs/providers/console.md", &["config", "docs", "--provider", "console"]),
+    ("docs/providers/sendgrid.md", &["config", "docs", "--provider", "sendgrid"]),
+    ("docs/providers/smtp.md", &["config", "docs", "--provider", "smtp"]),
+    ("docs/providers/twilio.md", &["config", "docs", "--provider", "twilio"]),
 ];
 
 /// The command.
@@ -30,7 +36,7 @@ pub(crate) fn main(workspace: &Workspace, mut arguments: Arguments) -> Result<()
     if arguments.wants_help() {
         print!("{HELP}\nFiles:\n");
         for (file, words) in FILES {
-            println!("  {file:18} from: ums {}", words.join(" "));
+            println!("  {file:27} from: ums {}", words.join(" "));
         }
         return Ok(());
     }

@@ -4,6 +4,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use ums_core::Secret;
+
 use crate::files::{self, Text};
 
 /// Keys of a profile by which AWS's chain gets credentials.
@@ -39,11 +41,7 @@ pub(crate) struct AwsFiles {
 impl AwsFiles {
     /// Reads a profile. Files that are missing or unreadable say nothing.
     pub(crate) fn profile(&self, name: &str) -> Profile {
-        let config = sections(self.config.as_deref());
-        let credentials = sections(self.credentials.as_deref());
-        let long = format!("profile {name}");
-        let in_config = config.get(&long).or_else(|| config.get(name).filter(|_| name == "default"));
-        let found: Vec<_> = [in_config, credentials.get(name)].into_iter().flatten().collect();
+        let found = self.sections_of(name);
         Profile {
             exists: !found.is_empty(),
             region: found.iter().find_map(|section| section.get("region").cloned()),
@@ -51,6 +49,25 @@ impl AwsFiles {
                 .iter()
                 .any(|section| CREDENTIAL_KEYS.iter().any(|key| section.contains_key(*key))),
         }
+    }
+
+    /// The keys that stand in a profile, to know changed keys by. None for keys with a session token: tools write those anew every hour.
+    pub(crate) fn lasting_keys(&self, name: &str) -> Option<Secret> {
+        let found = self.sections_of(name);
+        let value = |key: &str| found.iter().find_map(|section| section.get(key));
+        let keys = [value("aws_access_key_id")?, value("aws_secret_access_key")?];
+        value("aws_session_token")
+            .is_none()
+            .then(|| Secret::new(keys.map(String::as_str).join("\n")))
+    }
+
+    /// The sections of a profile in both files.
+    fn sections_of(&self, name: &str) -> Vec<Section> {
+        let mut config = sections(self.config.as_deref());
+        let mut credentials = sections(self.credentials.as_deref());
+        let long = format!("profile {name}");
+        let in_config = config.remove(&long).or_else(|| config.remove(name).filter(|_| name == "default"));
+        [in_config, credentials.remove(name)].into_iter().flatten().collect()
     }
 }
 
@@ -118,6 +135,15 @@ mod tests {
         assert_eq!(files.profile("bare"), profile(None, false));
         assert_eq!(files.profile("other"), Profile::default());
         assert_eq!(AwsFiles::default().profile("default"), Profile::default());
+        let keys = |name: &str| files.lasting_keys(name).map(|keys| keys.expose().to_owned());
+        assert_eq!(keys("default").as_deref(), Some("AKIA\nx"));
+        assert_eq!(keys("shop"), None);
+        std::fs::write(
+            folder.path().join("credentials"),
+            "[default]\naws_access_key_id = ASIA\naws_secret_access_key = x\naws_session_token = t\n",
+        )
+        .unwrap();
+        assert_eq!(keys("default"), None, "keys of an hour");
     }
 
     proptest! {

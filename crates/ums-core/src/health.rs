@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::channel::words;
-use crate::{FailureClass, ProviderKind, Timestamp};
+use crate::{FailureClass, ProviderKind, SwitchedOff, Timestamp};
 
 words! {
     /// A breaker's state, as people see it.
@@ -24,7 +24,7 @@ words! {
         Healthy = "healthy",
         /// The breaker probes or pauses, some calls failed, or few receipts come.
         Degraded = "degraded",
-        /// The breaker is open after failures.
+        /// The breaker is open after failures, or an operator has disabled the provider.
         Down = "down",
         /// The provider was not called yet.
         Unknown = "unknown",
@@ -85,7 +85,7 @@ pub struct ProviderHealth {
     pub priority: Priority,
     /// The breaker's state.
     pub circuit_breaker: BreakerStateWord,
-    /// False only if the breaker is open: down, misconfigured or exhausted.
+    /// False only if the provider takes no message now: its breaker is open, its limit is reached, or an operator has disabled it.
     pub is_healthy: bool,
     /// Counted failures since the last success.
     pub failure_count: u32,
@@ -93,7 +93,10 @@ pub struct ProviderHealth {
     pub status: HealthStatus,
     /// The reason, if the provider is not healthy.
     pub reason: Option<String>,
-    /// When the open breaker lets a probe through.
+    /// Present if an operator has taken the provider out of service.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disabled: Option<SwitchedOff>,
+    /// When the open breaker lets a probe through, or the limit of a day has room again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reopens_at: Option<Timestamp>,
     /// When the provider last took a message.

@@ -39,6 +39,7 @@ mod status;
 mod store;
 mod subscriber;
 mod suppression;
+mod switch;
 mod unseen;
 mod webhook;
 
@@ -68,14 +69,15 @@ pub use segments::{Encoding, Segments};
 pub use status::{RecipientKind, Status};
 pub use store::{
     BreakerRecord, FeedbackStep, FeedbackStore, FeedbackTaken, IdempotencyKey, Lease, MessageFilter, MessagePage, MustNotContact,
-    NewMessage, OutboxStore, PaceGrant, PaceRequest, Parked, Pruned, RateRow, RateStore, Recovered, Retention, Room, Step, Store,
-    StoreError, Stored, SuppressionStore, Target, Targets, Undo,
+    NewMessage, OutboxStore, PaceGrant, PaceRequest, Parked, ProviderStore, Pruned, RateRow, RateStore, Recovered, Retention, Room, Step,
+    Store, StoreError, Stored, SuppressionStore, Target, Targets, Undo, Undone,
 };
 pub use subscriber::{fold, spellings, subscriber_key};
 pub use suppression::{
     InvalidListName, Lift, ListName, Occasion, Suppression, SuppressionCursor, SuppressionFilter, SuppressionOrigin, SuppressionPage,
     SuppressionReason, SuppressionScope, suppression_address,
 };
+pub use switch::{ProviderSwitch, SwitchedOff};
 pub use unseen::is_unseen;
 pub use webhook::{
     Disabled, Endpoint, EndpointUpdate, ListChange, ListNotice, Notice, NoticeFilter, NoticeKind, NoticeOutcome, NoticePage, NoticeState,

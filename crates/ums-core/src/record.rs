@@ -29,6 +29,8 @@ words! {
         Paced = "paced",
         /// The pace per day is used up.
         DayLimit = "day_limit",
+        /// An operator has taken it out of service.
+        Disabled = "disabled",
         /// The provider takes messages and few receipts come: the other providers are tried first.
         Degraded = "degraded",
         /// Too much of this sender's mail to many bounces.

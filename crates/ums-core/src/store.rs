@@ -20,8 +20,8 @@ use crate::{
 };
 
 pub use aftermath::{
-    FeedbackStep, FeedbackStore, FeedbackTaken, MustNotContact, OutboxStore, Parked, RateRow, RateStore, SuppressionStore, Target, Targets,
-    Undo,
+    FeedbackStep, FeedbackStore, FeedbackTaken, MustNotContact, OutboxStore, Parked, ProviderStore, RateRow, RateStore, SuppressionStore,
+    Target, Targets, Undo, Undone,
 };
 
 /// Why the store refused or failed a call.
@@ -177,6 +177,9 @@ pub struct Step {
     pub suppress: Vec<Suppression>,
     /// Lifts that take entries off the suppression list.
     pub lift: Vec<Lift>,
+    /// Decisions that entries of the list were a provider account's own fault. The store keeps them, and carries them out after the
+    /// step's own entries.
+    pub undo: Vec<Undo>,
     /// Notices to endpoints about the message.
     pub notices: Vec<Notice>,
     /// Notices to endpoints about the entries and lifts of the step.
@@ -348,7 +351,7 @@ pub struct Recovered {
 /// names one of them, nothing is written and the answer is [`StoreError::MustNotContact`]. So no call to a provider begins for an address
 /// after the commit of its opt-out. The list never refuses a step that ends its message, nor a step that was stored before.
 #[async_trait]
-pub trait Store: FeedbackStore + SuppressionStore + OutboxStore + RateStore + Send + Sync + fmt::Debug {
+pub trait Store: FeedbackStore + SuppressionStore + OutboxStore + RateStore + ProviderStore + Send + Sync + fmt::Debug {
     /// Whether stored messages outlive the process.
     fn is_durable(&self) -> bool;
 

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::channel::words;
 use crate::subscriber::folded_mail;
-use crate::{Channel, MessageId, ProviderKind, Purpose, Status, TenantId, Timestamp};
+use crate::{AccountId, Channel, MessageId, ProviderKind, Purpose, Status, TenantId, Timestamp};
 
 pub use self::list_name::{InvalidListName, ListName};
 
@@ -103,6 +103,9 @@ pub struct Suppression {
     pub origin: SuppressionOrigin,
     /// The provider that reported or refused the recipient.
     pub provider: Option<ProviderKind>,
+    /// The account at that provider. An entry of the release before names none: it counts as the default account's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<AccountId>,
     /// The message that led to the entry.
     pub message_id: Option<MessageId>,
     /// The provider's or the operator's text, for people; redacted.
@@ -231,6 +234,7 @@ mod tests {
             list: None,
             origin: SuppressionOrigin::Operator,
             provider: None,
+            account: None,
             message_id: None,
             detail: None,
             since: Timestamp::from_micros(since),

@@ -79,6 +79,15 @@ pub struct Refusal {
     pub reopens_in: Duration,
 }
 
+/// Who asks a provider without a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Asker {
+    /// The engine, once the wait of an open breaker is over.
+    Background,
+    /// An operator, at any time.
+    Operator,
+}
+
 /// How a call ended, as the breaker sees it.
 #[derive(Clone, Copy, Debug)]
 pub enum Verdict<'a> {
@@ -165,6 +174,32 @@ impl Breaker {
         })
     }
 
+    /// Admits a question to the provider without a message; none if nobody is to be asked now, or another probe is out.
+    pub(crate) fn admit_question<B: Borrow<Self>>(breaker: B, asker: Asker, now: Now) -> Option<Permit<B>> {
+        let this: &Self = breaker.borrow();
+        let ((kind, generation), change) = this.locked(|slow| {
+            let change = slow.advance(now);
+            ((slow.admit_question(asker), slow.generation), change)
+        });
+        this.tell(change);
+        kind.map(|kind| Permit {
+            breaker,
+            generation,
+            kind,
+            ask_first: asker == Asker::Background,
+            open: true,
+        })
+    }
+
+    /// Lets the next message through, for an operator had the provider tried.
+    pub(crate) fn let_through(&self, now: Now) {
+        let ((), change) = self.locked(|slow| {
+            slow.advance(now);
+            ((), slow.let_through())
+        });
+        self.tell(change);
+    }
+
     /// What the breaker shows of itself.
     pub fn snapshot(&self, now: Now) -> Snapshot {
         let last_success = self.last_success.load(Ordering::Relaxed);
@@ -203,6 +238,12 @@ impl Breaker {
         self.restore_last_success(kept);
     }
 
+    /// Restores what was saved while the account had other settings: a breaker that was not closed lets one message through at once.
+    pub(crate) fn restore_of_others(&self, kept: &serde_json::Value, now: Now) {
+        self.locked(|slow| (slow.load_of_others(kept, &self.settings, now), None));
+        self.restore_last_success(kept);
+    }
+
     /// Adopts what another process that shares the store has saved; whether it was adopted. It is not when this process has learned
     /// something that the other one cannot have seen: `known` is the revision that the store had before the record was read. `looked` is
     /// the time since the last look at the store.
@@ -229,13 +270,13 @@ impl Breaker {
 
     fn restore_last_success(&self, kept: &serde_json::Value) {
         if let Some(last) = kept.get("last_success_micros").and_then(serde_json::Value::as_i64) {
-            self.last_success.fetch_max(last, Ordering::Relaxed);
+            self.restore_success(Timestamp::from_micros(last));
         }
     }
 
-    /// Lets a misconfigured breaker be probed at once: an operator has mended the settings.
-    pub fn reconfigured(&self, now: Now) {
-        self.locked(|slow| (slow.reconfigured(now), None));
+    /// Takes up the time of a success that this process did not see.
+    pub(crate) fn restore_success(&self, at: Timestamp) {
+        self.last_success.fetch_max(at.as_micros(), Ordering::Relaxed);
     }
 
     #[inline]
@@ -304,6 +345,7 @@ impl Breaker {
             let (code, detail) = (failure.code.clone(), failure.detail.clone());
             let change = match effect {
                 BreakerEffect::NotCounted => None,
+                _ if kind == Kind::Question => None,
                 BreakerEffect::Counted if kind == Kind::LastResort => None,
                 BreakerEffect::Counted if kind == Kind::Probe => {
                     let detail = "the probe failed".into();
@@ -317,6 +359,14 @@ impl Breaker {
             ((), change)
         });
         self.tell(change);
+    }
+
+    /// Opens a closed breaker for a cause that no call of this process met: what the provider reports afterwards shows it.
+    pub(crate) fn blame(&self, cause: &Failure, now: Now) {
+        let (generation, is_closed) = self.locked(|slow| ((slow.generation, matches!(slow.mode, Mode::Closed)), None)).0;
+        if is_closed {
+            self.failure(generation, Kind::Plain, cause, now);
+        }
     }
 
     /// Whether this failure trips the closed breaker, and why.

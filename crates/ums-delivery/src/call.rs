@@ -40,7 +40,7 @@ pub(crate) async fn call<M: Carried>(ports: &Ports, record: &MessageRecord, cont
         )),
     };
     let now = Now::read(&*ports.clock);
-    let result = link.rejections.judge(result, link.kind, &content.first_recipient(), now);
+    let result = link.rejections.judge(result, link.kind, content, now);
     match &result {
         Ok(accepted) => {
             permit.settle(Verdict::Success, now);

@@ -1,8 +1,10 @@
 //! The two kinds of content, so that one chain serves both channels.
 
 use std::borrow::Cow;
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher as _, Hash as _, Hasher as _};
 
-use ums_core::{Channel, Content, Email, MessageRecord, RecipientRecord, RecipientSet, Segments, Sms, subscriber_key};
+use ums_core::{Attachment, Channel, Content, Email, MessageRecord, RecipientRecord, RecipientSet, Segments, Sms, subscriber_key};
 
 /// An address as the judge of refusals looks at it: every spelling of a subscriber is one recipient.
 pub(crate) struct Addressee<'a> {
@@ -45,6 +47,9 @@ pub(crate) trait Carried: Clone + Send + Sync + Sized + 'static {
     /// The first recipient; empty if there is none.
     fn first_recipient(&self) -> Addressee<'_>;
 
+    /// A keyed hash of what recipients read, whoever they are: two messages with one fingerprint are one text.
+    fn fingerprint(&self, hasher: &RandomState) -> u64;
+
     /// The calling code of the recipient's country, for content whose price depends on it.
     fn country_code(&self) -> Option<u16>;
 
@@ -84,6 +89,21 @@ impl Carried for Email {
         Addressee::new(Channel::Email, first.map_or("", |mailbox| mailbox.address.expose()))
     }
 
+    fn fingerprint(&self, hasher: &RandomState) -> u64 {
+        let mut hash = hasher.build_hasher();
+        (&self.subject, &self.html, &self.text).hash(&mut hash);
+        for Attachment {
+            filename,
+            content_type,
+            content,
+            ..
+        } in &self.attachments
+        {
+            (filename, content_type, content).hash(&mut hash);
+        }
+        hash.finish()
+    }
+
     fn country_code(&self) -> Option<u16> {
         None
     }
@@ -114,6 +134,10 @@ impl Carried for Sms {
 
     fn first_recipient(&self) -> Addressee<'_> {
         Addressee::new(Channel::Sms, self.to.expose())
+    }
+
+    fn fingerprint(&self, hasher: &RandomState) -> u64 {
+        hasher.hash_one(&self.body)
     }
 
     fn country_code(&self) -> Option<u16> {

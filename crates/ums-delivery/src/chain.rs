@@ -12,7 +12,7 @@ mod walk;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ums_core::{Content, Email, Monotonic, ProviderKind, Purpose, Sms};
+use ums_core::{AccountId, Channel, Content, Email, Failure, Monotonic, Probe, ProviderKind, Purpose, Sms, StoreError, Undo};
 
 use self::link::CallPermit;
 pub(crate) use self::link::{Link, Slot};
@@ -64,6 +64,19 @@ impl Routed for Sms {
 }
 
 impl Chains {
+    /// The account of an undo gave up everything: its breaker opens, unless it refuses already, and an operator is told.
+    pub(crate) fn blame(&self, undo: &Undo, cause: &Failure, now: Now) {
+        let (provider, since, detail) = (undo.provider, undo.since, &cause.detail);
+        tracing::error!(%provider, %since, %detail, "provider needs an operator");
+        let breaker = match undo.provider.channel() {
+            Channel::Email => self.email.breaker_of(undo),
+            Channel::Sms => self.sms.breaker_of(undo),
+        };
+        if let Some(breaker) = breaker {
+            breaker.blame(cause, now);
+        }
+    }
+
     /// Whether the providers of the content's channel are all on this machine.
     pub(crate) fn are_local_for(&self, content: &Content) -> bool {
         match content {
@@ -92,6 +105,12 @@ impl<M: 'static> Chain<M> {
             rates,
             ports,
         }
+    }
+
+    fn breaker_of(&self, undo: &Undo) -> Option<&Breaker> {
+        let mut links = self.links.iter();
+        let link = links.find(|link| link.kind == undo.provider && link.account == undo.account)?;
+        Some(&link.breaker)
     }
 
     /// The links in order, each with its bit in the sets of a walk.
@@ -137,6 +156,10 @@ impl<M: 'static> Chain<M> {
         }
         for (bit, link) in among(!late).chain(among(late)) {
             if (walk.tried | walk.barred) & bit != 0 || walk.via.is_some_and(|via| via != link.kind) {
+                continue;
+            }
+            if let Some(off) = link.share.off(now.wall) {
+                walk.skip_off(link, now, &off);
                 continue;
             }
             if let Some(held_for) = walk.rate_is_held(link, &verdicts) {
@@ -219,6 +242,15 @@ impl<M: 'static> Chain<M> {
         }
     }
 
+    /// Asks a provider of this chain for an operator; as [`Link::ask_for_operator`].
+    pub(crate) async fn ask_for_operator(&self, provider: ProviderKind, account: &AccountId) -> Result<Option<Probe>, StoreError> {
+        let link = self.links.iter().find(|link| link.share.is_of(provider, account));
+        match link.cloned() {
+            Some(link) => link.ask_for_operator().await,
+            None => Ok(None),
+        }
+    }
+
     /// Counts a first attempt: the retry budget is a share of those.
     fn count_first(&self, walk: &Walk, now: Monotonic) {
         if walk.tried == 0 && !walk.retry {
@@ -270,7 +302,9 @@ impl<M: 'static> Chain<M> {
         let now = Now::read(&*self.ports.clock);
         let mut asked_for: Vec<_> = self
             .with_bits()
-            .filter(|(bit, link)| walk.barred & bit == 0 && walk.via.is_none_or(|via| via == link.kind))
+            .filter(|(bit, link)| {
+                walk.barred & bit == 0 && walk.via.is_none_or(|via| via == link.kind) && link.share.off(now.wall).is_none()
+            })
             .collect();
         asked_for.sort_by_cached_key(|(_, link)| link.breaker.snapshot(now).reopens_at);
         for (bit, link) in asked_for {

@@ -19,7 +19,6 @@ use crate::in_hand::Held;
 use crate::journal::{Journal, is_final};
 use crate::lease::Term;
 use crate::observer::SettledEvent;
-use crate::rejection;
 
 /// How long an intent may take to be kept, while its slot waits. After it the provider is left alone and the message put back.
 const INTENT_PATIENCE: Duration = Duration::from_secs(2);
@@ -77,9 +76,8 @@ struct Delivery<'a, M> {
     term: Term,
     /// The provider that has room for the message, whose intent is in the journal.
     slot: Option<Slot<M>>,
-    /// The provider that was called last, and when a call to it failed that is not committed yet.
+    /// The provider that was called last.
     link: Option<Arc<Link<M>>>,
-    failed_at: Option<Timestamp>,
     /// What follows when an intent was withdrawn.
     next: Next,
     /// Whether the message goes back to the queue without a call.
@@ -95,7 +93,6 @@ impl<'a, M: Routed> Delivery<'a, M> {
             term,
             slot: None,
             link: None,
-            failed_at: None,
             next: Next::Wait,
             put_back: false,
         }
@@ -243,11 +240,22 @@ impl<'a, M: Routed> Delivery<'a, M> {
         failpoint::pass("call.answered");
         if answer.result.is_err() {
             self.walk.call_failed();
-            self.failed_at = Some(answer.at);
+            self.undo_if_systemic(answer.at);
         }
         let next = self.journal.happened(Happened::CallEnded(&answer));
         self.count_accepted(&answer);
         next
+    }
+
+    /// A refusal may be the provider's own fault, by this answer or by one that came while the call was out. What such refusals bring onto the
+    /// suppression list is undone by the step that keeps the outcome. An outcome whose step is written already when the fault is found is
+    /// undone by housekeeping.
+    fn undo_if_systemic(&mut self, refused_at: Timestamp) {
+        let Some(link) = &self.link else { return };
+        let account = (link.kind, &link.account);
+        if let Some(undo) = link.rejections.undo(account, SuppressionOrigin::Refusal, refused_at) {
+            self.journal.undo(undo);
+        }
     }
 
     /// Why no provider may be called by this process now although the intent is committed.
@@ -288,16 +296,9 @@ impl<'a, M: Routed> Delivery<'a, M> {
         kept
     }
 
-    /// A refusal may have been the provider's own fault, as was judged from it or while it was being kept: then what it brought onto the
-    /// suppression list is undone, now that it is written.
-    fn committed(&mut self) {
+    fn committed(&self) {
         if self.link.is_some() {
             failpoint::pass("outcome.committed");
-        }
-        if let (Some(link), Some(failed_at)) = (&self.link, self.failed_at.take())
-            && let Some(since) = link.rejections.judged_since(failed_at)
-        {
-            rejection::undo(&self.desk.ports, link.kind, SuppressionOrigin::Refusal, since);
         }
     }
 

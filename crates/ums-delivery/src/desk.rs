@@ -6,8 +6,9 @@
 use std::fmt;
 use std::sync::Arc;
 
-use ums_core::{Channel, MessageRecord, Timestamp};
+use ums_core::{Channel, EventRecord, MessageRecord, Timestamp, Undo, failpoint};
 
+use crate::breaker::Now;
 use crate::chain::Chains;
 use crate::fate::{self, Fate, Happened};
 use crate::in_hand::InHand;
@@ -37,7 +38,7 @@ pub(crate) struct Desk {
     pub(crate) queue: Arc<Queue>,
     /// Bounces, complaints and receipts, counted by provider account and sender.
     pub(crate) rates: Arc<Rates>,
-    /// Rejections that providers report, to tell a bad provider account from bad recipients.
+    /// Bounces and rejections that providers report, to tell a bad provider account from bad recipients.
     pub(crate) reports: Reports,
 }
 
@@ -50,6 +51,22 @@ impl Desk {
     /// Whether this process may start calls: the process sends from this store, and its lease has time left.
     pub(crate) fn may_send(&self) -> bool {
         self.ports.store.is_owner() && self.lease.covers(self.ports.clock.monotonic())
+    }
+
+    /// Judges a report of a message: the decision to undo what the reports of its account brought onto the suppression list, if they are
+    /// systemic.
+    pub(crate) fn judge_report(&self, record: &EventRecord, message: &MessageRecord) -> Option<Undo> {
+        let event = &record.event;
+        let accepted_since = |since| self.rates.accepted_since((event.provider, &event.account), since);
+        self.reports.judge(record, message, accepted_since, Now::read(&*self.ports.clock))
+    }
+
+    /// A decision to undo is stored: its account is misconfigured from now on, and an operator is told.
+    pub(crate) fn undo_decided(&self, undo: &Undo) {
+        if let Some(cause) = self.reports.news(undo) {
+            failpoint::pass("undo.committed");
+            self.chains.blame(undo, &cause, Now::read(&*self.ports.clock));
+        }
     }
 
     /// Counts the cost of an attempt.

@@ -3,6 +3,7 @@
 //! HTTP, the command line, the library and Python all go through [`Messaging`].
 
 mod feedback;
+mod providers;
 mod start;
 mod suppressions;
 mod webhooks;
@@ -16,6 +17,7 @@ use ums_core::{
     TenantId,
 };
 
+pub use self::providers::{SwitchError, SwitchOff, Tried};
 pub use self::start::{Aftermath, Parts};
 use crate::acts::{self, ActError};
 use crate::breaker::Now;

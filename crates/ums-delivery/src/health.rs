@@ -1,6 +1,6 @@
 //! The health report: what breakers and rates know about each provider, in words for people. Decides nothing.
 
-use ums_core::{BreakerStateWord, HealthReport, HealthStatus, NotConfigured, Priority, ProviderHealth};
+use ums_core::{BreakerStateWord, HealthReport, HealthStatus, NotConfigured, Priority, ProviderHealth, SwitchedOff, Timestamp};
 
 use crate::breaker::{Cause, Now, Snapshot};
 use crate::chain::{Chain, Chains};
@@ -21,7 +21,7 @@ fn providers<M: 'static>(chain: &Chain<M>, now: Now, verdicts: &Verdicts) -> Vec
         let by_calls = status(&seen);
         let by_reports = verdicts.reason(link.kind, &link.account);
         let (status, reason) = joined(by_calls, reason(&seen, by_calls), by_reports);
-        ProviderHealth {
+        let row = ProviderHealth {
             name: link.kind.guide_name().to_owned(),
             provider: link.kind,
             priority: Priority::of_place(index),
@@ -31,12 +31,47 @@ fn providers<M: 'static>(chain: &Chain<M>, now: Now, verdicts: &Verdicts) -> Vec
             failure_count: seen.failure_count,
             status,
             reason,
+            disabled: None,
             reopens_at: seen.reopens_at,
             last_success_at: seen.last_success_at,
             last_failure: seen.last_failure,
+        };
+        let row = match link.pacer.day_is_used_up(now.mono) {
+            Some(wait) => used_up(row, now.wall + wait),
+            None => row,
+        };
+        match link.share.off(now.wall) {
+            Some(off) => disabled(row, off),
+            None => row,
         }
     });
     rows.collect()
+}
+
+/// The account has reached its own limit of a day. A breaker that refuses says why by itself.
+fn used_up(row: ProviderHealth, room_at: Timestamp) -> ProviderHealth {
+    if !row.is_healthy || row.circuit_breaker != BreakerStateWord::Closed {
+        return row;
+    }
+    ProviderHealth {
+        is_healthy: false,
+        status: HealthStatus::Exhausted,
+        reason: Some(format!("its limit of recipients a day is reached; it has room again at {room_at}")),
+        reopens_at: Some(room_at),
+        ..row
+    }
+}
+
+/// An operator has taken the account out of service, whatever its breaker knows.
+fn disabled(row: ProviderHealth, off: SwitchedOff) -> ProviderHealth {
+    ProviderHealth {
+        is_healthy: false,
+        status: HealthStatus::Down,
+        reason: Some(off.describe()),
+        reopens_at: off.until,
+        disabled: Some(off),
+        ..row
+    }
 }
 
 fn status(seen: &Snapshot) -> HealthStatus {

@@ -7,10 +7,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use ums_core::{MessageId, Retention, StoreError, TenantId, failpoint};
+use ums_core::{MessageId, Retention, StoreError, TenantId, Undone, failpoint};
 
+use crate::breaker::Now;
+use crate::chain::Chains;
 use crate::desk::Desk;
 use crate::dispatch::Dispatch;
+use crate::ports::Ports;
+use crate::rejection::cause_of;
 
 /// Most messages that one reconciliation compares, and most rows that one pruning removes.
 const UNDER_WAY: usize = 10_000;
@@ -81,6 +85,31 @@ async fn recover(desk: &Desk) -> Result<(), StoreError> {
     if !was_owner && desk.ports.store.is_owner() {
         tracing::info!("this process sends from the store now");
         desk.queue.wake();
+    }
+    carry_out_undos(&desk.ports, &desk.chains).await
+}
+
+/// Carries out again what any process decided to undo. The account of a decision is misconfigured: the process may have died before its
+/// breaker was kept.
+pub(crate) async fn carry_out_undos(ports: &Ports, chains: &Chains) -> Result<(), StoreError> {
+    let Undone { undos, lifted } = ports.store.carry_out_undos(ports.clock.now()).await?;
+    if lifted > 0 {
+        tracing::warn!(
+            lifted,
+            "addresses that a provider refused by its own fault are off the suppression list"
+        );
+    }
+    if undos.is_empty() {
+        return Ok(());
+    }
+    let breakers = ports.store.breakers().await?;
+    for undo in undos {
+        let mut kept = breakers
+            .iter()
+            .filter(|kept| kept.provider == undo.provider && kept.account == undo.account);
+        if kept.all(|kept| kept.changed_at < undo.at) {
+            chains.blame(&undo, &cause_of(&undo), Now::read(&*ports.clock));
+        }
     }
     Ok(())
 }

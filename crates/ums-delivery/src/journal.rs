@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tokio::time::Instant;
-use ums_core::{ActRecord, AttemptOutcome, EventRecord, MessageRecord, Purpose, Status, Step, StoreError, Suppression};
+use ums_core::{ActRecord, AttemptOutcome, EventRecord, MessageRecord, Purpose, Status, Step, StoreError, Suppression, Undo};
 
 use crate::desk::Desk;
 use crate::drain::Progress;
@@ -21,6 +21,8 @@ pub(crate) struct Journal<'a> {
     kept: Kept,
     /// Entries for the suppression list that the store does not have yet.
     suppress: Vec<Suppression>,
+    /// Decisions to undo entries that the store does not have yet.
+    undo: Vec<Undo>,
     /// The status that applications were told last.
     told: Option<Status>,
     /// What the last decision says about the providers, for the window of the lane.
@@ -60,6 +62,7 @@ impl<'a> Journal<'a> {
             desk,
             kept: Kept::of(&record),
             suppress: Vec::new(),
+            undo: Vec::new(),
             told: told(&record),
             progress: Progress::Neutral,
             record,
@@ -72,6 +75,11 @@ impl<'a> Journal<'a> {
         self.suppress.extend(fate.suppress);
         self.progress = fate.progress;
         fate.next
+    }
+
+    /// Adds a decision to undo entries of the suppression list.
+    pub(crate) fn undo(&mut self, undo: Undo) {
+        self.undo.push(undo);
     }
 
     /// Commits what is new, as one transaction. While the store does not answer, the journal tries again until the patience or the process
@@ -110,6 +118,7 @@ impl<'a> Journal<'a> {
         }
         self.kept = Kept::of(&self.record);
         self.suppress.clear();
+        self.undo.clear();
         self.told = told(&self.record).or(self.told);
         Ok(())
     }
@@ -133,6 +142,7 @@ impl<'a> Journal<'a> {
             attempts: record.attempts.iter().skip(self.kept.attempts).cloned().collect(),
             skips: record.skips.iter().skip(self.kept.skips).cloned().collect(),
             recipients: (!self.kept.has_recipients_of(record)).then(|| record.recipients.clone()),
+            undo: self.undo.clone(),
             notices: self.desk.notices.of_step(record, self.told, &[]),
             ..step_to(record)
         };
@@ -173,6 +183,7 @@ fn step_to(record: &MessageRecord) -> Step {
         events: Vec::new(),
         suppress: Vec::new(),
         lift: Vec::new(),
+        undo: Vec::new(),
         notices: Vec::new(),
         list_notices: Vec::new(),
     }

@@ -14,6 +14,7 @@
 
 mod accept;
 mod acts;
+mod asking;
 mod batches;
 pub mod breaker;
 mod call;
@@ -56,7 +57,7 @@ mod worker;
 pub use acts::ActError;
 pub use breaker::BreakerSettings;
 pub use chain::{LinkParts, Price};
-pub use engine::{Aftermath, Messaging, Parts, Standing};
+pub use engine::{Aftermath, Messaging, Parts, Standing, SwitchError, SwitchOff, Tried};
 pub use fate::Mark;
 pub use feedback::FeedbackTally;
 pub use observer::{AttemptEvent, BreakerEvent, FeedbackEnd, FeedbackSeen, NoObserver, NoticeEvent, Observer, SettledEvent};
@@ -64,6 +65,7 @@ pub use outbox::{EndpointChange, EndpointError, EndpointSecrets};
 pub use pacing::PaceSettings;
 pub use replay::{ReplayRequest, ReplaySlice};
 pub use rules::{Chores, Expiry, FeedbackRules, FeedbackWait, RateRules, RetentionRules, RetryBudget, RetrySchedule, Rules, WebhookRules};
+pub use sharing::Fingerprint;
 pub use submission::{Accepted, Submission, SubmitError, Ticket};
 pub use suppressions::{NewSuppression, Which};
 pub use unsubscribe::{Left, Unsubscriber, Wish};

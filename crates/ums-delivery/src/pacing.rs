@@ -113,6 +113,18 @@ impl Pacer {
         self.settings.per_day.is_some()
     }
 
+    /// Time until the account has room again; none while its limit of a day is not reached, as far as this process knows.
+    pub(crate) fn day_is_used_up(&self, now: Monotonic) -> Option<Duration> {
+        if let Some(blocks) = &self.blocks {
+            return blocks.day_is_used_up(now);
+        }
+        let limit = self.settings.per_day?.get();
+        let mut day = self.day();
+        day.advance(now);
+        let used: u32 = day.counts.iter().sum();
+        (used >= limit).then(|| day.until_room(used - limit + 1, now))
+    }
+
     fn reserve_second(&self, recipients: u32, now: Monotonic) -> Result<(), OverPace> {
         if self.interval_micros == 0 {
             return Ok(());

@@ -11,7 +11,7 @@ pub(crate) mod keeping;
 
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use ums_core::{AttemptRecord, Content, EventRecord, Message, MessageRecord, ProviderKind, RateRow, Timestamp};
+use ums_core::{AccountId, AttemptRecord, Content, EventRecord, Message, MessageRecord, ProviderKind, RateRow, Timestamp};
 
 use self::bucket::{DEFAULT_SENDER, bucket};
 use self::counts::{Counts, Key};
@@ -88,6 +88,13 @@ impl Rates {
         all.extend(self.pending.lock().unwrap_or_else(PoisonError::into_inner).rows().cloned());
         all.retain(|row| row.bucket >= since);
         all
+    }
+
+    /// The number of recipients whom an account took in calls since about that time.
+    pub(crate) fn accepted_since(&self, (provider, account): (ProviderKind, &AccountId), since: Timestamp) -> u64 {
+        let rows = self.all(bucket(since));
+        let own = rows.iter().filter(|row| row.provider == provider && row.account == *account);
+        own.map(|row| row.accepted).sum()
     }
 
     /// Counts an acceptance for that many recipients. The caller does so once for each accepted attempt, also for an attempt that feedback

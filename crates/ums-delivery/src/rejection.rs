@@ -1,7 +1,13 @@
-//! Tells a bad provider account from bad recipients: an account that refuses everybody is itself the problem.
+//! Tells a bad provider account from bad recipients and bad messages: an account that refuses everything is itself the problem.
 //!
-//! A suspended account may answer every recipient with "no such user". Five different recipients in three groups (domains, or number
-//! prefixes), refused within ten minutes without an acceptance between, are no coincidence: the refusal counts as `misconfigured`.
+//! A suspended account may answer every recipient with "no such user", or every message with "rejected". Five different recipients in three
+//! groups (domains, or number prefixes), refused within ten minutes without an acceptance between, are no coincidence: the refusal counts
+//! as `misconfigured`. Refusals of a message count only for different messages: one bad template refused five times is the template.
+//!
+//! Reports of hard bounces and rejections are judged likewise ([`Reports`]). But lists with dead addresses bounce, too, and many providers
+//! do not report what arrived: so the reports must be of at least half of what the account took meanwhile, too.
+//!
+//! **Invariant:** the decision to undo is in the same transaction as the answer or the report that led to it ([`Undo`]).
 
 use std::collections::BTreeMap;
 use std::collections::hash_map::RandomState;
@@ -11,22 +17,22 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use ums_core::{
-    Accepted, AccountId, EventKind, EventRecord, Failure, FailureClass, MessageRecord, Monotonic, ProviderKind, SuppressionOrigin,
-    SuppressionReason, Timestamp, Undo,
+    Accepted, AccountId, BounceKind, BreakerEffect, Content, EventKind, EventRecord, Failure, FailureClass, FailureSource, MessageRecord,
+    Monotonic, ProviderKind, SuppressionOrigin, SuppressionReason, Timestamp, Undo,
 };
 
 use crate::breaker::Now;
-use crate::carried::Addressee;
-use crate::ports::Ports;
+use crate::carried::{Addressee, Carried};
 
 const RECIPIENTS: usize = 5;
 const GROUPS: usize = 3;
 const WITHIN: Duration = Duration::from_mins(10);
-/// First and longest wait between tries to undo suppressions.
-const UNDO_AGAIN: Duration = Duration::from_secs(1);
-const UNDO_AGAIN_LONGEST: Duration = Duration::from_mins(1);
+/// Most refusals that are kept; older ones cost only memory.
+const KEPT: usize = 1_000;
+/// Reports must be of at least this share of what the account took: one half.
+const REPORTED_SHARE: u64 = 2;
 
-/// The refusals by one provider account since its last acceptance. Holds hashes, no addresses.
+/// The refusals by one provider account since its last acceptance. Holds keyed hashes: neither addresses nor content.
 #[derive(Debug, Default)]
 pub(crate) struct Rejections {
     any: AtomicBool,
@@ -45,66 +51,121 @@ struct Window {
 struct Systemic {
     /// Time of the first refusal.
     since: Timestamp,
-    /// Time of the judgement.
+    /// Time of the last judgement.
     until: Timestamp,
+    /// Time of the first judgement.
+    decided_at: Timestamp,
+    /// Whether the account's breaker and the operator were told.
+    told: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Refused {
     recipient: u64,
     group: u64,
+    /// The content, if it was refused and not the recipient.
+    content: Option<u64>,
     at: Monotonic,
     wall: Timestamp,
+    called_at: Timestamp,
+}
+
+impl Refused {
+    /// Whether two refusals are of one recipient, or of one content.
+    fn is_as(&self, other: &Self) -> bool {
+        self.recipient == other.recipient || (self.content.is_some() && self.content == other.content)
+    }
 }
 
 impl Window {
-    /// Adds a refusal. If the refusals are systemic now: the time of the first one.
-    fn is_one_too_many(&mut self, refused: Refused, now: Timestamp) -> Option<Timestamp> {
+    /// Adds a refusal. Whether the refusals are systemic now, if they are `enough` for that (their number, and the earliest call).
+    fn is_one_too_many(&mut self, refused: Refused, now: Timestamp, enough: impl FnOnce(u64, Timestamp) -> bool) -> bool {
         self.seen
-            .retain(|earlier| refused.at.since(earlier.at) < WITHIN && earlier.recipient != refused.recipient);
+            .retain(|earlier| refused.at.since(earlier.at) < WITHIN && !earlier.is_as(&refused));
         self.seen.push(refused);
-        // The newest refusals decide; older ones cost only memory.
-        let excess = self.seen.len().saturating_sub(RECIPIENTS * GROUPS);
+        let excess = self.seen.len().saturating_sub(KEPT);
         self.seen.drain(..excess);
         let mut groups: Vec<u64> = self.seen.iter().map(|refused| refused.group).collect();
         groups.sort_unstable();
         groups.dedup();
-        let since = self.seen.iter().map(|refused| refused.wall).min()?;
-        (self.seen.len() >= RECIPIENTS && groups.len() >= GROUPS).then(|| {
-            let overlapping = self.systemic.filter(|earlier| earlier.until >= since);
-            let since = overlapping.map_or(since, |earlier| earlier.since.min(since));
-            self.systemic = Some(Systemic { since, until: now });
-            since
-        })
+        if self.seen.len() < RECIPIENTS || groups.len() < GROUPS {
+            return false;
+        }
+        let first = |time: fn(&Refused) -> Timestamp| self.seen.iter().map(time).min().unwrap_or(now);
+        let since = first(|refused| refused.wall);
+        let number = u64::try_from(self.seen.len()).unwrap_or(u64::MAX);
+        if !enough(number, first(|refused| refused.called_at)) {
+            return false;
+        }
+        let overlapping = self.systemic.filter(|earlier| earlier.until + WITHIN >= since);
+        self.systemic = Some(Systemic {
+            since: overlapping.map_or(since, |earlier| earlier.since.min(since)),
+            until: now,
+            decided_at: overlapping.map_or(now, |earlier| earlier.decided_at),
+            told: false,
+        });
+        true
     }
 }
 
 impl Rejections {
     /// Judges the outcome of one call: a systemic refusal becomes a failure of class `misconfigured`.
-    pub(crate) fn judge(
+    pub(crate) fn judge<M: Carried>(
         &self,
         result: Result<Accepted, Failure>,
         provider: ProviderKind,
-        recipient: &Addressee<'_>,
+        content: &M,
         now: Now,
     ) -> Result<Accepted, Failure> {
-        match result {
+        let failure = match result {
             Ok(accepted) => {
                 self.clear();
-                Ok(accepted)
+                return Ok(accepted);
             }
-            Err(failure) if failure.class == FailureClass::InvalidRecipient => Err(match self.note(recipient, now.wall, now) {
-                Some(since) => systemic(provider, &failure, since),
-                None => failure,
-            }),
-            Err(failure) => Err(failure),
+            Err(failure) => failure,
+        };
+        let fingerprint = match failure.class {
+            _ if failure.source != FailureSource::Provider => return Err(failure),
+            FailureClass::InvalidRecipient => None,
+            FailureClass::InvalidMessage => Some(content.fingerprint(&self.hasher)),
+            FailureClass::RecipientBlocked
+            | FailureClass::ProviderUnsubscribed
+            | FailureClass::Unsupported
+            | FailureClass::Misconfigured
+            | FailureClass::QuotaExhausted
+            | FailureClass::Throttled
+            | FailureClass::Unavailable
+            | FailureClass::Unknown => return Err(failure),
+        };
+        let refused = self.refused(&content.first_recipient(), fingerprint, (now.wall, now.wall), now);
+        self.any.store(true, Ordering::Relaxed);
+        let mut window = self.window();
+        if !window.is_one_too_many(refused, now.wall, |_, _| true) {
+            return Err(failure);
         }
+        let since = window.systemic.map_or(now.wall, |systemic| systemic.since);
+        let why = format!("it refuses everything, the last message with {}", failure.code);
+        Err(systemic(provider, &why, since))
     }
 
-    /// The time of the first systemic refusal, if the refusal at that time is one of them.
-    pub(crate) fn judged_since(&self, refused_at: Timestamp) -> Option<Timestamp> {
+    /// The decision to undo what a refusal of that time brought onto the suppression list, if the refusals of that time were systemic.
+    pub(crate) fn undo(
+        &self,
+        (provider, account): (ProviderKind, &AccountId),
+        origin: SuppressionOrigin,
+        refused_at: Timestamp,
+    ) -> Option<Undo> {
         let systemic = self.window().systemic?;
-        (systemic.since <= refused_at && refused_at <= systemic.until).then_some(systemic.since)
+        let until = systemic.until + WITHIN;
+        (systemic.since..=until).contains(&refused_at).then(|| Undo {
+            provider,
+            account: account.clone(),
+            reason: SuppressionReason::HardBounce,
+            origin,
+            since: systemic.since,
+            until,
+            at: systemic.decided_at,
+        })
     }
 
     fn clear(&self) {
@@ -113,18 +174,16 @@ impl Rejections {
         }
     }
 
-    /// Notes a refusal of `refused_at` that this process hears of now.
-    fn note(&self, recipient: &Addressee<'_>, refused_at: Timestamp, now: Now) -> Option<Timestamp> {
+    fn refused(&self, recipient: &Addressee<'_>, content: Option<u64>, (wall, called_at): (Timestamp, Timestamp), now: Now) -> Refused {
         let key = recipient.key();
-        let refused = Refused {
+        Refused {
             recipient: self.hasher.hash_one(&key),
             group: self.hasher.hash_one(recipient.group_of(&key)),
+            content,
             at: now.mono,
-            wall: refused_at,
-        };
-        let mut window = self.window();
-        self.any.store(true, Ordering::Relaxed);
-        window.is_one_too_many(refused, now.wall)
+            wall,
+            called_at,
+        }
     }
 
     fn window(&self) -> MutexGuard<'_, Window> {
@@ -132,214 +191,127 @@ impl Rejections {
     }
 }
 
-fn systemic(provider: ProviderKind, failure: &Failure, since: Timestamp) -> Failure {
+fn systemic(provider: ProviderKind, why: &str, since: Timestamp) -> Failure {
+    // Messages may have been accepted long before they were refused.
     let detail = format!(
-        "it refuses every recipient, the last one with {}: the account is probably suspended; nobody is suppressed for it. {}",
-        failure.code,
-        replay(provider, since)
+        "{why}: the account is probably suspended; nobody is suppressed for it. Those that failed since {since} are sent again with: \
+         ums messages replay --failed --provider {provider} --since {since}"
     );
     Failure::provider(FailureClass::Misconfigured, "systemic_rejection", &detail)
 }
 
-/// The advice to the operator: the command that sends the failed messages again.
-fn replay(provider: ProviderKind, since: Timestamp) -> String {
-    // Messages may have been accepted long before they were refused.
-    format!("Those that failed since {since} are sent again with: ums messages replay --failed --provider {provider} --since {since}")
-}
-
-/// Lifts the entries that systemic refusals put on the suppression list. Runs in a task of its own and tries until the store has done it.
-pub(crate) fn undo(ports: &Ports, provider: ProviderKind, origin: SuppressionOrigin, since: Timestamp) {
-    let (store, clock, ended) = (ports.store.clone(), ports.clock.clone(), ports.ended.clone());
-    ports.tasks.spawn(async move {
-        let mut wait = UNDO_AGAIN;
-        loop {
-            let undo = Undo {
-                provider,
-                reason: SuppressionReason::HardBounce,
-                origin,
-                since,
-                at: clock.now(),
-            };
-            match store.undo_suppressions(undo).await {
-                Ok(0) => return,
-                Ok(undone) => {
-                    tracing::warn!(%provider, %since, undone, "addresses that the provider refused by its own fault are off the suppression list");
-                    return;
-                }
-                Err(error) => tracing::warn!(%provider, %error, "suppressions of a provider's own fault are not undone yet"),
-            }
-            tokio::select! {
-                biased;
-                () = ended.cancelled() => return,
-                () = tokio::time::sleep(wait) => {}
-            }
-            wait = (wait * 2).min(UNDO_AGAIN_LONGEST);
+/// Why the account of an undo is misconfigured.
+pub(crate) fn cause_of(undo: &Undo) -> Failure {
+    let why = match undo.origin {
+        SuppressionOrigin::Feedback => "it gives up everything that it had taken",
+        SuppressionOrigin::Refusal | SuppressionOrigin::Link | SuppressionOrigin::Operator | SuppressionOrigin::Import => {
+            "it refuses everything"
         }
-    });
+    };
+    systemic(undo.provider, why, undo.since)
 }
 
-/// Rejections that provider accounts report after they accepted a message, judged like refusals.
-///
-/// The caller notes an event after the store has its entries for the suppression list, so that no entry is written after the undo.
+/// What provider accounts report after they accepted a message, judged like refusals.
 #[derive(Debug, Default)]
 pub(crate) struct Reports {
     accounts: Mutex<BTreeMap<(ProviderKind, AccountId), Rejections>>,
 }
 
+/// What a report says of its account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Says {
+    /// The account delivers.
+    Arrived,
+    /// The account gave up a recipient, or nobody in particular.
+    Refused,
+    /// The account gave up a content.
+    RefusedContent,
+    Nothing,
+}
+
 impl Reports {
-    /// Judges a stored event. If the reports of the account are systemic now: the time of the first one.
-    fn judge(&self, record: &EventRecord, message: Option<&MessageRecord>, now: Now) -> Option<Timestamp> {
+    /// Judges a report of a message. If the reports of its time are systemic: the decision to undo what they brought onto the suppression
+    /// list, for the transaction that stores the report. `accepted_since` counts the recipients whom the account took since a time.
+    pub(crate) fn judge(
+        &self,
+        record: &EventRecord,
+        message: &MessageRecord,
+        accepted_since: impl FnOnce(Timestamp) -> u64,
+        now: Now,
+    ) -> Option<Undo> {
         let event = &record.event;
         let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
-        match event.kind {
-            EventKind::Delivered => {
+        let says = says(record);
+        let rejections = match says {
+            Says::Nothing => return None,
+            Says::Arrived => {
                 if let Some(rejections) = accounts.get(&(event.provider, event.account.clone())) {
                     rejections.clear();
                 }
-                None
+                return None;
             }
-            // A rejection for its content says nothing about the recipient.
-            EventKind::Rejected if event.class != Some(FailureClass::InvalidMessage) => {
-                let first = message.and_then(|message| message.recipients.first());
-                let address = event.recipient.as_deref().or(first.map(|recipient| recipient.address.as_str()))?;
-                let recipient = Addressee::new(event.channel(), address);
-                let rejections = accounts.entry((event.provider, event.account.clone())).or_default();
-                rejections.note(&recipient, record.happened_at(), now)
-            }
-            EventKind::Queued
-            | EventKind::Sent
-            | EventKind::Deferred
-            | EventKind::Bounced
-            | EventKind::Rejected
-            | EventKind::Failed
-            | EventKind::Complained
-            | EventKind::Unsubscribed
-            | EventKind::Subscribed
-            | EventKind::Opened
-            | EventKind::Clicked
-            | EventKind::Autoresponded
-            | EventKind::Inbound
-            | EventKind::Unknown => None,
+            Says::Refused | Says::RefusedContent => accounts.entry((event.provider, event.account.clone())).or_default(),
+        };
+        let first = message.recipients.first().map(|recipient| recipient.address.as_str());
+        let recipient = Addressee::new(event.channel(), event.recipient.as_deref().or(first)?);
+        let content = (says == Says::RefusedContent).then(|| match &message.message.content {
+            Content::Email(email) => email.fingerprint(&rejections.hasher),
+            Content::Sms(sms) => sms.fingerprint(&rejections.hasher),
+        });
+        let attempt = message.attempts.iter().find(|attempt| Some(attempt.id) == record.attempt_id);
+        let happened_at = record.happened_at();
+        let called_at = attempt.map_or(happened_at, |attempt| attempt.called_at);
+        let refused = rejections.refused(&recipient, content, (happened_at, called_at), now);
+        rejections.any.store(true, Ordering::Relaxed);
+        let mut window = rejections.window();
+        let enough = |reported: u64, called_at| reported.saturating_mul(REPORTED_SHARE) >= accepted_since(called_at);
+        if window.is_one_too_many(refused, now.wall, enough) {
+            // What is reported late is of messages that were called before: it must not be judged a second time.
+            window.seen.clear();
         }
+        drop(window);
+        rejections.undo((event.provider, &event.account), SuppressionOrigin::Feedback, happened_at)
     }
 
-    /// Judges a stored event, and undoes suppressions if the reports are systemic now.
-    pub(crate) fn note(&self, ports: &Ports, record: &EventRecord, message: Option<&MessageRecord>) {
-        let Some(since) = self.judge(record, message, Now::read(&*ports.clock)) else {
-            return;
-        };
-        let provider = record.event.provider;
-        let replay = replay(provider, since);
-        tracing::error!(%provider, %since, replay, "provider needs an operator: it rejects everybody whom it had taken messages for; the account is probably suspended");
-        undo(ports, provider, SuppressionOrigin::Feedback, since);
+    /// Why the account of an undo is misconfigured, once for each decision. The caller asks after the decision is stored.
+    pub(crate) fn news(&self, undo: &Undo) -> Option<Failure> {
+        let accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut window = accounts.get(&(undo.provider, undo.account.clone()))?.window();
+        let systemic = window.systemic.as_mut().filter(|systemic| !systemic.told)?;
+        systemic.told = true;
+        Some(cause_of(undo))
+    }
+}
+
+/// What a report says of its account.
+fn says(record: &EventRecord) -> Says {
+    let event = &record.event;
+    let closes_the_account = event.class.is_some_and(|class| {
+        matches!(
+            class.consequence().breaker,
+            BreakerEffect::OpensMisconfigured | BreakerEffect::OpensExhausted
+        )
+    });
+    match event.kind {
+        EventKind::Delivered | EventKind::Opened | EventKind::Clicked | EventKind::Complained => Says::Arrived,
+        EventKind::Bounced if event.bounce == Some(BounceKind::Hard) => Says::Refused,
+        EventKind::Rejected | EventKind::Failed if closes_the_account => Says::Refused,
+        EventKind::Rejected if event.class == Some(FailureClass::InvalidMessage) => Says::RefusedContent,
+        // An opt-out is the recipient's word.
+        EventKind::Rejected if event.class == Some(FailureClass::RecipientBlocked) && event.suppress.is_none() => Says::Nothing,
+        EventKind::Rejected => Says::Refused,
+        EventKind::Queued
+        | EventKind::Sent
+        | EventKind::Deferred
+        | EventKind::Bounced
+        | EventKind::Failed
+        | EventKind::Unsubscribed
+        | EventKind::Subscribed
+        | EventKind::Autoresponded
+        | EventKind::Inbound
+        | EventKind::Unknown => Says::Nothing,
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use ums_core::Channel;
-
-    use super::*;
-
-    fn at(seconds: u64) -> Now {
-        let since_start = Duration::from_secs(seconds);
-        Now {
-            mono: Monotonic::from_start(since_start),
-            wall: Timestamp::from_micros(1_795_341_600_000_000) + since_start,
-        }
-    }
-
-    fn recipient(local: &str, domain: &str) -> Addressee<'static> {
-        Addressee {
-            channel: Channel::Email,
-            address: format!("{local}@{domain}").into(),
-        }
-    }
-
-    /// The class after each refusal of `(recipient, domain, second)`.
-    fn classes(refusals: &[(&str, &str, u64)]) -> Vec<FailureClass> {
-        let rejections = Rejections::default();
-        let judged = refusals.iter().map(|(address, domain, second)| {
-            let refused = Err(Failure::provider(FailureClass::InvalidRecipient, "550", ""));
-            rejections
-                .judge(refused, ProviderKind::Smtp, &recipient(address, domain), at(*second))
-                .unwrap_err()
-                .class
-        });
-        judged.collect()
-    }
-
-    #[test]
-    fn five_recipients_on_three_domains_are_the_providers_problem() {
-        use FailureClass::{InvalidRecipient as R, Misconfigured as M};
-        let spread = [
-            ("a", "1", 0),
-            ("b", "2", 1),
-            ("c", "3", 2),
-            ("d", "1", 3),
-            ("e", "2", 4),
-            ("f", "3", 5),
-        ];
-        assert_eq!(classes(&spread), [R, R, R, R, M, M]);
-    }
-
-    #[test]
-    fn one_recipient_one_domain_or_a_long_time_are_not() {
-        let same: Vec<_> = (0..10).map(|second| ("a", "1", second)).collect();
-        let one_domain = ["a", "b", "c", "d", "e", "f"].map(|recipient| (recipient, "1", 0));
-        let slowly = [("a", "1", 0), ("b", "2", 200), ("c", "3", 400), ("d", "1", 599), ("e", "2", 700)];
-        for refusals in [&same[..], &one_domain, &slowly] {
-            assert!(
-                classes(refusals).iter().all(|class| *class == FailureClass::InvalidRecipient),
-                "{refusals:?}"
-            );
-        }
-    }
-
-    /// A list of people must not look like an account that refuses everybody because some of them stand there twice.
-    #[test]
-    fn the_spellings_of_one_subscriber_are_one_recipient() {
-        let rejections = Rejections::default();
-        let refuse = |number: &str| {
-            let refused = Err(Failure::provider(FailureClass::InvalidRecipient, "21211", ""));
-            let recipient = Addressee {
-                channel: Channel::Sms,
-                address: number.to_owned().into(),
-            };
-            rejections
-                .judge(refused, ProviderKind::Twilio, &recipient, at(0))
-                .unwrap_err()
-                .class
-        };
-        for number in [
-            "+525512345678",
-            "+5215512345678",
-            "+5491123456789",
-            "+541123456789",
-            "+447400123456",
-            "+4915112345678",
-        ] {
-            assert_eq!(refuse(number), FailureClass::InvalidRecipient, "{number}");
-        }
-        assert_eq!(refuse("+14165550123"), FailureClass::Misconfigured);
-    }
-
-    #[test]
-    fn an_acceptance_between_starts_anew() {
-        let rejections = Rejections::default();
-        let refuse = |address: &str| {
-            let refused = Err(Failure::provider(FailureClass::InvalidRecipient, "550", ""));
-            rejections
-                .judge(refused, ProviderKind::Smtp, &recipient(address, address), at(0))
-                .unwrap_err()
-                .class
-        };
-        for address in ["a", "b", "c", "d"] {
-            refuse(address);
-        }
-        rejections
-            .judge(Ok(Accepted::new("id")), ProviderKind::Smtp, &recipient("x", "x"), at(0))
-            .unwrap();
-        assert_eq!(refuse("e"), FailureClass::InvalidRecipient);
-    }
-}
+mod tests;

@@ -6,21 +6,34 @@
 //! not seen: an adopted state is never saved again; a change that only the passing of time brought about is never saved; and a process
 //! adopts nothing while it has learned something that is not saved yet.
 //!
+//! A state is stored with a fingerprint of the settings that it was learned with. A state that was learned with other settings says
+//! nothing about these, whatever it is: after a start the next message tries the provider at once, and a running process adopts nothing
+//! of it. So, while the settings are changed process by process, neither half opens or closes the breakers of the other; each learns a
+//! dead provider, or a pause, by calls of its own, which fail over at once. States without a fingerprint (of the release before, or of
+//! another key of the service) are adopted.
+//!
+//! Beside the breakers stand the switches of operators (`switching`); every process obeys them, whether others send from the store or not.
+//!
 //! **Invariant:** on a shared store a probe (half-open, or of the last resort) is out only while this process holds the probe lease of
 //! the store, and this process releases the lease only after it has saved what the probe taught.
 
+mod fingerprint;
 mod probing;
+mod switching;
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
 use ums_core::{AccountId, BreakerRecord, BreakerStateWord, Monotonic, ProviderKind, StoreError};
 
+pub use self::fingerprint::Fingerprint;
+use self::fingerprint::LearnedWith;
 use self::probing::Probing;
 pub(crate) use self::probing::{MayProbe, ProbeOut};
+use self::switching::Switch;
 use crate::breaker::{Breaker, BreakerSettings, Change, Listener, Now};
 use crate::lease::HeldLease;
 use crate::observer::{BreakerEvent, Observer};
@@ -30,6 +43,9 @@ use crate::ports::Ports;
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// Longest wait for the answer of the store to such a look.
 const LONGEST_LOOK: Duration = Duration::from_secs(5);
+/// The name of the fingerprint in a stored state.
+const LEARNED_WITH: &str = "learned_with";
+
 /// What a link needs to be put into service: ports, the lease of this process, and the alarm of the keeper.
 #[derive(Clone)]
 pub(crate) struct Plug {
@@ -44,11 +60,16 @@ pub(crate) struct Share {
     provider: ProviderKind,
     account: AccountId,
     breaker: Arc<Breaker>,
+    /// Of the settings that this process calls the account with.
+    fingerprint: Fingerprint,
     plug: Plug,
     /// Revision of the breaker that the store has.
     saved: AtomicU64,
     seen: Mutex<Seen>,
     probing: Mutex<Probing>,
+    /// What operators decided, and whether the account is out of service by that, or was until a time that is over.
+    switch: Mutex<Switch>,
+    is_off: AtomicBool,
 }
 
 /// The last look at the record of the store.
@@ -68,16 +89,24 @@ impl Plug {
     }
 
     /// Makes the breaker of an account, with its listener.
-    pub(crate) fn breaker(&self, provider: ProviderKind, account: AccountId, settings: BreakerSettings) -> Arc<Share> {
+    pub(crate) fn breaker(
+        &self,
+        (provider, account): (ProviderKind, AccountId),
+        settings: BreakerSettings,
+        fingerprint: Fingerprint,
+    ) -> Arc<Share> {
         let listener = listener(self.ports.observer.clone(), provider, self.news.clone());
         Arc::new(Share {
             provider,
             account,
             breaker: Arc::new(Breaker::new(settings, self.ports.random.clone(), Some(listener))),
+            fingerprint,
             plug: self.clone(),
             saved: AtomicU64::new(0),
             seen: Mutex::default(),
             probing: Mutex::default(),
+            switch: Mutex::default(),
+            is_off: AtomicBool::new(false),
         })
     }
 }
@@ -108,7 +137,7 @@ fn listener(observer: Arc<dyn Observer>, provider: ProviderKind, news: Arc<Notif
     })
 }
 
-/// Saves what the breakers of this process learn, and reads what other processes have learned.
+/// Saves what the breakers of this process learn, reads what other processes have learned, and obeys what operators decided.
 pub(crate) struct Keeper {
     plug: Plug,
     shares: Vec<Arc<Share>>,
@@ -129,16 +158,20 @@ impl Keeper {
                 biased;
                 () = ports.closing.cancelled() => return,
                 () = self.plug.news.notified() => {}
-                () = tokio::time::sleep(LOOK_EVERY), if shared => {}
+                () = tokio::time::sleep(LOOK_EVERY) => {}
             }
             self.keep().await;
-            if shared {
-                let looked = self.look().await;
-                if let (Err(error), true) = (&looked, well) {
-                    tracing::warn!(%error, "what other processes know of the providers could not be read");
+            let looked = async {
+                if shared {
+                    self.look().await?;
                 }
-                well = looked.is_ok();
+                self.obey().await
+            };
+            let looked = looked.await;
+            if let (Err(error), true) = (&looked, well) {
+                tracing::warn!(%error, "what operators and other processes say of the providers could not be read");
             }
+            well = looked.is_ok();
         }
     }
 
@@ -146,12 +179,14 @@ impl Keeper {
     pub(crate) async fn restore(&self) -> Result<(), StoreError> {
         let ports = &self.plug.ports;
         let records = ports.store.breakers().await?;
+        let switches = ports.store.provider_switches().await?;
         let now = Now::read(&*ports.clock);
         for share in &self.shares {
-            if let Some(record) = share.own(&records) {
-                share.breaker.restore(&record.state, now);
-                share.seen().version = record.version;
+            let record = share.own(&records);
+            if let Some(record) = record {
+                share.restore(record, now);
             }
+            share.take_up(&switches, record, now);
             share.seen().looked_at = Some(now.mono);
         }
         Ok(())
@@ -165,6 +200,18 @@ impl Keeper {
             }
             share.tend_lease().await;
         }
+    }
+
+    /// Obeys what operators decided, here or beside another process on the store.
+    async fn obey(&self) -> Result<(), StoreError> {
+        let ports = &self.plug.ports;
+        let changes: Vec<_> = self.shares.iter().map(|share| share.changes()).collect();
+        let answer = tokio::time::timeout(LONGEST_LOOK, ports.store.provider_switches()).await;
+        let switches = answer.map_err(|late| StoreError::Unavailable(Box::new(late)))??;
+        for (share, changes) in self.shares.iter().zip(changes) {
+            share.obey(&switches, changes, Now::read(&*ports.clock));
+        }
+        Ok(())
     }
 
     async fn look(&self) -> Result<(), StoreError> {
@@ -202,10 +249,30 @@ impl Share {
         (revision == self.saved.load(Ordering::Acquire)).then_some(revision)
     }
 
+    /// Whether a stored state was learned with the settings of this process.
+    fn learned_with(&self, record: &BreakerRecord) -> LearnedWith {
+        self.fingerprint
+            .compare(record.state.get(LEARNED_WITH).and_then(serde_json::Value::as_str))
+    }
+
+    fn restore(&self, record: &BreakerRecord, now: Now) {
+        match self.learned_with(record) {
+            LearnedWith::These => self.breaker.restore(&record.state, now),
+            LearnedWith::Others => {
+                tracing::info!(provider = %self.provider, "the stored state was learned with other settings; the next message tries the provider");
+                self.breaker.restore_of_others(&record.state, now);
+            }
+        }
+        self.seen().version = record.version;
+    }
+
     async fn save(&self) {
         let ports = &self.plug.ports;
         let now = Now::read(&*ports.clock);
-        let (state, revision) = self.breaker.to_keep(now);
+        let (mut state, revision) = self.breaker.to_keep(now);
+        if let Some(fingerprint) = self.fingerprint.to_store() {
+            state[LEARNED_WITH] = fingerprint.into();
+        }
         let record = BreakerRecord {
             provider: self.provider,
             account: self.account.clone(),
@@ -229,7 +296,8 @@ impl Share {
         let mut seen = self.seen();
         if let Some(record) = self.own(records).filter(|record| record.version > seen.version) {
             let looked = seen.looked_at.map_or(Duration::MAX, |looked_at| now.mono.since(looked_at));
-            if record.writer != owner && !self.breaker.adopt(&record.state, known, looked, now) {
+            let concerns_us = record.writer != owner && self.learned_with(record) == LearnedWith::These;
+            if concerns_us && !self.breaker.adopt(&record.state, known, looked, now) {
                 // The breaker has learned something meanwhile. The keeper saves that first, and the later write wins.
                 return;
             }

@@ -45,6 +45,7 @@ pub(crate) async fn suppress(desk: &Desk, tenant: &TenantId, entries: Vec<NewSup
         list: entry.list,
         origin: entry.origin,
         provider: None,
+        account: None,
         message_id: None,
         detail: entry.detail,
         // Never in the future: the later of entry and lift decides, and a lift of today must not lose to an entry of tomorrow.

@@ -210,6 +210,7 @@ async fn leave(desk: &Desk, unsubscriber: &Unsubscriber, list: Option<ListName>)
         list: list.clone(),
         origin: SuppressionOrigin::Link,
         provider: None,
+        account: None,
         message_id: Some(unsubscriber.message_id),
         detail: None,
         since: in_force_from(&desk.ports, unsubscriber, list.as_ref()).await?,

@@ -21,43 +21,65 @@ use tokio::time::Instant;
 use ums_core::{Failure, FailureClass, Timestamp};
 
 use self::credentials::Snapshot;
-use crate::classify::FailureTable;
+use crate::failure_table::{Row, Table};
 use crate::http::{Origin, Outgoing, Reply, Transport};
 
 pub use self::credentials::AwsCredentials;
 
-/// Codes that any AWS service may answer with. Source: botocore 1.44.5 service models and
-/// `retries/standard.py`, read 2026-11-22.
-pub(crate) const FAILURES: FailureTable = &[
-    ("AccessDenied", FailureClass::Misconfigured),
-    ("AccessDeniedException", FailureClass::Misconfigured),
-    ("AuthorizationError", FailureClass::Misconfigured),
-    ("ExpiredToken", FailureClass::Misconfigured),
-    ("ExpiredTokenException", FailureClass::Misconfigured),
-    ("IncompleteSignature", FailureClass::Misconfigured),
-    ("InternalFailure", FailureClass::Unknown),
-    ("InvalidClientTokenId", FailureClass::Misconfigured),
-    ("InvalidSignatureException", FailureClass::Misconfigured),
-    ("MissingAuthenticationToken", FailureClass::Misconfigured),
-    ("MissingAuthenticationTokenException", FailureClass::Misconfigured),
-    ("NotAuthorized", FailureClass::Misconfigured),
-    ("OptInRequired", FailureClass::Misconfigured),
-    ("RequestExpired", FailureClass::Misconfigured),
-    ("RequestThrottled", FailureClass::Throttled),
-    ("RequestTimeTooSkewed", FailureClass::Misconfigured),
-    ("RequestTimeout", FailureClass::Unavailable),
-    ("RequestTimeoutException", FailureClass::Unavailable),
-    ("ServiceUnavailable", FailureClass::Unavailable),
-    ("ServiceUnavailableException", FailureClass::Unavailable),
-    ("SignatureDoesNotMatch", FailureClass::Misconfigured),
-    ("SlowDown", FailureClass::Throttled),
-    ("Throttled", FailureClass::Throttled),
-    ("Throttling", FailureClass::Throttled),
-    ("ThrottlingException", FailureClass::Throttled),
-    ("TooManyRequestsException", FailureClass::Throttled),
-    ("UnauthorizedOperation", FailureClass::Misconfigured),
-    ("UnrecognizedClientException", FailureClass::Misconfigured),
+/// Codes that any AWS service may answer with.
+pub(crate) const FAILURES: Table = &[
+    row("AccessDenied", FailureClass::Misconfigured, "the key may not send"),
+    row("AuthorizationError", FailureClass::Misconfigured, "the key may not send"),
+    row(
+        "ExpiredToken",
+        FailureClass::Misconfigured,
+        "the credentials have expired, and fresh ones did not help",
+    ),
+    row("IncompleteSignature", FailureClass::Misconfigured, "the signature is not accepted"),
+    row("InternalFailure", FailureClass::Unknown, "AWS failed after it had the request"),
+    row("InvalidClientTokenId", FailureClass::Misconfigured, "AWS does not know the key"),
+    row(
+        "InvalidSignature",
+        FailureClass::Misconfigured,
+        "the secret is not that of the key, or the clock is wrong",
+    ),
+    row(
+        "MissingAuthenticationToken",
+        FailureClass::Misconfigured,
+        "the request carries no key",
+    ),
+    row("NotAuthorized", FailureClass::Misconfigured, "the key may not send"),
+    row(
+        "OptInRequired",
+        FailureClass::Misconfigured,
+        "the account is not subscribed to the service",
+    ),
+    row("RequestExpired", FailureClass::Misconfigured, "the clock is wrong"),
+    row("RequestThrottled", FailureClass::Throttled, "too many calls a second"),
+    row("RequestTimeTooSkewed", FailureClass::Misconfigured, "the clock is wrong"),
+    row("RequestTimeout", FailureClass::Unavailable, "AWS did not get the whole request"),
+    row("ServiceUnavailable", FailureClass::Unavailable, "AWS took no request"),
+    row(
+        "SignatureDoesNotMatch",
+        FailureClass::Misconfigured,
+        "the secret is not that of the key, or the clock is wrong",
+    ),
+    row("SlowDown", FailureClass::Throttled, "too many calls a second"),
+    row("Throttled", FailureClass::Throttled, "too many calls a second"),
+    row("Throttling", FailureClass::Throttled, "too many calls a second"),
+    row("TooManyRequests", FailureClass::Throttled, "too many calls a second"),
+    row("UnauthorizedOperation", FailureClass::Misconfigured, "the key may not send"),
+    row("UnrecognizedClient", FailureClass::Misconfigured, "AWS does not know the key"),
 ];
+
+const fn row(code: &'static str, class: FailureClass, why: &'static str) -> Row {
+    Row::of_code(
+        code,
+        class,
+        why,
+        "botocore 1.44.5, service models and retries/standard.py, read 2026-11-22",
+    )
+}
 
 /// Codes that say: sign again with fresh credentials.
 const EXPIRED: [&str; 2] = ["ExpiredToken", "ExpiredTokenException"];

@@ -12,7 +12,8 @@ use ums_core::FailureClass;
 pub struct Row {
     /// The provider's code; [`ANY_CODE`] in a row whose words decide alone.
     pub code: &'static str,
-    /// Words, in lower case, that the provider's text must hold; empty where the code decides alone.
+    /// Words, in lower case, that the provider's text must hold; `…` stands for any text between two of them. Empty where the code decides
+    /// alone.
     pub words: &'static str,
     /// What the failure means.
     pub class: FailureClass,
@@ -46,21 +47,26 @@ impl Row {
         Self { words, ..self }
     }
 
-    /// Whether the row is about this code and text. `text` is in lower case.
-    pub fn holds_for(&self, code: &str, text: &str) -> bool {
-        (self.code == code || self.code == ANY_CODE) && text.contains(self.words)
+    /// Whether the row's words stand in a text in lower case, one after the other.
+    pub fn words_stand_in(&self, text: &str) -> bool {
+        let mut rest = text;
+        self.words.split('…').all(|words| match rest.split_once(words) {
+            Some((_, after)) => {
+                rest = after;
+                true
+            }
+            None => false,
+        })
     }
 }
 
 /// The row for a code and a text in lower case: the first of the code whose words stand in the text, else the code's row without words.
 pub fn find<'a>(rows: impl IntoIterator<Item = &'a Row>, code: &str, text: &str) -> Option<&'a Row> {
     let mut of_code_alone = None;
-    for row in rows {
+    for row in rows.into_iter().filter(|row| row.code == code) {
         if row.words.is_empty() {
-            if row.code == code && of_code_alone.is_none() {
-                of_code_alone = Some(row);
-            }
-        } else if row.holds_for(code, text) {
+            of_code_alone = of_code_alone.or(Some(row));
+        } else if row.words_stand_in(text) {
             return Some(row);
         }
     }
@@ -73,9 +79,8 @@ mod tests {
 
     const ROWS: Table = &[
         Row::of_code("A", FailureClass::InvalidMessage, "", ""),
-        Row::of_code("A", FailureClass::Misconfigured, "", "").saying("paused"),
+        Row::of_code("A", FailureClass::Misconfigured, "", "").saying("sending…paused"),
         Row::of_code("B", FailureClass::Throttled, "", ""),
-        Row::of_code(ANY_CODE, FailureClass::QuotaExhausted, "", "").saying("daily"),
     ];
 
     #[test]
@@ -83,12 +88,10 @@ mod tests {
         use FailureClass as C;
         for (code, text, class) in [
             ("A", "", Some(C::InvalidMessage)),
-            ("A", "sending paused", Some(C::Misconfigured)),
-            ("A", "daily quota", Some(C::QuotaExhausted)),
-            ("B", "paused", Some(C::Throttled)),
-            ("C", "daily quota", Some(C::QuotaExhausted)),
-            ("C", "paused", None),
-            ("*", "paused", None),
+            ("A", "sending is paused", Some(C::Misconfigured)),
+            ("A", "paused sending", Some(C::InvalidMessage)),
+            ("B", "sending paused", Some(C::Throttled)),
+            ("C", "sending paused", None),
         ] {
             assert_eq!(find(ROWS, code, text).map(|row| row.class), class, "{code} {text}");
         }

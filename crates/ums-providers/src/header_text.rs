@@ -92,7 +92,7 @@ fn encoded_words(text: &str) -> String {
 /// broken, since readers make one of them.
 pub(crate) fn text_field(name: &str, text: &str) -> String {
     let room = MAX_LINE_BYTES.saturating_sub(name.len() + ": ".len());
-    let breaks_badly = text.len() > LINE_BYTES && text.contains("  ");
+    let breaks_badly = name.len() + ": ".len() + text.len() > LINE_BYTES && text.contains("  ");
     if breaks_badly || foldable_pieces(text).any(|piece| piece.len() > room) {
         folded(name, &encoded_words(text))
     } else {
@@ -197,6 +197,14 @@ mod tests {
         let field = field(&header("References", &ids));
         assert!(ids.len() > 1_400 && field.lines().all(|line| line.len() <= LINE_BYTES), "{field}");
         assert_eq!(field.replace("\r\n ", " "), format!("References: {ids}\r\n"));
+    }
+
+    #[test]
+    fn spaces_at_which_a_line_would_be_broken_are_kept() {
+        for words in 60..80 {
+            let text = format!("{}  z", "a".repeat(words));
+            assert_eq!(read(&text_field("Subject", &text)), text);
+        }
     }
 
     fn read(subject: &str) -> String {

@@ -19,6 +19,7 @@ mod form;
 mod header_text;
 mod http;
 mod mime;
+mod pages;
 mod registry;
 #[cfg(test)]
 mod samples;
@@ -31,4 +32,5 @@ pub use aws::AwsCredentials;
 pub use classify::unknown_codes;
 pub use error::Error;
 pub use http::{BadProxy, Proxy, TimeLimits, Transport, TransportSettings, TrustedRoots};
+pub use pages::page;
 pub use registry::{Chains, ProviderSettings, classify};

@@ -7,6 +7,7 @@ mod health;
 mod hooks;
 mod messages;
 mod pages;
+pub(crate) mod providers;
 mod send;
 pub(crate) mod suppressions;
 mod unsubscribe;
@@ -123,6 +124,9 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/v1/webhooks/{id}/rotate", post(webhooks::rotate))
         .route("/v1/webhooks/{id}/test", post(webhooks::test))
         .route("/v1/providers/health", get(health::providers))
+        .route("/v1/providers/{provider}/disable", post(providers::disable))
+        .route("/v1/providers/{provider}/enable", post(providers::enable))
+        .route("/v1/providers/{provider}/probe", post(providers::probe))
         .route_layer(from_fn_with_state(Arc::clone(&app.api_key), auth::require_key));
     let metrics = Router::new()
         .route("/metrics", get(health::metrics))

@@ -31,6 +31,7 @@ mod shape;
 mod socket;
 
 pub use api::acts::Replayed;
+pub use api::providers::{ProviderSwitched, ProviderTried};
 pub use api::suppressions::{SuppressionAdded, SuppressionEntry, SuppressionList, SuppressionsAdded, SuppressionsLifted};
 pub use api::webhooks::{WebhookDeliveries, WebhookDelivery, WebhookEndpoint, WebhookEndpoints, WebhooksReplayed};
 pub use hooks::{HookName, Hooks};

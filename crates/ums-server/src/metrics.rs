@@ -99,6 +99,7 @@ pub struct Metrics {
     attempt_durations: Histograms<ProviderLabels>,
     messages: Family<MessageLabels, Counter>,
     breaker_states: Family<ProviderLabels, Gauge>,
+    disabled: Family<ProviderLabels, Gauge>,
     breaker_transitions: Family<TransitionLabels, Counter>,
     costs: Family<CostLabels, Money>,
     possible_duplicates: Family<ChannelLabels, Counter>,
@@ -128,6 +129,7 @@ impl Metrics {
             attempt_durations: Family::new_with_constructor(constructor),
             messages: Family::default(),
             breaker_states: Family::default(),
+            disabled: Family::default(),
             breaker_transitions: Family::default(),
             costs: Family::default(),
             possible_duplicates: Family::default(),
@@ -156,6 +158,11 @@ impl Metrics {
             "breaker_state",
             "0 closed (serving), 1 half-open (probing), 2 open (refusing)",
             self.breaker_states.clone(),
+        );
+        registry.register(
+            "provider_disabled",
+            "1 while an operator has the provider out of service",
+            self.disabled.clone(),
         );
         registry.register("breaker_transitions", "Changes of breakers", self.breaker_transitions.clone());
         registry.register("cost", "Estimated cost in units of the currency", self.costs.clone());
@@ -215,6 +222,10 @@ impl Metrics {
         self.may_send.set(i64::from(standing.may_send));
         for provider in health.email_providers.iter().chain(&health.sms_providers) {
             self.set_breaker(provider.provider, provider.circuit_breaker);
+            let labels = ProviderLabels {
+                provider: provider.provider.as_str(),
+            };
+            self.disabled.get_or_create(&labels).set(i64::from(provider.disabled.is_some()));
         }
         let mut text = String::new();
         encode(&mut text, &self.registry)?;

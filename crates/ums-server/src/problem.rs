@@ -85,6 +85,8 @@ codes! {
     NoSuchEndpoint = "UMS1017" NOT_FOUND "There is no such webhook endpoint",
     /// As many webhook endpoints as there may be.
     TooManyEndpoints = "UMS1018" CONFLICT "There are as many webhook endpoints as there may be",
+    /// No chain has that provider account.
+    NoSuchProvider = "UMS1019" NOT_FOUND "No chain has that provider",
     /// The key is missing or wrong.
     Unauthorized = "UMS2001" UNAUTHORIZED "An API key is needed",
     /// Without a key, the service answers only under a loopback name.
@@ -133,6 +135,7 @@ impl ErrorCode {
             | Self::NotPossible
             | Self::NoSuchEndpoint
             | Self::TooManyEndpoints
+            | Self::NoSuchProvider
             | Self::Unauthorized
             | Self::ForeignHost
             | Self::HookRefused

@@ -158,6 +158,21 @@ pub(crate) const REPLAY_NOTICES: Fields = &[
     ("until", Shape::Time),
 ];
 
+/// The fields of `POST /v1/providers/{provider}/disable`.
+pub(crate) const DISABLE: Fields = &[
+    ("reason", Shape::Text),
+    ("until", Shape::Time),
+    ("for_seconds", Shape::Whole),
+    ("by", Shape::Text),
+    ("account", Shape::Text),
+];
+
+/// The fields of `POST /v1/providers/{provider}/enable`.
+pub(crate) const ENABLE: Fields = &[("by", Shape::Text), ("account", Shape::Text)];
+
+/// The fields of `POST /v1/providers/{provider}/probe`.
+pub(crate) const PROBE: Fields = &[("account", Shape::Text)];
+
 /// Most faults that are listed.
 pub(crate) const MAX_FAULTS: usize = 50;
 

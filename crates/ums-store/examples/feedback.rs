@@ -222,6 +222,7 @@ async fn fill(store: &SqliteStore, entries: u32) {
             list: None,
             origin: SuppressionOrigin::Import,
             provider: None,
+            account: None,
             message_id: None,
             detail: None,
             since: AT,

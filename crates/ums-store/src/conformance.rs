@@ -26,7 +26,9 @@ mod recording;
 mod sample;
 mod spelling;
 mod suppressing;
+mod switches;
 mod telling;
+mod undoing;
 
 use std::sync::Arc;
 
@@ -52,7 +54,9 @@ pub use recording::*;
 pub use sample::Sample;
 pub use spelling::*;
 pub use suppressing::*;
+pub use switches::*;
 pub use telling::*;
+pub use undoing::*;
 
 /// Why a case could not go on.
 pub type Outcome = Result<(), Box<dyn std::error::Error>>;
@@ -160,7 +164,11 @@ macro_rules! store_suite {
             a_lift_alone_is_no_entry,
             entries_end_with_their_time,
             the_list_is_read_in_pages,
-            refusals_of_a_faulty_provider_are_undone,
+            refusals_of_a_faulty_account_are_undone,
+            reports_of_a_faulty_account_are_undone,
+            an_undo_is_carried_out_again_for_what_comes_late,
+            a_refused_step_decides_no_undo,
+            an_undo_outlives_the_process,
             a_message_to_a_listed_address_is_not_stored,
             no_intent_is_recorded_for_a_listed_address,
             an_entry_bars_the_messages_of_its_scope_alone,
@@ -187,6 +195,9 @@ macro_rules! store_suite {
             counts_add_up,
             old_aftermath_is_forgotten,
             a_forgotten_message_takes_its_aftermath,
+            provider_switches_are_kept_by_account,
+            a_provider_is_brought_back,
+            the_last_accepted_call_of_an_account_is_known,
         );
     };
     (@cases $module:ident, $ground:expr, $($case:ident),+ $(,)?) => {

@@ -19,7 +19,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use ums_core::{
     ActRecord, AttemptRecord, EventRecord, Failure, Lift, ListNotice, Notice, Purpose, RecipientRecord, RefusedRecipient, SettledBy, Skip,
-    Status, Step, StoreError, Suppression, Work,
+    Status, Step, StoreError, Suppression, Undo, Work,
 };
 
 use crate::kept;
@@ -131,6 +131,7 @@ pub(crate) fn mark(owner: i64, step: &Step) -> i64 {
         events,
         suppress,
         lift,
+        undo,
         notices,
         list_notices,
     } = step;
@@ -140,6 +141,19 @@ pub(crate) fn mark(owner: i64, step: &Step) -> i64 {
     (delivered_at, expires_at, forget_body, forget_body_at).hash(&mut hasher);
     mark_aftermath((events, suppress, lift), &mut hasher);
     mark_notices(notices, list_notices, &mut hasher);
+    hasher.write_usize(undo.len());
+    for Undo {
+        provider,
+        account,
+        reason,
+        origin,
+        since,
+        until,
+        at,
+    } in undo
+    {
+        (provider.as_str(), account, reason.as_str(), origin.as_str(), since, until, at).hash(&mut hasher);
+    }
     hasher.write_usize(attempts.len());
     for attempt in attempts {
         mark_attempt(attempt, &mut hasher);
@@ -191,6 +205,7 @@ fn mark_aftermath((events, suppress, lift): (&[EventRecord], &[Suppression], &[L
         list,
         origin,
         provider,
+        account,
         message_id,
         detail,
         since,
@@ -199,7 +214,7 @@ fn mark_aftermath((events, suppress, lift): (&[EventRecord], &[Suppression], &[L
     } in suppress
     {
         (tenant, channel.as_str(), address, reason.as_str(), list, origin.as_str()).hash(hasher);
-        (provider.map(ums_core::ProviderKind::as_str), message_id, detail).hash(hasher);
+        (provider.map(ums_core::ProviderKind::as_str), account, message_id, detail).hash(hasher);
         (since, expires_at, lifted_at).hash(hasher);
     }
     hasher.write_usize(lift.len());

@@ -13,6 +13,7 @@ mod rates;
 mod retention;
 mod state;
 mod suppressions;
+mod switches;
 
 use std::fmt;
 use std::ops::Bound;

@@ -35,9 +35,11 @@ mod row;
 mod sessions;
 mod skips;
 mod suppressions;
+mod switches;
 mod tables;
 mod targets;
 mod tls;
+mod undos;
 mod writer;
 
 use std::fmt;

@@ -28,7 +28,9 @@ mod retention;
 mod row;
 mod skips;
 mod suppressions;
+mod switches;
 mod targets;
+mod undos;
 mod writer;
 
 use std::fmt;

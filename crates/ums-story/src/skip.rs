@@ -27,6 +27,7 @@ const fn why(reason: SkipReason) -> &'static str {
         SkipReason::Probing => "it is recovering, and another call is trying it",
         SkipReason::Paced => "it already has as many messages a second as it may",
         SkipReason::DayLimit => "it already has as many messages today as it may",
+        SkipReason::Disabled => "an operator has taken it out of service",
         SkipReason::Degraded => "it takes messages, but few are reported as delivered, so the others come first",
         SkipReason::BounceRate => "too much of this sender's mail to many comes back",
         SkipReason::ComplaintRate => "too many recipients of this sender's mail to many call it spam",

@@ -39,6 +39,8 @@ struct Table {
 /// A store as one of several processes sees it. Messages are the inner store's business.
 pub struct SharedStore {
     inner: Arc<dyn Store>,
+    /// Keeps the switches of providers for all processes.
+    providers: Arc<dyn Store>,
     owner: i64,
     shared: Arc<Shared>,
 }
@@ -47,6 +49,7 @@ impl SharedStore {
     /// The first process on a store.
     pub fn new(inner: Arc<dyn Store>, clock: Arc<dyn Clock>) -> Self {
         Self {
+            providers: inner.clone(),
             inner,
             owner: 1,
             shared: Arc::new(Shared {
@@ -64,6 +67,7 @@ impl SharedStore {
     pub fn another(&self, inner: Arc<dyn Store>) -> Self {
         Self {
             inner,
+            providers: self.providers.clone(),
             owner: self.shared.next_owner.fetch_add(1, Ordering::SeqCst),
             shared: self.shared.clone(),
         }
@@ -145,6 +149,7 @@ impl SharedStore {
 }
 
 ums_core::forward_aftermath!(SharedStore, inner, as_it_is);
+ums_core::forward_providers!(SharedStore, providers, as_it_is);
 
 #[async_trait]
 impl Store for SharedStore {

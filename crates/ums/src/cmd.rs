@@ -10,6 +10,7 @@ pub(crate) mod health;
 pub(crate) mod messages;
 pub(crate) mod migrate;
 pub(crate) mod openapi;
+pub(crate) mod providers;
 pub(crate) mod send;
 pub(crate) mod serve;
 pub(crate) mod ses;

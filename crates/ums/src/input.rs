@@ -3,6 +3,7 @@
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
@@ -35,6 +36,18 @@ fn split(text: &str, at: char) -> Option<(String, String)> {
 /// Reads a time: RFC 3339 with an offset.
 pub(crate) fn time(text: &str) -> Result<ums_core::Timestamp, String> {
     ums_core::Timestamp::parse_rfc3339(text).ok_or_else(|| "must be a time such as 2026-11-22T10:00:00Z".to_owned())
+}
+
+/// Reads a length of time: a whole number with a unit.
+pub(crate) fn length(text: &str) -> Result<Duration, String> {
+    let units = [("s", 1), ("m", 60), ("h", 3_600), ("d", 86_400)];
+    let found = units
+        .iter()
+        .find_map(|(unit, seconds)| Some((text.strip_suffix(unit)?.parse::<u32>().ok()?, *seconds)));
+    match found {
+        Some((number, seconds)) if number > 0 => Ok(Duration::from_secs(u64::from(number) * seconds)),
+        Some(_) | None => Err("must be a length of time such as 90s, 30m, 2h or 7d".to_owned()),
+    }
 }
 
 /// Files and standard input, each read whole and at most once.
@@ -105,6 +118,16 @@ mod tests {
         assert_eq!(header("X-Ref: a: b").unwrap(), ("X-Ref".to_owned(), "a: b".to_owned()));
         assert!(pair("=x").is_err());
         assert!(header("no colon").is_err());
+    }
+
+    #[test]
+    fn a_length_is_a_number_with_a_unit() {
+        for (text, seconds) in [("90s", 90), ("30m", 1_800), ("2h", 7_200), ("7d", 604_800)] {
+            assert_eq!(length(text), Ok(Duration::from_secs(seconds)), "{text}");
+        }
+        for wrong in ["", "2", "h", "0h", "-2h", "2 h", "1.5h", "2w", "99999999999d"] {
+            assert!(length(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

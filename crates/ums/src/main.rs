@@ -47,6 +47,9 @@ enum Command {
     Send(cmd::send::Command),
     /// Show how each provider does, and why
     Health(cmd::health::Args),
+    /// Look at the providers, take one out of service, bring it back, have it asked
+    #[command(subcommand)]
+    Providers(cmd::providers::Command),
     /// Look at messages, stop them, send them again
     #[command(subcommand)]
     Messages(cmd::messages::Command),
@@ -112,6 +115,7 @@ fn run(command: Command) -> Result<Exit> {
         Command::Simulator(args) => on_all_cores(cmd::simulator::run(args)),
         Command::Send(command) => on_one_core(cmd::send::run(command)),
         Command::Health(args) => on_one_core(cmd::health::run(args)),
+        Command::Providers(command) => on_one_core(cmd::providers::run(command)),
         Command::Messages(command) => on_one_core(cmd::messages::run(command)),
         Command::Suppressions(command) => on_one_core(cmd::suppressions::run(command)),
         Command::Webhooks(command) => on_one_core(cmd::webhooks::run(command)),

@@ -1,5 +1,5 @@
-//! A store for somebody who cancels, sends again or marks beside the processes that send: nothing is claimed, recovered,
-//! pruned or probed through it.
+//! A store for somebody who looks or acts beside the processes that send: nothing is claimed, recovered or pruned through it, and what
+//! a breaker learns stays here.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,6 +23,7 @@ impl ActsOnly {
 }
 
 ums_core::forward_aftermath!(ActsOnly, inner, as_it_is);
+ums_core::forward_providers!(ActsOnly, inner, as_it_is);
 
 #[async_trait]
 impl Store for ActsOnly {
@@ -93,7 +94,7 @@ impl Store for ActsOnly {
     }
 
     async fn breakers(&self) -> Result<Vec<BreakerRecord>, StoreError> {
-        Ok(Vec::new())
+        self.inner.breakers().await
     }
 
     async fn lease_probe(&self, _: ProviderKind, _: &AccountId, _: Duration) -> Result<bool, StoreError> {
@@ -104,8 +105,8 @@ impl Store for ActsOnly {
         Ok(false)
     }
 
-    async fn recipients_sent_since(&self, _: ProviderKind, _: &AccountId, _: Timestamp) -> Result<u64, StoreError> {
-        Ok(0)
+    async fn recipients_sent_since(&self, provider: ProviderKind, account: &AccountId, since: Timestamp) -> Result<u64, StoreError> {
+        self.inner.recipients_sent_since(provider, account, since).await
     }
 
     async fn check(&self) -> Result<(), StoreError> {

@@ -208,19 +208,12 @@ impl Builder {
     /// As [`Builder::build`].
     pub async fn build_aside(self) -> Result<UnifiedMessagingService, Error> {
         let Resolved { settings, outside, store } = self.resolve()?;
-        let aside: Arc<dyn Store> = Arc::new(MemoryStore::new(outside.clock.clone()));
-        let kept = match store {
-            Some(store) => Some(store),
-            None if is_there(&settings.store_url) => Some(wire::store(&settings, outside.clock.clone()).await?),
-            None => None,
+        let inner: Arc<dyn Store> = match store {
+            Some(store) => store,
+            None if is_there(&settings.store_url) => wire::store(&settings, outside.clock.clone()).await?,
+            None => Arc::new(MemoryStore::new(outside.clock.clone())),
         };
-        if let Some(kept) = kept {
-            for breaker in kept.breakers().await? {
-                aside.save_breaker(breaker).await?;
-            }
-            kept.close(settings.limits.shutdown).await;
-        }
-        start(settings, aside, outside).await
+        start(settings, Arc::new(ActsOnly { inner }), outside).await
     }
 
     /// As [`Builder::build`] for somebody who only acts on messages that are stored already: cancels, sends again, marks, replays.

@@ -118,7 +118,7 @@ pub use ums_core::{
 };
 pub use ums_delivery::{
     EndpointChange, EndpointError, EndpointSecrets, FeedbackTally, Mark, Messaging, NewSuppression, Observer, ReplayRequest, ReplaySlice,
-    Which,
+    SwitchError, SwitchOff, Tried, Which,
 };
 pub use ums_providers::send::{IdentityStatus, IdentityVerification};
 pub use wire::{ProviderHooks, store_url};

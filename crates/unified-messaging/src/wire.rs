@@ -1,6 +1,7 @@
 //! Where ports meet implementations: from settings to an engine. Nowhere else.
 
 mod aftermath;
+mod fingerprints;
 
 use std::io::Write;
 use std::sync::Arc;
@@ -249,6 +250,7 @@ fn link<M>(settings: &Settings, provider: Arc<dyn Provider<M>>) -> LinkParts<M> 
             per_day: pace.per_day,
         },
         price: price(settings, kind),
+        fingerprint: fingerprints::of(settings, kind),
     }
 }
 

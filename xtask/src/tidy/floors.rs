@@ -19,6 +19,7 @@ pub(super) const FLOORS: &[Floors] = &[(
             "dispatch",
             "worker",
             "acts",
+            "asking",
             "replay",
             "feedback",
             "outbox",

@@ -60,6 +60,8 @@ pub struct AwsSettings {
     pub keys: Option<AwsKeys>,
     /// Profile of AWS's files, when one is named.
     pub profile: Option<String>,
+    /// The keys of that profile, if they stand in AWS's files and do not end by themselves: only to know changed keys by.
+    pub profile_keys: Option<Secret>,
     /// AWS's configuration file.
     pub config_file: Option<PathBuf>,
     /// AWS's credentials file.
@@ -119,6 +121,7 @@ pub(crate) fn read(reader: &mut Reader<'_>) -> AwsSettings {
         region: said.or(found.region),
         region_is_from_files,
         keys,
+        profile_keys: files.lasting_keys(profile.as_deref().unwrap_or("default")),
         profile,
         config_file,
         credentials_file,

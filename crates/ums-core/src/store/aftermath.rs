@@ -4,14 +4,15 @@
 
 use std::fmt;
 use std::ops::RangeInclusive;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use crate::{
     AccountId, AttemptId, Channel, Endpoint, EndpointId, EndpointUpdate, Event, EventRecord, Lift, ListNotice, MessageId, MessageRecord,
-    Notice, NoticeFilter, NoticeId, NoticeOutcome, NoticePage, ProviderKind, Step, StoreError, Suppression, SuppressionCursor,
-    SuppressionFilter, SuppressionOrigin, SuppressionPage, SuppressionReason, TenantId, Timestamp,
+    Notice, NoticeFilter, NoticeId, NoticeOutcome, NoticePage, ProviderKind, ProviderSwitch, Step, StoreError, Suppression,
+    SuppressionCursor, SuppressionFilter, SuppressionOrigin, SuppressionPage, SuppressionReason, SwitchedOff, TenantId, Timestamp,
 };
 
 /// The message that an event belongs to.
@@ -154,24 +155,67 @@ pub trait SuppressionStore: Send + Sync {
         limit: usize,
     ) -> Result<SuppressionPage, StoreError>;
 
-    /// Lifts the entries of all tenants that [`Undo`] describes and that are in force at [`Undo::at`], even if their `since` is later. Returns
-    /// their number.
-    async fn undo_suppressions(&self, undo: Undo) -> Result<u64, StoreError>;
+    /// Carries out again what [`Step::undo`](crate::Step::undo) decided: lifts the entries of all tenants that an [`Undo`] describes and that
+    /// are in force at `now`. Undos that [are over](Undo::is_over) are forgotten.
+    ///
+    /// A step carries out its own undos. But an answer or a report that another process had in hand at that moment may be stored later,
+    /// with its entry.
+    async fn carry_out_undos(&self, now: Timestamp) -> Result<Undone, StoreError>;
 }
 
-/// The entries that a provider put on the list by its own fault.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The decision that a provider account put entries on the list by its own fault. The store keeps it, so that it outlives the process that
+/// made it.
+///
+/// One decision has one row: of two with the same provider, account, reason, origin and `since`, the later `until` and the earlier `at`
+/// are kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Undo {
     /// The provider.
     pub provider: ProviderKind,
+    /// The account at the provider.
+    pub account: AccountId,
     /// The entries' reason.
     pub reason: SuppressionReason,
     /// The entries' origin.
     pub origin: SuppressionOrigin,
     /// The earliest `since` of the entries.
     pub since: Timestamp,
-    /// Time of the lift.
+    /// The latest `since` of the entries. It may lie after the decision: more answers of that kind are under way, and a provider's clock
+    /// may run ahead.
+    pub until: Timestamp,
+    /// Time of the decision.
     pub at: Timestamp,
+}
+
+impl Undo {
+    /// How long after `until` an entry may still be stored: a store that is away holds up what is to be stored.
+    const KEPT_FOR: Duration = Duration::from_hours(1);
+
+    /// Whether the undo need not be carried out again.
+    pub fn is_over(&self, now: Timestamp) -> bool {
+        self.until < Self::over_before(now)
+    }
+
+    /// Undos whose `until` is earlier are over.
+    pub fn over_before(now: Timestamp) -> Timestamp {
+        now - Self::KEPT_FOR
+    }
+
+    /// Whether an entry is one of those that are undone.
+    pub fn concerns(&self, entry: &Suppression) -> bool {
+        let account = entry.account.clone().unwrap_or_default();
+        (entry.provider, account, entry.reason, entry.origin) == (Some(self.provider), self.account.clone(), self.reason, self.origin)
+            && (self.since..=self.until).contains(&entry.since)
+    }
+}
+
+/// What [`SuppressionStore::carry_out_undos`] did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Undone {
+    /// The undos that are not over.
+    pub undos: Vec<Undo>,
+    /// Number of entries that it lifted.
+    pub lifted: u64,
 }
 
 /// Endpoints of the user's application, and the notices to them.
@@ -270,4 +314,20 @@ impl fmt::Debug for MustNotContact {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "MustNotContact({}, {:?})", self.message_id, self.entries)
     }
+}
+
+/// What operators decide about provider accounts, and what the store knows of the accounts by their attempts.
+#[async_trait]
+pub trait ProviderStore: Send + Sync {
+    /// Takes a provider account out of service, or brings it back. Every process that sends from the store obeys within a second.
+    async fn switch_provider(&self, provider: ProviderKind, account: &AccountId, off: Option<SwitchedOff>) -> Result<(), StoreError>;
+
+    /// Notes that an operator had the provider tried, and that it did not say no.
+    async fn note_trial(&self, provider: ProviderKind, account: &AccountId, at: Timestamp) -> Result<(), StoreError>;
+
+    /// The switches of all accounts that an operator ever changed, ordered by provider and account.
+    async fn provider_switches(&self) -> Result<Vec<ProviderSwitch>, StoreError>;
+
+    /// When the account last took a message: the latest call of all attempts that are accepted and kept.
+    async fn last_accepted(&self, provider: ProviderKind, account: &AccountId) -> Result<Option<Timestamp>, StoreError>;
 }

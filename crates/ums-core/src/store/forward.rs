@@ -67,8 +67,8 @@ macro_rules! forward_aftermath {
                 self.$around(self.$inner.suppressions(tenant, filter, cursor, now, limit))
                     .await
             }
-            async fn undo_suppressions(&self, undo: $crate::Undo) -> Result<u64, $crate::StoreError> {
-                self.$around(self.$inner.undo_suppressions(undo)).await
+            async fn carry_out_undos(&self, now: $crate::Timestamp) -> Result<$crate::Undone, $crate::StoreError> {
+                self.$around(self.$inner.carry_out_undos(now)).await
             }
         }
         #[async_trait::async_trait]
@@ -136,6 +136,42 @@ macro_rules! forward_aftermath {
             }
             async fn rates(&self, since: $crate::Timestamp) -> Result<Vec<$crate::RateRow>, $crate::StoreError> {
                 self.$around(self.$inner.rates(since)).await
+            }
+        }
+    };
+}
+
+/// Implements [`ProviderStore`](crate::ProviderStore) in the same way.
+#[macro_export]
+macro_rules! forward_providers {
+    ($store:ty, $inner:ident, $around:ident) => {
+        #[async_trait::async_trait]
+        impl $crate::ProviderStore for $store {
+            async fn switch_provider(
+                &self,
+                provider: $crate::ProviderKind,
+                account: &$crate::AccountId,
+                off: Option<$crate::SwitchedOff>,
+            ) -> Result<(), $crate::StoreError> {
+                self.$around(self.$inner.switch_provider(provider, account, off)).await
+            }
+            async fn note_trial(
+                &self,
+                provider: $crate::ProviderKind,
+                account: &$crate::AccountId,
+                at: $crate::Timestamp,
+            ) -> Result<(), $crate::StoreError> {
+                self.$around(self.$inner.note_trial(provider, account, at)).await
+            }
+            async fn provider_switches(&self) -> Result<Vec<$crate::ProviderSwitch>, $crate::StoreError> {
+                self.$around(self.$inner.provider_switches()).await
+            }
+            async fn last_accepted(
+                &self,
+                provider: $crate::ProviderKind,
+                account: &$crate::AccountId,
+            ) -> Result<Option<$crate::Timestamp>, $crate::StoreError> {
+                self.$around(self.$inner.last_accepted(provider, account)).await
             }
         }
     };

@@ -10,6 +10,8 @@ pub(super) enum Kind {
     Plain,
     Probe,
     LastResort,
+    /// For a question while the breaker is open: a bad answer says nothing new and lengthens no wait.
+    Question,
 }
 
 /// A permit to call the provider once. The breaker does not count a permit that is dropped without [`Permit::settle`].
@@ -28,11 +30,15 @@ impl<B: Borrow<Breaker>> Permit<B> {
         self.ask_first
     }
 
-    /// Whether the provider must still be asked: another process may have asked it, or learned more, since the admission.
+    /// Whether the provider must still be asked: another process may have asked it, or learned more, since the admission. An operator's
+    /// question is asked whatever others asked.
     pub(crate) fn still_to_ask(&self) -> bool {
         let this: &Breaker = self.breaker.borrow();
-        this.locked(|slow| (slow.generation == self.generation && slow.is_to_be_asked(), None))
-            .0
+        this.locked(|slow| {
+            let is_due = !self.ask_first || slow.is_to_be_asked();
+            (slow.generation == self.generation && is_due, None)
+        })
+        .0
     }
 
     /// Whether the permit is for a probe, also one of the last resort.

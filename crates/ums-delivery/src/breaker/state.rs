@@ -5,7 +5,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use ums_core::{BreakerStateWord, LastFailure, Monotonic, Timestamp};
 
-use super::{BreakerSettings, Cause, Change, Now, Refusal};
+use super::permit::Kind;
+use super::{Asker, BreakerSettings, Cause, Change, Now, Refusal};
 
 /// Longest time for which the breaker believes an allowance to be used up.
 const MAX_EXHAUSTED: Duration = Duration::from_hours(24 * 32);
@@ -272,14 +273,52 @@ impl Slow {
         self.noted(Cause::Throttled.describe())
     }
 
-    pub(super) fn reconfigured(&mut self, now: Now) {
-        if let Mode::Open {
-            cause: Cause::Misconfigured { .. },
-            until,
-        } = &mut self.mode
-        {
-            *until = now.mono;
-        }
+    /// An operator had the provider tried, and it did not say no: the next message is let through, and the waits begin anew. Not learned:
+    /// each process that hears of the trial does the same.
+    pub(super) fn let_through(&mut self) -> Option<Change> {
+        self.paused_until = None;
+        let cause = match &self.mode {
+            Mode::Closed | Mode::HalfOpen { asked: true, .. } => return None,
+            Mode::Open { cause, .. } | Mode::HalfOpen { cause, .. } => cause.clone(),
+        };
+        self.rounds = 0;
+        let mode = Mode::HalfOpen {
+            cause,
+            successes: 0,
+            asked: true,
+        };
+        Some(self.become_mode(mode, "an operator had it tried; probing".to_owned()))
+    }
+
+    /// What a question without a message may be admitted as; none if nobody is to be asked now.
+    pub(super) fn admit_question(&mut self, asker: Asker) -> Option<Kind> {
+        let kind = match (&self.mode, asker) {
+            (Mode::HalfOpen { asked: false, .. }, Asker::Background) if self.paused_until.is_none() => Kind::Probe,
+            (Mode::Closed, Asker::Operator) => return Some(Kind::Plain),
+            (Mode::HalfOpen { .. }, Asker::Operator) => Kind::Probe,
+            (Mode::Open { .. }, Asker::Operator) => Kind::Question,
+            (_, Asker::Background) => return None,
+        };
+        let free = !self.probe_out;
+        self.probe_out = true;
+        free.then_some(kind)
+    }
+
+    /// Loads what was learned with other settings of the account. It says nothing about these, so the next message tries the provider: the
+    /// waits, the pause and the good probes are forgotten. What failed last is kept for people.
+    pub(super) fn load_of_others(&mut self, kept: &Value, settings: &BreakerSettings, now: Now) {
+        self.load(kept, settings, Duration::MAX, now);
+        self.paused_until = None;
+        self.rounds = 0;
+        self.mode = match std::mem::replace(&mut self.mode, Mode::Closed) {
+            Mode::Closed => Mode::Closed,
+            Mode::Open { cause, .. } | Mode::HalfOpen { cause, .. } => Mode::HalfOpen {
+                cause,
+                successes: 0,
+                // Not asked first: the question would cost the first message its first provider.
+                asked: true,
+            },
+        };
     }
 
     pub(super) fn snapshot(&mut self, now: Now) -> Snapshot {

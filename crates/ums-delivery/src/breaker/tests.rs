@@ -1,3 +1,5 @@
+mod other_settings;
+
 use super::*;
 use proptest::prelude::*;
 use ums_core::FailureClass;
@@ -180,8 +182,6 @@ fn misconfigured_opens_at_once_and_is_probed_at_growing_intervals() {
         now += whole;
         call(&breaker, now, Some(FailureClass::Misconfigured));
     }
-    breaker.reconfigured(at(now));
-    assert!(Breaker::admit(breaker, at(now)).is_ok(), "mended settings are tried at once");
 }
 
 #[test]

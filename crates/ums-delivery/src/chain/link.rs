@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use ums_core::{AccountId, Monotonic, Probe, Provider, ProviderKind};
+use ums_core::{AccountId, Monotonic, Probe, Provider, ProviderKind, StoreError};
 
-use crate::breaker::{Breaker, BreakerSettings, Now, Permit, Verdict};
+use crate::breaker::{Asker, Breaker, BreakerSettings, Now, Permit, Verdict};
 use crate::carried::Carried;
 use crate::pacing::{PaceSettings, Pacer, Reservation};
 use crate::ports::Ports;
 use crate::rejection::Rejections;
-use crate::sharing::{MayProbe, Plug, ProbeOut, Share};
+use crate::sharing::{Fingerprint, MayProbe, Plug, ProbeOut, Share};
 
 /// Price of a message, in millionths of a US dollar.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,6 +46,8 @@ pub struct LinkParts<M> {
     pub pace: PaceSettings,
     /// Price of a message, for cost estimates.
     pub price: Price,
+    /// Of the settings that the provider is called with; what a breaker learned with other settings does not count.
+    pub fingerprint: Fingerprint,
 }
 
 impl<M> fmt::Debug for LinkParts<M> {
@@ -70,7 +72,7 @@ pub(crate) struct Link<M> {
 impl<M: 'static> Link<M> {
     pub(crate) fn new(parts: LinkParts<M>, plug: &Plug) -> Self {
         let (kind, account) = (parts.provider.kind(), parts.provider.account());
-        let share = plug.breaker(kind, account.clone(), parts.breaker);
+        let share = plug.breaker((kind, account.clone()), parts.breaker, parts.fingerprint);
         Self {
             kind,
             breaker: share.breaker().clone(),
@@ -91,6 +93,9 @@ impl<M: 'static> Link<M> {
     /// Admits one more transaction of a message that has room in the pace already; none while the breaker refuses, or while the probe lease
     /// of a shared store would have to be asked for.
     pub(crate) fn admit_again(self: &Arc<Self>, units: u32, now: Now) -> Option<Slot<M>> {
+        if self.share.off(now.wall).is_some() {
+            return None;
+        }
         let permit = Breaker::admit(self.breaker.clone(), now).ok()?;
         let probe = if permit.is_probe() {
             match self.share.may_probe(now.mono) {
@@ -104,26 +109,58 @@ impl<M: 'static> Link<M> {
     }
 
     /// Probes the provider without sending, and settles the permit. On a shared store the probe lease comes first.
-    pub(super) async fn ask(self: Arc<Self>, permit: Permit<Arc<Breaker>>) {
-        let clock = &self.ports.clock;
-        let probe = match self.share.may_probe(clock.monotonic()) {
-            MayProbe::Yes(probe) => probe,
-            MayProbe::No => return,
-            MayProbe::Ask => {
-                if !self.share.lease_probe().await || !permit.still_to_ask() {
-                    return;
-                }
-                let MayProbe::Yes(probe) = self.share.may_probe(clock.monotonic()) else {
-                    return;
-                };
-                probe
-            }
-        };
+    pub(crate) async fn ask(self: Arc<Self>, permit: Permit<Arc<Breaker>>) {
+        let Some(probe) = self.leave_to_ask(&permit).await else { return };
         match self.provider.probe().await {
             Probe::Healthy | Probe::NoAnswer => permit.cleared(),
-            Probe::Failed(failure) => permit.settle(Verdict::Failure(&failure), Now::read(&**clock)),
+            Probe::Failed(failure) => permit.settle(Verdict::Failure(&failure), Now::read(&*self.ports.clock)),
         }
         drop(probe);
+    }
+
+    /// Asks the provider for an operator. None if another probe is out, here or in another process. Unless the provider says no, the next
+    /// message is let through by every process.
+    ///
+    /// # Errors
+    /// The error of a store that cannot be told.
+    pub(crate) async fn ask_for_operator(self: Arc<Self>) -> Result<Option<Probe>, StoreError> {
+        let now = Now::read(&*self.ports.clock);
+        let Some(permit) = Breaker::admit_question(self.breaker.clone(), Asker::Operator, now) else {
+            return Ok(None);
+        };
+        let Some(probe) = self.leave_to_ask(&permit).await else {
+            return Ok(None);
+        };
+        let answer = if self.provider.can_be_asked() {
+            self.provider.probe().await
+        } else {
+            Probe::NoAnswer
+        };
+        if let Probe::Failed(failure) = &answer {
+            permit.settle(Verdict::Failure(failure), Now::read(&*self.ports.clock));
+        } else {
+            drop(permit);
+            self.share.let_through().await?;
+        }
+        drop(probe);
+        Ok(Some(answer))
+    }
+
+    /// The right to ask the provider: on a shared store with the probe lease. None if another process has it, or has learned more.
+    async fn leave_to_ask(&self, permit: &Permit<Arc<Breaker>>) -> Option<Option<ProbeOut>> {
+        let clock = &self.ports.clock;
+        match self.share.may_probe(clock.monotonic()) {
+            MayProbe::Yes(probe) => return Some(probe),
+            MayProbe::No => return None,
+            MayProbe::Ask => {}
+        }
+        if !self.share.lease_probe().await || !permit.still_to_ask() {
+            return None;
+        }
+        match self.share.may_probe(clock.monotonic()) {
+            MayProbe::Yes(probe) => Some(probe),
+            MayProbe::Ask | MayProbe::No => None,
+        }
     }
 
     /// Requests the probe lease for a message that waits for it. The permit is held meanwhile, so that no second message requests it.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use ums_core::{Content, ProviderKind, Purpose, Skip, SkipReason};
+use ums_core::{Content, ProviderKind, Purpose, Skip, SkipReason, SwitchedOff};
 
 use super::link::Link;
 use crate::breaker::{Cause, Now};
@@ -19,6 +19,8 @@ const LONGEST_PACE_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_LEASE_WAIT: Duration = Duration::from_millis(250);
 /// Time until bulk mail that is held for the bounces or complaints of its sender is tried again.
 const RATE_WAIT: Duration = Duration::from_mins(5);
+/// Longest time until a message that is held for a disabled provider is tried again.
+const OFF_WAIT: Duration = Duration::from_secs(30);
 
 /// An answer of the store that a walk waits for.
 #[derive(Debug)]
@@ -147,6 +149,12 @@ impl Walk {
     pub(super) fn skip_late<M>(&mut self, link: &Link<M>, now: Now) {
         let detail = "it takes messages and few receipts come: tried after the others; see its health".to_owned();
         self.note(link, now, SkipReason::Degraded, detail);
+    }
+
+    /// Skips a provider that an operator has taken out of service. A held message looks again soon, for the operator may bring it back.
+    pub(super) fn skip_off<M>(&mut self, link: &Link<M>, now: Now, off: &SwitchedOff) {
+        let wait = off.until.map_or(OFF_WAIT, |until| until.since(now.wall).min(OFF_WAIT));
+        self.skip(link, now, SkipReason::Disabled, off.describe(), wait);
     }
 
     pub(super) fn skip_probing<M>(&mut self, link: &Link<M>, now: Now) {

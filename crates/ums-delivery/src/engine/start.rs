@@ -26,7 +26,7 @@ use crate::rejection::Reports;
 use crate::rules::Rules;
 use crate::sharing::{Keeper, Plug, Share};
 use crate::unsubscribe::Links;
-use crate::{feedback, housekeeping, lease, outbox, rates, worker};
+use crate::{asking, feedback, housekeeping, lease, outbox, rates, worker};
 
 /// All that an engine is made of.
 #[derive(Debug)]
@@ -151,7 +151,7 @@ fn shares(chains: &Chains) -> Vec<Arc<Share>> {
     email.chain(chains.sms.links.iter().map(|link| link.share.clone())).collect()
 }
 
-/// Restores breakers and used allowances of earlier processes, and requeues their unfinished messages.
+/// Restores breakers, used allowances and last successes of earlier processes, and requeues their unfinished messages.
 async fn recover(ports: &Ports, chains: &Chains, keeper: &Keeper) -> Result<(), StoreError> {
     let now = Now::read(&*ports.clock);
     let recovered = ports.store.recover(now.wall).await?;
@@ -164,8 +164,11 @@ async fn recover(ports: &Ports, chains: &Chains, keeper: &Keeper) -> Result<(), 
         );
     }
     keeper.restore().await?;
+    housekeeping::carry_out_undos(ports, chains).await?;
     restore_days(ports, &chains.email, now).await?;
-    restore_days(ports, &chains.sms, now).await
+    restore_days(ports, &chains.sms, now).await?;
+    restore_successes(ports, &chains.email).await?;
+    restore_successes(ports, &chains.sms).await
 }
 
 /// Tells the pace of each account with a limit per day how many recipients were sent to in the last 24 hours.
@@ -174,6 +177,17 @@ async fn restore_days<M: 'static>(ports: &Ports, chain: &Chain<M>, now: Now) -> 
     for link in chain.links.iter().filter(|link| link.pacer.has_day_limit()) {
         let sent = ports.store.recipients_sent_since(link.kind, &link.account, since).await?;
         link.pacer.restore_day(u32::try_from(sent).unwrap_or(u32::MAX), now.mono);
+    }
+    Ok(())
+}
+
+/// Tells the breaker of each account when the account last took a message, of whichever process. The attempts know, so that no success is
+/// saved for it.
+async fn restore_successes<M: 'static>(ports: &Ports, chain: &Chain<M>) -> Result<(), StoreError> {
+    for link in &chain.links {
+        if let Some(at) = ports.store.last_accepted(link.kind, &link.account).await? {
+            link.breaker.restore_success(at);
+        }
     }
     Ok(())
 }
@@ -190,6 +204,7 @@ fn spawn(engine: &Engine, postbox: Arc<Postbox>, sources: Vec<Arc<dyn FeedbackSo
     tasks.spawn(keeper.clone().run());
     tasks.spawn(housekeeping::run(dispatch.clone()));
     tasks.spawn(worker::run(dispatch.clone()));
+    tasks.spawn(asking::run(desk.clone()));
     tasks.spawn(outbox::run(postbox));
     tasks.spawn(rates::keeping::run(ports.clone(), desk.rates.clone()));
     tasks.spawn(feedback::waiting::run(desk.clone()));

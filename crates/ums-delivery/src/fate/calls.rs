@@ -202,6 +202,7 @@ fn entry(record: &MessageRecord, attempt: &AttemptRecord, place: usize, failure:
         list: None,
         origin: SuppressionOrigin::Refusal,
         provider: Some(attempt.provider),
+        account: Some(attempt.account.clone()),
         message_id: Some(message.id),
         detail: Some(redact(&failure.to_string())),
         since: at,

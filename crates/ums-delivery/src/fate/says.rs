@@ -45,6 +45,7 @@ impl Says {
                 list: event.list.clone(),
                 origin: SuppressionOrigin::Feedback,
                 provider: Some(event.provider),
+                account: Some(event.account.clone()),
                 message_id: message.map(|message| message.message.id),
                 detail: Some(redact(&detail.join(" "))),
                 since: at,

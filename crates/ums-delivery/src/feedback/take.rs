@@ -204,12 +204,14 @@ impl Plan {
         let now = desk.now();
         let after = fate::reported(&with_new, now);
         let mut says = Says::default();
+        let mut undo = Vec::new();
         for record in &new {
             says.hear(record, Some(&before), &before.message.tenant);
+            undo.extend(desk.judge_report(record, &before));
         }
         let mut step = step_between(desk, &before, &after, &new);
         step.list_notices = desk.notices.of_list(&says);
-        (step.suppress, step.lift) = (says.suppress, says.lift);
+        (step.suppress, step.lift, step.undo) = (says.suppress, says.lift, undo);
         Self {
             step: FeedbackStep::Apply(Box::new(step)),
             items,
@@ -226,10 +228,9 @@ impl Plan {
         };
         for item in &self.items {
             tally.count(&*desk.ports.observer, item, end);
-            if item.looks == 0 {
-                let message = self.applied.as_ref().map(|applied| &applied.before);
-                desk.reports.note(&desk.ports, &item.record, message);
-            }
+        }
+        if let FeedbackStep::Apply(step) = &self.step {
+            step.undo.iter().for_each(|undo| desk.undo_decided(undo));
         }
         match (self.applied, self.step) {
             (Some(applied), _) => applied.tell(desk),

@@ -100,6 +100,13 @@ impl Blocks {
         (Reservation::Asked(self.answers.subscribe()), ask)
     }
 
+    /// Time until the store has room in the day again; none while this process has room in hand, or was not refused for the day.
+    pub(crate) fn day_is_used_up(&self, now: Monotonic) -> Option<Duration> {
+        let hand = self.hand();
+        let (reason, until) = hand.over?;
+        (reason == SkipReason::DayLimit && until > now && hand.units == 0).then(|| until.since(now))
+    }
+
     /// The verdict on an account whose grant did not come in time.
     pub(crate) fn late() -> OverPace {
         OverPace {

@@ -47,6 +47,7 @@ impl Outage {
                 breaker,
                 pace: PaceSettings::default(),
                 price: Price::Free,
+                fingerprint: ums_delivery::Fingerprint::default(),
             }],
             sms: Vec::new(),
             aftermath: ums_delivery::Aftermath::default(),

@@ -232,6 +232,7 @@ fn link(provider: &Arc<FakeProvider<Email>>, pace: PaceSettings) -> LinkParts<Em
         breaker: BreakerSettings::default(),
         pace,
         price: Price::Recipient(Some(160)),
+        fingerprint: ums_delivery::Fingerprint::default(),
     }
 }
 
@@ -241,6 +242,7 @@ fn text(provider: &Arc<FakeProvider<Sms>>) -> LinkParts<Sms> {
         breaker: BreakerSettings::default(),
         pace: PaceSettings::default(),
         price: Price::Segment([(1, 8_300)].into()),
+        fingerprint: ums_delivery::Fingerprint::default(),
     }
 }
 

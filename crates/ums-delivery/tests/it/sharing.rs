@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ums_core::{
-    AccountId, BreakerStateWord, Email, Failure, FailureClass, OnExhausted, Probe, ProviderKind, Purpose, SendEmail, SendResult, Status,
-    Store, TenantId,
+    AccountId, BreakerStateWord, Email, Failure, FailureClass, OnExhausted, Probe, ProviderKind, Purpose, Secret, SendEmail, SendResult,
+    Status, Store, TenantId,
 };
-use ums_delivery::{BreakerSettings, LinkParts, Messaging, NoObserver, PaceSettings, Parts, Price, Rules};
+use ums_delivery::{BreakerSettings, Fingerprint, LinkParts, Messaging, NoObserver, PaceSettings, Parts, Price, Rules, SwitchOff, Tried};
 use ums_store::MemoryStore;
 use ums_testkit::{FakeProvider, Reply, SeededRandom, SharedStore, TestClock};
 
@@ -31,39 +31,44 @@ impl Replicas {
             Arc::new(FakeProvider::new(SES)),
             Arc::new(FakeProvider::new(ProviderKind::SendGrid)),
         );
-        let memory = || Arc::new(MemoryStore::new(clock.clone()));
-        let store = Arc::new(SharedStore::new(memory(), clock.clone()));
-        let mut engines = Vec::new();
-        for seed in 0..count {
-            let link = |provider: &Arc<FakeProvider<Email>>, pace| LinkParts {
-                provider: provider.clone(),
-                breaker: BreakerSettings::default(),
-                pace,
-                price: Price::Free,
-            };
-            let parts = Parts {
-                clock: clock.clone(),
-                random: Arc::new(SeededRandom::new(u64::try_from(seed).unwrap())),
-                store: Arc::new(store.another(memory())),
-                observer: Arc::new(NoObserver),
-                email: vec![link(&ses, pace), link(&sendgrid, PaceSettings::default())],
-                sms: Vec::new(),
-                aftermath: ums_delivery::Aftermath::default(),
-                not_configured: Vec::new(),
-                rules: Rules {
-                    on_exhausted: Some(OnExhausted::Hold),
-                    ..Rules::default()
-                },
-            };
-            engines.push(Messaging::start(parts).await.unwrap());
-        }
-        Self {
+        let store = Arc::new(SharedStore::new(Arc::new(MemoryStore::new(clock.clone())), clock.clone()));
+        let mut replicas = Self {
             clock,
             ses,
             sendgrid,
             store,
-            engines,
+            engines: Vec::new(),
+        };
+        for _ in 0..count {
+            replicas.join(pace, Fingerprint::default()).await;
         }
+        replicas
+    }
+
+    /// Starts one more process on the store, with settings of that fingerprint.
+    async fn join(&mut self, pace: PaceSettings, fingerprint: Fingerprint) {
+        let link = |provider: &Arc<FakeProvider<Email>>, pace| LinkParts {
+            provider: provider.clone(),
+            breaker: BreakerSettings::default(),
+            pace,
+            price: Price::Free,
+            fingerprint: fingerprint.clone(),
+        };
+        let parts = Parts {
+            clock: self.clock.clone(),
+            random: Arc::new(SeededRandom::new(u64::try_from(self.engines.len()).unwrap())),
+            store: Arc::new(self.store.another(Arc::new(MemoryStore::new(self.clock.clone())))),
+            observer: Arc::new(NoObserver),
+            email: vec![link(&self.ses, pace), link(&self.sendgrid, PaceSettings::default())],
+            sms: Vec::new(),
+            aftermath: ums_delivery::Aftermath::default(),
+            not_configured: Vec::new(),
+            rules: Rules {
+                on_exhausted: Some(OnExhausted::Hold),
+                ..Rules::default()
+            },
+        };
+        self.engines.push(Messaging::start(parts).await.unwrap());
     }
 
     async fn send_as(&self, replica: usize, request: SendEmail) -> SendResult {
@@ -244,16 +249,7 @@ async fn a_recovering_provider_is_asked_by_one_process_at_a_time() {
     replicas.ses.answer_probe(Probe::Healthy);
     replicas.ses.answer(Reply::Accept);
     replicas.pass(Duration::from_secs(30)).await;
-    let calls = replicas.ses.calls();
-    for replica in 0..4 {
-        assert_eq!(
-            replicas.send(replica).await.provider(),
-            Some(ProviderKind::SendGrid),
-            "it is only asked"
-        );
-    }
-    assert_eq!((replicas.ses.probes(), replicas.ses.calls()), (1, calls));
-    replicas.pass(Duration::from_secs(1)).await;
+    assert_eq!(replicas.ses.calls(), 5, "it is only asked");
     for replica in 1..3 {
         assert_eq!(replicas.send(replica).await.provider(), Some(SES), "asked is asked, whoever did it");
         replicas.pass(Duration::from_millis(300)).await;
@@ -366,4 +362,128 @@ async fn what_was_learned_while_the_store_was_away_is_told_when_it_is_back() {
     replicas.store.be_away(false);
     replicas.pass(Duration::from_millis(1_100)).await;
     assert_eq!(replicas.state(1), BreakerStateWord::Open);
+}
+
+fn with_key(key: &str) -> Fingerprint {
+    Fingerprint::of(&[Secret::new("the service's")], &[("api_key", key)])
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_mended_key_is_tried_by_the_very_next_message_after_a_restart() {
+    for class in [FailureClass::Misconfigured, FailureClass::QuotaExhausted] {
+        let mut replicas = Replicas::start(0, pace(0, 0)).await;
+        replicas.join(pace(0, 0), with_key("wrong")).await;
+        replicas.ses.answer(Reply::FailAs(class));
+        assert_eq!(replicas.send(0).await.provider(), Some(ProviderKind::SendGrid));
+        replicas.pass(Duration::from_secs(1)).await;
+
+        replicas.join(pace(0, 0), with_key("wrong")).await;
+        assert_eq!(replicas.state(1), BreakerStateWord::Open, "the same settings, {class}");
+        replicas.ses.answer(Reply::Accept);
+        replicas.join(pace(0, 0), with_key("right")).await;
+        assert_eq!(replicas.state(2), BreakerStateWord::HalfOpen);
+        let sent = replicas.send(2).await;
+        assert_eq!((sent.provider(), sent.attempts.len()), (Some(SES), 1));
+        replicas.pass(Duration::from_secs(1)).await;
+        assert_eq!(replicas.send(2).await.provider(), Some(SES));
+        assert_eq!(replicas.state(2), BreakerStateWord::Closed);
+        replicas.pass(Duration::from_secs(1)).await;
+        assert_eq!(
+            replicas.state(0),
+            BreakerStateWord::Open,
+            "a good new key does not mend the old one"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_settings_change_process_by_process_neither_half_opens_or_pauses_the_other() {
+    let throttled = Failure::provider(FailureClass::Throttled, "429", "").with_retry_after(Some(Duration::from_mins(10)));
+    let lessons = [
+        Reply::FailAs(FailureClass::Misconfigured),
+        Reply::FailAs(FailureClass::QuotaExhausted),
+        Reply::Fail(throttled),
+    ];
+    for lesson in lessons {
+        let mut replicas = Replicas::start(0, pace(0, 0)).await;
+        for key in ["old", "old", "new", "new"] {
+            replicas.join(pace(0, 0), with_key(key)).await;
+        }
+        // The old key ends while half of the processes have it; both halves go on writing to one row.
+        replicas.ses.answer_once(lesson.clone());
+        replicas.send(0).await;
+        for _ in 0..5 {
+            replicas.pass(Duration::from_secs(1)).await;
+            for (replica, provider) in [(1, ProviderKind::SendGrid), (2, SES), (3, SES)] {
+                assert_eq!(replicas.send(replica).await.provider(), Some(provider), "{lesson:?} {replica}");
+            }
+        }
+        // The new half learns something, too, and the old half does not hear of it.
+        replicas.ses.answer_once(Reply::FailAs(FailureClass::Misconfigured));
+        replicas.send(2).await;
+        replicas.pass(Duration::from_secs(1)).await;
+        assert_eq!(replicas.state(3), BreakerStateWord::Open);
+        let reason = |replica: usize| replicas.engines[replica].health().email_providers.remove(0).last_failure;
+        assert_ne!(reason(1), reason(2));
+        assert_eq!(replicas.store.saves(), 2, "nobody answers the other half");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_state_without_a_fingerprint_is_taken_as_it_is() {
+    let mut replicas = Replicas::start(1, pace(0, 0)).await;
+    replicas.join(pace(0, 0), with_key("one")).await;
+    replicas.ses.answer_once(Reply::FailAs(FailureClass::Misconfigured));
+    replicas.send(0).await;
+    replicas.pass(Duration::from_secs(1)).await;
+    assert_eq!(replicas.state(1), BreakerStateWord::Open, "the release before wrote it");
+    replicas.join(pace(0, 0), with_key("two")).await;
+    assert_eq!(replicas.state(2), BreakerStateWord::Open);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_provider_that_is_disabled_at_one_process_is_left_alone_by_all_within_a_second() {
+    let replicas = Replicas::start(3, pace(0, 0)).await;
+    let account = AccountId::default();
+    let off = SwitchOff {
+        reason: "a move".to_owned(),
+        by: "ann".to_owned(),
+        until: None,
+    };
+    replicas.engines[0].disable_provider(SES, &account, off).await.unwrap();
+    assert_eq!(
+        replicas.send(0).await.provider(),
+        Some(ProviderKind::SendGrid),
+        "at once where it was said"
+    );
+    replicas.pass(Duration::from_secs(1)).await;
+    for replica in 0..3 {
+        assert_eq!(replicas.send(replica).await.provider(), Some(ProviderKind::SendGrid));
+        assert!(replicas.engines[replica].health().email_providers[0].disabled.is_some());
+    }
+    assert_eq!(replicas.ses.calls(), 0);
+    replicas.engines[1].enable_provider(SES, &account, "ann").await.unwrap();
+    replicas.pass(Duration::from_secs(1)).await;
+    for replica in 0..3 {
+        assert_eq!(replicas.send(replica).await.provider(), Some(SES));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_provider_that_an_operator_had_tried_at_one_process_is_tried_by_all() {
+    let replicas = Replicas::start(3, pace(0, 0)).await;
+    replicas.ses.can_be_asked(true);
+    replicas.ses.answer_once(Reply::FailAs(FailureClass::Misconfigured));
+    replicas.send(0).await;
+    replicas.pass(Duration::from_secs(1)).await;
+    replicas.ses.answer_probe(Probe::Healthy);
+    let tried = replicas.engines[2].probe_provider(SES, &AccountId::default()).await.unwrap();
+    assert_eq!(tried, Tried::Healthy);
+    replicas.pass(Duration::from_secs(1)).await;
+    for replica in 0..2 {
+        let sent = replicas.send(replica).await;
+        assert_eq!((sent.provider(), sent.attempts.len()), (Some(SES), 1));
+        replicas.pass(Duration::from_secs(1)).await;
+    }
+    assert_eq!(replicas.state(2), BreakerStateWord::Closed);
 }

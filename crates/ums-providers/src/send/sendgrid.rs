@@ -22,10 +22,11 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, Uri, header};
 use serde::Deserialize;
-use ums_core::{Accepted, Call, Email, Failure, FailureClass, Mailbox, Probe, Provider, ProviderKind, Secret};
+use ums_core::{Accepted, Call, Email, Failure, FailureClass, Mailbox, NextProvider, Probe, Provider, ProviderKind, Secret};
 
 use crate::Error;
-use crate::classify::{FailureTable, Sent, refusal, refusal_by_status, success_without_id};
+use crate::classify::{Sent, refusal, row_of, success_without_id};
+use crate::failure_table::{Row, Table};
 use crate::http::{Answer, Origin, Outgoing, Transport};
 use crate::sender::SenderRule;
 
@@ -34,30 +35,152 @@ const PUBLIC_URL: &str = "https://api.sendgrid.com";
 /// Longest wait for a question that sends nothing.
 const ASK_TIME: Duration = Duration::from_secs(8);
 
-/// `SendGrid` has no codes: the status, `/` with what field or message tell apart.
-pub(crate) const FAILURES: FailureTable = &[
-    ("400", FailureClass::InvalidMessage),
-    ("400/account", FailureClass::Misconfigured),
-    ("400/callers_sender", FailureClass::Unsupported),
-    ("400/recipient", FailureClass::InvalidRecipient),
-    ("401", FailureClass::Misconfigured),
-    ("401/credits", FailureClass::QuotaExhausted),
-    ("403", FailureClass::Misconfigured),
-    ("403/callers_sender", FailureClass::Unsupported),
-    ("404", FailureClass::Misconfigured),
-    ("405", FailureClass::Misconfigured),
-    ("406", FailureClass::Misconfigured),
-    ("413", FailureClass::InvalidMessage),
-    ("429", FailureClass::Throttled),
-    ("451", FailureClass::Misconfigured),
-    ("500", FailureClass::Unknown),
-    ("502", FailureClass::Unknown),
-    ("503", FailureClass::Unavailable),
-    ("504", FailureClass::Unknown),
-];
+const ERRORS: &str = "twilio.com/docs/sendgrid/api-reference/mail-send/errors (2026-07-02)";
+const RATES: &str = "twilio.com/docs/sendgrid/api-reference/how-to-use-the-sendgrid-v3-api/rate-limits";
 
-/// Fields of a 400 that are the account's, not the message's.
-const ACCOUNT_FIELDS: [&str; 4] = ["asm", "batch_id", "ip_pool_name", "template_id"];
+/// `SendGrid` has no codes: the status, `/` with the field that the error names, or what the adapter knows of the message.
+pub(crate) const FAILURES: Table = &[
+    Row::of_code(
+        "400/asm",
+        FailureClass::Misconfigured,
+        "the account has no such unsubscribe group",
+        ERRORS,
+    ),
+    Row::of_code(
+        "400/attachments",
+        FailureClass::Unsupported,
+        "SendGrid's own rules for attachments",
+        ERRORS,
+    ),
+    Row::of_code("400/batch_id", FailureClass::Misconfigured, "the account has no such batch", ERRORS),
+    Row::of_code(
+        "400/callers_sender",
+        FailureClass::Unsupported,
+        "SendGrid does not take the sender that the caller chose",
+        ERRORS,
+    ),
+    Row::of_code(
+        "400/categories",
+        FailureClass::Unsupported,
+        "SendGrid's own rules for categories",
+        ERRORS,
+    ),
+    Row::of_code(
+        "400/content",
+        FailureClass::InvalidMessage,
+        "the content is missing or empty",
+        ERRORS,
+    ),
+    Row::of_code(
+        "400/content",
+        FailureClass::Unsupported,
+        "SendGrid's own rules for content types",
+        ERRORS,
+    )
+    .saying("cannot contain"),
+    Row::of_code("400/custom_args", FailureClass::Unsupported, "SendGrid takes 10,000 bytes", ERRORS),
+    Row::of_code(
+        "400/from",
+        FailureClass::Misconfigured,
+        "SendGrid does not take the configured sender",
+        ERRORS,
+    ),
+    Row::of_code("400/headers", FailureClass::Unsupported, "SendGrid's own rules for headers", ERRORS),
+    Row::of_code(
+        "400/ip_pool_name",
+        FailureClass::Misconfigured,
+        "the account has no such pool",
+        ERRORS,
+    ),
+    Row::of_code(
+        "400/mail_settings",
+        FailureClass::Misconfigured,
+        "the account may not use the setting",
+        ERRORS,
+    ),
+    Row::of_code(
+        "400/personalizations",
+        FailureClass::Unsupported,
+        "SendGrid's own rules for recipients, or one address of several",
+        ERRORS,
+    ),
+    Row::of_code(
+        "400/recipient",
+        FailureClass::InvalidRecipient,
+        "SendGrid says that the one address is none",
+        ERRORS,
+    ),
+    Row::of_code(
+        "400/reply_to",
+        FailureClass::Unsupported,
+        "SendGrid does not take the address for replies",
+        ERRORS,
+    ),
+    Row::of_code(
+        "400/reply_to_list",
+        FailureClass::Unsupported,
+        "SendGrid does not take the addresses for replies",
+        ERRORS,
+    ),
+    Row::of_code(
+        "400/sections",
+        FailureClass::Unsupported,
+        "SendGrid's own rules for substitutions",
+        ERRORS,
+    ),
+    Row::of_code("400/send_at", FailureClass::Unsupported, "SendGrid's own rules for times", ERRORS),
+    Row::of_code(
+        "400/subject",
+        FailureClass::InvalidMessage,
+        "the subject is missing or empty",
+        ERRORS,
+    ),
+    Row::of_code(
+        "400/template_id",
+        FailureClass::Misconfigured,
+        "the account has no such template",
+        ERRORS,
+    ),
+    Row::of_code(
+        "400/tracking_settings",
+        FailureClass::Misconfigured,
+        "the account may not use the setting",
+        ERRORS,
+    ),
+    Row::of_code(
+        "401",
+        FailureClass::Misconfigured,
+        "SendGrid does not know the key, or the account may not send",
+        ERRORS,
+    ),
+    Row::of_code(
+        "403",
+        FailureClass::Misconfigured,
+        "the key, the sender identity or the account may not send",
+        ERRORS,
+    ),
+    Row::of_code(
+        "403/callers_sender",
+        FailureClass::Unsupported,
+        "the sender that the caller chose is not verified at SendGrid",
+        ERRORS,
+    ),
+    Row::of_code("404", FailureClass::Misconfigured, "the endpoint is not SendGrid's", ERRORS),
+    Row::of_code("405", FailureClass::Misconfigured, "the endpoint is not SendGrid's", ERRORS),
+    Row::of_code("406", FailureClass::Misconfigured, "the endpoint is not SendGrid's", ERRORS),
+    Row::of_code("413", FailureClass::Unsupported, "SendGrid takes 30 MB", ERRORS),
+    Row::of_code("429", FailureClass::Throttled, "too many calls a second", RATES),
+    Row::of_code(
+        "451",
+        FailureClass::Misconfigured,
+        "the account lives in another region: SENDGRID_API_URL",
+        ERRORS,
+    ),
+    Row::of_code("500", FailureClass::Unknown, "SendGrid failed after it had the request", ERRORS),
+    Row::of_code("502", FailureClass::Unknown, "a gateway failed after it had the request", ERRORS),
+    Row::of_code("503", FailureClass::Unavailable, "SendGrid took no request", ERRORS),
+    Row::of_code("504", FailureClass::Unknown, "a gateway did not wait for the answer", ERRORS),
+];
 
 /// Settings of `SendGrid`.
 #[derive(Clone, Debug)]
@@ -168,15 +291,22 @@ pub(crate) fn outcome(answer: &Answer<'_>, sent: Sent) -> Result<String, Failure
         let id = answer.header("x-message-id").map(str::trim).filter(|id| !id.is_empty());
         return id.map(str::to_owned).ok_or_else(|| success_without_id(answer));
     }
-    let errors: Option<ErrorReply> = serde_json::from_slice(answer.body).ok();
-    let first = errors.and_then(|reply| reply.errors.into_iter().next()).unwrap_or_default();
-    let status = answer.status.to_string();
-    let field = first.field.as_deref().unwrap_or_default();
-    match row_of(answer.status, field, &first.message.to_ascii_lowercase(), sent) {
-        Some(row) => Err(refusal(KIND, &[FAILURES], row, &first.message, answer)),
-        None if FAILURES.iter().any(|(code, _)| *code == status) => Err(refusal(KIND, &[FAILURES], &status, &first.message, answer)),
-        None => Err(refusal_by_status(KIND, &first.message, answer)),
-    }
+    let errors = serde_json::from_slice::<ErrorReply>(answer.body)
+        .map(|reply| reply.errors)
+        .unwrap_or_default();
+    let failures: Vec<Failure> = errors.iter().map(|error| failure_of(error, sent, answer)).collect();
+    // Of several errors the one decides that leaves the message to others.
+    let decides = failures
+        .iter()
+        .position(|failure| failure.class.consequence().next_provider == NextProvider::Yes);
+    let failure = failures.into_iter().nth(decides.unwrap_or_default());
+    Err(failure.unwrap_or_else(|| failure_of(&OneError::default(), sent, answer)))
+}
+
+/// What one error of an answer means.
+fn failure_of(error: &OneError, sent: Sent, answer: &Answer<'_>) -> Failure {
+    let code = code_of(answer.status, error, sent);
+    refusal(KIND, &[FAILURES], (&code, sent), &error.message, answer)
 }
 
 #[derive(Deserialize)]
@@ -191,16 +321,26 @@ struct OneError {
     field: Option<String>,
 }
 
-/// The row that field and message choose among those of a status.
-fn row_of(status: u16, field: &str, message: &str, sent: Sent) -> Option<&'static str> {
-    let about_sender = field == "from" || field.starts_with("from.") || field.starts_with("from_");
-    match status {
-        400 if about_sender => Some(if sent.callers_sender { "400/callers_sender" } else { "400/account" }),
-        400 if ACCOUNT_FIELDS.iter().any(|account| field.starts_with(account)) => Some("400/account"),
-        400 if sent.one_recipient && field.starts_with("personalizations") && message.contains("valid address") => Some("400/recipient"),
-        401 if message.contains("credits exceeded") => Some("401/credits"),
-        403 if sent.callers_sender && message.contains("sender identity") => Some("403/callers_sender"),
-        _ => None,
+/// The code of the table: the status, and the field that the error names if it has a row.
+fn code_of(status: u16, error: &OneError, sent: Sent) -> String {
+    let field = error.field.as_deref().unwrap_or_default();
+    let part = field.split(['.', '[']).next().unwrap_or_default();
+    // `attachment` and `attachments`, `from` and `from_email`, `header` and `headers` are written side by side.
+    let part = match part {
+        "attachment" => "attachments",
+        "header" => "headers",
+        "personalization" => "personalizations",
+        _ if part.starts_with("from_") => "from",
+        _ => part,
+    };
+    let message = error.message.to_lowercase();
+    match (status, part) {
+        (400, "from") if sent.callers_sender => "400/callers_sender".to_owned(),
+        (400, "personalizations") if sent.one_recipient && message.contains("valid address") => "400/recipient".to_owned(),
+        (400, "") if message.contains("attachment") => "400/attachments".to_owned(),
+        (403, _) if sent.callers_sender && message.contains("sender identity") => "403/callers_sender".to_owned(),
+        (400, part) if row_of(&[FAILURES], &format!("400/{part}"), "").is_some() => format!("400/{part}"),
+        _ => status.to_string(),
     }
 }
 

@@ -26,7 +26,8 @@ use ums_core::{Accepted, Call, Email, Failure, FailureClass, Mailbox, Probe, Pro
 
 use crate::Error;
 use crate::aws::{self, AwsApi, AwsCredentials, AwsService};
-use crate::classify::{FailureTable, refusal, refusal_by_status, success_without_id};
+use crate::classify::{Sent, refusal, refusal_by_status, success_without_id};
+use crate::failure_table::{Row, Table};
 use crate::http::{Answer, Transport};
 use crate::sender::{Chosen, SenderRule};
 
@@ -40,22 +41,224 @@ const KIND: ProviderKind = ProviderKind::AwsSes;
 /// Longest wait for a question that sends nothing.
 pub(super) const ASK_TIME: Duration = Duration::from_secs(8);
 
-/// SES's own codes, `/` with what the message text tells apart; AWS's common ones are in [`aws::FAILURES`].
-pub(crate) const FAILURES: FailureTable = &[
-    ("AccountSuspendedException", FailureClass::Misconfigured),
-    ("BadRequestException", FailureClass::InvalidMessage),
-    ("InternalServiceErrorException", FailureClass::Unknown),
-    ("LimitExceededException", FailureClass::Misconfigured),
-    ("MailFromDomainNotVerifiedException", FailureClass::Misconfigured),
-    ("MessageRejected", FailureClass::InvalidMessage),
-    ("MessageRejected/callers_sender", FailureClass::Unsupported),
-    ("MessageRejected/sandbox", FailureClass::Misconfigured),
-    ("MessageRejected/sender", FailureClass::Misconfigured),
-    ("NotFoundException", FailureClass::Misconfigured),
-    ("RequestAbortedException", FailureClass::Unknown),
-    ("RequestEntityTooLargeException", FailureClass::InvalidMessage),
-    ("SendingPausedException", FailureClass::Misconfigured),
-    ("ThrottlingException/daily", FailureClass::QuotaExhausted),
+const API_V2: &str = "Amazon SES API v2 reference, errors of SendEmail (botocore 1.44.5, sesv2/2019-09-27)";
+const API_V1: &str = "Amazon SES API reference, common errors and errors of SendEmail and SendRawEmail (email/2010-12-01)";
+const GUIDE: &str = "Amazon SES developer guide, \"Amazon SES email sending errors\" and \"Service quotas\"";
+
+/// SES's own codes, `/` with what the adapter knows of the message; AWS's common ones are in [`aws::FAILURES`].
+pub(crate) const FAILURES: Table = &[
+    Row::of_code(
+        "AccountSendingPaused",
+        FailureClass::Misconfigured,
+        "sending is disabled for the account",
+        API_V1,
+    ),
+    Row::of_code(
+        "AccountSuspended",
+        FailureClass::Misconfigured,
+        "the account may not send any more",
+        API_V2,
+    ),
+    Row::of_code(
+        "BadRequest",
+        FailureClass::InvalidMessage,
+        "the request is not valid, and its words name neither account nor sender",
+        API_V2,
+    ),
+    Row::of_code("BadRequest", FailureClass::Unsupported, "SES's own rules for attachments", GUIDE).saying("attachment"),
+    Row::of_code("BadRequest", FailureClass::Unsupported, "SES's own rules for headers", GUIDE).saying("header"),
+    Row::of_code("BadRequest", FailureClass::Unsupported, "SES's own rules for message tags", API_V2).saying("tag"),
+    Row::of_code("BadRequest", FailureClass::Unsupported, "SES takes 50 recipients", GUIDE).saying("recipient count"),
+    Row::of_code("BadRequest", FailureClass::Unsupported, "a limit of SES", GUIDE).saying("too long"),
+    Row::of_code("BadRequest", FailureClass::Unsupported, "a limit of SES", API_V2).saying("length less than or equal"),
+    Row::of_code("BadRequest", FailureClass::Unsupported, "a limit of SES", GUIDE).saying("exceed"),
+    Row::of_code(
+        "BadRequest",
+        FailureClass::Misconfigured,
+        "a template of the account is missing",
+        API_V2,
+    )
+    .saying("template"),
+    Row::of_code(
+        "BadRequest",
+        FailureClass::Misconfigured,
+        "SES does not take the configured sender",
+        API_V2,
+    )
+    .saying("fromemailaddress"),
+    Row::of_code(
+        "BadRequest",
+        FailureClass::Misconfigured,
+        "SES does not take the configured return path",
+        API_V2,
+    )
+    .saying("feedbackforwarding"),
+    Row::of_code(
+        "ConfigurationSetDoesNotExist",
+        FailureClass::Misconfigured,
+        "the account has no configuration set of that name",
+        API_V1,
+    ),
+    Row::of_code(
+        "ConfigurationSetSendingPaused",
+        FailureClass::Misconfigured,
+        "sending is disabled for the configuration set",
+        API_V1,
+    ),
+    Row::of_code(
+        "Conflict",
+        FailureClass::Unavailable,
+        "another change of the account is under way",
+        API_V2,
+    ),
+    Row::of_code(
+        "FromEmailAddressNotVerified",
+        FailureClass::Misconfigured,
+        "the sender is not verified",
+        API_V1,
+    ),
+    Row::of_code(
+        "InternalServiceError",
+        FailureClass::Unknown,
+        "SES failed after it had the request",
+        API_V2,
+    ),
+    Row::of_code(
+        "InvalidParameterValue",
+        FailureClass::InvalidMessage,
+        "a part of the request is not valid, and its words name neither account nor sender",
+        API_V1,
+    ),
+    Row::of_code(
+        "InvalidParameterValue",
+        FailureClass::Unsupported,
+        "SES's own rules for attachments",
+        GUIDE,
+    )
+    .saying("extension"),
+    Row::of_code(
+        "InvalidParameterValue",
+        FailureClass::Unsupported,
+        "SES's own rules for headers",
+        GUIDE,
+    )
+    .saying("header"),
+    Row::of_code("InvalidParameterValue", FailureClass::Unsupported, "a limit of SES", GUIDE).saying("length"),
+    Row::of_code(
+        "InvalidRenderingParameter",
+        FailureClass::Misconfigured,
+        "a template of the account does not fit",
+        API_V1,
+    ),
+    Row::of_code(
+        "InvalidTemplate",
+        FailureClass::Misconfigured,
+        "a template of the account does not fit",
+        API_V1,
+    ),
+    Row::of_code(
+        "LimitExceeded",
+        FailureClass::Misconfigured,
+        "the account has too many of a resource",
+        API_V2,
+    ),
+    Row::of_code(
+        "LimitExceeded",
+        FailureClass::QuotaExhausted,
+        "the account's daily quota is used up",
+        GUIDE,
+    )
+    .saying("daily"),
+    Row::of_code(
+        "LimitExceeded",
+        FailureClass::Throttled,
+        "more than the account's messages a second",
+        GUIDE,
+    )
+    .saying("sending rate"),
+    Row::of_code("LimitExceeded", FailureClass::Throttled, "too many calls a second", GUIDE).saying("rate exceeded"),
+    Row::of_code(
+        "MailFromDomainNotVerified",
+        FailureClass::Misconfigured,
+        "the MX record of the MAIL FROM domain is missing",
+        API_V2,
+    ),
+    Row::of_code(
+        "MessageRejected",
+        FailureClass::InvalidMessage,
+        "SES refused the content, and its words name neither account nor sender",
+        API_V2,
+    ),
+    Row::of_code("MessageRejected", FailureClass::InvalidMessage, "the message holds a virus", GUIDE).saying("virus"),
+    Row::of_code(
+        "MessageRejected",
+        FailureClass::Unsupported,
+        "SES's own rules for attachments",
+        GUIDE,
+    )
+    .saying("attachment"),
+    Row::of_code(
+        "MessageRejected",
+        FailureClass::Unsupported,
+        "SES's own rules for attachments",
+        GUIDE,
+    )
+    .saying("extension"),
+    Row::of_code(
+        "MessageRejected/callers_sender",
+        FailureClass::Unsupported,
+        "the sender that the caller chose is not verified at SES",
+        GUIDE,
+    ),
+    Row::of_code(
+        "MessageRejected/sandbox",
+        FailureClass::Misconfigured,
+        "the account is in the sandbox: recipients must be verified, too",
+        GUIDE,
+    ),
+    Row::of_code(
+        "MessageRejected/sender",
+        FailureClass::Misconfigured,
+        "the configured sender is not verified",
+        GUIDE,
+    ),
+    Row::of_code(
+        "MissingRenderingAttribute",
+        FailureClass::Misconfigured,
+        "a template of the account does not fit",
+        API_V1,
+    ),
+    Row::of_code(
+        "NotFound",
+        FailureClass::Misconfigured,
+        "the account has no such configuration set, identity or template",
+        API_V2,
+    ),
+    Row::of_code(
+        "ProductionAccessNotGranted",
+        FailureClass::Misconfigured,
+        "the account is in the sandbox",
+        API_V1,
+    ),
+    Row::of_code(
+        "RequestAborted",
+        FailureClass::Unknown,
+        "SES broke off after it had the request",
+        API_V2,
+    ),
+    Row::of_code("RequestEntityTooLarge", FailureClass::Unsupported, "SES takes 40 MB", GUIDE),
+    Row::of_code(
+        "SendingPaused",
+        FailureClass::Misconfigured,
+        "sending is paused for the account or the configuration set",
+        API_V2,
+    ),
+    Row::of_code(
+        "TemplateDoesNotExist",
+        FailureClass::Misconfigured,
+        "a template of the account is missing",
+        API_V1,
+    ),
 ];
 
 const SANDBOX_ADVICE: &str = "the SES account is in the sandbox, so recipients must be verified too: request production access in the SES console (Account dashboard), or verify the recipient by `ums ses verify-sender ADDRESS`";
@@ -155,11 +358,16 @@ pub(crate) fn outcome(answer: &Answer<'_>, sender: Option<&Chosen<'_>>) -> Resul
             .ok_or_else(|| success_without_id(answer));
     }
     let (code, message) = aws::json_error(answer.headers, answer.body);
-    let Some(code) = code else {
+    let Some(code) = code.or_else(|| (!message.is_empty()).then(String::new)) else {
         return Err(refusal_by_status(KIND, "SES answered without a readable error", answer));
     };
     let (row, advice) = row_of(&code, &message, sender);
-    Err(refusal(KIND, &[FAILURES, aws::FAILURES], row, advice.unwrap_or(&message), answer))
+    let sent = Sent {
+        callers_sender: sender.is_some_and(|sender| sender.callers),
+        ..Sent::UNKNOWN
+    };
+    let tables = &[FAILURES, aws::FAILURES];
+    Err(refusal(KIND, tables, (row, sent), advice.unwrap_or(&message), answer))
 }
 
 #[derive(Deserialize)]
@@ -168,11 +376,10 @@ struct SendEmailReply {
     message_id: String,
 }
 
-/// The row of the table: the code, and what only the text of the message tells.
+/// The row of the table: the code, and whose address the text names.
 fn row_of<'a>(code: &'a str, message: &str, sender: Option<&Chosen<'_>>) -> (&'a str, Option<&'static str>) {
     match code {
-        "ThrottlingException" if message.to_ascii_lowercase().contains("daily") => ("ThrottlingException/daily", None),
-        "MessageRejected" if message.contains("not verified") => {
+        "MessageRejected" | "MessageRejectedException" if message.contains("not verified") => {
             // "Email address is not verified. The following identities failed the check in region X: a, b"
             let failed = message.rsplit_once(": ").map_or("", |(_, identities)| identities);
             match sender {

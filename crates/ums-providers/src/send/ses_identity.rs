@@ -7,7 +7,7 @@ use ums_core::{Failure, FailureClass, ProviderKind};
 
 use super::ses::{ASK_TIME, FAILURES, Ses};
 use crate::aws;
-use crate::classify::{refusal, refusal_by_status};
+use crate::classify::{Sent, refusal, refusal_by_status};
 use crate::form;
 use crate::http::{Answer, Reply};
 
@@ -95,7 +95,13 @@ fn read_identity(reply: &Reply, aws: &aws::AwsService) -> Result<IdentityStatus,
     if !answer.is_success() {
         let (code, message) = aws::json_error(&reply.headers, &reply.body);
         return Err(match code {
-            Some(code) => refusal(ProviderKind::AwsSes, &[FAILURES, aws::FAILURES], &code, &message, &answer),
+            Some(code) => refusal(
+                ProviderKind::AwsSes,
+                &[FAILURES, aws::FAILURES],
+                (&code, Sent::UNKNOWN),
+                &message,
+                &answer,
+            ),
             None => refusal_by_status(ProviderKind::AwsSes, "SES answered without a readable error", &answer),
         });
     }

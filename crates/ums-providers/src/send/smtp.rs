@@ -19,6 +19,7 @@
 //! - **Sources**: RFC 5321, 2920, 3207, 3461, 3463, 4954, read 2026-11-22.
 
 mod connection;
+mod deliver;
 mod dial;
 mod dialogue;
 mod fault;
@@ -38,14 +39,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use lettre::transport::smtp::authentication::Credentials;
 use tokio::time::Instant;
-use ums_core::{
-    Accepted, AccountId, Call, Clock, Email, Failure, FailureClass, HeloName, Mailbox, Probe, Provider, ProviderKind, Refusal, Secret,
-};
+use ums_core::{Accepted, AccountId, Call, Clock, Email, Failure, FailureClass, HeloName, Mailbox, Probe, Provider, ProviderKind, Secret};
 
 use self::connection::Session;
-use self::dialogue::{Again, Dialogue, Failed, Letter};
+use self::deliver::Letters;
+use self::dialogue::Letter;
 use self::manners::Learned;
-use self::offers::Offers;
 use self::pool::Pool;
 use self::tls::Tls;
 use crate::mime::{self, Bits};
@@ -263,54 +262,6 @@ impl Smtp {
         })
     }
 
-    /// Hands a letter over, on an idle connection if there is one. What [`Again`] allows is tried once: nothing of the message was
-    /// handed over.
-    async fn deliver(&self, letters: &Letters<'_>, until: Instant) -> Result<(Vec<Refusal>, bool), Failure> {
-        let mut idle = self.pool.take();
-        let mut dsn = true;
-        loop {
-            let mut session = match idle.take() {
-                Some(session) => session,
-                None => Session::open(&self.inner, until).await?,
-            };
-            let letter = letters.for_server(&session.offers);
-            let outcome = Dialogue {
-                session: &mut session,
-                inner: &self.inner,
-                letter,
-                until,
-                dsn,
-            }
-            .run()
-            .await;
-            match outcome {
-                Ok(refused) => {
-                    if !dsn {
-                        self.inner.learned.note_dsn_refused();
-                    }
-                    let simulated = session.simulated;
-                    self.pool.put(session);
-                    return Ok((refused, simulated));
-                }
-                Err(Failed {
-                    again: Some(Again::OnFreshConnection),
-                    ..
-                }) => {}
-                Err(Failed {
-                    again: Some(Again::WithoutDsn),
-                    ..
-                }) => {
-                    dsn = false;
-                    idle = session.is_usable().then_some(session);
-                }
-                Err(failed) => {
-                    self.pool.put(session);
-                    return Err(failed.into_failure(letter));
-                }
-            }
-        }
-    }
-
     /// When a call must be over.
     fn until(time_left: Duration) -> Instant {
         Instant::now() + time_left.min(LONGEST_CALL)
@@ -322,20 +273,6 @@ impl Smtp {
         let patience = until.min(Instant::now() + timeouts.connect + timeouts.reply);
         let busy = || Failure::local(FailureClass::Throttled, "pool_busy", "all connections to the server stayed in use");
         self.pool.slot(patience).await.ok_or_else(busy)
-    }
-}
-
-/// A message made ready, for servers of both kinds.
-struct Letters<'a> {
-    as_it_is: Letter<'a>,
-    /// For a server without 8BITMIME; none if the message is the same for it.
-    in_seven_bits: Option<Letter<'a>>,
-}
-
-impl<'a> Letters<'a> {
-    fn for_server(&self, offers: &Offers) -> &Letter<'a> {
-        let narrow = self.in_seven_bits.as_ref().filter(|_| !offers.eight_bit);
-        narrow.unwrap_or(&self.as_it_is)
     }
 }
 

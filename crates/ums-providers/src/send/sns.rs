@@ -22,7 +22,8 @@ use ums_core::{Accepted, Call, Failure, FailureClass, Provider, ProviderKind, Pu
 
 use crate::Error;
 use crate::aws::{self, AwsApi, AwsCredentials, AwsService};
-use crate::classify::{FailureTable, Sent, refusal, refusal_by_status, success_without_id};
+use crate::classify::{Sent, refusal, refusal_by_status, success_without_id};
+use crate::failure_table::{Row, Table};
 use crate::form::{self, Form};
 use crate::http::{Answer, Transport};
 
@@ -34,30 +35,155 @@ const API: AwsApi = AwsApi {
 };
 const KIND: ProviderKind = ProviderKind::AwsSns;
 
-/// SNS's own codes, `/` with what the message text tells apart; AWS's common ones are in [`aws::FAILURES`].
-pub(crate) const FAILURES: FailureTable = &[
-    ("EndpointDisabled", FailureClass::Misconfigured),
-    ("InternalError", FailureClass::Unknown),
-    ("InvalidParameter", FailureClass::InvalidMessage),
-    ("InvalidParameter/callers_sender", FailureClass::Unsupported),
-    ("InvalidParameter/phone_number", FailureClass::InvalidRecipient),
-    ("InvalidParameter/sender", FailureClass::Misconfigured),
-    ("InvalidParameter/too_long", FailureClass::Unsupported),
-    ("InvalidParameterValue", FailureClass::InvalidMessage),
-    ("InvalidSecurity", FailureClass::Misconfigured),
-    ("KMSAccessDenied", FailureClass::Misconfigured),
-    ("KMSDisabled", FailureClass::Misconfigured),
-    ("KMSInvalidState", FailureClass::Misconfigured),
-    ("KMSNotFound", FailureClass::Misconfigured),
-    ("KMSOptInRequired", FailureClass::Misconfigured),
-    ("KMSThrottling", FailureClass::Throttled),
-    ("NotFound", FailureClass::Misconfigured),
-    ("OptedOut", FailureClass::RecipientBlocked),
-    ("ParameterValueInvalid", FailureClass::InvalidMessage),
-    ("PlatformApplicationDisabled", FailureClass::Misconfigured),
-    ("Throttled/quota", FailureClass::QuotaExhausted),
-    ("UserError", FailureClass::Misconfigured),
-    ("ValidationException", FailureClass::InvalidMessage),
+const API_REFERENCE: &str = "Amazon SNS API reference, errors of Publish (botocore 1.44.5, sns/2010-03-31)";
+const GUIDE: &str = "Amazon SNS developer guide, \"Publishing to a mobile phone\"";
+
+/// SNS's own codes, `/` with what the adapter knows of the message; AWS's common ones are in [`aws::FAILURES`].
+pub(crate) const FAILURES: Table = &[
+    Row::of_code(
+        "EndpointDisabled",
+        FailureClass::Misconfigured,
+        "push only; a number has no endpoint",
+        API_REFERENCE,
+    ),
+    Row::of_code(
+        "InternalError",
+        FailureClass::Unknown,
+        "SNS failed after it had the request",
+        API_REFERENCE,
+    ),
+    Row::of_code(
+        "InvalidParameter",
+        FailureClass::InvalidMessage,
+        "the request is not valid, and its words name neither account nor sender",
+        API_REFERENCE,
+    ),
+    Row::of_code("InvalidParameter", FailureClass::Unsupported, "SNS takes 1,600 characters", GUIDE).saying("too long"),
+    Row::of_code(
+        "InvalidParameter",
+        FailureClass::Misconfigured,
+        "the region sends no text messages to numbers",
+        GUIDE,
+    )
+    .saying("topicarn"),
+    Row::of_code(
+        "InvalidParameter",
+        FailureClass::Misconfigured,
+        "the region sends no text messages to numbers",
+        GUIDE,
+    )
+    .saying("targetarn"),
+    Row::of_code(
+        "InvalidParameter/callers_sender",
+        FailureClass::Unsupported,
+        "SNS does not take the sender that the caller chose",
+        GUIDE,
+    ),
+    Row::of_code(
+        "InvalidParameter/phone_number",
+        FailureClass::InvalidRecipient,
+        "SNS says that the number is none",
+        API_REFERENCE,
+    ),
+    Row::of_code(
+        "InvalidParameter/phone_number",
+        FailureClass::RecipientBlocked,
+        "the number's owner opted out",
+        GUIDE,
+    )
+    .saying("opted out"),
+    Row::of_code(
+        "InvalidParameter/sender",
+        FailureClass::Misconfigured,
+        "SNS does not take the configured sender id",
+        GUIDE,
+    ),
+    Row::of_code(
+        "InvalidParameterValue",
+        FailureClass::InvalidMessage,
+        "the request is not valid, and its words name neither account nor sender",
+        API_REFERENCE,
+    ),
+    Row::of_code(
+        "InvalidSecurity",
+        FailureClass::Misconfigured,
+        "the signature is not accepted",
+        API_REFERENCE,
+    ),
+    Row::of_code(
+        "KMSAccessDenied",
+        FailureClass::Misconfigured,
+        "the account's key for encryption cannot be used",
+        API_REFERENCE,
+    ),
+    Row::of_code(
+        "KMSDisabled",
+        FailureClass::Misconfigured,
+        "the account's key for encryption cannot be used",
+        API_REFERENCE,
+    ),
+    Row::of_code(
+        "KMSInvalidState",
+        FailureClass::Misconfigured,
+        "the account's key for encryption cannot be used",
+        API_REFERENCE,
+    ),
+    Row::of_code(
+        "KMSNotFound",
+        FailureClass::Misconfigured,
+        "the account's key for encryption cannot be used",
+        API_REFERENCE,
+    ),
+    Row::of_code(
+        "KMSOptInRequired",
+        FailureClass::Misconfigured,
+        "the account's key for encryption cannot be used",
+        API_REFERENCE,
+    ),
+    Row::of_code("KMSThrottling", FailureClass::Throttled, "too many calls a second", API_REFERENCE),
+    Row::of_code(
+        "NotFound",
+        FailureClass::Misconfigured,
+        "the account has no such resource",
+        API_REFERENCE,
+    ),
+    Row::of_code(
+        "OptedOut",
+        FailureClass::RecipientBlocked,
+        "the number's owner opted out",
+        API_REFERENCE,
+    ),
+    Row::of_code(
+        "ParameterValueInvalid",
+        FailureClass::InvalidMessage,
+        "the request is not valid, and its words name neither account nor sender",
+        API_REFERENCE,
+    ),
+    Row::of_code(
+        "PlatformApplicationDisabled",
+        FailureClass::Misconfigured,
+        "push only; a number has no application",
+        API_REFERENCE,
+    ),
+    Row::of_code(
+        "UserError",
+        FailureClass::Misconfigured,
+        "the account may not send to the number: sandbox, or no number of its own",
+        API_REFERENCE,
+    ),
+    Row::of_code("UserError", FailureClass::RecipientBlocked, "the number's owner opted out", GUIDE).saying("opted out"),
+    Row::of_code(
+        "Validation",
+        FailureClass::InvalidMessage,
+        "the request is not valid, and its words name neither account nor sender",
+        API_REFERENCE,
+    ),
+    Row::of_code(
+        "ValidationError",
+        FailureClass::InvalidMessage,
+        "the request is not valid, and its words name neither account nor sender",
+        API_REFERENCE,
+    ),
 ];
 
 /// Settings of SNS.
@@ -187,39 +313,26 @@ pub(crate) fn outcome(answer: &Answer<'_>, sent: Sent) -> Result<String, Failure
         return id.ok_or_else(|| success_without_id(answer));
     }
     let [code, message] = xml::texts(answer.body, ["Code", "Message"]).unwrap_or_default();
-    let Some(code) = code else {
+    if code.is_none() && message.is_none() {
         return Err(refusal_by_status(KIND, "SNS answered without a readable error", answer));
-    };
-    let message = message.unwrap_or_default();
-    Err(refusal(
-        KIND,
-        &[FAILURES, aws::FAILURES],
-        row_of(&code, &message, sent),
-        &message,
-        answer,
-    ))
+    }
+    let (code, message) = (code.unwrap_or_default(), message.unwrap_or_default());
+    let row = row_of(&code, &message, sent);
+    Err(refusal(KIND, &[FAILURES, aws::FAILURES], (row, sent), &message, answer))
 }
 
-/// The row of the table: the code, and what only the text of the message tells.
+/// The row of the table: the code, and the parameter that the text names.
 fn row_of<'a>(code: &'a str, message: &str, sent: Sent) -> &'a str {
-    let says = |words: &[&str]| words.iter().any(|word| message.contains(word));
-    if code == "Throttled" && says(&["quota"]) {
-        return "Throttled/quota";
-    }
-    if code != "InvalidParameter" {
-        return code;
-    }
-    if says(&["SenderID", "OriginationNumber"]) {
-        if sent.callers_sender {
-            "InvalidParameter/callers_sender"
-        } else {
-            "InvalidParameter/sender"
+    let names = |parameter: &str| message.contains(parameter);
+    match code.strip_suffix("Exception").unwrap_or(code) {
+        "InvalidParameter" if names("SenderID") || names("OriginationNumber") => {
+            if sent.callers_sender {
+                "InvalidParameter/callers_sender"
+            } else {
+                "InvalidParameter/sender"
+            }
         }
-    } else if says(&["PhoneNumber"]) {
-        "InvalidParameter/phone_number"
-    } else if says(&["too long"]) {
-        "InvalidParameter/too_long"
-    } else {
-        code
+        "InvalidParameter" if names("PhoneNumber") => "InvalidParameter/phone_number",
+        _ => code,
     }
 }

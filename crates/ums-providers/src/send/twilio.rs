@@ -200,14 +200,17 @@ pub(crate) fn outcome(answer: &Answer<'_>, sent: Sent) -> Result<String, Failure
     let Some(error) = serde_json::from_slice::<ErrorReply>(answer.body).ok() else {
         return Err(refusal_by_status(KIND, "Twilio answered without a readable error", answer));
     };
-    let code = error.code.to_string();
-    let callers_fault = sent.callers_sender && codes::ABOUT_SENDER.contains(&code.as_str());
-    let row = match error.code {
-        _ if callers_fault => codes::CALLERS_SENDER,
-        number if codes::is_verification(number) => codes::UNVERIFIED,
-        _ => code.as_str(),
+    let Some(number) = error.code else {
+        return Err(refusal(KIND, &[], ("", sent), &error.message, answer));
     };
-    let mut failure = refusal(KIND, &[FAILURES], row, &error.message, answer);
+    let code = number.to_string();
+    let callers_fault = sent.callers_sender && codes::ABOUT_SENDER.contains(&code.as_str());
+    let row = if callers_fault {
+        codes::CALLERS_SENDER.to_owned()
+    } else {
+        codes::code_of(number)
+    };
+    let mut failure = refusal(KIND, &[FAILURES], (&row, sent), &error.message, answer);
     failure.code = code;
     Err(failure)
 }
@@ -219,7 +222,8 @@ struct MessageReply {
 
 #[derive(Deserialize)]
 struct ErrorReply {
-    code: u32,
+    #[serde(default)]
+    code: Option<u32>,
     #[serde(default)]
     message: String,
 }

@@ -81,10 +81,10 @@ pub(super) const WORDS: &[(Topic, &str, &str)] = &[
     ),
     (
         Topic::Account,
-        "account sending | billing | for this account | free account | not allowed to send | paused | payment | sandbox | sending account \
-         | sending disabled | sending has been | sending is disabled | sending is suspended | sending mail has been | suspended due | \
-         tenant has exceeded | under review | unpaid | unusual sending activity | your account | your ip | your organization | your \
-         server | your subscription | your tenant",
+        "account sending | billing | configuration set | for this account | free account | not allowed to send | paused | payment \
+         | sandbox | sending account | sending disabled | sending has been | sending is disabled | sending is suspended \
+         | sending mail has been | suspended due | tenant has exceeded | under review | unpaid | unusual sending activity | your account \
+         | your ip | your organization | your server | your subscription | your tenant",
         "Amazon SES 554 Sending paused; Mailgun's disabled domains; Exchange 5.7.705",
     ),
     (
@@ -174,6 +174,7 @@ const DEAD: &[&str] = &[
     "unrouteable address",
     "unroutable address",
     "unrouteable mail domain",
+    "user not local",
     "utilisateur inconnu",
 ];
 

@@ -68,11 +68,11 @@ async fn lost_after_the_request_is_unknown_and_in_time<B: Bed>(make: impl Fn(&st
 
 async fn refusals_without_a_code_have_the_class_of_their_status<B: Bed>(make: impl Fn(&str) -> B) {
     for (status, class) in [
-        ("400 Bad Request", FailureClass::InvalidMessage),
+        ("400 Bad Request", FailureClass::Unsupported),
         ("401 Unauthorized", FailureClass::Misconfigured),
         ("403 Forbidden", FailureClass::Misconfigured),
         ("404 Not Found", FailureClass::Misconfigured),
-        ("413 Payload Too Large", FailureClass::InvalidMessage),
+        ("413 Payload Too Large", FailureClass::Unsupported),
         ("503 Service Unavailable", FailureClass::Unavailable),
         ("307 Temporary Redirect", FailureClass::Misconfigured),
     ] {

@@ -367,6 +367,26 @@ async fn real_answers_of_webhooks_are_what_the_document_says() {
 }
 
 #[tokio::test]
+async fn real_answers_about_providers_are_what_the_document_says() {
+    let bench = start().await;
+    let document = bench.get("/openapi.json").await.json();
+    let path = |act: &str| format!("/v1/providers/aws_ses/{act}");
+    let off = r#"{"reason": "a move", "until": "2099-01-01T00:00:00Z"}"#;
+    for (act, answer) in [
+        ("disable", bench.post(&path("disable"), &[], off).await),
+        ("disable", bench.post(&path("disable"), &[], "{}").await),
+        ("disable", bench.post(&path("disable"), &[], "{").await),
+        ("disable", bench.post("/v1/providers/x/disable", &[], off).await),
+        ("probe", bench.call(&format!("POST {}", path("probe")), &[], "").await),
+    ] {
+        fits(&document, "post", &format!("/v1/providers/{{provider}}/{act}"), &answer);
+    }
+    fits(&document, "get", "/v1/providers/health", &bench.get("/v1/providers/health").await);
+    let enabled = bench.call(&format!("POST {}", path("enable")), &[], "").await;
+    fits(&document, "post", "/v1/providers/{provider}/enable", &enabled);
+}
+
+#[tokio::test]
 async fn real_answers_are_what_the_document_says() {
     let bench = start().await;
     let document = bench.get("/openapi.json").await.json();

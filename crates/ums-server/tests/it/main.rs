@@ -17,6 +17,7 @@ mod leaks;
 mod lists;
 mod pages;
 mod problems;
+mod providers;
 mod sends;
 mod setup;
 mod shutdown;

@@ -150,6 +150,7 @@ fn link<M: Clone + Send + Sync + 'static>(provider: &Arc<FakeProvider<M>>, price
         breaker: BreakerSettings::default(),
         pace: PaceSettings::default(),
         price,
+        fingerprint: ums_delivery::Fingerprint::default(),
     }
 }
 

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use ums_core::{
-    AttemptId, AttemptOutcome, Channel, Endpoint, EndpointId, Event, EventKind, EventRecord, FeedbackStep, Lift, MessageRecord, Notice,
-    NoticeId, NoticeKind, NoticeState, Parked, ProviderKind, SecretGeneration, Status, Step, Store, Suppression, SuppressionOrigin,
+    AccountId, AttemptId, AttemptOutcome, Channel, Endpoint, EndpointId, Event, EventKind, EventRecord, FeedbackStep, Lift, MessageRecord,
+    Notice, NoticeId, NoticeKind, NoticeState, Parked, ProviderKind, SecretGeneration, Status, Step, Store, Suppression, SuppressionOrigin,
     SuppressionReason, TenantId, Timestamp,
 };
 use uuid::Uuid;
@@ -67,6 +67,7 @@ pub(super) fn entry(address: &str, reason: SuppressionReason, since: u64) -> Sup
         list: None,
         origin: SuppressionOrigin::Feedback,
         provider: Some(ProviderKind::AwsSes),
+        account: Some(AccountId::new("second")),
         message_id: Some(Sample::email(1).id()),
         detail: Some(format!("since {since}")),
         since: moment(since),

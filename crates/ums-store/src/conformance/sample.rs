@@ -209,6 +209,7 @@ impl Sample {
             events: Vec::new(),
             suppress: Vec::new(),
             lift: Vec::new(),
+            undo: Vec::new(),
             notices: Vec::new(),
             list_notices: Vec::new(),
         }

@@ -1,8 +1,8 @@
 //! The suppression list: reports in any order end in the same list.
 
 use ums_core::{
-    Channel, Lift, ListName, ProviderKind, Store, StoreError, Stored, Suppression, SuppressionFilter, SuppressionOrigin,
-    SuppressionReason as Reason, TenantId, Timestamp, Undo,
+    Channel, Lift, ListName, Store, StoreError, Stored, Suppression, SuppressionFilter, SuppressionOrigin, SuppressionReason as Reason,
+    TenantId, Timestamp,
 };
 
 use super::aftermath::{FAR, LONG_AGO, entry, lift};
@@ -282,57 +282,6 @@ pub async fn the_list_is_read_in_pages(ground: &dyn Ground) -> Outcome {
     );
     assert_eq!(count(None, None, Some("+14165550123"), false).await?, 5);
     assert_eq!(count(Some(Channel::Email), None, Some("+14165550123"), false).await?, 0);
-    Ok(())
-}
-
-/// What a provider refused while it was out of order is taken off for all tenants; nothing else is.
-pub async fn refusals_of_a_faulty_provider_are_undone(ground: &dyn Ground) -> Outcome {
-    let store = ground.open().await?;
-    let refused = |address: &str, since| Suppression {
-        origin: SuppressionOrigin::Refusal,
-        ..entry(address, Reason::HardBounce, since)
-    };
-    let undone = [
-        refused("a@example.com", 20),
-        Suppression {
-            tenant: TenantId::new("other"),
-            ..refused("b@example.com", 25)
-        },
-        // The provider's clock runs ahead.
-        refused("c@example.com", 90),
-    ];
-    let left = [
-        refused("d@example.com", 19),
-        entry("e@example.com", Reason::HardBounce, 21),
-        Suppression {
-            provider: Some(ProviderKind::SendGrid),
-            ..refused("f@example.com", 21)
-        },
-        Suppression {
-            reason: Reason::Complaint,
-            ..refused("g@example.com", 21)
-        },
-        Suppression {
-            lifted_at: Some(moment(22)),
-            ..refused("h@example.com", 21)
-        },
-    ];
-    store.suppress([undone.as_slice(), left.as_slice()].concat(), Vec::new()).await?;
-    let undo = Undo {
-        provider: ProviderKind::AwsSes,
-        reason: Reason::HardBounce,
-        origin: SuppressionOrigin::Refusal,
-        since: moment(20),
-        at: moment(30),
-    };
-    assert_eq!(store.undo_suppressions(undo).await?, 3);
-    assert_eq!(store.undo_suppressions(undo).await?, 0);
-    for entry in undone {
-        assert_eq!(reasons(&*store, &entry.tenant, &entry.address, moment(99)).await?, []);
-    }
-    for entry in left.iter().filter(|entry| entry.lifted_at.is_none()) {
-        assert_eq!(reasons(&*store, &entry.tenant, &entry.address, moment(99)).await?, [entry.reason]);
-    }
     Ok(())
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use ums_core::{
     AccountId, BreakerRecord, FIRST_TOKEN, Lift, ListNotice, Message, MessageId, MessageRecord, MustNotContact, NewMessage, ProviderKind,
-    Recovered, Status, Step, StoreError, Stored, Suppression, TenantId, Timestamp, Work,
+    ProviderSwitch, Recovered, Status, Step, StoreError, Stored, Suppression, TenantId, Timestamp, Work,
 };
 
 use super::calls::Calls;
@@ -37,6 +37,7 @@ pub(super) struct State {
     endings: u64,
     pub(super) keys: HashMap<(TenantId, String), Key>,
     pub(super) breakers: BTreeMap<(ProviderKind, AccountId), BreakerRecord>,
+    pub(super) switches: BTreeMap<(ProviderKind, AccountId), ProviderSwitch>,
     pub(super) calls: Calls,
     pub(super) events: Events,
     pub(super) suppressions: Suppressions,
@@ -221,6 +222,7 @@ impl State {
         let events = std::mem::take(&mut step.events);
         let (suppress, lift) = (std::mem::take(&mut step.suppress), std::mem::take(&mut step.lift));
         let (notices, list_notices) = (std::mem::take(&mut step.notices), std::mem::take(&mut step.list_notices));
+        let undos = std::mem::take(&mut step.undo);
         let Some(entry) = self.messages.get_mut(&id) else {
             return Err(StoreError::NotFound);
         };
@@ -235,6 +237,9 @@ impl State {
         entry.record.status = kept::word(&entry.record, entry.kept);
         self.events.give(id, events);
         self.note_aside(suppress, &lift, &list_notices, now);
+        for undo in undos {
+            self.suppressions.decide(&undo, now);
+        }
         self.outbox.add(notices);
         self.settle(id, was_due_at, keep_ended);
         Ok(())

@@ -6,7 +6,7 @@ use std::ops::Bound;
 use async_trait::async_trait;
 use ums_core::{
     Channel, Lift, ListName, ListNotice, StoreError, Suppression, SuppressionCursor, SuppressionFilter, SuppressionPage, SuppressionReason,
-    SuppressionStore, TenantId, Timestamp, Undo, spellings, subscriber_key,
+    SuppressionStore, TenantId, Timestamp, Undo, Undone, spellings, subscriber_key,
 };
 
 use super::MemoryStore;
@@ -19,6 +19,7 @@ type Place = (TenantId, Channel, String, &'static str, String);
 #[derive(Default)]
 pub(super) struct Suppressions {
     places: BTreeMap<Place, Listed>,
+    undos: Vec<Undo>,
 }
 
 fn place(tenant: &TenantId, channel: Channel, address: &str, of: (SuppressionReason, Option<&ListName>)) -> Place {
@@ -75,26 +76,32 @@ impl Suppressions {
             .collect()
     }
 
-    fn undo(&mut self, undo: Undo) -> u64 {
+    /// Keeps a decision and carries it out.
+    pub(super) fn decide(&mut self, undo: &Undo, now: Timestamp) {
+        let key = |undo: &Undo| (undo.provider, undo.account.clone(), undo.reason, undo.origin, undo.since);
+        let mut kept = self.undos.iter_mut().filter(|kept| key(kept) == key(undo));
+        if let Some(kept) = kept.next() {
+            kept.until = kept.until.max(undo.until);
+            kept.at = kept.at.min(undo.at);
+        } else {
+            self.undos.push(undo.clone());
+        }
+        self.carry_out(undo, now);
+    }
+
+    fn carry_out(&mut self, undo: &Undo, now: Timestamp) -> u64 {
         let mut lifted = 0;
         for listed in self.places.values_mut() {
-            let Some(entry) = listed.entry().filter(|entry| is_undone(entry, &undo)) else {
+            let undone = |entry: &Suppression| undo.concerns(entry) && entry.is_in_force(now);
+            let Some(entry) = listed.entry().filter(undone) else {
                 continue;
             };
             // A provider's clock may run ahead of ours.
-            listed.lift(undo.at.max(entry.since));
+            listed.lift(now.max(entry.since));
             lifted += 1;
         }
         lifted
     }
-}
-
-fn is_undone(entry: &Suppression, undo: &Undo) -> bool {
-    entry.provider == Some(undo.provider)
-        && entry.reason == undo.reason
-        && entry.origin == undo.origin
-        && entry.since >= undo.since
-        && entry.is_in_force(undo.at)
 }
 
 fn matches(entry: &Suppression, filter: &SuppressionFilter, now: Timestamp) -> bool {
@@ -165,7 +172,12 @@ impl SuppressionStore for MemoryStore {
         Ok(SuppressionPage { entries, next_cursor })
     }
 
-    async fn undo_suppressions(&self, undo: Undo) -> Result<u64, StoreError> {
-        Ok(self.state().suppressions.undo(undo))
+    async fn carry_out_undos(&self, now: Timestamp) -> Result<Undone, StoreError> {
+        let mut state = self.state();
+        let list = &mut state.suppressions;
+        list.undos.retain(|undo| !undo.is_over(now));
+        let undos = list.undos.clone();
+        let lifted = undos.iter().map(|undo| list.carry_out(undo, now)).sum();
+        Ok(Undone { undos, lifted })
     }
 }

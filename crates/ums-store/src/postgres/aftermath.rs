@@ -1,4 +1,4 @@
-//! What comes after a message was sent: feedback, suppressions, notices, rates.
+//! What stands beside the messages: feedback, suppressions, notices, rates, switches of providers.
 //!
 //! Only here: each method takes a connection, and says what is known of its transaction when that breaks.
 
@@ -7,13 +7,16 @@ use std::ops::RangeInclusive;
 use async_trait::async_trait;
 use ums_core::{
     AccountId, Channel, Endpoint, EndpointId, EndpointUpdate, Event, FeedbackStep, FeedbackStore, FeedbackTaken, Lift, ListNotice,
-    MessageRecord, Notice, NoticeFilter, NoticeId, NoticeOutcome, NoticePage, OutboxStore, Parked, ProviderKind, RateRow, RateStore,
-    StoreError, Suppression, SuppressionCursor, SuppressionFilter, SuppressionPage, SuppressionStore, Targets, TenantId, Timestamp, Undo,
+    MessageRecord, Notice, NoticeFilter, NoticeId, NoticeOutcome, NoticePage, OutboxStore, Parked, ProviderKind, ProviderStore,
+    ProviderSwitch, RateRow, RateStore, StoreError, Suppression, SuppressionCursor, SuppressionFilter, SuppressionPage, SuppressionStore,
+    SwitchedOff, Targets, TenantId, Timestamp, Undone,
 };
 
 use super::connection::{Fault, Session, within};
 use super::suppressions::Changes;
-use super::{PostgresStore, attempts, cursors, endpoints, events, feedback, messages, notices, rates, suppressions, targets};
+use super::{
+    PostgresStore, attempts, cursors, endpoints, events, feedback, messages, notices, rates, suppressions, switches, targets, undos,
+};
 
 /// How often a transaction is tried when others are in its way.
 const TRIES: usize = 8;
@@ -150,12 +153,16 @@ impl SuppressionStore for PostgresStore {
         look!(self, |session| suppressions::page(session, tenant, filter, (cursor, now), limit))
     }
 
-    async fn undo_suppressions(&self, undo: Undo) -> Result<u64, StoreError> {
+    async fn carry_out_undos(&self, now: Timestamp) -> Result<Undone, StoreError> {
+        // Nothing is decided as a rule: nobody is locked out of the list then.
+        if look!(self, |session| undos::kept(session))?.is_empty() {
+            return Ok(Undone::default());
+        }
         write!(self, |session| async {
             session.run(suppressions::BEGIN_CHANGE).await?;
-            let lifted = suppressions::undo(session, undo).await?;
+            let undone = undos::again(session, now).await?;
             session.run("COMMIT").await?;
-            Ok(lifted)
+            Ok(undone)
         })
     }
 }
@@ -226,5 +233,24 @@ impl RateStore for PostgresStore {
 
     async fn rates(&self, since: Timestamp) -> Result<Vec<RateRow>, StoreError> {
         look!(self, |session| rates::since(session, since))
+    }
+}
+
+#[async_trait]
+impl ProviderStore for PostgresStore {
+    async fn switch_provider(&self, provider: ProviderKind, account: &AccountId, off: Option<SwitchedOff>) -> Result<(), StoreError> {
+        write!(self, |session| switches::switch(session, provider, account, off.as_ref()))
+    }
+
+    async fn note_trial(&self, provider: ProviderKind, account: &AccountId, at: Timestamp) -> Result<(), StoreError> {
+        write!(self, |session| switches::note_trial(session, provider, account, at))
+    }
+
+    async fn provider_switches(&self) -> Result<Vec<ProviderSwitch>, StoreError> {
+        look!(self, |session| switches::all(session))
+    }
+
+    async fn last_accepted(&self, provider: ProviderKind, account: &AccountId) -> Result<Option<Timestamp>, StoreError> {
+        look!(self, |session| attempts::last_accepted(session, provider, account))
     }
 }

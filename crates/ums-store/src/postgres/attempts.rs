@@ -255,3 +255,15 @@ pub(crate) async fn recipients_sent_since(
         .await?;
     Ok(super::row::one::<i64>(&rows, "sent")?.unsigned_abs())
 }
+
+/// When the account last took a message. The index of what was sent holds the accepted and the unknown calls, newest at its end.
+pub(crate) async fn last_accepted(session: &Session, provider: ProviderKind, account: &AccountId) -> Result<Option<Timestamp>, Fault> {
+    let sql = "SELECT called_at FROM attempts
+         WHERE provider = $1 AND account = $2 AND outcome IN ('accepted', 'unknown') AND outcome = 'accepted'
+         ORDER BY called_at DESC LIMIT 1";
+    let rows = session.query(sql, &[&provider.as_str(), &account.as_str()]).await?;
+    if rows.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(Timestamp::from_micros(super::row::one(&rows, "called_at")?)))
+}

@@ -63,7 +63,7 @@ pub(crate) async fn take(session: &Session, owner: i64, now: Timestamp, steps: &
 
 fn changes_list(step: &FeedbackStep) -> bool {
     match step {
-        FeedbackStep::Apply(step) => !step.suppress.is_empty() || !step.lift.is_empty(),
+        FeedbackStep::Apply(step) => !step.suppress.is_empty() || !step.lift.is_empty() || !step.undo.is_empty(),
         FeedbackStep::Park(parked) => !parked.suppress.is_empty() || !parked.lift.is_empty(),
     }
 }

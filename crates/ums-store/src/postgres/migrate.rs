@@ -8,7 +8,7 @@ use super::row::one;
 use crate::migration::{Migration, lacking};
 
 /// Every version of the schema in order.
-pub(crate) const MIGRATIONS: [Migration; 5] = [
+pub(crate) const MIGRATIONS: [Migration; 7] = [
     Migration {
         version: 1,
         name: "messages",
@@ -31,8 +31,18 @@ pub(crate) const MIGRATIONS: [Migration; 5] = [
     },
     Migration {
         version: 5,
+        name: "provider switches",
+        sql: include_str!("../../migrations/postgres/0005_provider_switches.sql"),
+    },
+    Migration {
+        version: 6,
+        name: "undos",
+        sql: include_str!("../../migrations/postgres/0006_undos.sql"),
+    },
+    Migration {
+        version: 7,
         name: "opt outs",
-        sql: include_str!("../../migrations/postgres/0005_opt_outs.sql"),
+        sql: include_str!("../../migrations/postgres/0007_opt_outs.sql"),
     },
 ];
 

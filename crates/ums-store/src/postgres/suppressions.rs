@@ -10,8 +10,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use tokio_postgres::Row;
 use ums_core::{
-    Channel, Lift, ListChange, ListName, ListNotice, MessageId, Notice, ProviderKind, Status, StoreError, Suppression, SuppressionCursor,
-    SuppressionFilter, SuppressionOrigin, SuppressionPage, SuppressionReason, TenantId, Timestamp, Undo, spellings,
+    AccountId, Channel, Lift, ListChange, ListName, ListNotice, MessageId, Notice, ProviderKind, Status, StoreError, Suppression,
+    SuppressionCursor, SuppressionFilter, SuppressionOrigin, SuppressionPage, SuppressionReason, TenantId, Timestamp, spellings,
 };
 use uuid::Uuid;
 
@@ -78,7 +78,7 @@ pub(crate) async fn of_contacts(session: &Session, contacts: &Contacts<'_>) -> R
     }
     let sql =
         "SELECT w.message_id AS contacted, s.tenant, s.channel, s.address, s.reason, s.list, s.since, s.lifted_at, s.expires_at, s.origin,
-           s.provider, s.message_id, s.detail
+           s.provider, s.account, s.message_id, s.detail
          FROM (SELECT g.tenant, g.message_id, g.channel, g.address
              FROM unnest($1::text[], $2::uuid[], $3::text[], $4::text[]) AS g(tenant, message_id, channel, address)
            UNION ALL
@@ -211,7 +211,7 @@ impl Change<'_> {
 /// What is at some places of the list.
 async fn at(session: &Session, places: &BTreeSet<Place>) -> Result<BTreeMap<Place, Listed>, Fault> {
     let sql =
-        "SELECT s.tenant, s.channel, s.address, s.reason, s.list, s.since, s.lifted_at, s.expires_at, s.origin, s.provider, s.message_id, s.detail
+        "SELECT s.tenant, s.channel, s.address, s.reason, s.list, s.since, s.lifted_at, s.expires_at, s.origin, s.provider, s.account, s.message_id, s.detail
          FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[]) AS w(tenant, channel, address, reason, list)
          JOIN suppression_list s ON s.tenant = w.tenant AND s.channel = w.channel AND s.address = w.address AND s.reason = w.reason
            AND s.list = w.list";
@@ -236,6 +236,7 @@ struct Rows<'a> {
     expires_at: Vec<Option<i64>>,
     origin: Vec<Option<&'static str>>,
     provider: Vec<Option<&'static str>>,
+    account: Vec<Option<&'a str>>,
     message_id: Vec<Option<Uuid>>,
     detail: Vec<Option<Cow<'a, str>>>,
 }
@@ -249,6 +250,8 @@ impl<'a> Rows<'a> {
             .push(entry.and_then(|entry| entry.expires_at).map(Timestamp::as_micros));
         self.origin.push(entry.map(|entry| entry.origin.as_str()));
         self.provider.push(entry.and_then(|entry| entry.provider).map(ProviderKind::as_str));
+        self.account
+            .push(entry.and_then(|entry| entry.account.as_ref()).map(AccountId::as_str));
         self.message_id
             .push(entry.and_then(|entry| entry.message_id).map(MessageId::as_uuid));
         self.detail.push(optional_text(entry.and_then(|entry| entry.detail.as_deref())));
@@ -257,18 +260,18 @@ impl<'a> Rows<'a> {
 
 async fn write(session: &Session, list: &BTreeMap<Place, Listed>) -> Result<(), Fault> {
     let for_all =
-        "INSERT INTO suppressions (tenant, channel, address, reason, since, lifted_at, expires_at, origin, provider, message_id, detail)
+        "INSERT INTO suppressions (tenant, channel, address, reason, since, lifted_at, expires_at, origin, provider, account, message_id, detail)
          SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[], $8::text[],
-           $9::text[], $10::uuid[], $11::text[])
+           $9::text[], $10::text[], $11::uuid[], $12::text[])
          ON CONFLICT (tenant, channel, address, reason) DO UPDATE SET since = excluded.since, lifted_at = excluded.lifted_at,
-           expires_at = excluded.expires_at, origin = excluded.origin, provider = excluded.provider, message_id = excluded.message_id,
+           expires_at = excluded.expires_at, origin = excluded.origin, provider = excluded.provider, account = excluded.account, message_id = excluded.message_id,
            detail = excluded.detail";
     let of_lists =
-        "INSERT INTO list_opt_outs (tenant, channel, address, list, since, lifted_at, expires_at, origin, provider, message_id, detail)
+        "INSERT INTO list_opt_outs (tenant, channel, address, list, since, lifted_at, expires_at, origin, provider, account, message_id, detail)
          SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[], $8::text[],
-           $9::text[], $10::uuid[], $11::text[])
+           $9::text[], $10::text[], $11::uuid[], $12::text[])
          ON CONFLICT (tenant, channel, address, list) DO UPDATE SET since = excluded.since, lifted_at = excluded.lifted_at,
-           expires_at = excluded.expires_at, origin = excluded.origin, provider = excluded.provider, message_id = excluded.message_id,
+           expires_at = excluded.expires_at, origin = excluded.origin, provider = excluded.provider, account = excluded.account, message_id = excluded.message_id,
            detail = excluded.detail";
     let (of_one_list, of_all): (Vec<_>, Vec<_>) = list.iter().partition(|(place, _)| !place.4.is_empty());
     write_to(session, for_all, of_all, |place| place.3).await?;
@@ -288,7 +291,7 @@ async fn write_to(session: &Session, sql: &'static str, list: Vec<(&Place, &List
     for (_, listed) in &list {
         rows.add(listed);
     }
-    let values: [Value<'_>; 11] = [
+    let values: [Value<'_>; 12] = [
         &tenants,
         &channels,
         &addresses,
@@ -298,6 +301,7 @@ async fn write_to(session: &Session, sql: &'static str, list: Vec<(&Place, &List
         &rows.expires_at,
         &rows.origin,
         &rows.provider,
+        &rows.account,
         &rows.message_id,
         &rows.detail,
     ];
@@ -313,7 +317,7 @@ pub(crate) async fn in_force(
     now: Timestamp,
 ) -> Result<Vec<Suppression>, Fault> {
     let sql =
-        "SELECT s.tenant, s.channel, s.address, s.reason, s.list, s.since, s.lifted_at, s.expires_at, s.origin, s.provider, s.message_id, s.detail
+        "SELECT s.tenant, s.channel, s.address, s.reason, s.list, s.since, s.lifted_at, s.expires_at, s.origin, s.provider, s.account, s.message_id, s.detail
          FROM unnest($3::text[]) AS w(address)
          JOIN suppression_list s ON s.tenant = $1 AND s.channel = $2 AND s.address = w.address
          WHERE (s.lifted_at IS NULL OR s.since > s.lifted_at) AND (s.expires_at IS NULL OR s.expires_at > $4)
@@ -333,7 +337,7 @@ pub(crate) async fn page(
     limit: usize,
 ) -> Result<SuppressionPage, Fault> {
     let all =
-        "SELECT s.tenant, s.channel, s.address, s.reason, s.list, s.since, s.lifted_at, s.expires_at, s.origin, s.provider, s.message_id, s.detail
+        "SELECT s.tenant, s.channel, s.address, s.reason, s.list, s.since, s.lifted_at, s.expires_at, s.origin, s.provider, s.account, s.message_id, s.detail
          FROM suppression_list s
          WHERE s.tenant = $1 AND (s.channel, s.address, s.reason, s.list) > ($2, $3, $4, $12) AND s.since IS NOT NULL
            AND ($5::text IS NULL OR s.channel = $5) AND ($6::text IS NULL OR s.reason = $6) AND $7::text[] IS NULL AND $8::text[] IS NULL
@@ -341,7 +345,7 @@ pub(crate) async fn page(
          ORDER BY s.channel, s.address, s.reason, s.list LIMIT $11";
     // The address in every spelling that each channel knows.
     let by_address =
-        "SELECT s.tenant, s.channel, s.address, s.reason, s.list, s.since, s.lifted_at, s.expires_at, s.origin, s.provider, s.message_id, s.detail
+        "SELECT s.tenant, s.channel, s.address, s.reason, s.list, s.since, s.lifted_at, s.expires_at, s.origin, s.provider, s.account, s.message_id, s.detail
          FROM (SELECT 'email', unnest($7::text[]) UNION ALL SELECT 'sms', unnest($8::text[])) AS w(channel, address)
          JOIN suppression_list s ON s.tenant = $1 AND s.channel = w.channel AND s.address = w.address
          WHERE (s.channel, s.address, s.reason, s.list) > ($2, $3, $4, $12) AND s.since IS NOT NULL
@@ -385,24 +389,6 @@ pub(crate) async fn page(
         list: entry.list.clone(),
     });
     Ok(SuppressionPage { entries, next_cursor })
-}
-
-/// Lifts what a provider put on the list. Returns how many entries. The transaction was begun by [`BEGIN_CHANGE`].
-pub(crate) async fn undo(session: &Session, undo: Undo) -> Result<u64, Fault> {
-    // A provider's clock may run ahead of ours.
-    let sql = "UPDATE suppressions SET lifted_at = greatest(lifted_at, since, $5)
-         WHERE provider = $1 AND reason = $2 AND origin = $3 AND since >= $4
-           AND (lifted_at IS NULL OR since > lifted_at) AND (expires_at IS NULL OR expires_at > $5)";
-    let Undo {
-        provider,
-        reason,
-        origin,
-        since,
-        at,
-    } = undo;
-    let (since, at) = (since.as_micros(), at.as_micros());
-    let values: [Value<'_>; 5] = [&provider.as_str(), &reason.as_str(), &origin.as_str(), &since, &at];
-    session.execute(sql, &values).await
 }
 
 fn columns(row: &Row) -> Columns<'_> {
@@ -459,6 +445,7 @@ fn entry(columns: &Columns<'_>) -> Result<Suppression, StoreError> {
         list: list(columns)?,
         origin,
         provider: columns.optional_word("provider")?,
+        account: columns.value::<Option<&str>>("account")?.map(AccountId::new),
         message_id: columns.value::<Option<Uuid>>("message_id")?.map(MessageId::from_uuid),
         detail: columns.value("detail")?,
         since: columns.time("since")?,

@@ -4,12 +4,12 @@
 
 use std::collections::HashMap;
 
-use ums_core::{EventRecord, ListNotice, MessageId, Step, StoreError, Suppression, TenantId, Timestamp};
+use ums_core::{EventRecord, ListNotice, MessageId, Step, StoreError, Suppression, TenantId, Timestamp, Undo};
 
 use super::connection::{Fault, Session};
 use super::contents::Emptied;
 use super::suppressions::{Changes, Contacts};
-use super::{acts, attempts, contents, events, idempotency, messages, notices, recipients, skips, suppressions};
+use super::{acts, attempts, contents, events, idempotency, messages, notices, recipients, skips, suppressions, undos};
 use crate::encoded::Encoded;
 use crate::listed::Listing;
 
@@ -29,6 +29,7 @@ pub(crate) struct Tables<'a> {
     events: events::Rows<'a>,
     notices: notices::Rows<'a>,
     changes: Changes<'a>,
+    undos: Vec<&'a Undo>,
     forgotten: Vec<(TenantId, MessageId)>,
     forgotten_later: contents::Later<'a>,
 }
@@ -85,6 +86,7 @@ impl<'a> Tables<'a> {
         self.events.add(tenant, id, events)?;
         self.notices.add(&step.notices);
         self.change_list(&step.suppress, &step.lift, &step.list_notices);
+        self.undos.extend(&step.undo);
         Ok(())
     }
 
@@ -100,7 +102,7 @@ impl<'a> Tables<'a> {
 
     /// How a transaction that writes this begins.
     pub(crate) fn begin(&self, contacts: &Contacts<'_>) -> &'static str {
-        if !self.changes.is_empty() {
+        if !self.changes.is_empty() || !self.undos.is_empty() {
             suppressions::BEGIN_CHANGE
         } else if !contacts.is_empty() {
             suppressions::BEGIN_LOOK
@@ -158,7 +160,10 @@ impl<'a> Tables<'a> {
                 contents::forget_bodies(session, emptied),
                 contents::forget_later(session, &self.forgotten_later),
                 suppressions::of_contacts(session, contacts),
-                self.changes.write(session, now),
+                async {
+                    self.changes.write(session, now).await?;
+                    undos::decide(session, &self.undos, now).await
+                },
                 events::keep(session, &self.events),
                 notices::add(session, &self.notices),
             ) },

@@ -1,15 +1,18 @@
-//! What comes after a message was sent: feedback, suppressions, notices, rates.
+//! What stands beside the messages: feedback, suppressions, notices, rates, switches of providers.
 
 use std::ops::RangeInclusive;
 
 use async_trait::async_trait;
 use ums_core::{
     AccountId, Channel, Endpoint, EndpointId, EndpointUpdate, Event, FeedbackStep, FeedbackStore, FeedbackTaken, Lift, ListNotice,
-    MessageRecord, Notice, NoticeFilter, NoticeId, NoticeOutcome, NoticePage, OutboxStore, Parked, ProviderKind, RateRow, RateStore,
-    StoreError, Suppression, SuppressionCursor, SuppressionFilter, SuppressionPage, SuppressionStore, Targets, TenantId, Timestamp, Undo,
+    MessageRecord, Notice, NoticeFilter, NoticeId, NoticeOutcome, NoticePage, OutboxStore, Parked, ProviderKind, ProviderStore,
+    ProviderSwitch, RateRow, RateStore, StoreError, Suppression, SuppressionCursor, SuppressionFilter, SuppressionPage, SuppressionStore,
+    SwitchedOff, Targets, TenantId, Timestamp, Undone,
 };
 
-use super::{SqliteStore, attempts, cursors, endpoints, events, feedback, messages, notices, rates, suppressions, targets};
+use super::{
+    SqliteStore, attempts, cursors, endpoints, events, feedback, messages, notices, rates, suppressions, switches, targets, undos,
+};
 use crate::encoded::EncodedFeedback;
 use crate::listed;
 
@@ -110,8 +113,12 @@ impl SuppressionStore for SqliteStore {
             .await
     }
 
-    async fn undo_suppressions(&self, undo: Undo) -> Result<u64, StoreError> {
-        self.writer.submit(0, move |connection| suppressions::undo(connection, undo)).await
+    async fn carry_out_undos(&self, now: Timestamp) -> Result<Undone, StoreError> {
+        // Nothing is decided as a rule: the writer is not asked then.
+        if !self.read(undos::any).await? {
+            return Ok(Undone::default());
+        }
+        self.writer.submit(0, move |connection| undos::again(connection, now)).await
     }
 }
 
@@ -205,5 +212,32 @@ impl RateStore for SqliteStore {
 
     async fn rates(&self, since: Timestamp) -> Result<Vec<RateRow>, StoreError> {
         self.read(move |connection| rates::since(connection, since)).await
+    }
+}
+
+#[async_trait]
+impl ProviderStore for SqliteStore {
+    async fn switch_provider(&self, provider: ProviderKind, account: &AccountId, off: Option<SwitchedOff>) -> Result<(), StoreError> {
+        let account = account.clone();
+        self.writer
+            .submit(0, move |connection| switches::switch(connection, provider, &account, off.as_ref()))
+            .await
+    }
+
+    async fn note_trial(&self, provider: ProviderKind, account: &AccountId, at: Timestamp) -> Result<(), StoreError> {
+        let account = account.clone();
+        self.writer
+            .submit(0, move |connection| switches::note_trial(connection, provider, &account, at))
+            .await
+    }
+
+    async fn provider_switches(&self) -> Result<Vec<ProviderSwitch>, StoreError> {
+        self.read(switches::all).await
+    }
+
+    async fn last_accepted(&self, provider: ProviderKind, account: &AccountId) -> Result<Option<Timestamp>, StoreError> {
+        let account = account.clone();
+        self.read(move |connection| attempts::last_accepted(connection, provider, &account))
+            .await
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension as _, params};
 use ums_core::{
     AccountId, AttemptId, AttemptOutcome, AttemptRecord, MessageId, OutcomeWord, ProviderKind, RecipientSet, SettledBy, Status, StoreError,
     TenantId, Timestamp, subscriber_key,
@@ -197,6 +197,19 @@ pub(crate) fn recipients_sent_since(
         row.get::<_, i64>(0)
     });
     Ok(count.map_err(store_error)?.unsigned_abs())
+}
+
+/// When the account last took a message. The index of what was sent holds the accepted and the unknown calls, newest at its end.
+pub(crate) fn last_accepted(connection: &Connection, provider: ProviderKind, account: &AccountId) -> Result<Option<Timestamp>, StoreError> {
+    let mut statement = connection
+        .prepare_cached(
+            "SELECT called_at FROM attempts
+             WHERE provider = ?1 AND account = ?2 AND outcome IN ('accepted', 'unknown') AND outcome = 'accepted'
+             ORDER BY called_at DESC LIMIT 1",
+        )
+        .map_err(store_error)?;
+    let found = statement.query_row(params![provider.as_str(), account.as_str()], |row| row.get(0));
+    Ok(found.optional().map_err(store_error)?.map(Timestamp::from_micros))
 }
 
 /// Messages with an attempt of this account whose outcome is unknown, that was called in the window, and that was for this recipient.

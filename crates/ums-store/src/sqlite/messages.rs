@@ -9,7 +9,7 @@ use ums_core::{
 
 use super::connection::store_error;
 use super::row::Columns;
-use super::{acts, attempts, contents, events, idempotency, notices, recipients, skips, suppressions};
+use super::{acts, attempts, contents, events, idempotency, notices, recipients, skips, suppressions, undos};
 use crate::batch::{self, Twins};
 use crate::encoded::{Encoded, EncodedStep};
 use crate::fence::{self, Judge, Leave, Process, Standing};
@@ -160,6 +160,7 @@ pub(crate) fn record(
         events::keep(connection, &step.tenant, step.message_id, event, json)?;
     }
     suppressions::change(connection, (&step.suppress, &step.lift), &step.list_notices, now)?;
+    undos::decide(connection, &step.undo, now)?;
     notices::add(connection, &step.notices)
 }
 

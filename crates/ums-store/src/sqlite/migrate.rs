@@ -10,7 +10,7 @@ use super::connection::{create_private, store_error};
 use crate::migration::{Migration, lacking};
 
 /// Every version of the schema in order.
-pub(crate) const MIGRATIONS: [Migration; 5] = [
+pub(crate) const MIGRATIONS: [Migration; 7] = [
     Migration {
         version: 1,
         name: "messages",
@@ -33,8 +33,18 @@ pub(crate) const MIGRATIONS: [Migration; 5] = [
     },
     Migration {
         version: 5,
+        name: "provider switches",
+        sql: include_str!("../../migrations/sqlite/0005_provider_switches.sql"),
+    },
+    Migration {
+        version: 6,
+        name: "undos",
+        sql: include_str!("../../migrations/sqlite/0006_undos.sql"),
+    },
+    Migration {
+        version: 7,
         name: "opt outs",
-        sql: include_str!("../../migrations/sqlite/0005_opt_outs.sql"),
+        sql: include_str!("../../migrations/sqlite/0007_opt_outs.sql"),
     },
 ];
 

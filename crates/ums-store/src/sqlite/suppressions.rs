@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use rusqlite::{Connection, Row, named_params, params};
 use ums_core::{
-    Channel, Lift, ListName, ListNotice, MessageId, ProviderKind, StoreError, Suppression, SuppressionCursor, SuppressionFilter,
-    SuppressionPage, SuppressionReason, TenantId, Timestamp, Undo, spellings,
+    AccountId, Channel, Lift, ListName, ListNotice, MessageId, ProviderKind, StoreError, Suppression, SuppressionCursor, SuppressionFilter,
+    SuppressionPage, SuppressionReason, TenantId, Timestamp, spellings,
 };
 
 use super::connection::store_error;
@@ -78,7 +78,7 @@ type Key = (TenantId, Channel, String, SuppressionReason, Option<ListName>);
 fn at(connection: &Connection, (tenant, channel, address, reason, list): &Key) -> Result<Option<Listed>, StoreError> {
     let mut statement = connection
         .prepare_cached(
-            "SELECT tenant, channel, address, reason, list, since, lifted_at, expires_at, origin, provider, message_id, detail
+            "SELECT tenant, channel, address, reason, list, since, lifted_at, expires_at, origin, provider, account, message_id, detail
              FROM suppression_list WHERE tenant = ?1 AND channel = ?2 AND address = ?3 AND reason = ?4 AND list = ?5",
         )
         .map_err(store_error)?;
@@ -90,16 +90,16 @@ fn at(connection: &Connection, (tenant, channel, address, reason, list): &Key) -
 }
 
 fn keep(connection: &Connection, (tenant, channel, address, reason, list): &Key, listed: &Listed) -> Result<(), StoreError> {
-    let for_all = "INSERT INTO suppressions (tenant, channel, address, reason, since, lifted_at, expires_at, origin, provider, message_id,
-           detail)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
+    let for_all = "INSERT INTO suppressions (tenant, channel, address, reason, since, lifted_at, expires_at, origin, provider, account,
+           message_id, detail)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
          ON CONFLICT (tenant, channel, address, reason) DO UPDATE SET since = ?5, lifted_at = ?6, expires_at = ?7, origin = ?8,
-           provider = ?9, message_id = ?10, detail = ?11";
-    let of_list = "INSERT INTO list_opt_outs (tenant, channel, address, list, since, lifted_at, expires_at, origin, provider, message_id,
-           detail)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
+           provider = ?9, account = ?10, message_id = ?11, detail = ?12";
+    let of_list = "INSERT INTO list_opt_outs (tenant, channel, address, list, since, lifted_at, expires_at, origin, provider, account,
+           message_id, detail)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
          ON CONFLICT (tenant, channel, address, list) DO UPDATE SET since = ?5, lifted_at = ?6, expires_at = ?7, origin = ?8,
-           provider = ?9, message_id = ?10, detail = ?11";
+           provider = ?9, account = ?10, message_id = ?11, detail = ?12";
     let (sql, place) = match list {
         None => (for_all, reason.as_str()),
         Some(list) => (of_list, list.as_str()),
@@ -116,6 +116,7 @@ fn keep(connection: &Connection, (tenant, channel, address, reason, list): &Key,
         entry.and_then(|entry| entry.expires_at).map(Timestamp::as_micros),
         entry.map(|entry| entry.origin.as_str()),
         entry.and_then(|entry| entry.provider).map(ProviderKind::as_str),
+        entry.and_then(|entry| entry.account.as_ref()).map(AccountId::as_str),
         entry.and_then(|entry| entry.message_id).map(|id| id.as_uuid().into_bytes()),
         entry.and_then(|entry| entry.detail.as_deref()),
     ];
@@ -135,7 +136,7 @@ pub(crate) fn of(
     }
     let mut statement = connection
         .prepare_cached(
-            "SELECT tenant, channel, address, reason, list, since, lifted_at, expires_at, origin, provider, message_id, detail
+            "SELECT tenant, channel, address, reason, list, since, lifted_at, expires_at, origin, provider, account, message_id, detail
              FROM suppression_list WHERE tenant = ?1 AND channel = ?2 AND address = ?3",
         )
         .map_err(store_error)?;
@@ -172,14 +173,15 @@ pub(crate) fn page(
     cursor: Option<&SuppressionCursor>,
     (now, limit): (Timestamp, usize),
 ) -> Result<SuppressionPage, StoreError> {
-    let all = "SELECT tenant, channel, address, reason, list, since, lifted_at, expires_at, origin, provider, message_id, detail
+    let all = "SELECT tenant, channel, address, reason, list, since, lifted_at, expires_at, origin, provider, account, message_id, detail
          FROM suppression_list
          WHERE tenant = :tenant AND (channel, address, reason, list) > (:after_channel, :after_address, :after_reason, :after_list) AND since IS NOT NULL
            AND :mails IS NULL AND :numbers IS NULL
            AND (:channel IS NULL OR channel = :channel) AND (:reason IS NULL OR reason = :reason)
            AND (:with_lifted OR ((lifted_at IS NULL OR since > lifted_at) AND (expires_at IS NULL OR expires_at > :now)))
          ORDER BY channel, address, reason, list LIMIT :limit";
-    let of_address = "SELECT tenant, channel, address, reason, list, since, lifted_at, expires_at, origin, provider, message_id, detail
+    let of_address =
+        "SELECT tenant, channel, address, reason, list, since, lifted_at, expires_at, origin, provider, account, message_id, detail
          FROM suppression_list
          WHERE tenant = :tenant AND ((channel = 'email' AND address IN (SELECT value FROM json_each(:mails)))
              OR (channel = 'sms' AND address IN (SELECT value FROM json_each(:numbers))))
@@ -220,26 +222,6 @@ pub(crate) fn page(
     Ok(SuppressionPage { entries, next_cursor })
 }
 
-/// Takes off the list what a provider's fault brought onto it. Says how many.
-pub(crate) fn undo(connection: &Connection, undo: Undo) -> Result<u64, StoreError> {
-    // A provider's clock may run ahead of ours.
-    let mut statement = connection
-        .prepare_cached(
-            "UPDATE suppressions SET lifted_at = max(?5, since)
-             WHERE provider = ?1 AND reason = ?2 AND origin = ?3 AND since >= ?4
-               AND (lifted_at IS NULL OR since > lifted_at) AND (expires_at IS NULL OR expires_at > ?5)",
-        )
-        .map_err(store_error)?;
-    let lifted = statement.execute(params![
-        undo.provider.as_str(),
-        undo.reason.as_str(),
-        undo.origin.as_str(),
-        undo.since.as_micros(),
-        undo.at.as_micros(),
-    ]);
-    lifted.map(|rows| u64::try_from(rows).unwrap_or(u64::MAX)).map_err(store_error)
-}
-
 fn columns<'a>(row: &'a Row<'a>) -> Columns<'a> {
     Columns {
         row,
@@ -275,6 +257,7 @@ fn listed(row: &Row<'_>) -> Result<Listed, StoreError> {
         list: list(&columns)?,
         origin: columns.word("origin")?,
         provider: columns.optional_word("provider")?,
+        account: columns.value::<Option<String>>("account")?.map(AccountId::new),
         message_id: columns.optional_uuid("message_id")?.map(MessageId::from_uuid),
         detail: columns.value("detail")?,
         since,

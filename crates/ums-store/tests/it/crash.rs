@@ -81,6 +81,7 @@ async fn feedback_that_was_answered_is_there_whole_after_a_crash() {
         list: None,
         origin: SuppressionOrigin::Feedback,
         provider: Some(ProviderKind::AwsSns),
+        account: None,
         message_id: Some(Sample::sms(number).id()),
         detail: None,
         since: Timestamp::from_micros(1),

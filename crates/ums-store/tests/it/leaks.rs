@@ -74,6 +74,7 @@ async fn aftermath() -> String {
         list: None,
         origin: SuppressionOrigin::Feedback,
         provider: None,
+        account: None,
         message_id: None,
         detail: None,
         since: Timestamp::from_micros(1),

@@ -194,6 +194,7 @@ fn entry(number: u32, reason: usize, since: i64) -> Suppression {
         list: None,
         origin: SuppressionOrigin::Feedback,
         provider: None,
+        account: None,
         message_id: None,
         detail: Some(since.to_string()),
         since: at(since),

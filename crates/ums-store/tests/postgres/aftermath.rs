@@ -29,6 +29,7 @@ pub(crate) fn entry(channel: Channel, address: &str) -> Suppression {
         reason: SuppressionReason::Stop,
         origin: SuppressionOrigin::Feedback,
         provider: None,
+        account: None,
         message_id: None,
         detail: None,
         since: NOW,

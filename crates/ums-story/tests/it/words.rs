@@ -134,6 +134,7 @@ fn each_reason_not_to_contact_an_address_has_a_sentence() {
             list: None,
             origin,
             provider: None,
+            account: None,
             message_id: is_own.then_some(record.message.id),
             detail: None,
             since: at(0),

@@ -3,8 +3,10 @@
 use anyhow::Result;
 use serde::Serialize;
 use ums_config::{Fault, LoadOptions, Settings};
+use ums_core::ProviderKind;
 
 use crate::exit::Exit;
+use crate::input::word;
 use crate::{output, settings};
 
 /// What to do with the configuration.
@@ -52,11 +54,15 @@ pub(crate) struct Check {
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   ums config docs
-  ums config docs --format env > .env")]
+  ums config docs --format env > .env
+  ums config docs --provider aws_ses")]
 pub(crate) struct Docs {
     /// A page to read, a .env to fill in, or the configuration file with its defaults
     #[arg(long, value_enum, default_value_t = Format::Markdown)]
     format: Format,
+    /// The page of a provider instead: what its answers mean
+    #[arg(long, value_parser = word::<ProviderKind>(ProviderKind::WORDS), conflicts_with = "format")]
+    provider: Option<ProviderKind>,
 }
 
 /// Forms of the reference.
@@ -76,10 +82,11 @@ pub(crate) fn run(command: Command) -> Result<Exit> {
         Command::Show(args) => show(&args),
         Command::Check(args) => check(&args),
         Command::Docs(args) => {
-            output::text(&match args.format {
-                Format::Markdown => ums_config::env_markdown(),
-                Format::Env => ums_config::env_example(),
-                Format::Toml => ums_config::DEFAULT_CONFIG.to_owned(),
+            output::text(&match (args.provider, args.format) {
+                (Some(provider), _) => ums_providers::page(provider),
+                (None, Format::Markdown) => ums_config::env_markdown(),
+                (None, Format::Env) => ums_config::env_example(),
+                (None, Format::Toml) => ums_config::DEFAULT_CONFIG.to_owned(),
             })?;
             Ok(Exit::Done)
         }

@@ -37,7 +37,8 @@ fn providers(report: &HealthReport) -> impl Iterator<Item = &ProviderHealth> {
     report.email_providers.iter().chain(&report.sms_providers)
 }
 
-fn table(report: &HealthReport) -> String {
+/// The report for people.
+pub(super) fn table(report: &HealthReport) -> String {
     let mut table = output::table(&[
         "channel",
         "provider",

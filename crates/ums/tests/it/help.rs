@@ -2,7 +2,7 @@
 
 use crate::program::Place;
 
-const COMMANDS: [&[&str]; 20] = [
+const COMMANDS: [&[&str]; 24] = [
     &[],
     &["dev"],
     &["serve"],
@@ -10,6 +10,10 @@ const COMMANDS: [&[&str]; 20] = [
     &["send", "email"],
     &["send", "sms"],
     &["health"],
+    &["providers", "list"],
+    &["providers", "disable"],
+    &["providers", "enable"],
+    &["providers", "probe"],
     &["messages", "list"],
     &["messages", "show"],
     &["messages", "explain"],

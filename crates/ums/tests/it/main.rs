@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod account;
 mod acts;
 mod aftermath;
 mod bad_input;
@@ -15,6 +16,7 @@ mod messages;
 mod optouts;
 mod partial;
 mod program;
+mod providers;
 mod send;
 mod serve;
 mod spellings;

@@ -6,9 +6,11 @@ use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use serde_json::Value;
 use tempfile::TempDir;
+use ums_core::{Clock as _, SystemClock};
 
 /// The simulator's ports.
 const PORTS: [&str; 6] = [
@@ -233,6 +235,19 @@ impl Running {
     pub(crate) fn heal(&self, provider: &str) {
         let answer = crate::http::request(self.address("http"), "DELETE", &format!("/_sim/{provider}/fault"), &[], b"");
         assert!(answer.status < 300, "{}: {}", answer.status, answer.body);
+    }
+
+    /// Waits until it ends by itself; gives the exit code, none if a signal ended it.
+    pub(crate) fn wait(mut self, patience: Duration) -> Option<i32> {
+        let clock = SystemClock::new();
+        let give_up = clock.monotonic() + patience;
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status.code();
+            }
+            assert!(clock.monotonic() < give_up, "it runs still:\n{}", self.logged());
+            std::thread::yield_now();
+        }
     }
 
     /// Sends SIGTERM and waits for the end; gives the exit code and the whole log.

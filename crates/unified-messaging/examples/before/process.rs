@@ -221,6 +221,7 @@ fn links<M: Clone + Send + Sync + 'static>(
             PaceSettings::default()
         },
         price: price.clone(),
+        fingerprint: ums_delivery::Fingerprint::default(),
     };
     providers.iter().enumerate().map(link).collect()
 }

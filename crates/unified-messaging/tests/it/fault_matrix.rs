@@ -19,7 +19,7 @@ error 401          | misconfigured NotAuthorized                    | failed   |
 error 403          | misconfigured AccessDeniedException            | failed   | backup backup | misconfigured 60   | sent   sent    failed  | 0
 error 404          | misconfigured NotFoundException                | failed   | backup backup | misconfigured 60   | sent   sent    failed  | 0
 error 408          | unavailable RequestTimeoutException            | failed   | backup backup | counted            | sent   sent    failed  | 0
-error 413          | invalid_message RequestEntityTooLargeException | failed   | none   none   | untouched          | failed failed  failed  | 0
+error 413          | unsupported RequestEntityTooLargeException     | failed   | backup backup | untouched          | sent   sent    failed  | 0
 error 429          | throttled TooManyRequestsException             | failed   | backup backup | paused 1           | sent   sent    failed  | 0
 error 500          | unknown InternalFailure                        | unknown  | backup none   | counted            | sent   unknown unknown | 0
 error 502          | unknown InternalFailure                        | unknown  | backup none   | counted            | sent   unknown unknown | 0
@@ -50,11 +50,11 @@ never_deliver      | -                                              | accepted |
 ";
 
 const SENDGRID: &str = "
-error 400          | invalid_message 400                            | failed   | none   none   | untouched          | failed failed  failed  | 0
+error 400          | unsupported 400                                | failed   | backup backup | untouched          | sent   sent    failed  | 0
 error 401          | misconfigured 401                              | failed   | backup backup | misconfigured 60   | sent   sent    failed  | 0
 error 403          | misconfigured 403                              | failed   | backup backup | misconfigured 60   | sent   sent    failed  | 0
 error 404          | misconfigured 404                              | failed   | backup backup | misconfigured 60   | sent   sent    failed  | 0
-error 413          | invalid_message 413                            | failed   | none   none   | untouched          | failed failed  failed  | 0
+error 413          | unsupported 413                                | failed   | backup backup | untouched          | sent   sent    failed  | 0
 error 451          | misconfigured 451                              | failed   | backup backup | misconfigured 60   | sent   sent    failed  | 0
 error 500          | unknown 500                                    | unknown  | backup none   | counted            | sent   unknown unknown | 0
 error 502          | unknown 502                                    | unknown  | backup none   | counted            | sent   unknown unknown | 0
@@ -139,7 +139,7 @@ never_deliver      | -                                              | accepted |
 ";
 
 const TWILIO: &str = "
-error 400          | invalid_message 20001                          | failed   | none   none   | untouched          | failed failed  failed  | 0
+error 400          | unsupported 20001                              | failed   | backup backup | untouched          | sent   sent    failed  | 0
 error 401          | misconfigured 20003                            | failed   | backup backup | misconfigured 60   | sent   sent    failed  | 0
 error 404          | misconfigured 20404                            | failed   | backup backup | misconfigured 60   | sent   sent    failed  | 0
 error 429          | throttled 20429                                | failed   | backup backup | paused 1           | sent   sent    failed  | 0
@@ -255,21 +255,18 @@ impl Row {
         } else {
             self.ends[2]
         };
-        let mut code = self.failure.as_ref().map(|(_, code)| code.clone());
-        if run.is_warm && provider == Provider::Smtp && self.fault.mode == Mode::Unauthorized {
-            // Who has logged in already learns it at MAIL.
-            code = Some("530 5.7.0".to_owned());
-        }
+        // What an SMTP server refuses at MAIL on a used connection is asked once more on a fresh one.
+        let is_refused_at_mail = matches!(self.fault.mode, Mode::Error | Mode::Suspended | Mode::Quota);
         Seen {
             class: self.failure.as_ref().map(|(class, _)| *class),
-            code,
+            code: self.failure.as_ref().map(|(_, code)| code.clone()),
             outcome: self.outcome,
             backup_took_it: run.has_backup && asked,
             breaker: self.breaker.clone(),
             end,
             possibly_duplicate: run.has_backup && asked && self.outcome == OutcomeWord::Unknown,
             recorded: self.recorded,
-            handed_over_twice: false,
+            asked_twice: run.is_warm && provider == Provider::Smtp && is_refused_at_mail,
         }
     }
 }
@@ -298,7 +295,7 @@ struct Seen {
     end: Status,
     possibly_duplicate: bool,
     recorded: u64,
-    handed_over_twice: bool,
+    asked_twice: bool,
 }
 
 /// The circumstances in which a fault strikes.
@@ -366,7 +363,7 @@ impl Run {
             end: result.status,
             possibly_duplicate: result.possibly_duplicate,
             recorded: after.accepted - before.accepted,
-            handed_over_twice: after.sends - before.sends > 1,
+            asked_twice: after.sends - before.sends > 1,
         }
     }
 }

@@ -193,6 +193,7 @@ fn links<M: Clone + Send + Sync + 'static>(providers: &[Arc<FakeProvider<M>>]) -
         breaker: BreakerSettings::default(),
         pace: PaceSettings::default(),
         price: Price::Free,
+        fingerprint: ums_delivery::Fingerprint::default(),
     };
     providers.iter().map(link).collect()
 }

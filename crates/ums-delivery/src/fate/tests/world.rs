@@ -177,6 +177,7 @@ pub(super) fn opt_out(place: usize, reason: SuppressionReason) -> Suppression {
         list: None,
         origin: SuppressionOrigin::Link,
         provider: None,
+        account: None,
         message_id: None,
         detail: None,
         since: second(1),

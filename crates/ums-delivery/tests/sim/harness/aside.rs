@@ -4,8 +4,9 @@
 use async_trait::async_trait;
 use ums_core::{
     AccountId, Channel, Endpoint, EndpointId, EndpointUpdate, Event, FeedbackStep, FeedbackStore, FeedbackTaken, Lift, ListNotice,
-    MessageRecord, Notice, NoticeFilter, NoticeId, NoticeOutcome, NoticePage, OutboxStore, Parked, ProviderKind, RateRow, RateStore,
-    StoreError, Suppression, SuppressionCursor, SuppressionFilter, SuppressionPage, SuppressionStore, Targets, TenantId, Timestamp, Undo,
+    MessageRecord, Notice, NoticeFilter, NoticeId, NoticeOutcome, NoticePage, OutboxStore, Parked, ProviderKind, ProviderStore,
+    ProviderSwitch, RateRow, RateStore, StoreError, Suppression, SuppressionCursor, SuppressionFilter, SuppressionPage, SuppressionStore,
+    SwitchedOff, Targets, TenantId, Timestamp, Undone,
 };
 
 use super::reports;
@@ -56,8 +57,8 @@ impl SuppressionStore for SimStore {
         Ok(SuppressionPage::default())
     }
 
-    async fn undo_suppressions(&self, undo: Undo) -> Result<u64, StoreError> {
-        self.through(true, move |world| Ok(world.ledger.optouts.undo(&undo))).await
+    async fn carry_out_undos(&self, now: Timestamp) -> Result<Undone, StoreError> {
+        self.through(true, move |world| Ok(world.ledger.optouts.carry_out_all(now))).await
     }
 }
 
@@ -148,5 +149,24 @@ impl RateStore for SimStore {
 
     async fn rates(&self, _: Timestamp) -> Result<Vec<RateRow>, StoreError> {
         Ok(Vec::new())
+    }
+}
+
+#[async_trait]
+impl ProviderStore for SimStore {
+    async fn switch_provider(&self, _: ProviderKind, _: &AccountId, _: Option<SwitchedOff>) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn note_trial(&self, _: ProviderKind, _: &AccountId, _: Timestamp) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn provider_switches(&self) -> Result<Vec<ProviderSwitch>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn last_accepted(&self, _: ProviderKind, _: &AccountId) -> Result<Option<Timestamp>, StoreError> {
+        Ok(None)
     }
 }

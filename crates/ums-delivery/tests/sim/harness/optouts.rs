@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use ums_core::{
     AttemptId, Channel, Lift, ListName, Message, MustNotContact, RecipientRecord, RecipientSet, Suppression, SuppressionReason, TenantId,
-    Timestamp, Undo,
+    Timestamp, Undo, Undone,
 };
 
 use super::ledger::Flaw;
@@ -24,6 +24,7 @@ struct OptOut {
 pub(crate) struct OptOuts {
     kept: BTreeMap<Key, OptOut>,
     intents: BTreeMap<AttemptId, u64>,
+    undos: Vec<Undo>,
     writes: u64,
 }
 
@@ -61,16 +62,26 @@ impl OptOuts {
         })
     }
 
-    /// Takes off the list what a provider's own fault brought there.
-    pub(crate) fn undo(&mut self, undo: &Undo) -> u64 {
-        let meant = |known: &&mut OptOut| {
-            let entry = &known.entry;
-            (entry.provider, entry.reason, entry.origin) == (Some(undo.provider), undo.reason, undo.origin) && entry.since >= undo.since
-        };
+    /// Keeps a decision that entries were a provider's own fault, and carries it out.
+    pub(crate) fn decide(&mut self, undo: &Undo, now: Timestamp) {
+        self.undos
+            .retain(|kept| kept.since != undo.since || kept.provider != undo.provider || kept.origin != undo.origin);
+        self.undos.push(undo.clone());
+        self.carry_out(undo, now);
+    }
+
+    /// Carries out again what was decided.
+    pub(crate) fn carry_out_all(&mut self, now: Timestamp) -> Undone {
+        self.undos.retain(|undo| !undo.is_over(now));
+        let undos = self.undos.clone();
+        let lifted = undos.iter().map(|undo| self.carry_out(undo, now)).sum();
+        Undone { undos, lifted }
+    }
+
+    fn carry_out(&mut self, undo: &Undo, now: Timestamp) -> u64 {
+        let meant = |known: &&mut OptOut| undo.concerns(&known.entry) && known.entry.is_in_force(now);
         let lifted = self.kept.values_mut().filter(meant);
-        lifted
-            .map(|known| known.entry.lifted_at = known.entry.lifted_at.max(Some(undo.at)))
-            .count() as u64
+        lifted.map(|known| known.entry.lifted_at = Some(now.max(known.entry.since))).count() as u64
     }
 
     /// The entries in force for these addresses.

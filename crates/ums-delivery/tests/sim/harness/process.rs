@@ -130,6 +130,7 @@ impl Process {
             breaker: breaker(),
             pace: setting.pace,
             price: Price::Free,
+            fingerprint: ums_delivery::Fingerprint::default(),
         };
         let seed = setting.seed ^ ((self.number as u64) << 56) ^ (self.incarnation << 40);
         Parts {

@@ -42,6 +42,9 @@ pub(crate) fn record(world: &mut World, writer: i64, step: Step) -> Result<(), S
     for entry in &step.suppress {
         world.ledger.optouts.put(entry.clone(), now);
     }
+    for undo in &step.undo {
+        world.ledger.optouts.decide(undo, now);
+    }
     tell(world, writer, &step);
     let row = world.ledger.rows.get_mut(&id).unwrap();
     let before = row.record.clone();

@@ -235,14 +235,17 @@ impl<'a> Report<'a> {
     }
 
     /// A bounce that condemns the address, after a look at the server's own words. `General` is what SES calls a refusal for good without a
-    /// closer look, for policy as well as for a mailbox that does not exist; `NoEmail` says that there is none.
+    /// closer look, for policy as well as for a mailbox that does not exist; `NoEmail` says that there is none. Without any word of the server
+    /// SES's own advice holds: "remove the recipient's email address from your mailing list" (developer guide, bounce types).
     fn looked_at(meaning: Meaning, subtype: &str, person: &Person<'_>) -> Meaning {
         if meaning.suppress != Some(SuppressionReason::HardBounce) {
             return meaning;
         }
         let status = text(person.said, "status").unwrap_or_default();
-        let said = Said::of_fields(status, text(person.said, "diagnosticCode").unwrap_or_default());
-        if subtype == "NoEmail" && said.topic().is_none() {
+        let diagnostic = text(person.said, "diagnosticCode").unwrap_or_default();
+        let said = Said::of_fields(status, diagnostic);
+        let says_nothing = status.is_empty() && diagnostic.is_empty();
+        if says_nothing || (subtype == "NoEmail" && said.topic().is_none()) {
             return meaning;
         }
         let (bounce, class) = verdict::of_report(&said);

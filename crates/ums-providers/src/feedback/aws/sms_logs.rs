@@ -22,7 +22,8 @@ use ums_core::{AccountId, Event, Failure, FailureClass, FeedbackSource, Polled, 
 use super::sms;
 use crate::Error;
 use crate::aws::{self, AwsApi, AwsCredentials, AwsService};
-use crate::classify::{FailureTable, refusal, refusal_by_status, success_without_id};
+use crate::classify::{Sent, refusal, refusal_by_status, success_without_id};
+use crate::failure_table::{Row, Table};
 use crate::http::{Reply, Transport};
 
 const API: AwsApi = AwsApi {
@@ -33,11 +34,23 @@ const API: AwsApi = AwsApi {
 };
 const KIND: ProviderKind = ProviderKind::AwsSns;
 
+const API_REFERENCE: &str = "Amazon CloudWatch Logs API reference, errors of FilterLogEvents";
+
 /// CloudWatch Logs' own codes; AWS's common ones are in [`aws::FAILURES`].
-const FAILURES: FailureTable = &[
-    ("InvalidParameterException", FailureClass::InvalidMessage),
-    ("LimitExceededException", FailureClass::Throttled),
-    ("ResourceNotFoundException", FailureClass::Misconfigured),
+const FAILURES: Table = &[
+    Row::of_code(
+        "InvalidParameter",
+        FailureClass::InvalidMessage,
+        "the question is not valid",
+        API_REFERENCE,
+    ),
+    Row::of_code("LimitExceeded", FailureClass::Throttled, "too many questions", API_REFERENCE),
+    Row::of_code(
+        "ResourceNotFound",
+        FailureClass::Misconfigured,
+        "the account keeps no delivery logs",
+        API_REFERENCE,
+    ),
 ];
 
 /// Both logs of messages to numbers: those that arrived, and those that did not.
@@ -309,5 +322,5 @@ fn read_reply<T: DeserializeOwned>(reply: &Reply, now: Timestamp) -> Result<T, F
             &answer,
         ));
     };
-    Err(refusal(KIND, &[FAILURES, aws::FAILURES], &code, &message, &answer))
+    Err(refusal(KIND, &[FAILURES, aws::FAILURES], (&code, Sent::UNKNOWN), &message, &answer))
 }

@@ -13,6 +13,7 @@ CREATE TABLE list_opt_outs (
   expires_at INTEGER,
   origin TEXT CHECK (origin IN ('feedback', 'refusal', 'link', 'operator', 'import')),
   provider TEXT,
+  account TEXT,
   message_id BLOB,
   detail TEXT,
   PRIMARY KEY (tenant, channel, address, list)
@@ -20,9 +21,9 @@ CREATE TABLE list_opt_outs (
 
 -- The whole suppression list; an entry that holds for all lists has an empty one.
 CREATE VIEW suppression_list AS
-  SELECT tenant, channel, address, reason, '' AS list, since, lifted_at, expires_at, origin, provider, message_id, detail FROM suppressions
+  SELECT tenant, channel, address, reason, '' AS list, since, lifted_at, expires_at, origin, provider, account, message_id, detail FROM suppressions
   UNION ALL
-  SELECT tenant, channel, address, 'unsubscribe', list, since, lifted_at, expires_at, origin, provider, message_id, detail FROM list_opt_outs;
+  SELECT tenant, channel, address, 'unsubscribe', list, since, lifted_at, expires_at, origin, provider, account, message_id, detail FROM list_opt_outs;
 
 -- A class of failure that the release before does not know. The column class holds the nearest class that it knows.
 ALTER TABLE attempts ADD COLUMN newer_class TEXT;

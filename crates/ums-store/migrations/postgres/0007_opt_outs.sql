@@ -13,6 +13,7 @@ CREATE TABLE list_opt_outs (
   expires_at bigint,
   origin text COLLATE "C" CHECK (origin IN ('feedback', 'refusal', 'link', 'operator', 'import')),
   provider text COLLATE "C",
+  account text COLLATE "C",
   message_id uuid,
   detail text,
   PRIMARY KEY (tenant, channel, address, list)
@@ -20,10 +21,10 @@ CREATE TABLE list_opt_outs (
 
 -- The whole suppression list; an entry that holds for all lists has an empty one.
 CREATE VIEW suppression_list AS
-  SELECT tenant, channel, address, reason, text '' COLLATE "C" AS list, since, lifted_at, expires_at, origin, provider, message_id, detail
+  SELECT tenant, channel, address, reason, text '' COLLATE "C" AS list, since, lifted_at, expires_at, origin, provider, account, message_id, detail
     FROM suppressions
   UNION ALL
-  SELECT tenant, channel, address, text 'unsubscribe' COLLATE "C", list, since, lifted_at, expires_at, origin, provider, message_id, detail
+  SELECT tenant, channel, address, text 'unsubscribe' COLLATE "C", list, since, lifted_at, expires_at, origin, provider, account, message_id, detail
     FROM list_opt_outs;
 
 -- A class of failure that the release before does not know. The column class holds the nearest class that it knows.
