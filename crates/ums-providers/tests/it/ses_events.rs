@@ -106,7 +106,7 @@ fn bounces_mean_what_type_and_subtype_say() {
     }
 }
 
-/// What SES calls permanent is looked at: the server's own words decide whether the address is dead.
+/// What SES calls permanent is looked at: the server's own words decide whether the address is dead; without any, SES's advice.
 #[test]
 fn the_servers_words_decide_whether_an_address_is_dead() {
     for (subtype, status, diagnostic, hard) in [
@@ -122,7 +122,9 @@ fn the_servers_words_decide_whether_an_address_is_dead() {
         ),
         ("General", "5.0.0", "smtp; 550 DMARC check failed", false),
         ("General", "5.2.2", "smtp; 552 5.2.2 Over quota", false),
-        ("General", "", "", false),
+        ("General", "", "", true),
+        ("General", "", "smtp; 550 blocked using a block list", false),
+        ("General", "5.7.1", "", false),
         ("NoEmail", "", "", true),
         ("NoEmail", "5.0.0", "smtp; 550 rejected", true),
         ("NoEmail", "5.1.1", "smtp; 550 5.7.1 blocked using a block list", false),
