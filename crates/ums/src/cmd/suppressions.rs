@@ -86,8 +86,9 @@ struct Filter {
 /// Arguments of `ums suppressions add`.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "It holds for every provider of the address's channel. Attempts that begin afterwards contact it no more. With the reason unsubscribe it bars
-bulk messages alone, of all mailing lists or of one: receipts and codes still go out. With any other reason it bars every message.
+    after_help = "It holds for every provider of the address's channel. Attempts that begin afterwards contact it no more.
+
+With the reason unsubscribe it bars bulk messages alone, of all mailing lists or of one: receipts and codes still go out. With any other reason it bars every message.
 
 Examples:
   ums suppressions add customer@example.com
