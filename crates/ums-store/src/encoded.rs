@@ -2,6 +2,7 @@
 
 use ums_core::{FeedbackStep, NewMessage, Parked, Step, StoreError};
 
+use crate::json::to_json;
 use crate::{fence, newer};
 
 /// A message to be stored, with the texts of its columns.
@@ -74,9 +75,4 @@ impl EncodedFeedback {
             Self::Park(_, json) => json.len(),
         }
     }
-}
-
-/// A value as JSON for a column.
-pub(crate) fn to_json<T: serde::Serialize>(value: &T) -> Result<String, StoreError> {
-    serde_json::to_string(value).map_err(|error| StoreError::Unavailable(Box::new(error)))
 }

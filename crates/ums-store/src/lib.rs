@@ -15,6 +15,7 @@ mod before;
 mod encoded;
 mod facts;
 mod fence;
+mod json;
 mod kept;
 mod listed;
 mod location;

@@ -59,10 +59,10 @@ pub(crate) fn put_in_form(mut entry: Suppression) -> Suppression {
 
 /// The lifts that a lift is: one for each spelling of its subscriber.
 pub(crate) fn lifts_in_form(lift: &Lift) -> impl Iterator<Item = Lift> {
-    let list = lift.list.clone().filter(|_| is_of_lists(lift.reason));
+    let named = lift.list.clone().filter(|_| is_of_lists(lift.reason));
     spellings(lift.channel, &lift.address).into_iter().map(move |address| Lift {
         address,
-        list: list.clone(),
+        list: named.clone(),
         ..lift.clone()
     })
 }

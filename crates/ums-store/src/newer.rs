@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 use ums_core::{EventRecord, FailureClass, RefusedRecipient, StoreError};
 
-use crate::encoded::to_json;
+use crate::json::to_json;
 
 /// The class that the release before reads: of a provider that keeps one recipient from getting a message, and lets the next try.
 pub(crate) const fn nearest(class: FailureClass) -> FailureClass {

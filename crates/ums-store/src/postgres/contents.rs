@@ -5,7 +5,8 @@ use uuid::Uuid;
 
 use super::connection::{Fault, Session, Value};
 use super::row::{Columns, count, split};
-use crate::encoded::{Encoded, to_json};
+use crate::encoded::Encoded;
+use crate::json::to_json;
 
 /// Contents of several messages, column by column.
 #[derive(Debug, Default)]

@@ -4,7 +4,7 @@ use ums_core::{AccountId, ProviderKind, ProviderSwitch, SwitchedOff, Timestamp};
 
 use super::connection::{Fault, Session};
 use super::row::Columns;
-use crate::encoded::to_json;
+use crate::json::to_json;
 
 /// Takes an account out of service, or brings it back.
 pub(crate) async fn switch(session: &Session, provider: ProviderKind, account: &AccountId, off: Option<&SwitchedOff>) -> Result<(), Fault> {

@@ -5,7 +5,8 @@ use ums_core::{Content, MessageId, StoreError, TenantId, Timestamp};
 
 use super::connection::store_error;
 use super::row::{Columns, count};
-use crate::encoded::{Encoded, to_json};
+use crate::encoded::Encoded;
+use crate::json::to_json;
 
 /// Stores what a new message says.
 pub(crate) fn insert(connection: &Connection, row: &Encoded) -> Result<(), StoreError> {

@@ -5,7 +5,7 @@ use ums_core::{AccountId, ProviderKind, ProviderSwitch, StoreError, SwitchedOff,
 
 use super::connection::store_error;
 use super::row::Columns;
-use crate::encoded::to_json;
+use crate::json::to_json;
 
 /// Takes an account out of service, or brings it back.
 pub(crate) fn switch(
