@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::channel::words;
-use crate::subscriber::folded_mail;
+use crate::subscriber::{folded_mail, is_todays_spelling};
 use crate::{AccountId, Channel, MessageId, ProviderKind, Purpose, Status, TenantId, Timestamp};
 
 pub use self::list_name::{InvalidListName, ListName};
@@ -54,6 +54,12 @@ impl SuppressionReason {
             Self::HardBounce | Self::Complaint | Self::Manual => Status::Suppressed,
             Self::Stop | Self::Unsubscribe => Status::Unsubscribed,
         }
+    }
+
+    /// Whether a provider that gives this reason for an address speaks of its subscriber. A number that is dead in a spelling which its plan
+    /// gave up says nothing of the subscriber, who may have the same number in today's.
+    pub fn is_of_subscriber(self, channel: Channel, address: &str) -> bool {
+        self != Self::HardBounce || is_todays_spelling(channel, address)
     }
 }
 
@@ -279,6 +285,20 @@ mod tests {
                     assert_eq!(entry.bars(&occasion), expected, "{reason} {occasion:?} {:?}", entry.list);
                 }
             }
+        }
+    }
+
+    #[test]
+    fn a_dead_spelling_of_before_condemns_no_subscriber() {
+        use SuppressionReason::{HardBounce, Stop};
+        for (reason, channel, address, is_of_subscriber) in [
+            (HardBounce, Channel::Sms, "+22995123456", false),
+            (HardBounce, Channel::Sms, "+2290195123456", true),
+            (HardBounce, Channel::Sms, "+14165550123", true),
+            (Stop, Channel::Sms, "+22995123456", true),
+            (HardBounce, Channel::Email, "Ann@Example.com", true),
+        ] {
+            assert_eq!(reason.is_of_subscriber(channel, address), is_of_subscriber, "{reason} {address}");
         }
     }
 

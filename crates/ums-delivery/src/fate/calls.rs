@@ -194,11 +194,13 @@ fn entry(record: &MessageRecord, attempt: &AttemptRecord, place: usize, failure:
     if failure.source != FailureSource::Provider {
         return None;
     }
-    Some(Suppression {
+    let address = suppression_address(channel, &record.recipients.get(place)?.address);
+    let reason = failure.class.consequence().suppress.reason(channel)?;
+    reason.is_of_subscriber(channel, &address).then(|| Suppression {
         tenant: message.tenant.clone(),
         channel,
-        address: suppression_address(channel, &record.recipients.get(place)?.address),
-        reason: failure.class.consequence().suppress.reason(channel)?,
+        address,
+        reason,
         list: None,
         origin: SuppressionOrigin::Refusal,
         provider: Some(attempt.provider),

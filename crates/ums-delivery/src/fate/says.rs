@@ -33,7 +33,8 @@ impl Says {
         }
         let Some(address) = address(record, message) else { return };
         let at = record.happened_at();
-        if let Some(reason) = event.suppress {
+        let reason = event.suppress.filter(|reason| reason.is_of_subscriber(event.channel(), &address));
+        if let Some(reason) = reason {
             let code = event.code.as_deref().filter(|code| *code != event.word);
             let detail = [Some(event.word.as_str()), code, event.detail.as_deref()];
             let detail: Vec<&str> = detail.into_iter().flatten().collect();

@@ -282,6 +282,23 @@ async fn a_refusal_for_good_is_remembered_over_all_providers() {
     );
 }
 
+/// Benin put 01 before every number: what is dead without it may be alive with it.
+#[tokio::test(start_paused = true)]
+async fn a_number_that_is_dead_as_it_was_spelled_before_bars_nobody() {
+    let bench = start().await;
+    for (number, status) in [("+22995123456", Status::Failed), ("+2290195123456", Status::Sent)] {
+        if status == Status::Failed {
+            bench.sns.answer_once(Reply::FailAs(FailureClass::InvalidRecipient));
+        }
+        let sent = bench.send_sms(SendSms::new(number, "Hello")).await;
+        assert_eq!((sent.status, bench.listed().await.len()), (status, 0), "{number}");
+    }
+    bench.sns.answer_once(Reply::FailAs(FailureClass::InvalidRecipient));
+    bench.send_sms(SendSms::new("+2290195123456", "Hello")).await;
+    let barred = bench.send_sms(SendSms::new("+22995123456", "Hello")).await;
+    assert_eq!((barred.status, bench.sns.calls()), (Status::Suppressed, 3));
+}
+
 #[tokio::test(start_paused = true)]
 async fn of_a_partial_acceptance_only_the_refused_are_remembered() {
     let bench = start().await;
