@@ -162,6 +162,27 @@ async fn a_delivery_between_the_bounces_absolves_the_account() {
     assert_eq!(bench.ses_is().0, BreakerStateWord::Closed);
 }
 
+/// As after a restart: entries of ten minutes before belong to the streak, unless the account delivered meanwhile.
+#[tokio::test(start_paused = true)]
+async fn an_undo_reaches_back_to_what_another_process_was_told() {
+    for delivers_before in [false, true] {
+        let bench = start().await;
+        let earlier = reported("earlier@six.example", AccountId::default(), bench.clock.now());
+        bench.memory.suppress(vec![earlier], Vec::new()).await.unwrap();
+        bench.pass(Duration::from_mins(5)).await;
+        if delivers_before {
+            let id = bench.taken(["good@four.example".to_owned()]).await[0];
+            let delivered = bench.event(id, EventKind::Delivered, 1).await;
+            bench.take(vec![delivered]).await;
+        }
+        for id in bench.taken(spread()).await {
+            bench.bounces(id).await;
+        }
+        assert_eq!(bench.listed().await.len(), usize::from(delivers_before));
+        assert_eq!(bench.ses_is(), OPEN);
+    }
+}
+
 /// The reports of two accounts are not added up; what one account took does not speak for another, and its breaker is its own.
 #[tokio::test(start_paused = true)]
 async fn an_account_answers_for_its_own_reports() {
