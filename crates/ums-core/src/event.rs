@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::channel::words;
-use crate::{AccountId, AttemptId, Channel, FailureClass, MessageId, ProviderKind, Status, SuppressionReason, Timestamp};
+use crate::{AccountId, AttemptId, Channel, FailureClass, ListName, MessageId, ProviderKind, Status, SuppressionReason, Timestamp};
 
 words! {
     /// The kind of an event.
@@ -121,6 +121,9 @@ pub struct Event {
     pub class: Option<FailureClass>,
     /// Why the recipient must not be contacted again; none if the event gives no reason.
     pub suppress: Option<SuppressionReason>,
+    /// The mailing list that the recipient left or came back to; none for all lists.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub list: Option<ListName>,
     /// Whether a machine, not a person, caused the event: some mail clients open every message.
     pub by_machine: bool,
     /// The raw event, at most 4 KiB, if its word is not in our tables.
@@ -144,6 +147,7 @@ impl Event {
             detail: None,
             class: None,
             suppress: None,
+            list: None,
             by_machine: false,
             raw: None,
         }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::channel::words;
 use crate::email_address::EmailAddress;
-use crate::{Channel, Status, SuppressionReason};
+use crate::{Channel, Purpose, Status, SuppressionReason};
 
 /// Longest detail that is kept, in bytes.
 pub const MAX_DETAIL_BYTES: usize = 500;
@@ -24,6 +24,8 @@ words! {
         InvalidRecipient = "invalid_recipient",
         /// The recipient opted out, or is on the provider's suppression list.
         RecipientBlocked = "recipient_blocked",
+        /// The recipient is on this provider's own list of those who unsubscribed (not its list of STOPs, complaints or bounces).
+        ProviderUnsubscribed = "provider_unsubscribed",
         /// This provider cannot carry the message: feature, destination, a sender the caller chose.
         Unsupported = "unsupported",
         /// The account or its settings need mending: key, configured sender, sandbox, suspension.
@@ -63,6 +65,8 @@ pub enum NextProvider {
     No,
     /// The next provider is tried only if the message allows duplicates.
     IfDuplicatesAllowed,
+    /// The next provider is tried at once for a receipt or a code. For mail to many it is not: the recipient's will would be evaded.
+    UnlessBulk,
 }
 
 /// When the same message is tried again, after every provider of the chain was tried or skipped.
@@ -85,16 +89,18 @@ pub enum RecipientEnd {
     Failed,
     /// The recipient ends `suppressed` (e-mail) or `unsubscribed` (SMS): the recipient must not be contacted.
     Blocked,
+    /// The recipient of mail to many ends `unsubscribed`; a receipt or a code waits.
+    UnsubscribedFromBulk,
 }
 
 impl RecipientEnd {
-    /// The status that the recipient ends with; none while the recipient waits.
-    pub const fn status(self, channel: Channel) -> Option<Status> {
-        match (self, channel) {
-            (Self::Waits, _) => None,
-            (Self::Failed, _) => Some(Status::Failed),
-            (Self::Blocked, Channel::Email) => Some(Status::Suppressed),
-            (Self::Blocked, Channel::Sms) => Some(Status::Unsubscribed),
+    /// The status that the recipient of a message ends with; none while the recipient waits.
+    pub const fn status(self, channel: Channel, purpose: Purpose) -> Option<Status> {
+        match (self, channel, purpose) {
+            (Self::Waits, _, _) | (Self::UnsubscribedFromBulk, _, Purpose::Otp | Purpose::Transactional) => None,
+            (Self::Failed, _, _) => Some(Status::Failed),
+            (Self::Blocked, Channel::Email, _) => Some(Status::Suppressed),
+            (Self::Blocked, Channel::Sms, _) | (Self::UnsubscribedFromBulk, _, Purpose::Bulk) => Some(Status::Unsubscribed),
         }
     }
 }
@@ -108,6 +114,8 @@ pub enum Suppress {
     DeadAddress,
     /// The recipient is on the provider's own list: a hard bounce (e-mail) or a stop (SMS).
     ListedThere,
+    /// The recipient unsubscribed at the provider: an unsubscribe, which bars mail to many.
+    UnsubscribedThere,
 }
 
 impl Suppress {
@@ -118,6 +126,7 @@ impl Suppress {
             // A provider's list of e-mail addresses consists of hard bounces for the most part.
             (Self::DeadAddress, _) | (Self::ListedThere, Channel::Email) => Some(SuppressionReason::HardBounce),
             (Self::ListedThere, Channel::Sms) => Some(SuppressionReason::Stop),
+            (Self::UnsubscribedThere, _) => Some(SuppressionReason::Unsubscribe),
         }
     }
 }
@@ -147,6 +156,10 @@ impl FailureClass {
             Self::InvalidMessage => (N::No, R::No, B::NotCounted, false, E::Failed, S::Nothing),
             Self::InvalidRecipient => (N::No, R::No, B::NotCounted, false, E::Failed, S::DeadAddress),
             Self::RecipientBlocked => (N::No, R::No, B::NotCounted, false, E::Blocked, S::ListedThere),
+            Self::ProviderUnsubscribed => {
+                let (next, recipient) = (N::UnlessBulk, E::UnsubscribedFromBulk);
+                (next, R::No, B::NotCounted, false, recipient, S::UnsubscribedThere)
+            }
             Self::Unsupported => (N::Yes, R::No, B::NotCounted, false, E::Waits, S::Nothing),
             Self::Misconfigured => (N::Yes, R::Slowly, B::OpensMisconfigured, true, E::Waits, S::Nothing),
             Self::QuotaExhausted => (N::Yes, R::BySchedule, B::OpensExhausted, true, E::Waits, S::Nothing),
@@ -161,6 +174,15 @@ impl FailureClass {
             tell_operator,
             recipient,
             suppress,
+        }
+    }
+
+    /// Whether the class, known of an attempt that surely sent nothing, lets the next provider try a message of that purpose.
+    pub const fn lets_the_next_try(self, purpose: Purpose) -> bool {
+        match self.consequence().next_provider {
+            NextProvider::Yes => true,
+            NextProvider::No | NextProvider::IfDuplicatesAllowed => false,
+            NextProvider::UnlessBulk => !matches!(purpose, Purpose::Bulk),
         }
     }
 

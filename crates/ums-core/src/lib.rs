@@ -74,7 +74,8 @@ pub use store::{
 };
 pub use subscriber::{fold, spellings, subscriber_key};
 pub use suppression::{
-    Lift, Suppression, SuppressionCursor, SuppressionFilter, SuppressionOrigin, SuppressionPage, SuppressionReason, suppression_address,
+    InvalidListName, Lift, ListName, Occasion, Suppression, SuppressionCursor, SuppressionFilter, SuppressionOrigin, SuppressionPage,
+    SuppressionReason, SuppressionScope, suppression_address,
 };
 pub use switch::{ProviderSwitch, SwitchedOff};
 pub use unseen::is_unseen;

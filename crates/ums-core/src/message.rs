@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::email_address::{EmailAddress, Mailbox};
 use crate::phone::PhoneNumber;
-use crate::{Channel, Duplicates, MessageId, OnExhausted, ProviderKind, Purpose, RecipientKind, TenantId, Timestamp};
+use crate::{Channel, Duplicates, ListName, MessageId, Occasion, OnExhausted, ProviderKind, Purpose, RecipientKind, TenantId, Timestamp};
 
 /// The caller's own data about a message: stored and returned, never sent to a provider.
 pub type Metadata = serde_json::Map<String, serde_json::Value>;
@@ -247,6 +247,19 @@ pub struct Handling {
     pub send_at: Option<Timestamp>,
     /// The message's life, counted from acceptance (or from `send_at`); none for the purpose's default.
     pub expires_in: Option<Duration>,
+    /// The mailing list of a bulk message, by which its recipients may unsubscribe from it alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub list: Option<ListName>,
+}
+
+impl Handling {
+    /// What the message is to its recipients.
+    pub fn occasion(&self) -> Occasion {
+        Occasion {
+            purpose: self.purpose,
+            list: self.list.clone(),
+        }
+    }
 }
 
 /// A message: content, recipients and handling. A message does not change after its acceptance.

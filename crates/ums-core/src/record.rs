@@ -37,6 +37,8 @@ words! {
         BounceRate = "bounce_rate",
         /// Too many recipients complain of this sender's mail to many.
         ComplaintRate = "complaint_rate",
+        /// The recipient is on the provider's own list of those who unsubscribed.
+        Unsubscribed = "unsubscribed",
         /// A later release wrote a word that this release does not know.
         Other = "other",
     }

@@ -130,6 +130,9 @@ pub struct HandlingRequest {
     /// The only provider of this message, without failover.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub via: Option<ProviderKind>,
+    /// The mailing list of a bulk message, 1 to 64 characters: its recipients may unsubscribe from it alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub list: Option<String>,
 }
 
 /// A file to attach, its content in base64.
@@ -236,6 +239,14 @@ impl SendEmail {
     #[must_use]
     pub fn purpose(mut self, purpose: Purpose) -> Self {
         self.handling.purpose = Some(purpose);
+        self
+    }
+
+    /// Makes it mail to many of that mailing list.
+    #[must_use]
+    pub fn list(mut self, name: impl Into<String>) -> Self {
+        self.handling.purpose = Some(Purpose::Bulk);
+        self.handling.list = Some(name.into());
         self
     }
 

@@ -64,8 +64,12 @@ impl Status {
             ),
             S::Queued => !matches!(next, S::Pending | S::Scheduled),
             S::Sending => !matches!(next, S::Pending | S::Scheduled | S::Cancelled),
-            // A failure by feedback leaves `unknown` where another attempt may have been accepted.
-            S::Sent => matches!(next, S::Delivered | S::Bounced | S::Failed | S::Unknown),
+            // A failure by feedback leaves `unknown` where another attempt may have been accepted. A provider that took the message and then
+            // kept it back because of its own unsubscribe list leaves it to the next provider, or ends it as unsubscribed (mail to many).
+            S::Sent => matches!(
+                next,
+                S::Delivered | S::Bounced | S::Failed | S::Unknown | S::Queued | S::Unsubscribed
+            ),
             // One attempt's delivery bounced; another attempt may still be `sent`.
             S::Delivered => matches!(next, S::Bounced | S::Sent),
             S::Bounced => matches!(next, S::Sent | S::Delivered),
@@ -74,7 +78,9 @@ impl Status {
             S::Failed => matches!(next, S::Sent | S::Delivered | S::Bounced | S::Queued | S::Unknown),
             S::Expired => matches!(next, S::Sent | S::Delivered | S::Bounced | S::Queued | S::Failed),
             S::Unknown => matches!(next, S::Sent | S::Delivered | S::Bounced | S::Queued | S::Failed | S::Expired),
-            S::Cancelled | S::Suppressed | S::Unsubscribed => false,
+            // Only a provider that said it kept the message back may say later that it sent it after all.
+            S::Unsubscribed => matches!(next, S::Sent | S::Delivered | S::Bounced),
+            S::Cancelled | S::Suppressed => false,
         }
     }
 }
@@ -98,9 +104,12 @@ mod tests {
 
     #[test]
     fn opted_out_and_cancelled_messages_stay_so() {
-        for status in [Status::Cancelled, Status::Suppressed, Status::Unsubscribed] {
+        for status in [Status::Cancelled, Status::Suppressed] {
             assert!(Status::ALL.iter().all(|next| !status.may_become(*next)), "{status}");
         }
+        let may_follow = |next: &&Status| Status::Unsubscribed.may_become(**next);
+        let by_late_reports: Vec<Status> = Status::ALL.iter().filter(may_follow).copied().collect();
+        assert_eq!(by_late_reports, [Status::Sent, Status::Delivered, Status::Bounced]);
     }
 
     #[test]
@@ -122,7 +131,7 @@ mod tests {
             for step in steps {
                 let next = Status::ALL[step];
                 if at.may_become(next) {
-                    // Only an operator's resend takes a final message back to the queue.
+                    // Only an operator's resend, and a provider that kept back what it took, take a final message back to the queue.
                     prop_assert!(!at.is_final() || next.is_final() || next == Status::Queued);
                     at = next;
                 }

@@ -15,8 +15,8 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AccountId, ActRecord, AttemptRecord, Channel, EventRecord, Lift, ListNotice, Message, MessageId, MessageRecord, Notice, ProviderKind,
-    Purpose, RecipientRecord, Skip, Status, Suppression, TenantId, Timestamp, Work,
+    AccountId, ActRecord, AttemptRecord, Channel, EventRecord, Lift, ListNotice, Message, MessageId, MessageRecord, Notice, Occasion,
+    ProviderKind, Purpose, RecipientRecord, Skip, Status, Suppression, TenantId, Timestamp, Work,
 };
 
 pub use aftermath::{
@@ -141,6 +141,8 @@ pub struct Step {
     pub tenant: TenantId,
     /// The message.
     pub message_id: MessageId,
+    /// What the message is to its recipients: the store compares an intent with the suppression list by it.
+    pub occasion: Occasion,
     /// The fence: the token that the message had when the process claimed or read it.
     pub token: i64,
     /// Attempts that began or ended with this step. Each replaces the row of its id, names its recipients, and lists the recipients whom
@@ -166,6 +168,9 @@ pub struct Step {
     pub expires_at: Option<Timestamp>,
     /// Whether the store must empty the body: nothing will be sent any more.
     pub forget_body: bool,
+    /// When the store must empty the body of a message that has ended, if no later step says otherwise before that; none to leave it as
+    /// it is.
+    pub forget_body_at: Option<Timestamp>,
     /// Events of providers that led to the step. The store leaves out events that it already keeps.
     pub events: Vec<EventRecord>,
     /// Entries that the step puts on the suppression list.

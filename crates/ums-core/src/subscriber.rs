@@ -23,6 +23,11 @@ pub fn subscriber_key(channel: Channel, address: &str) -> String {
     }
 }
 
+/// Whether an address is spelled as its numbering plan has it today. E-mail addresses have no older spelling.
+pub(crate) fn is_todays_spelling(channel: Channel, address: &str) -> bool {
+    channel == Channel::Email || numbers::today(address) == address
+}
+
 /// Every spelling of a subscriber under which the suppression list may keep an entry, each once.
 pub fn spellings(channel: Channel, address: &str) -> Vec<String> {
     match channel {

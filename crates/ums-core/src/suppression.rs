@@ -5,8 +5,12 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::channel::words;
-use crate::subscriber::folded_mail;
-use crate::{AccountId, Channel, MessageId, ProviderKind, Status, TenantId, Timestamp};
+use crate::subscriber::{folded_mail, is_todays_spelling};
+use crate::{AccountId, Channel, MessageId, ProviderKind, Purpose, Status, TenantId, Timestamp};
+
+pub use self::list_name::{InvalidListName, ListName};
+
+mod list_name;
 
 words! {
     /// Why an address must not be contacted.
@@ -24,7 +28,26 @@ words! {
     }
 }
 
+words! {
+    /// Which messages an entry bars.
+    SuppressionScope {
+        /// Every message.
+        All = "all",
+        /// Mail to many; receipts and codes still go out.
+        Bulk = "bulk",
+    }
+}
+
 impl SuppressionReason {
+    /// Which messages an entry for this reason bars. Whoever unsubscribes does not want newsletters and offers any more; receipts and codes
+    /// that the person asks for are another matter.
+    pub const fn scope(self) -> SuppressionScope {
+        match self {
+            Self::HardBounce | Self::Complaint | Self::Stop | Self::Manual => SuppressionScope::All,
+            Self::Unsubscribe => SuppressionScope::Bulk,
+        }
+    }
+
     /// The status with which a recipient with such an address ends.
     pub const fn status(self) -> Status {
         match self {
@@ -32,6 +55,21 @@ impl SuppressionReason {
             Self::Stop | Self::Unsubscribe => Status::Unsubscribed,
         }
     }
+
+    /// Whether a provider that gives this reason for an address speaks of its subscriber. A number that is dead in a spelling which its plan
+    /// gave up says nothing of the subscriber, who may have the same number in today's.
+    pub fn is_of_subscriber(self, channel: Channel, address: &str) -> bool {
+        self != Self::HardBounce || is_todays_spelling(channel, address)
+    }
+}
+
+/// What a message is to its recipient: an unsubscribe bars some messages and not others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Occasion {
+    /// The message's purpose.
+    pub purpose: Purpose,
+    /// The mailing list that the sender names; none if the sender names none.
+    pub list: Option<ListName>,
 }
 
 words! {
@@ -50,7 +88,8 @@ words! {
     }
 }
 
-/// One entry of the suppression list: one for each tenant, channel, address and reason.
+/// One entry of the suppression list: one for each tenant, channel, address and reason; of an unsubscribe, one for each mailing list and one
+/// for all lists.
 ///
 /// An entry is never removed but *lifted*: the entry is in force while `since` is later than `lifted_at`. So the order in which reports come
 /// does not matter.
@@ -64,6 +103,8 @@ pub struct Suppression {
     pub address: String,
     /// Why the address must not be contacted.
     pub reason: SuppressionReason,
+    /// The only mailing list that an unsubscribe is from; none for all lists. Entries for other reasons name no list.
+    pub list: Option<ListName>,
     /// How the address came onto the list.
     pub origin: SuppressionOrigin,
     /// The provider that reported or refused the recipient.
@@ -87,6 +128,14 @@ impl Suppression {
     /// Whether the entry forbids contact at `now`: not lifted since, and not expired.
     pub fn is_in_force(&self, now: Timestamp) -> bool {
         self.lifted_at.is_none_or(|lifted_at| self.since > lifted_at) && self.expires_at.is_none_or(|expires_at| expires_at > now)
+    }
+
+    /// Whether the entry, in force, forbids a message.
+    pub fn bars(&self, occasion: &Occasion) -> bool {
+        match self.reason.scope() {
+            SuppressionScope::All => true,
+            SuppressionScope::Bulk => occasion.purpose == Purpose::Bulk && (self.list.is_none() || self.list == occasion.list),
+        }
     }
 }
 
@@ -118,6 +167,8 @@ pub struct Lift {
     pub address: String,
     /// The entry's reason; entries for other reasons stay.
     pub reason: SuppressionReason,
+    /// The entry's mailing list; entries for other lists, and the entry for all lists, stay.
+    pub list: Option<ListName>,
     /// Time of the lift.
     pub at: Timestamp,
 }
@@ -147,7 +198,7 @@ impl fmt::Debug for SuppressionFilter {
     }
 }
 
-/// The place of an entry in the list, which is in the order of channel, address and reason.
+/// The place of an entry in the list, which is in the order of channel, address, reason and mailing list.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct SuppressionCursor {
     /// Channel.
@@ -156,6 +207,9 @@ pub struct SuppressionCursor {
     pub address: String,
     /// Reason.
     pub reason: SuppressionReason,
+    /// Mailing list.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub list: Option<ListName>,
 }
 
 impl fmt::Debug for SuppressionCursor {
@@ -183,6 +237,7 @@ mod tests {
             channel: Channel::Email,
             address: "a@example.com".to_owned(),
             reason: SuppressionReason::Manual,
+            list: None,
             origin: SuppressionOrigin::Operator,
             provider: None,
             account: None,
@@ -202,6 +257,49 @@ mod tests {
         assert!(entry(11, Some(10), None).is_in_force(now), "suppressed again");
         assert!(!entry(10, None, Some(100)).is_in_force(now));
         assert!(entry(10, None, Some(101)).is_in_force(now));
+    }
+
+    /// Each reason, purpose and pair of lists. A reference of its own: what an entry must not bar is as much a promise as what it must.
+    #[test]
+    fn an_unsubscribe_bars_mail_to_many_of_its_lists_and_every_other_entry_bars_everything() {
+        let names = || [None, Some("weekly"), Some("offers")].map(|name| name.map(|name| ListName::parse(name).unwrap()));
+        for reason in SuppressionReason::ALL {
+            for purpose in Purpose::ALL {
+                for (of_entry, of_message) in names().into_iter().flat_map(|one| names().map(|other| (one.clone(), other))) {
+                    let is_of_all_lists = of_entry.is_none();
+                    let same_list = of_entry == of_message;
+                    let entry = Suppression {
+                        reason: *reason,
+                        list: of_entry,
+                        ..entry(10, None, None)
+                    };
+                    let occasion = Occasion {
+                        purpose: *purpose,
+                        list: of_message,
+                    };
+                    let expected = match (reason, purpose) {
+                        (SuppressionReason::Unsubscribe, Purpose::Otp | Purpose::Transactional) => false,
+                        (SuppressionReason::Unsubscribe, Purpose::Bulk) => is_of_all_lists || same_list,
+                        _ => true,
+                    };
+                    assert_eq!(entry.bars(&occasion), expected, "{reason} {occasion:?} {:?}", entry.list);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_dead_spelling_of_before_condemns_no_subscriber() {
+        use SuppressionReason::{HardBounce, Stop};
+        for (reason, channel, address, is_of_subscriber) in [
+            (HardBounce, Channel::Sms, "+22995123456", false),
+            (HardBounce, Channel::Sms, "+2290195123456", true),
+            (HardBounce, Channel::Sms, "+14165550123", true),
+            (Stop, Channel::Sms, "+22995123456", true),
+            (HardBounce, Channel::Email, "Ann@Example.com", true),
+        ] {
+            assert_eq!(reason.is_of_subscriber(channel, address), is_of_subscriber, "{reason} {address}");
+        }
     }
 
     #[test]

@@ -132,6 +132,18 @@ impl<M: 'static> Chain<M> {
         }
     }
 
+    /// Passes over the providers whose own unsubscribe list has everybody whom the message is for now.
+    pub(crate) fn pass_over_unsubscribed(&self, walk: &mut Walk, everybody_is_listed: impl Fn(&Link<M>) -> bool) {
+        let now = Now::read(&*self.ports.clock);
+        walk.barred = 0;
+        let asked_for = |link: &Link<M>, via: Option<ProviderKind>| via.is_none_or(|via| via == link.kind);
+        for (bit, link) in self.with_bits() {
+            if asked_for(link, walk.via) && everybody_is_listed(link) {
+                walk.skip_unsubscribed((bit, link), now);
+            }
+        }
+    }
+
     /// A slot at the next provider that has room now; waits for nothing. None also where only [`Chain::next`] can go on, because the store
     /// must answer first.
     pub(crate) fn pick(&self, walk: &mut Walk) -> Option<Slot<M>> {
@@ -143,7 +155,7 @@ impl<M: 'static> Chain<M> {
             walk.skip_late(link, now);
         }
         for (bit, link) in among(!late).chain(among(late)) {
-            if walk.tried & bit != 0 || walk.via.is_some_and(|via| via != link.kind) {
+            if (walk.tried | walk.barred) & bit != 0 || walk.via.is_some_and(|via| via != link.kind) {
                 continue;
             }
             if let Some(off) = link.share.off(now.wall) {
@@ -290,7 +302,9 @@ impl<M: 'static> Chain<M> {
         let now = Now::read(&*self.ports.clock);
         let mut asked_for: Vec<_> = self
             .with_bits()
-            .filter(|(_, link)| walk.via.is_none_or(|via| via == link.kind) && link.share.off(now.wall).is_none())
+            .filter(|(bit, link)| {
+                walk.barred & bit == 0 && walk.via.is_none_or(|via| via == link.kind) && link.share.off(now.wall).is_none()
+            })
             .collect();
         asked_for.sort_by_cached_key(|(_, link)| link.breaker.snapshot(now).reopens_at);
         for (bit, link) in asked_for {

@@ -117,6 +117,8 @@ impl<'a, M: Routed> Delivery<'a, M> {
         self.walk.carry(recipients.count(record.recipients.len()));
         let is_in_time = record.message.expires_at > self.desk.now();
         let chain = M::chain(&self.desk.chains);
+        let listed_at = |link: &Link<M>| fate::unsubscribed_at(record, link.kind, &link.account);
+        chain.pass_over_unsubscribed(&mut self.walk, |link| recipients.without(listed_at(link)).is_empty());
         let slot = if is_in_time {
             tokio::select! {
                 biased;
@@ -135,7 +137,7 @@ impl<'a, M: Routed> Delivery<'a, M> {
                 self.journal.record.skips.push(skip);
             }
         }
-        let Some(slot) = slot else {
+        let Some(mut slot) = slot else {
             return self.journal.happened(Happened::NoSlot(Search {
                 soonest: self.walk.soonest,
                 paced: self.walk.paced,
@@ -143,7 +145,10 @@ impl<'a, M: Routed> Delivery<'a, M> {
                 chance: self.desk.ports.random.unit(),
             }));
         };
-        let intent = intent(self.desk, &slot, &self.journal.record, recipients);
+        let record = &self.journal.record;
+        let recipients = recipients.without(fate::unsubscribed_at(record, slot.link.kind, &slot.link.account));
+        slot.shrink(recipients.count(record.recipients.len()), self.desk.ports.clock.monotonic());
+        let intent = intent(self.desk, &slot, record, recipients);
         self.slot = Some(slot);
         self.journal.happened(Happened::Slot(intent))
     }

@@ -33,9 +33,9 @@ pub use self::acts::Mark;
 pub(crate) use self::acts::{Act, act};
 pub(crate) use self::causes::is_news;
 pub(crate) use self::notices::told;
-pub(crate) use self::reports::reported;
+pub(crate) use self::reports::{body_is_needed_until, reported};
 pub(crate) use self::says::{Says, is_signed};
-pub(crate) use self::turn::was_called;
+pub(crate) use self::turn::{unsubscribed_at, was_called};
 
 /// What happened to a message.
 #[derive(Debug)]

@@ -7,7 +7,7 @@ use ums_core::{ActRecord, AttemptOutcome, EventRecord, MessageRecord, Purpose, S
 
 use crate::desk::Desk;
 use crate::drain::Progress;
-use crate::fate::{Happened, Next, Says, told};
+use crate::fate::{self, Happened, Next, Says, told};
 
 /// The first and the longest wait before a step is written again.
 const FIRST_WAIT: Duration = Duration::from_millis(50);
@@ -160,9 +160,13 @@ impl<'a> Journal<'a> {
 
 /// The step to the status and work of a record; without attempts, recipients and other lists.
 fn step_to(record: &MessageRecord) -> Step {
+    // A one-time code is useless after its message has ended, and a reader of the store could see it.
+    let code_is_useless = record.has_ended() && record.message.handling.purpose == Purpose::Otp;
+    let needed_until = fate::body_is_needed_until(record);
     Step {
         tenant: record.message.tenant.clone(),
         message_id: record.message.id,
+        occasion: record.message.handling.occasion(),
         token: record.token,
         attempts: Vec::new(),
         skips: Vec::new(),
@@ -174,8 +178,8 @@ fn step_to(record: &MessageRecord) -> Step {
         recipients: None,
         act: None,
         expires_at: None,
-        // A one-time code is useless after its message has ended, and a reader of the store could see it.
-        forget_body: record.has_ended() && record.message.handling.purpose == Purpose::Otp,
+        forget_body: code_is_useless && needed_until.is_none(),
+        forget_body_at: needed_until.filter(|_| code_is_useless),
         events: Vec::new(),
         suppress: Vec::new(),
         lift: Vec::new(),

@@ -67,5 +67,5 @@ pub use replay::{ReplayRequest, ReplaySlice};
 pub use rules::{Chores, Expiry, FeedbackRules, FeedbackWait, RateRules, RetentionRules, RetryBudget, RetrySchedule, Rules, WebhookRules};
 pub use sharing::Fingerprint;
 pub use submission::{Accepted, Submission, SubmitError, Ticket};
-pub use suppressions::NewSuppression;
-pub use unsubscribe::Unsubscriber;
+pub use suppressions::{NewSuppression, Which};
+pub use unsubscribe::{Left, Unsubscriber, Wish};

@@ -9,9 +9,9 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use ums_core::{
-    BounceKind, Channel, Endpoint, EndpointId, EventKind, EventRecord, FailureClass, Lift, ListChange, ListNotice, MessageId,
+    BounceKind, Channel, Endpoint, EndpointId, EventKind, EventRecord, FailureClass, Lift, ListChange, ListName, ListNotice, MessageId,
     MessageRecord, Metadata, Notice, NoticeId, NoticeKind, NoticeState, ProviderKind, Purpose, Status, Suppression, SuppressionOrigin,
-    SuppressionReason, TenantId, Timestamp, subscriber_key,
+    SuppressionReason, SuppressionScope, TenantId, Timestamp, subscriber_key,
 };
 
 use crate::endpoints::Endpoints;
@@ -85,6 +85,8 @@ impl Notices {
             channel: entry.channel,
             recipient_id: &entry.address,
             reason: entry.reason,
+            scope: entry.reason.scope(),
+            list: entry.list.as_ref(),
             origin: Some(entry.origin),
             provider: entry.provider,
             message_id: entry.message_id,
@@ -110,6 +112,8 @@ impl Notices {
             channel: lift.channel,
             recipient_id: &lift.address,
             reason: lift.reason,
+            scope: lift.reason.scope(),
+            list: lift.list.as_ref(),
             origin: None,
             provider: None,
             message_id: None,
@@ -269,6 +273,9 @@ struct AboutAddress<'a> {
     channel: Channel,
     recipient_id: &'a str,
     reason: SuppressionReason,
+    scope: SuppressionScope,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    list: Option<&'a ListName>,
     #[serde(skip_serializing_if = "Option::is_none")]
     origin: Option<SuppressionOrigin>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -135,6 +135,7 @@ impl Rejections {
             FailureClass::InvalidRecipient => None,
             FailureClass::InvalidMessage => Some(content.fingerprint(&self.hasher)),
             FailureClass::RecipientBlocked
+            | FailureClass::ProviderUnsubscribed
             | FailureClass::Unsupported
             | FailureClass::Misconfigured
             | FailureClass::QuotaExhausted

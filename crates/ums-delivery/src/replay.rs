@@ -113,12 +113,13 @@ async fn consider(
     Ok(())
 }
 
-/// Whether the first recipient, on whom all depends, is on the suppression list.
+/// Whether the suppression list bars the message for its first recipient, on whom all depends.
 async fn is_listed(desk: &Desk, record: &MessageRecord) -> Result<bool, StoreError> {
     let first = record.recipients.first().map(|recipient| recipient.address.clone());
     let (tenant, channel) = (&record.message.tenant, record.message.content.channel());
     let listed = desk.ports.store.suppressed(tenant, channel, first.as_slice(), desk.now()).await?;
-    Ok(!listed.is_empty())
+    let occasion = record.message.handling.occasion();
+    Ok(listed.iter().any(|entry| entry.bars(&occasion)))
 }
 
 /// Queues the message; not when somebody did something to it meanwhile.

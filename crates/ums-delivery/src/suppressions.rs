@@ -1,6 +1,8 @@
 //! The suppression list, as callers and operators change it.
 
-use ums_core::{Channel, Lift, StoreError, Suppression, SuppressionOrigin, SuppressionReason, TenantId, Timestamp, suppression_address};
+use ums_core::{
+    Channel, Lift, ListName, StoreError, Suppression, SuppressionOrigin, SuppressionReason, TenantId, Timestamp, suppression_address,
+};
 
 use crate::desk::Desk;
 use crate::fate::Says;
@@ -14,6 +16,8 @@ pub struct NewSuppression {
     pub address: String,
     /// The reason.
     pub reason: SuppressionReason,
+    /// The only mailing list that an unsubscribe is from; none for all lists.
+    pub list: Option<ListName>,
     /// Where the entry comes from.
     pub origin: SuppressionOrigin,
     /// For people.
@@ -38,6 +42,7 @@ pub(crate) async fn suppress(desk: &Desk, tenant: &TenantId, entries: Vec<NewSup
         channel: entry.channel,
         address: suppression_address(entry.channel, &entry.address),
         reason: entry.reason,
+        list: entry.list,
         origin: entry.origin,
         provider: None,
         account: None,
@@ -56,24 +61,36 @@ pub(crate) async fn suppress(desk: &Desk, tenant: &TenantId, entries: Vec<NewSup
     desk.ports.store.suppress(says.suppress, notices).await
 }
 
-/// Lifts the entries of an address, for one reason or for all. Returns how many were in force.
-pub(crate) async fn unsuppress(
-    desk: &Desk,
-    tenant: &TenantId,
-    channel: Channel,
-    address: &str,
-    reason: Option<SuppressionReason>,
-) -> Result<u64, StoreError> {
-    let now = desk.now();
+/// Which entries of an address are lifted; all fields that are set must match.
+#[derive(Clone, Debug, Default)]
+pub struct Which {
+    /// For this reason alone.
+    pub reason: Option<SuppressionReason>,
+    /// Of this mailing list alone.
+    pub list: Option<ListName>,
+}
+
+impl Which {
+    fn matches(&self, entry: &Suppression) -> bool {
+        self.reason.is_none_or(|reason| reason == entry.reason) && (self.list.is_none() || self.list == entry.list)
+    }
+}
+
+/// Lifts entries of an address. Returns how many were in force.
+pub(crate) async fn unsuppress(desk: &Desk, tenant: &TenantId, channel: Channel, address: &str, which: &Which) -> Result<u64, StoreError> {
     let in_force = in_force(desk, tenant, channel, address).await?;
-    let named = in_force
-        .into_iter()
-        .filter(|entry| reason.is_none_or(|reason| reason == entry.reason));
-    let lifts = named.map(|entry| Lift {
-        tenant: tenant.clone(),
-        channel,
+    lift(desk, in_force.into_iter().filter(|entry| which.matches(entry))).await
+}
+
+/// Lifts entries, with their notices. Returns how many were in force.
+pub(crate) async fn lift(desk: &Desk, entries: impl Iterator<Item = Suppression>) -> Result<u64, StoreError> {
+    let now = desk.now();
+    let lifts = entries.map(|entry| Lift {
+        tenant: entry.tenant,
+        channel: entry.channel,
         address: entry.address,
         reason: entry.reason,
+        list: entry.list,
         // The entry may be dated by the clock of a provider, ahead of ours.
         at: now.max(entry.since),
     });

@@ -11,13 +11,14 @@ use ring::hmac;
 use subtle::ConstantTimeEq as _;
 use ums_core::guard::header_value;
 use ums_core::{
-    Channel, Email, Header, MessageId, Secret, StoreError, Suppression, SuppressionFilter, SuppressionOrigin, SuppressionReason, TenantId,
-    Timestamp, suppression_address,
+    Channel, Email, Header, ListName, MessageId, Secret, StoreError, Suppression, SuppressionFilter, SuppressionOrigin, SuppressionReason,
+    TenantId, Timestamp, suppression_address,
 };
 
 use crate::desk::Desk;
 use crate::fate::Says;
 use crate::ports::Ports;
+use crate::suppressions;
 
 /// The header with the link.
 const LINK_HEADER: &str = "List-Unsubscribe";
@@ -32,6 +33,9 @@ const TAG_BYTES: usize = 16;
 /// Longest token that is read: the name of a tenant may have 64 bytes.
 const MAX_TOKEN_CHARS: usize = 160;
 
+/// Most lists of one address that are looked through for the last lift.
+const MOST_LISTS: usize = 1_000;
+
 /// The recipient of a genuine link.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Unsubscriber {
@@ -43,8 +47,32 @@ pub struct Unsubscriber {
     pub channel: Channel,
     /// Full address.
     pub address: String,
-    /// Whether the list has an unsubscription of the address already.
-    pub is_unsubscribed: bool,
+    /// The mailing list that the message named.
+    pub list: Option<ListName>,
+    /// What the address is unsubscribed from.
+    pub left: Left,
+}
+
+/// What an address is unsubscribed from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Left {
+    /// Nothing.
+    Nothing,
+    /// The mailing list of the message alone.
+    TheList,
+    /// All mail to many.
+    Everything,
+}
+
+/// What the recipient of a link asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wish {
+    /// No more mail to many, of whichever list. Mail programs ask for this with their one click.
+    LeaveEverything,
+    /// No more mail of the message's list; of a message without a list, as [`Wish::LeaveEverything`].
+    LeaveTheList,
+    /// Mail to many again: takes back the unsubscribe from everything, and that from the message's list.
+    ComeBack,
 }
 
 impl std::fmt::Debug for Unsubscriber {
@@ -104,6 +132,7 @@ impl Links {
             return Ok(None);
         };
         let channel = record.message.content.channel();
+        let list = record.message.handling.list.clone();
         let addresses = [recipient.address.clone()];
         let entries = ports
             .store
@@ -114,33 +143,77 @@ impl Links {
             message_id: target.message_id,
             channel,
             address: recipient.address.clone(),
-            // The owner of the address asks for an entry without an end.
-            is_unsubscribed: entries
-                .iter()
-                .any(|entry| entry.reason == SuppressionReason::Unsubscribe && entry.expires_at.is_none()),
+            left: left(&entries, list.as_ref()),
+            list,
         }))
     }
 }
 
-/// Unsubscribes the recipient of a link; none as [`Links::unsubscriber`]. A second call changes nothing.
-pub(crate) async fn unsubscribe(links: &Links, desk: &Desk, token: &str) -> Result<Option<Unsubscriber>, StoreError> {
+/// What entries in force say of an address. The owner of the address asks for entries without an end.
+fn left(entries: &[Suppression], list: Option<&ListName>) -> Left {
+    let unsubscribed = |of: Option<&ListName>| {
+        let is_of = |entry: &&Suppression| entry.reason == SuppressionReason::Unsubscribe && entry.list.as_ref() == of;
+        entries.iter().find(is_of).is_some_and(|entry| entry.expires_at.is_none())
+    };
+    if unsubscribed(None) {
+        Left::Everything
+    } else if list.is_some() && unsubscribed(list) {
+        Left::TheList
+    } else {
+        Left::Nothing
+    }
+}
+
+/// Does what the recipient of a link asks for; none as [`Links::unsubscriber`]. A second call changes nothing.
+pub(crate) async fn fulfil(links: &Links, desk: &Desk, token: &str, wish: Wish) -> Result<Option<Unsubscriber>, StoreError> {
     let Some(unsubscriber) = links.unsubscriber(&desk.ports, token).await? else {
         return Ok(None);
     };
-    if unsubscriber.is_unsubscribed {
-        return Ok(Some(unsubscriber));
+    let left = match (wish, unsubscriber.left) {
+        (Wish::ComeBack, _) => {
+            come_back(desk, &unsubscriber).await?;
+            Left::Nothing
+        }
+        (_, Left::Everything) => Left::Everything,
+        (Wish::LeaveTheList, Left::TheList) => Left::TheList,
+        (Wish::LeaveTheList, Left::Nothing) if unsubscriber.list.is_some() => {
+            leave(desk, &unsubscriber, unsubscriber.list.clone()).await?;
+            Left::TheList
+        }
+        (Wish::LeaveTheList | Wish::LeaveEverything, Left::Nothing | Left::TheList) => {
+            leave(desk, &unsubscriber, None).await?;
+            Left::Everything
+        }
+    };
+    Ok(Some(Unsubscriber { left, ..unsubscriber }))
+}
+
+/// Takes back the unsubscribe from everything, and that from the message's list. Other lists that the person left stay left.
+async fn come_back(desk: &Desk, unsubscriber: &Unsubscriber) -> Result<(), StoreError> {
+    let Unsubscriber { tenant, channel, .. } = unsubscriber;
+    let in_force = suppressions::in_force(desk, tenant, *channel, &unsubscriber.address).await?;
+    let is_taken_back =
+        |entry: &Suppression| entry.reason == SuppressionReason::Unsubscribe && (entry.list.is_none() || entry.list == unsubscriber.list);
+    if suppressions::lift(desk, in_force.into_iter().filter(is_taken_back)).await? > 0 {
+        tracing::info!(message_id = %unsubscriber.message_id, "a recipient took an unsubscribe back by the link in a message");
     }
+    Ok(())
+}
+
+/// Unsubscribes the recipient from one list, or from everything.
+async fn leave(desk: &Desk, unsubscriber: &Unsubscriber, list: Option<ListName>) -> Result<(), StoreError> {
     let entry = Suppression {
         tenant: unsubscriber.tenant.clone(),
         channel: unsubscriber.channel,
         address: suppression_address(unsubscriber.channel, &unsubscriber.address),
         reason: SuppressionReason::Unsubscribe,
+        list: list.clone(),
         origin: SuppressionOrigin::Link,
         provider: None,
         account: None,
         message_id: Some(unsubscriber.message_id),
         detail: None,
-        since: in_force_from(&desk.ports, &unsubscriber).await?,
+        since: in_force_from(&desk.ports, unsubscriber, list.as_ref()).await?,
         expires_at: None,
         lifted_at: None,
     };
@@ -151,14 +224,11 @@ pub(crate) async fn unsubscribe(links: &Links, desk: &Desk, token: &str) -> Resu
     let notices = desk.notices.of_list(&says);
     desk.ports.store.suppress(says.suppress, notices).await?;
     tracing::info!(message_id = %unsubscriber.message_id, "a recipient unsubscribed by the link in a message");
-    Ok(Some(Unsubscriber {
-        is_unsubscribed: true,
-        ..unsubscriber
-    }))
+    Ok(())
 }
 
 /// Now, or just after the last lift of the entry: a lift may be dated by the clock of a provider, ahead of ours, and would win otherwise.
-async fn in_force_from(ports: &Ports, unsubscriber: &Unsubscriber) -> Result<Timestamp, StoreError> {
+async fn in_force_from(ports: &Ports, unsubscriber: &Unsubscriber, list: Option<&ListName>) -> Result<Timestamp, StoreError> {
     let filter = SuppressionFilter {
         channel: Some(unsubscriber.channel),
         reason: Some(SuppressionReason::Unsubscribe),
@@ -166,8 +236,12 @@ async fn in_force_from(ports: &Ports, unsubscriber: &Unsubscriber) -> Result<Tim
         with_lifted: true,
     };
     let now = ports.clock.now();
-    let page = ports.store.suppressions(&unsubscriber.tenant, &filter, None, now, 1).await?;
-    let lifted_at = page.entries.first().and_then(|entry| entry.lifted_at);
+    let page = ports
+        .store
+        .suppressions(&unsubscriber.tenant, &filter, None, now, MOST_LISTS)
+        .await?;
+    let entry = page.entries.iter().find(|entry| entry.list.as_ref() == list);
+    let lifted_at = entry.and_then(|entry| entry.lifted_at);
     Ok(lifted_at.map_or(now, |lifted_at| now.max(lifted_at + Duration::from_micros(1))))
 }
 

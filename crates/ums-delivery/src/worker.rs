@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use ums_core::{AttemptOutcome, AttemptRecord, Content, Email, MessageRecord, Purpose, Room, Sms, Status, StoreError, failpoint};
+use ums_core::{
+    AttemptOutcome, AttemptRecord, Content, Email, FailureClass, MessageRecord, Purpose, Room, Sms, Status, StoreError, failpoint,
+};
 
 use crate::accept::walk_of;
 use crate::chain::{Routed, Walk};
@@ -175,7 +177,11 @@ impl Drop for Out<'_> {
 
 /// Excludes the provider that accepted the message last and then reported that it did not send it, if the message may use another one.
 fn exclude_who_gave_it_up<M: Routed>(desk: &Desk, record: &MessageRecord, walk: &mut Walk) {
-    let gave_up = |attempt: &&AttemptRecord| (attempt.outcome, attempt.reported) == (AttemptOutcome::Failed, Some(Status::Failed));
+    // The walk passes over a provider whose unsubscribe list has the recipient, and says so.
+    let gave_up = |attempt: &&AttemptRecord| {
+        (attempt.outcome, attempt.reported) == (AttemptOutcome::Failed, Some(Status::Failed))
+            && attempt.class != Some(FailureClass::ProviderUnsubscribed)
+    };
     let Some(last) = record.attempts.last().filter(gave_up) else {
         return;
     };

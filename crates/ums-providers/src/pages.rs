@@ -3,7 +3,7 @@
 //! The tables are those that decide at run time, so a page cannot say anything else. `cargo xtask gen` writes the pages to
 //! `docs/providers`.
 
-use ums_core::{BreakerEffect, Channel, Consequence, NextProvider, ProviderKind, RecipientEnd, Retry, Suppress};
+use ums_core::{BreakerEffect, Channel, Consequence, NextProvider, ProviderKind, Purpose, RecipientEnd, Retry, Suppress};
 
 use crate::classify::words::{ACCOUNT_WORDS, SENDER_WORDS};
 use crate::failure_table::{ANY_CODE, Row};
@@ -118,6 +118,7 @@ fn what_follows(consequence: Consequence, channel: Channel) -> String {
         NextProvider::Yes => "next provider",
         NextProvider::No => "no other provider",
         NextProvider::IfDuplicatesAllowed => "next provider if duplicates are allowed",
+        NextProvider::UnlessBulk => "next provider unless bulk",
     }];
     parts.extend(match breaker {
         BreakerEffect::NotCounted => None,
@@ -132,13 +133,14 @@ fn what_follows(consequence: Consequence, channel: Channel) -> String {
         (_, Retry::Slowly) => Some("tried again slowly"),
         (_, Retry::No) => Some("not tried again here"),
     });
-    let end = match recipient {
-        RecipientEnd::Waits => None,
-        RecipientEnd::Failed | RecipientEnd::Blocked => recipient.status(channel),
-    };
     let mut text = parts.join(", ");
-    if let Some(end) = end {
-        text.extend([", recipient ends `", end.as_str(), "`"]);
+    if let Some(end) = recipient.status(channel, Purpose::Bulk) {
+        let of_bulk = if recipient == RecipientEnd::UnsubscribedFromBulk {
+            " of bulk"
+        } else {
+            ""
+        };
+        text.extend([", recipient", of_bulk, " ends `", end.as_str(), "`"]);
     }
     if suppress != Suppress::Nothing
         && let Some(reason) = suppress.reason(channel)

@@ -67,6 +67,7 @@ pub(crate) const EMAIL: Fields = &[
     ("send_at", Shape::Time),
     ("expires_in_seconds", Shape::Whole),
     ("via", Shape::Word(ProviderKind::WORDS)),
+    ("list", Shape::Text),
 ];
 
 /// The fields of `POST /v1/sms`.
@@ -81,6 +82,7 @@ pub(crate) const SMS: Fields = &[
     ("send_at", Shape::Time),
     ("expires_in_seconds", Shape::Whole),
     ("via", Shape::Word(ProviderKind::WORDS)),
+    ("list", Shape::Text),
 ];
 
 /// The words of `mark`.
@@ -106,6 +108,7 @@ const SUPPRESSION: Fields = &[
     ("channel", Shape::Word(Channel::WORDS)),
     ("address", Shape::Text),
     ("reason", Shape::Word(SuppressionReason::WORDS)),
+    ("list", Shape::Text),
     ("origin", Shape::Word(ORIGINS)),
     ("detail", Shape::Text),
     ("since", Shape::Time),
@@ -120,6 +123,7 @@ pub(crate) const SUPPRESSIONS: Fields = &[
     ("channel", Shape::Word(Channel::WORDS)),
     ("address", Shape::Text),
     ("reason", Shape::Word(SuppressionReason::WORDS)),
+    ("list", Shape::Text),
     ("origin", Shape::Word(ORIGINS)),
     ("detail", Shape::Text),
     ("since", Shape::Time),

@@ -81,6 +81,8 @@ pub(crate) enum End {
     Bounced,
     /// Nothing is ever said of it.
     Silent,
+    /// The provider dropped it: the recipient is on its unsubscribe list.
+    Dropped,
 }
 
 impl End {
@@ -88,6 +90,7 @@ impl End {
         match fault {
             Some(Mode::Bounce) => Self::Bounced,
             Some(Mode::NeverDeliver) => Self::Silent,
+            Some(Mode::Unsubscribed) => Self::Dropped,
             _ => Self::Delivered,
         }
     }

@@ -158,7 +158,8 @@ fn turned_away(world: &World, provider: Provider, fault: &Fault) -> Option<Reply
         | Mode::Huge
         | Mode::AcceptThenError
         | Mode::Bounce
-        | Mode::NeverDeliver => return None,
+        | Mode::NeverDeliver
+        | Mode::Unsubscribed => return None,
     };
     let reply = refuse(world, provider, refusal);
     Some(match fault.retry_after {
@@ -234,7 +235,8 @@ async fn deliver(answer: Answer, strike: Option<Strike>, link: &Link) -> Result<
         | Mode::TooMany
         | Mode::AcceptThenError
         | Mode::Bounce
-        | Mode::NeverDeliver => Ok(reply.whole()),
+        | Mode::NeverDeliver
+        | Mode::Unsubscribed => Ok(reply.whole()),
     }
 }
 

@@ -52,11 +52,13 @@ pub enum Mode {
     Bounce,
     /// Recorded and marked: it will never be reported as delivered.
     NeverDeliver,
+    /// Recorded and marked: the provider drops it because the recipient is on its own unsubscribe list, and reports that. SendGrid only.
+    Unsubscribed,
 }
 
 impl Mode {
     /// All modes.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::Error,
         Self::Refuse,
         Self::Hang,
@@ -78,6 +80,7 @@ impl Mode {
         Self::AcceptThenError,
         Self::Bounce,
         Self::NeverDeliver,
+        Self::Unsubscribed,
     ];
 
     /// Returns the name used in JSON.
@@ -104,6 +107,7 @@ impl Mode {
             Self::AcceptThenError => "accept_then_error",
             Self::Bounce => "bounce",
             Self::NeverDeliver => "never_deliver",
+            Self::Unsubscribed => "unsubscribed",
         }
     }
 
@@ -111,11 +115,12 @@ impl Mode {
     ///
     /// SMTP cannot accept a message and then answer with an error: its answer to the
     /// final dot *is* the acceptance (RFC 5321 §4.2.5). Only SMTP answers for each
-    /// recipient.
+    /// recipient. Only SendGrid takes a message first and looks at its unsubscribe list then.
     pub fn is_possible_for(self, provider: Provider) -> bool {
         match provider {
-            Provider::Smtp => self != Self::AcceptThenError,
-            Provider::Ses | Provider::Sns | Provider::SendGrid | Provider::Twilio => !matches!(self, Self::Defer | Self::TooMany),
+            Provider::Smtp => !matches!(self, Self::AcceptThenError | Self::Unsubscribed),
+            Provider::SendGrid => !matches!(self, Self::Defer | Self::TooMany),
+            Provider::Ses | Provider::Sns | Provider::Twilio => !matches!(self, Self::Defer | Self::TooMany | Self::Unsubscribed),
         }
     }
 
@@ -147,7 +152,8 @@ impl Mode {
             | Self::Huge
             | Self::AcceptThenError
             | Self::Bounce
-            | Self::NeverDeliver => false,
+            | Self::NeverDeliver
+            | Self::Unsubscribed => false,
         }
     }
 
@@ -175,7 +181,8 @@ impl Mode {
             | Self::ResetAfter
             | Self::AcceptThenError
             | Self::Bounce
-            | Self::NeverDeliver => is_send,
+            | Self::NeverDeliver
+            | Self::Unsubscribed => is_send,
         }
     }
 }

@@ -219,6 +219,7 @@ async fn fill(store: &SqliteStore, entries: u32) {
             channel: Channel::Email,
             address: format!("{}@example.org", id(*number)),
             reason: SuppressionReason::HardBounce,
+            list: None,
             origin: SuppressionOrigin::Import,
             provider: None,
             account: None,

@@ -2,7 +2,8 @@
 
 use ums_core::{FeedbackStep, NewMessage, Parked, Step, StoreError};
 
-use crate::fence;
+use crate::json::to_json;
+use crate::{fence, newer};
 
 /// A message to be stored, with the texts of its columns.
 #[derive(Debug)]
@@ -43,7 +44,7 @@ pub(crate) struct EncodedStep {
 impl EncodedStep {
     /// The step of a process.
     pub(crate) fn new(step: Step, owner: i64) -> Result<Self, StoreError> {
-        let events = step.events.iter().map(to_json).collect::<Result<_, _>>()?;
+        let events = step.events.iter().map(newer::event_json).collect::<Result<_, _>>()?;
         let mark = fence::mark(owner, &step);
         Ok(Self { step, mark, events })
     }
@@ -61,7 +62,7 @@ impl EncodedFeedback {
         Ok(match step {
             FeedbackStep::Apply(step) => Self::Apply(Box::new(EncodedStep::new(*step, owner)?)),
             FeedbackStep::Park(parked) => {
-                let json = to_json(&parked.record)?;
+                let json = newer::event_json(&parked.record)?;
                 Self::Park(parked, json)
             }
         })
@@ -74,9 +75,4 @@ impl EncodedFeedback {
             Self::Park(_, json) => json.len(),
         }
     }
-}
-
-/// A value as JSON for a column.
-pub(crate) fn to_json<T: serde::Serialize>(value: &T) -> Result<String, StoreError> {
-    serde_json::to_string(value).map_err(|error| StoreError::Unavailable(Box::new(error)))
 }

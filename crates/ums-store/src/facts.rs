@@ -5,15 +5,25 @@
 
 use std::str::FromStr;
 
-use ums_core::{AttemptOutcome, AttemptRecord, RefusedRecipient, SettledBy, StoreError};
+use ums_core::{AttemptOutcome, AttemptRecord, FailureClass, RefusedRecipient, SettledBy, StoreError};
 
-use crate::before;
-use crate::encoded::to_json;
+use crate::{before, newer};
 
 /// The words of a row that say how its attempt ended beside the outcome.
 pub(crate) struct Words<'a> {
     pub(crate) not_called: Option<&'a str>,
     pub(crate) settled_by: Option<&'a str>,
+    pub(crate) newer_class: Option<&'a str>,
+}
+
+/// The word of the column `class`, which the release before reads.
+pub(crate) fn class(attempt: &AttemptRecord) -> Option<&'static str> {
+    attempt.class.map(|class| newer::nearest(class).as_str())
+}
+
+/// The word of the column `newer_class`.
+pub(crate) fn newer_class(attempt: &AttemptRecord) -> Option<&'static str> {
+    newer::beside(attempt.class).map(FailureClass::as_str)
 }
 
 /// The word of the column `not_called`.
@@ -30,12 +40,13 @@ pub(crate) fn refused(attempt: &AttemptRecord) -> Result<Option<String>, StoreEr
     if refused.is_empty() {
         Ok(None)
     } else {
-        to_json(&refused).map(Some)
+        newer::refused_json(refused).map(Some)
     }
 }
 
 /// The attempt of a row, whose outcome is the row's word so far, with what its other words say.
 pub(crate) fn with_words(mut attempt: AttemptRecord, words: &Words<'_>) -> AttemptRecord {
+    attempt.class = newer::class(attempt.class, words.newer_class.and_then(known));
     if attempt.outcome == AttemptOutcome::Failed
         && let Some(why) = words.not_called.and_then(known).or_else(|| before::not_called(&attempt))
     {

@@ -113,6 +113,8 @@ pub(crate) fn mark(owner: i64, step: &Step) -> i64 {
     let Step {
         tenant: _,
         message_id: _,
+        // As the message's own.
+        occasion: _,
         token,
         attempts,
         skips,
@@ -125,6 +127,7 @@ pub(crate) fn mark(owner: i64, step: &Step) -> i64 {
         act,
         expires_at,
         forget_body,
+        forget_body_at,
         events,
         suppress,
         lift,
@@ -135,7 +138,7 @@ pub(crate) fn mark(owner: i64, step: &Step) -> i64 {
     let mut hasher = DefaultHasher::new();
     (owner, token, status.as_str(), error, sent_at).hash(&mut hasher);
     (*work == Work::InHand, work.due_at()).hash(&mut hasher);
-    (delivered_at, expires_at, forget_body).hash(&mut hasher);
+    (delivered_at, expires_at, forget_body, forget_body_at).hash(&mut hasher);
     mark_aftermath((events, suppress, lift), &mut hasher);
     mark_notices(notices, list_notices, &mut hasher);
     hasher.write_usize(undo.len());
@@ -199,6 +202,7 @@ fn mark_aftermath((events, suppress, lift): (&[EventRecord], &[Suppression], &[L
         channel,
         address,
         reason,
+        list,
         origin,
         provider,
         account,
@@ -209,7 +213,7 @@ fn mark_aftermath((events, suppress, lift): (&[EventRecord], &[Suppression], &[L
         lifted_at,
     } in suppress
     {
-        (tenant, channel.as_str(), address, reason.as_str(), origin.as_str()).hash(hasher);
+        (tenant, channel.as_str(), address, reason.as_str(), list, origin.as_str()).hash(hasher);
         (provider.map(ums_core::ProviderKind::as_str), account, message_id, detail).hash(hasher);
         (since, expires_at, lifted_at).hash(hasher);
     }
@@ -219,10 +223,11 @@ fn mark_aftermath((events, suppress, lift): (&[EventRecord], &[Suppression], &[L
         channel,
         address,
         reason,
+        list,
         at,
     } in lift
     {
-        (tenant, channel.as_str(), address, reason.as_str(), at).hash(hasher);
+        (tenant, channel.as_str(), address, reason.as_str(), list, at).hash(hasher);
     }
 }
 

@@ -4,8 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ums_core::{
-    AttemptOutcome, AttemptRecord, Channel, Lift, ListChange, ListNotice, MustNotContact, NewMessage, Notice, RecipientRecord,
-    RecipientSet, Step, Suppression, SuppressionFilter, SuppressionReason, Timestamp, Work, spellings, suppression_address,
+    AttemptOutcome, AttemptRecord, Channel, Lift, ListChange, ListName, ListNotice, MessageId, MustNotContact, NewMessage, Notice,
+    Occasion, RecipientRecord, RecipientSet, Step, Suppression, SuppressionFilter, SuppressionReason, SuppressionScope, Timestamp, Work,
+    spellings, suppression_address,
 };
 
 /// What is known of one address for one reason: the entry, if one was reported, and the last lift.
@@ -49,17 +50,21 @@ impl Listed {
     }
 }
 
-/// An entry with its address in the form in which the list keeps addresses.
+/// An entry with its address in the form in which the list keeps addresses, and a mailing list only where its reason may have one.
 pub(crate) fn put_in_form(mut entry: Suppression) -> Suppression {
     entry.address = suppression_address(entry.channel, &entry.address);
+    entry.list = entry.list.filter(|_| is_of_lists(entry.reason));
     entry
 }
 
 /// The lifts that a lift is: one for each spelling of its subscriber.
 pub(crate) fn lifts_in_form(lift: &Lift) -> impl Iterator<Item = Lift> {
-    spellings(lift.channel, &lift.address)
-        .into_iter()
-        .map(|address| Lift { address, ..lift.clone() })
+    let named = lift.list.clone().filter(|_| is_of_lists(lift.reason));
+    spellings(lift.channel, &lift.address).into_iter().map(move |address| Lift {
+        address,
+        list: named.clone(),
+        ..lift.clone()
+    })
 }
 
 /// Every spelling of addresses, as the list may keep them.
@@ -70,6 +75,16 @@ pub(crate) fn all_spellings<'a>(channel: Channel, addresses: impl IntoIterator<I
 /// Every spelling of the address that a filter asks for, in a channel; none if the filter asks for all addresses.
 pub(crate) fn filtered_spellings(filter: &SuppressionFilter, channel: Channel) -> Option<Vec<String>> {
     filter.address.as_deref().map(|address| spellings(channel, address))
+}
+
+/// Whether entries for that reason may be of one mailing list.
+pub(crate) const fn is_of_lists(reason: SuppressionReason) -> bool {
+    matches!(reason.scope(), SuppressionScope::Bulk)
+}
+
+/// The mailing list as a key has it: empty for all lists.
+pub(crate) fn list_key(list: Option<&ListName>) -> &str {
+    list.map_or("", ListName::as_str)
 }
 
 /// Whether a lift is kept although nothing is there that it takes back: that may be reported later.
@@ -127,8 +142,13 @@ pub(crate) fn told(notices: &[ListNotice], suppressed: &[bool], lifted: &[bool])
     told.map(|notice| notice.notice.clone()).collect()
 }
 
-/// Entries in force, by address and reason.
-pub(crate) type Listing = BTreeMap<(String, &'static str), Listed>;
+/// What is known of addresses, by address, reason and mailing list.
+pub(crate) type Listing = BTreeMap<(String, &'static str, String), Listed>;
+
+/// The key of an entry in a listing.
+pub(crate) fn listing_key(address: &str, reason: SuppressionReason, list: Option<&ListName>) -> (String, &'static str, String) {
+    (address.to_owned(), reason.as_str(), list_key(list).to_owned())
+}
 
 /// What forbids a call after a step, given what is on the list for these addresses before it: the step's own entries and lifts count.
 pub(crate) fn forbids(
@@ -141,21 +161,22 @@ pub(crate) fn forbids(
     let concerns = |other: Channel, address: &String| other == channel && addresses.contains(address);
     for entry in step.suppress.iter().cloned().map(put_in_form) {
         if concerns(entry.channel, &entry.address) && entry.tenant == step.tenant {
-            let key = (entry.address.clone(), entry.reason.as_str());
+            let key = listing_key(&entry.address, entry.reason, entry.list.as_ref());
             listing.entry(key).or_default().put(entry);
         }
     }
     for lift in step.lift.iter().flat_map(lifts_in_form) {
         if concerns(lift.channel, &lift.address) && lift.tenant == step.tenant {
-            listing.entry((lift.address, lift.reason.as_str())).or_default().lift(lift.at);
+            let key = listing_key(&lift.address, lift.reason, lift.list.as_ref());
+            listing.entry(key).or_default().lift(lift.at);
         }
     }
-    must_not_contact(step.message_id, &listing, now)
+    must_not_contact(step.message_id, &step.occasion, &listing, now)
 }
 
-/// The answer for a message some of whose recipients are listed.
-pub(crate) fn must_not_contact(message_id: ums_core::MessageId, listing: &Listing, now: Timestamp) -> Option<MustNotContact> {
-    let in_force = listing.values().filter(|listed| listed.is_in_force(now));
-    let entries: Vec<Suppression> = in_force.filter_map(Listed::entry).collect();
+/// The answer for a message some of whose recipients are listed with entries that bar it.
+pub(crate) fn must_not_contact(message_id: MessageId, occasion: &Occasion, listing: &Listing, now: Timestamp) -> Option<MustNotContact> {
+    let in_force = listing.values().filter(|listed| listed.is_in_force(now)).filter_map(Listed::entry);
+    let entries: Vec<Suppression> = in_force.filter(|entry| entry.bars(occasion)).collect();
     (!entries.is_empty()).then_some(MustNotContact { message_id, entries })
 }

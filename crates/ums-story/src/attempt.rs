@@ -156,6 +156,7 @@ impl Told<'_> {
         let duplicates = self.record.message.handling.duplicates;
         Meaning {
             class: self.class(),
+            purpose: self.record.message.handling.purpose,
             duplicates,
             followed: self.followed(),
             breaker,

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use ums_core::{AttemptRecord, BreakerEffect, Duplicates, FailureClass, MessageRecord, NextProvider, RecipientEnd, Retry, Work};
+use ums_core::{AttemptRecord, BreakerEffect, Duplicates, FailureClass, MessageRecord, NextProvider, Purpose, RecipientEnd, Retry, Work};
 
 /// The longest time between a call's end and the next one's start that is still the same round.
 const AT_ONCE: Duration = Duration::from_millis(500);
@@ -58,6 +58,7 @@ pub(crate) enum BreakerView {
 /// A failure in the course of a message.
 pub(crate) struct Meaning {
     pub(crate) class: FailureClass,
+    pub(crate) purpose: Purpose,
     pub(crate) duplicates: Duplicates,
     pub(crate) followed: Followed,
     pub(crate) breaker: BreakerView,
@@ -74,8 +75,7 @@ impl Meaning {
     fn then(&self) -> &'static str {
         let row = self.class.consequence();
         let goes_on = match row.next_provider {
-            NextProvider::Yes => true,
-            NextProvider::No => false,
+            NextProvider::Yes | NextProvider::No | NextProvider::UnlessBulk => self.class.lets_the_next_try(self.purpose),
             NextProvider::IfDuplicatesAllowed => self.duplicates == Duplicates::Allow,
         };
         match (goes_on, self.followed) {
@@ -116,6 +116,7 @@ const fn what(class: FailureClass) -> &'static str {
         FailureClass::InvalidMessage => "The content was refused, as it would be anywhere",
         FailureClass::InvalidRecipient => "The recipient cannot exist",
         FailureClass::RecipientBlocked => "The recipient does not want messages",
+        FailureClass::ProviderUnsubscribed => "The recipient is on this provider's own unsubscribe list",
         FailureClass::Unsupported => "This provider cannot carry the message",
         FailureClass::Misconfigured => "The account or its settings need mending",
         FailureClass::QuotaExhausted => "The allowance is used up",

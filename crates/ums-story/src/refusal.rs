@@ -1,6 +1,6 @@
 //! Recipients whom a provider refused by name while it took the message, or may have taken it, for others.
 
-use ums_core::{AttemptOutcome, AttemptRecord, Failure, FailureSource, MessageRecord, RecipientEnd, RefusedRecipient};
+use ums_core::{AttemptOutcome, AttemptRecord, Failure, FailureSource, MessageRecord, RefusedRecipient};
 
 use crate::step::after_colon;
 
@@ -10,8 +10,9 @@ pub(crate) fn sentence(record: &MessageRecord, refused: &RefusedRecipient, later
     let recipient = record.recipients.get(*place);
     let who = recipient.map_or("A recipient", |recipient| recipient.address.as_str());
     let reply = reply(failure);
-    match failure.class.consequence().recipient {
-        RecipientEnd::Waits => {
+    let (channel, purpose) = (record.message.content.channel(), record.message.handling.purpose);
+    match failure.class.consequence().recipient.status(channel, purpose) {
+        None => {
             let is_open = recipient.is_some_and(|recipient| !recipient.status.is_final());
             let then = if later.iter().any(|attempt| was_tried(attempt, *place)) {
                 ", so it was tried again"
@@ -22,8 +23,7 @@ pub(crate) fn sentence(record: &MessageRecord, refused: &RefusedRecipient, later
             };
             format!("{who} was refused for now ({reply}){then}.")
         }
-        RecipientEnd::Failed | RecipientEnd::Blocked => {
-            let channel = record.message.content.channel();
+        Some(_) => {
             let reason = failure.class.consequence().suppress.reason(channel);
             // What this service found out by itself says nothing of the address.
             let is_listed = reason.is_some() && failure.source == FailureSource::Provider;

@@ -31,6 +31,7 @@ const fn why(reason: SkipReason) -> &'static str {
         SkipReason::Degraded => "it takes messages, but few are reported as delivered, so the others come first",
         SkipReason::BounceRate => "too much of this sender's mail to many comes back",
         SkipReason::ComplaintRate => "too many recipients of this sender's mail to many call it spam",
+        SkipReason::Unsubscribed => "the recipient is on its own unsubscribe list, which keeps nobody from a receipt or a code",
         SkipReason::Other => "a later release of this service had a reason that this release does not know",
     }
 }

@@ -1,6 +1,6 @@
 //! Recipients who are not to be contacted: those whom the message brought onto the suppression list, and those who were on it.
 
-use ums_core::{MessageRecord, Status, Suppression, SuppressionOrigin, SuppressionReason, Timestamp, subscriber_key};
+use ums_core::{MessageRecord, Status, Suppression, SuppressionOrigin, SuppressionReason, SuppressionScope, Timestamp, subscriber_key};
 
 use crate::step::{StepKind, StoryStep};
 
@@ -11,7 +11,7 @@ pub(crate) fn suppressed(record: &MessageRecord, entries: &[Suppression]) -> Vec
         let why = why(entry.reason);
         let who = who(entry);
         if entry.message_id == Some(record.message.id) {
-            let text = format!("A recipient {why} ({who}) and is not contacted again.");
+            let text = format!("A recipient {why} ({who}) and {}.", from_now_on(entry));
             return Some(step(entry, entry.since.max(accepted_at), text));
         }
         let text = format!("Nothing was sent to a recipient who {why} ({who}, since {}).", entry.since);
@@ -41,6 +41,15 @@ const fn why(reason: SuppressionReason) -> &'static str {
         SuppressionReason::Stop => "answered STOP",
         SuppressionReason::Unsubscribe => "unsubscribed",
         SuppressionReason::Manual => "was put on the suppression list",
+    }
+}
+
+/// What follows from an entry.
+fn from_now_on(entry: &Suppression) -> String {
+    match (entry.reason.scope(), &entry.list) {
+        (SuppressionScope::All, _) => "is not contacted again".to_owned(),
+        (SuppressionScope::Bulk, None) => "gets no more bulk messages; receipts and codes still go out".to_owned(),
+        (SuppressionScope::Bulk, Some(list)) => format!("gets no more bulk messages of the list {list}; all others still go out"),
     }
 }
 

@@ -4,9 +4,9 @@ mod webhooks;
 
 use anyhow::{Result, bail};
 use serde::Serialize;
-use ums_core::{Channel, Clock as _, SuppressionFilter, SuppressionOrigin, SuppressionReason, SystemClock, TenantId, Timestamp};
+use ums_core::{Channel, Clock as _, ListName, SuppressionFilter, SuppressionOrigin, SuppressionReason, SystemClock, TenantId, Timestamp};
 use ums_server::{SuppressionList, SuppressionsAdded, SuppressionsLifted};
-use unified_messaging::{Error, NewSuppression, UnifiedMessagingService};
+use unified_messaging::{Error, NewSuppression, UnifiedMessagingService, Which};
 
 use crate::client::{Client, query};
 use crate::exit::usage;
@@ -28,6 +28,8 @@ pub(crate) struct NewEntry {
     pub(crate) channel: Channel,
     pub(crate) address: String,
     pub(crate) reason: SuppressionReason,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) list: Option<ListName>,
     pub(crate) origin: SuppressionOrigin,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) detail: Option<String>,
@@ -49,6 +51,7 @@ impl From<NewEntry> for NewSuppression {
             channel: entry.channel,
             address: entry.address,
             reason: entry.reason,
+            list: entry.list,
             origin: entry.origin,
             detail: entry.detail,
             since: entry.since,
@@ -134,17 +137,18 @@ impl Aftermath {
     ///
     /// # Errors
     /// As [`Aftermath::suppressions`].
-    pub(crate) async fn unsuppress(&self, channel: Channel, address: &str, reason: Option<SuppressionReason>) -> Result<u64> {
+    pub(crate) async fn unsuppress(&self, channel: Channel, address: &str, which: &Which) -> Result<u64> {
         match self {
             Self::Here(service) => {
-                let lifted = service.engine().unsuppress(&TenantId::default(), channel, address, reason).await;
+                let lifted = service.engine().unsuppress(&TenantId::default(), channel, address, which).await;
                 lifted.map_err(|error| explained(Error::from(error)))
             }
             Self::Remote(client) => {
                 let pairs = [
                     ("channel", Some(channel.to_string())),
                     ("address", Some(address.to_owned())),
-                    ("reason", reason.map(|word| word.to_string())),
+                    ("reason", which.reason.map(|word| word.to_string())),
+                    ("list", which.list.as_ref().map(ToString::to_string)),
                 ];
                 let lifted: SuppressionsLifted = client.delete(&format!("/v1/suppressions?{}", query(pairs))).await?;
                 Ok(lifted.lifted)

@@ -5,7 +5,7 @@ use ums_core::{
     SuppressionPage, SuppressionReason, TenantId,
 };
 use ums_core::{InvalidRequest, request::FieldFault};
-use ums_delivery::{FeedbackTally, NewSuppression};
+use ums_delivery::{FeedbackTally, NewSuppression, Which};
 
 use crate::{Error, UnifiedMessagingService};
 
@@ -20,17 +20,17 @@ impl UnifiedMessagingService {
     }
 
     /// Puts an e-mail address or a phone number on the suppression list: attempts that begin after this returned contact it no more,
-    /// by whichever provider. Whether it is new on it.
+    /// by whichever provider. An unsubscribe bars mail to many alone; receipts and codes still go out. Whether it is new on the list.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), unified_messaging::Error> {
     /// # let service = unified_messaging::UnifiedMessagingService::builder().sendgrid("SG.key", "shop@example.com").build().await?;
-    /// use unified_messaging::{SendEmail, Status, SuppressionReason};
+    /// use unified_messaging::{Purpose, SendEmail, Status, SuppressionReason};
     ///
     /// service.suppress("customer@example.com", SuppressionReason::Unsubscribe).await?;
-    /// let result = service.send_email(SendEmail::new("customer@example.com", "News").text("We are open again.")).await?;
-    /// assert_eq!(result.status, Status::Unsubscribed);
+    /// let news = SendEmail::new("customer@example.com", "News").text("We are open again.").purpose(Purpose::Bulk);
+    /// assert_eq!(service.send_email(news).await?.status, Status::Unsubscribed);
     /// # service.shutdown().await;
     /// # Ok(())
     /// # }
@@ -44,6 +44,7 @@ impl UnifiedMessagingService {
             channel,
             address,
             reason,
+            list: None,
             origin: SuppressionOrigin::Operator,
             detail: None,
             since: None,
@@ -53,13 +54,16 @@ impl UnifiedMessagingService {
         Ok(new.first().copied().unwrap_or(false))
     }
 
-    /// Takes an address off the suppression list, for all reasons. Says how many entries were in force.
+    /// Takes an address off the suppression list, for all reasons and mailing lists. Says how many entries were in force.
     ///
     /// # Errors
     /// As [`UnifiedMessagingService::suppress`].
     pub async fn unsuppress(&self, address: &str) -> Result<u64, Error> {
         let (channel, address) = read(address, self.default_region())?;
-        Ok(self.engine().unsuppress(&TenantId::default(), channel, &address, None).await?)
+        Ok(self
+            .engine()
+            .unsuppress(&TenantId::default(), channel, &address, &Which::default())
+            .await?)
     }
 
     /// Why an address is not contacted; empty when it is.

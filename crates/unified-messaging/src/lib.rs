@@ -114,11 +114,11 @@ pub use ums_core::{
     HealthReport, HealthStatus, Hook, HookFault, HookRequest, InvalidRequest, LastFailure, MessageFilter, MessageId, MessagePage,
     MessageRecord, Metadata, NotConfigured, OnExhausted, OutcomeWord, Priority, ProviderHealth, ProviderKind, Purpose, Random,
     RecipientKind, RecipientResult, Region, Secret, SendEmail, SendResult, SendSms, Status, Store, StoreError, Suppression,
-    SuppressionCursor, SuppressionFilter, SuppressionOrigin, SuppressionPage, SuppressionReason, Timestamp, request,
+    SuppressionCursor, SuppressionFilter, SuppressionOrigin, SuppressionPage, SuppressionReason, SuppressionScope, Timestamp, request,
 };
 pub use ums_delivery::{
     EndpointChange, EndpointError, EndpointSecrets, FeedbackTally, Mark, Messaging, NewSuppression, Observer, ReplayRequest, ReplaySlice,
-    SwitchError, SwitchOff, Tried,
+    SwitchError, SwitchOff, Tried, Which,
 };
 pub use ums_providers::send::{IdentityStatus, IdentityVerification};
 pub use wire::{ProviderHooks, store_url};

@@ -12,6 +12,15 @@ fn the_table_says_what_the_design_says() {
         (C::InvalidMessage, N::No, R::No, B::NotCounted, false, failed, None),
         (C::InvalidRecipient, N::No, R::No, B::NotCounted, false, failed, dead),
         (C::RecipientBlocked, N::No, R::No, B::NotCounted, false, blocked, dead),
+        (
+            C::ProviderUnsubscribed,
+            N::UnlessBulk,
+            R::No,
+            B::NotCounted,
+            false,
+            None,
+            Some(SuppressionReason::Unsubscribe),
+        ),
         (C::Unsupported, N::Yes, R::No, B::NotCounted, false, None, None),
         (C::Misconfigured, N::Yes, R::Slowly, B::OpensMisconfigured, true, None, None),
         (C::QuotaExhausted, N::Yes, R::BySchedule, B::OpensExhausted, true, None, None),
@@ -27,12 +36,15 @@ fn the_table_says_what_the_design_says() {
             (next, retry, breaker, tell),
             "{class}"
         );
-        assert_eq!(row.recipient.status(Channel::Email), recipient, "{class}");
+        assert_eq!(row.recipient.status(Channel::Email, Purpose::Otp), recipient, "{class}");
         assert_eq!(row.suppress.reason(Channel::Email), suppress, "{class}");
     }
     let blocked = C::RecipientBlocked.consequence();
-    assert_eq!(blocked.recipient.status(Channel::Sms), Some(Status::Unsubscribed));
+    assert_eq!(blocked.recipient.status(Channel::Sms, Purpose::Otp), Some(Status::Unsubscribed));
     assert_eq!(blocked.suppress.reason(Channel::Sms), Some(SuppressionReason::Stop));
+    let unsubscribed = C::ProviderUnsubscribed.consequence().recipient;
+    assert_eq!(unsubscribed.status(Channel::Email, Purpose::Transactional), None);
+    assert_eq!(unsubscribed.status(Channel::Email, Purpose::Bulk), Some(Status::Unsubscribed));
 }
 
 /// A recipient waits exactly where another provider may try, now or later.
@@ -40,11 +52,16 @@ fn the_table_says_what_the_design_says() {
 fn the_columns_of_the_table_agree() {
     for class in FailureClass::ALL {
         let row = class.consequence();
-        assert_eq!(
-            row.recipient == RecipientEnd::Waits,
-            row.next_provider != NextProvider::No,
-            "{class}"
-        );
+        for purpose in Purpose::ALL {
+            let may_try = class.lets_the_next_try(*purpose) || class.may_have_been_accepted();
+            for channel in Channel::ALL {
+                assert_eq!(
+                    row.recipient.status(*channel, *purpose).is_none(),
+                    may_try,
+                    "{class} {purpose} {channel}"
+                );
+            }
+        }
         assert!(row.suppress == Suppress::Nothing || row.recipient != RecipientEnd::Waits, "{class}");
         assert_eq!(
             class.may_have_been_accepted(),
@@ -88,6 +105,7 @@ fn in_words(row: Consequence) -> [String; 6] {
         NextProvider::Yes => "yes",
         NextProvider::No => "no",
         NextProvider::IfDuplicatesAllowed => "if duplicates are allowed",
+        NextProvider::UnlessBulk => "receipts and codes: yes; bulk: no",
     };
     let retry = match row.retry {
         Retry::BySchedule => "by the schedule",
@@ -101,7 +119,11 @@ fn in_words(row: Consequence) -> [String; 6] {
         BreakerEffect::OpensExhausted => "opens until reset",
         BreakerEffect::Pauses => "pauses",
     };
-    let recipient = by_channel("waits", |channel| row.recipient.status(channel).map(Status::as_str));
+    let recipient = |purpose| by_channel("waits", |channel| row.recipient.status(channel, purpose).map(Status::as_str));
+    let recipient = match (recipient(Purpose::Transactional), recipient(Purpose::Bulk)) {
+        (all, bulk) if all == bulk => all,
+        (others, bulk) => format!("receipts and codes: {others}; bulk: {bulk}"),
+    };
     let suppress = by_channel("–", |channel| row.suppress.reason(channel).map(SuppressionReason::as_str));
     [
         next_provider.to_owned(),

@@ -12,7 +12,7 @@ use crate::guard::{self, header_name, header_text, header_value};
 use crate::media_type::MediaType;
 use crate::message::{Attachment, Email, Handling, Header, Metadata, SmsSender};
 use crate::phone::{PhoneNumber, Region};
-use crate::{Channel, Purpose, subscriber_key};
+use crate::{Channel, ListName, Purpose, subscriber_key};
 
 /// Collects the faults of a request.
 #[derive(Default)]
@@ -210,7 +210,20 @@ pub(super) fn handling(request: &HandlingRequest, metadata: &Metadata, channel: 
         via: request.via,
         send_at: request.send_at,
         expires_in: request.expires_in_seconds.map(Duration::from_secs),
+        list: request.list.as_deref().and_then(|name| list(name, purpose, faults)),
     }
+}
+
+/// The mailing list of a message. Only mail to many has one: nobody is kept from a receipt or a code by having left a list.
+fn list(name: &str, purpose: Purpose, faults: &mut Faults) -> Option<ListName> {
+    if purpose != Purpose::Bulk {
+        faults.add("list", "is for messages of purpose bulk only");
+    }
+    let list = ListName::parse(name);
+    if let Err(error) = &list {
+        faults.add("list", error.to_string());
+    }
+    list.ok()
 }
 
 pub(super) fn check_metadata(metadata: &Metadata, faults: &mut Faults) {

@@ -56,6 +56,8 @@ pub(crate) struct Walk {
     pub(super) recipients: u32,
     /// Providers that were tried or excluded, as bits.
     pub(super) tried: u64,
+    /// Providers whose own unsubscribe list has everybody whom the message is for now, as bits.
+    pub(super) barred: u64,
     /// Whether this is a retry round, and the token that pays for it.
     pub(super) retry: bool,
     pub(super) token: Option<Token>,
@@ -81,6 +83,7 @@ impl Walk {
             via,
             recipients,
             tried: 0,
+            barred: 0,
             retry: false,
             token: None,
             asks: Vec::new(),
@@ -109,6 +112,13 @@ impl Walk {
     /// Excludes the provider with that index in the chain from this round.
     pub(crate) fn exclude(&mut self, index: usize) {
         self.tried |= bit(index);
+    }
+
+    /// Passes a provider over whose own unsubscribe list has everybody whom the message is for now. No message waits for that.
+    pub(super) fn skip_unsubscribed<M>(&mut self, (bit, link): (u64, &Link<M>), now: Now) {
+        self.barred |= bit;
+        let detail = "the recipient is on its own unsubscribe list, which keeps nobody from a receipt or a code".to_owned();
+        self.note(link, now, SkipReason::Unsubscribed, detail);
     }
 
     /// A call of this round failed: spends the token of a retry round.

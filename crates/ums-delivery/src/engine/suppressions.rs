@@ -1,10 +1,10 @@
 //! The suppression list, and the unsubscribe links.
 
-use ums_core::{Channel, StoreError, Suppression, SuppressionCursor, SuppressionFilter, SuppressionPage, SuppressionReason, TenantId};
+use ums_core::{Channel, StoreError, Suppression, SuppressionCursor, SuppressionFilter, SuppressionPage, TenantId};
 
 use super::Messaging;
-use crate::suppressions::{self, NewSuppression};
-use crate::unsubscribe::{self, Unsubscriber};
+use crate::suppressions::{self, NewSuppression, Which};
+use crate::unsubscribe::{self, Unsubscriber, Wish};
 
 impl Messaging {
     /// Puts addresses on the list. Whether each entry is new. No attempt that begins after this returned contacts such an address.
@@ -15,18 +15,12 @@ impl Messaging {
         suppressions::suppress(&self.engine.desk, tenant, entries).await
     }
 
-    /// Lifts the entries of an address, for one reason or for all. Returns how many entries were in force.
+    /// Lifts entries of an address. Returns how many entries were in force.
     ///
     /// # Errors
     /// The error of the store.
-    pub async fn unsuppress(
-        &self,
-        tenant: &TenantId,
-        channel: Channel,
-        address: &str,
-        reason: Option<SuppressionReason>,
-    ) -> Result<u64, StoreError> {
-        suppressions::unsuppress(&self.engine.desk, tenant, channel, address, reason).await
+    pub async fn unsuppress(&self, tenant: &TenantId, channel: Channel, address: &str, which: &Which) -> Result<u64, StoreError> {
+        suppressions::unsuppress(&self.engine.desk, tenant, channel, address, which).await
     }
 
     /// Entries in the order of channel, address and reason.
@@ -60,11 +54,11 @@ impl Messaging {
         self.engine.dispatch.links.unsubscriber(&self.engine.desk.ports, token).await
     }
 
-    /// Unsubscribes the recipient of the link; none as [`Messaging::unsubscriber`]. A second call changes nothing.
+    /// Does what the recipient of the link asks for; none as [`Messaging::unsubscriber`]. A second call changes nothing.
     ///
     /// # Errors
     /// The error of the store.
-    pub async fn unsubscribe(&self, token: &str) -> Result<Option<Unsubscriber>, StoreError> {
-        unsubscribe::unsubscribe(&self.engine.dispatch.links, &self.engine.desk, token).await
+    pub async fn unsubscribe(&self, token: &str, wish: Wish) -> Result<Option<Unsubscriber>, StoreError> {
+        unsubscribe::fulfil(&self.engine.dispatch.links, &self.engine.desk, token, wish).await
     }
 }

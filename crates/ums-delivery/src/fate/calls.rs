@@ -141,11 +141,13 @@ fn refuse(attempt: &mut AttemptRecord, failure: &Failure, not_named: RecipientSe
 
 /// Gives each recipient who was asked for the end that the table says.
 fn settle(record: &mut MessageRecord, attempt: &AttemptRecord, asked: RecipientSet, answer: &Answer) {
-    let channel = record.message.content.channel();
+    let (channel, purpose) = (record.message.content.channel(), record.message.handling.purpose);
     for place in recipients::places(record, asked) {
         let by_name = attempt.refused.iter().find(|refused| refused.place == place);
         let failure = by_name.map(|refused| &refused.failure).or(answer.result.as_ref().err());
-        let end = failure.map_or(Some(Status::Sent), |failure| failure.class.consequence().recipient.status(channel));
+        let end = failure.map_or(Some(Status::Sent), |failure| {
+            failure.class.consequence().recipient.status(channel, purpose)
+        });
         if let Some(recipient) = record.recipients.get_mut(place) {
             recipient.reason = by_name.map(|refused| refused.failure.code.clone());
             if end.is_none() && by_name.is_some() {
@@ -192,11 +194,14 @@ fn entry(record: &MessageRecord, attempt: &AttemptRecord, place: usize, failure:
     if failure.source != FailureSource::Provider {
         return None;
     }
-    Some(Suppression {
+    let address = suppression_address(channel, &record.recipients.get(place)?.address);
+    let reason = failure.class.consequence().suppress.reason(channel)?;
+    reason.is_of_subscriber(channel, &address).then(|| Suppression {
         tenant: message.tenant.clone(),
         channel,
-        address: suppression_address(channel, &record.recipients.get(place)?.address),
-        reason: failure.class.consequence().suppress.reason(channel)?,
+        address,
+        reason,
+        list: None,
         origin: SuppressionOrigin::Refusal,
         provider: Some(attempt.provider),
         account: Some(attempt.account.clone()),

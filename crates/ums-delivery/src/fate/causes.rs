@@ -84,7 +84,12 @@ pub(super) fn why_first_was_refused(record: &MessageRecord) -> Option<String> {
     let first = record.recipients.first()?.status;
     let mut refusals = turn::attempts(record).rev().flat_map(|attempt| &attempt.refused);
     let refused = refusals.find(|refused| refused.place == 0)?;
-    let end = refused.failure.class.consequence().recipient.status(channel);
+    let end = refused
+        .failure
+        .class
+        .consequence()
+        .recipient
+        .status(channel, record.message.handling.purpose);
     (end == Some(first)).then(|| refused.failure.to_string())
 }
 

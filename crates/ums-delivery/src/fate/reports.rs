@@ -5,17 +5,24 @@
 //! - An attempt stands where its furthest report puts it: sent, then failed, then delivered, then bounced.
 //! - A recipient is delivered if any attempt delivered, else sent if any attempt stands so, else bounced if any did, else failed; while an
 //!   attempt for the recipient is unknown still, nobody calls the recipient failed.
+//! - A provider that took a message and then kept it back because of its own unsubscribe list sent nothing. A receipt or a code goes on to
+//!   the next provider while its time lasts; the recipient of mail to many is unsubscribed.
 //! - The message follows its first recipient. It waits as long as any recipient waits for a provider.
 //!
 //! **Invariant:** a status moves only as [`Status::may_become`] allows.
 
 use ums_core::{
-    AttemptOutcome, AttemptRecord, EventKind, EventRecord, FailureClass, MessageRecord, NextProvider, SettledBy, Status, Timestamp, Work,
+    AttemptOutcome, AttemptRecord, EventKind, EventRecord, FailureClass, MessageRecord, Purpose, SettledBy, Status, Timestamp, Work,
     redact, subscriber_key,
 };
 
 use super::recipients::is_closed;
 use super::{causes, recipients, turn};
+
+mod kept_back;
+
+pub(crate) use self::kept_back::body_is_needed_until;
+use self::kept_back::{go_back_to_work, is_unsubscribed_by_report, kept_back_by};
 
 /// Where one attempt stands for one recipient, and the event that says so.
 #[derive(Clone, Copy)]
@@ -27,6 +34,8 @@ struct Reported<'a> {
 /// The reports of a message, sorted to its attempts and recipients.
 struct Reports<'a> {
     record: &'a MessageRecord,
+    purpose: Purpose,
+    now: Timestamp,
     /// For each attempt, for each recipient.
     table: Vec<Vec<Option<Reported<'a>>>>,
     /// For each recipient, what is reported of no attempt in particular.
@@ -39,13 +48,13 @@ pub(crate) fn reported(before: &MessageRecord, now: Timestamp) -> MessageRecord 
     if before.is_under_way() {
         return after;
     }
-    let reports = Reports::of(before);
+    let reports = Reports::of(before, now);
     let at = turn::after_every_attempt(before, now);
     for (place, attempt) in after.attempts.iter_mut().enumerate() {
         reports.settle(place, attempt, at);
     }
     lift_times(&mut after);
-    let message_is_closed = is_closed(before.status);
+    let message_is_closed = is_closed(before.status) && !is_unsubscribed_by_report(before);
     let mut ends = vec![None; after.recipients.len()];
     for (place, end) in ends.iter_mut().enumerate() {
         *end = reports.end_of(place, &after.attempts);
@@ -59,8 +68,11 @@ pub(crate) fn reported(before: &MessageRecord, now: Timestamp) -> MessageRecord 
             after.recipients[place].reason = end.by.filter(|_| is_bad(end.status)).map(reason);
         }
     }
-    let first = ends.into_iter().next().flatten();
-    if !before.has_ended() && !after.open_recipients().is_empty() {
+    let first = ends.iter().copied().next().flatten();
+    let goes_back = ends.iter().flatten().find(|end| end.status == Status::Queued);
+    if let Some(end) = goes_back.filter(|_| !after.open_recipients().is_empty()) {
+        go_back_to_work(&mut after, *end, now);
+    } else if !before.has_ended() && !after.open_recipients().is_empty() {
         go_on_waiting(before, &mut after, now);
     } else if message_is_closed {
         after.work = Work::Ended;
@@ -126,7 +138,7 @@ fn may_stand(from: Status, end: End<'_>) -> bool {
 }
 
 const fn is_bad(status: Status) -> bool {
-    matches!(status, Status::Bounced | Status::Failed | Status::Unknown)
+    matches!(status, Status::Bounced | Status::Failed | Status::Unknown | Status::Unsubscribed)
 }
 
 /// When a provider took it first, and when one first said that it arrived.
@@ -156,7 +168,7 @@ fn concerns(record: &MessageRecord, event: &EventRecord, place: usize) -> bool {
 }
 
 /// The further one; of two that are as far, the one that ends more, then the later.
-fn further<'a>(one: Option<Reported<'a>>, other: Reported<'a>) -> Reported<'a> {
+fn further<'a>(one: Option<Reported<'a>>, other: Reported<'a>, purpose: Purpose) -> Reported<'a> {
     let rank = |standing: &Reported<'_>| match standing.status {
         Status::Sent => 1,
         Status::Failed => 2,
@@ -173,14 +185,14 @@ fn further<'a>(one: Option<Reported<'a>>, other: Reported<'a>) -> Reported<'a> {
         | Status::Unknown => 0,
     };
     match one {
-        Some(one) if (rank(&one), weight(one.by)) >= (rank(&other), weight(other.by)) => one,
+        Some(one) if (rank(&one), weight(one.by, purpose)) >= (rank(&other), weight(other.by, purpose)) => one,
         _ => other,
     }
 }
 
 /// Puts events in an order that does not depend on how they came.
-fn weight(event: &EventRecord) -> (bool, Option<Timestamp>, &str) {
-    (!lets_the_next_try(class_of(event)), event.event.at, &event.event.id)
+fn weight(event: &EventRecord, purpose: Purpose) -> (bool, Option<Timestamp>, &str) {
+    (!class_of(event).lets_the_next_try(purpose), event.event.at, &event.event.id)
 }
 
 /// What a failure that was reported means.
@@ -191,10 +203,6 @@ fn class_of(event: &EventRecord) -> FailureClass {
         FailureClass::Unavailable
     };
     event.event.class.unwrap_or(unsaid)
-}
-
-fn lets_the_next_try(class: FailureClass) -> bool {
-    class.consequence().next_provider == NextProvider::Yes
 }
 
 /// Whether a provider that reports so has, or had, the message.
@@ -220,7 +228,8 @@ const fn is_failure(kind: EventKind) -> bool {
 }
 
 impl<'a> Reports<'a> {
-    fn of(record: &'a MessageRecord) -> Self {
+    fn of(record: &'a MessageRecord, now: Timestamp) -> Self {
+        let purpose = record.message.handling.purpose;
         let nobody = vec![None; record.recipients.len()];
         let mut table = vec![nobody.clone(); record.attempts.len()];
         let mut loose = nobody;
@@ -237,11 +246,17 @@ impl<'a> Reports<'a> {
             };
             for (place, cell) in row.iter_mut().enumerate() {
                 if concerns(record, event, place) {
-                    *cell = Some(further(*cell, Reported { status, by: event }));
+                    *cell = Some(further(*cell, Reported { status, by: event }, purpose));
                 }
             }
         }
-        Self { record, table, loose }
+        Self {
+            record,
+            purpose,
+            now,
+            table,
+            loose,
+        }
     }
 
     /// Writes what was reported of an attempt into its record.
@@ -255,8 +270,13 @@ impl<'a> Reports<'a> {
         let taken = events().any(|event| shows_that_it_was_taken(event.event.kind));
         let failed = events()
             .filter(|event| is_failure(event.event.kind))
-            .max_by_key(|event| weight(event));
+            .max_by_key(|event| weight(event, self.purpose));
         attempt.reported = row.iter().flatten().next().map(|standing| standing.status);
+        let was_called = !matches!(attempt.outcome, AttemptOutcome::Calling | AttemptOutcome::NotCalled(_));
+        if was_called && self.keep_back(attempt, row, at) {
+            attempt.provider_message_id = attempt.provider_message_id.take().or(id);
+            return;
+        }
         match attempt.outcome {
             AttemptOutcome::Calling => return,
             AttemptOutcome::Unknown | AttemptOutcome::Failed | AttemptOutcome::NotCalled(_) if taken => {
@@ -301,7 +321,7 @@ impl<'a> Reports<'a> {
         let standings = own.iter().map(|(_, standing)| *standing).chain(self.loose[place]);
         let best = |status| {
             let of_it = standings.clone().filter(|standing| standing.status == status);
-            let best = of_it.fold(None, |best, standing| Some(further(best, standing)));
+            let best = of_it.fold(None, |best, standing| Some(further(best, standing, self.purpose)));
             best.map(|standing: Reported<'a>| End {
                 status,
                 was_given_up: false,
@@ -331,12 +351,19 @@ impl<'a> Reports<'a> {
             .get(place)
             .is_some_and(|recipient| !recipient.status.is_final());
         let waits = is_open && !self.record.has_ended();
-        let was_taken = own.iter().any(|(attempt, _)| attempt.outcome == AttemptOutcome::Accepted);
+        let took = |attempt: &AttemptRecord| attempt.outcome == AttemptOutcome::Accepted && !turn::kept_back(attempt).contains(place);
+        let was_taken = own.iter().any(|(attempt, _)| took(attempt));
         // The failure that ends most comes first.
-        if waits && !was_taken && end.by.is_some_and(|by| lets_the_next_try(class_of(by))) {
+        let next_may_try = !was_taken && end.by.is_some_and(|by| class_of(by).lets_the_next_try(self.purpose));
+        if waits && next_may_try {
             return None;
         }
         let unsettled = attempts.iter().any(|attempt| attempt.is_unknown_for(place));
+        if own.iter().any(|(_, standing)| kept_back_by(Some(*standing)).is_some())
+            && let Some(status) = self.after_kept_back(place, next_may_try, unsettled)
+        {
+            return Some(End { status, ..end });
+        }
         let status = if unsettled { Status::Unknown } else { Status::Failed };
         Some(End {
             status,

@@ -5,8 +5,9 @@ use ums_core::{
     subscriber_key, suppression_address,
 };
 
-/// Wishes that somebody takes back who wants messages again.
+/// Wishes that somebody takes back who wants messages again. Whoever comes back to one list takes back that alone.
 const WISHES: [SuppressionReason; 2] = [SuppressionReason::Stop, SuppressionReason::Unsubscribe];
+const WISHES_OF_A_LIST: [SuppressionReason; 1] = [SuppressionReason::Unsubscribe];
 
 /// What some events say of the suppression list.
 #[derive(Debug, Default)]
@@ -32,7 +33,8 @@ impl Says {
         }
         let Some(address) = address(record, message) else { return };
         let at = record.happened_at();
-        if let Some(reason) = event.suppress {
+        let reason = event.suppress.filter(|reason| reason.is_of_subscriber(event.channel(), &address));
+        if let Some(reason) = reason {
             let code = event.code.as_deref().filter(|code| *code != event.word);
             let detail = [Some(event.word.as_str()), code, event.detail.as_deref()];
             let detail: Vec<&str> = detail.into_iter().flatten().collect();
@@ -41,6 +43,7 @@ impl Says {
                 channel: event.channel(),
                 address: address.clone(),
                 reason,
+                list: event.list.clone(),
                 origin: SuppressionOrigin::Feedback,
                 provider: Some(event.provider),
                 account: Some(event.account.clone()),
@@ -52,11 +55,13 @@ impl Says {
             });
         }
         if event.kind == EventKind::Subscribed {
-            self.lift.extend(WISHES.map(|reason| Lift {
+            let wishes: &[SuppressionReason] = if event.list.is_some() { &WISHES_OF_A_LIST } else { &WISHES };
+            self.lift.extend(wishes.iter().map(|reason| Lift {
                 tenant: tenant.clone(),
                 channel: event.channel(),
                 address: address.clone(),
-                reason,
+                reason: *reason,
+                list: event.list.clone(),
                 at,
             }));
         }
@@ -69,6 +74,16 @@ pub(crate) const fn is_signed(provider: ProviderKind) -> bool {
     match provider {
         ProviderKind::AwsSes | ProviderKind::SendGrid | ProviderKind::AwsSns | ProviderKind::Twilio => true,
         ProviderKind::Smtp | ProviderKind::Console => false,
+    }
+}
+
+/// Whether a provider may keep a message back after it took it, because of an unsubscribe list of its own. SendGrid answers 202 and drops such a
+/// message later (Twilio, "Event Webhook Reference", event `dropped`; read 2026-11-22). SES looks at a contact list only where the request names
+/// one, and ours names none.
+pub(super) const fn may_keep_back(provider: ProviderKind) -> bool {
+    match provider {
+        ProviderKind::SendGrid => true,
+        ProviderKind::AwsSes | ProviderKind::Smtp | ProviderKind::AwsSns | ProviderKind::Twilio | ProviderKind::Console => false,
     }
 }
 

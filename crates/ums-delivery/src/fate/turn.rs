@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ums_core::{ActKind, AttemptOutcome, AttemptRecord, MessageRecord, Timestamp};
+use ums_core::{AccountId, ActKind, AttemptOutcome, AttemptRecord, FailureClass, MessageRecord, ProviderKind, RecipientSet, Timestamp};
 
 /// Time of the last resend. Every earlier attempt has a smaller `called_at`, every later one a greater or equal one: acts and intents
 /// are written so, even if the clock jumps.
@@ -30,6 +30,23 @@ pub(super) fn attempts(record: &MessageRecord) -> impl DoubleEndedIterator<Item 
 /// The attempts of this turn that may have reached the recipient at that place, and nobody knows.
 pub(super) fn unknown_for(record: &MessageRecord, place: usize) -> impl DoubleEndedIterator<Item = &AttemptRecord> {
     attempts(record).filter(move |attempt| attempt.is_unknown_for(place))
+}
+
+/// The recipients of whom this provider account said, in this turn, that they are on its own unsubscribe list: it would say so again.
+pub(crate) fn unsubscribed_at(record: &MessageRecord, provider: ProviderKind, account: &AccountId) -> RecipientSet {
+    let its = attempts(record).filter(|attempt| (attempt.provider, &attempt.account) == (provider, account));
+    its.map(kept_back).fold(RecipientSet::NOBODY, RecipientSet::or)
+}
+
+/// The recipients from whom the provider of an attempt kept the message back because of its own unsubscribe list.
+pub(super) fn kept_back(attempt: &AttemptRecord) -> RecipientSet {
+    let is_listed = |class| class == FailureClass::ProviderUnsubscribed;
+    let by_name = attempt.refused.iter().filter(|refused| is_listed(refused.failure.class));
+    let by_name: RecipientSet = by_name.map(|refused| refused.place).collect();
+    match attempt.class {
+        Some(class) if is_listed(class) => by_name.or(attempt.recipients),
+        _ => by_name,
+    }
 }
 
 /// Whether some provider was really called for the message, as far as is known.

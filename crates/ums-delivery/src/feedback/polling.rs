@@ -99,6 +99,7 @@ fn tell(source: &dyn FeedbackSource, error: &PollError, again_in: Duration) {
                 FailureClass::InvalidMessage
                 | FailureClass::InvalidRecipient
                 | FailureClass::RecipientBlocked
+                | FailureClass::ProviderUnsubscribed
                 | FailureClass::Unavailable
                 | FailureClass::Unknown => "check the network and the provider's status page",
             };

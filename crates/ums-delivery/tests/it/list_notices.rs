@@ -34,6 +34,7 @@ async fn an_address_that_comes_onto_the_list_is_told_once_whoever_hears_of_it() 
                 channel: Channel::Email,
                 address: "Customer@example.com".to_owned(),
                 reason: SuppressionReason::HardBounce,
+                list: None,
                 origin: SuppressionOrigin::Operator,
                 detail: None,
                 since: None,
@@ -51,7 +52,7 @@ async fn an_address_that_comes_onto_the_list_is_told_once_whoever_hears_of_it() 
         let engine = bench.engine.clone();
         async move {
             engine
-                .unsuppress(&tenant(), Channel::Email, "customer@example.com", None)
+                .unsuppress(&tenant(), Channel::Email, "customer@example.com", &ums_delivery::Which::default())
                 .await
                 .unwrap()
         }

@@ -22,4 +22,5 @@ mod stories;
 mod suppression;
 mod systemic;
 mod unknown;
+mod unsubscribing;
 mod waiting;

@@ -6,7 +6,7 @@ use ums_core::{
     Accepted, Channel, Failure, FailureClass, HealthStatus, MessageFilter, ProviderKind, Refusal, SendEmail, SendResult, SendSms, Status,
     Store as _, Suppression, SuppressionFilter, SuppressionOrigin, SuppressionReason, TenantId, Work,
 };
-use ums_delivery::{NewSuppression, ReplayRequest};
+use ums_delivery::{NewSuppression, ReplayRequest, Which};
 use ums_testkit::Reply;
 
 use crate::setup::{Bench, Setup, email, start};
@@ -27,7 +27,8 @@ impl Bench {
         let entry = NewSuppression {
             channel: Channel::Email,
             address: address.to_owned(),
-            reason: SuppressionReason::Unsubscribe,
+            reason: SuppressionReason::Stop,
+            list: None,
             origin: SuppressionOrigin::Link,
             detail: None,
             since: None,
@@ -66,15 +67,18 @@ async fn a_message_to_somebody_who_opted_out_ends_at_the_door() {
     let result = bench.send(to_two()).await;
     assert_eq!(result.status, Status::Unsubscribed);
     let expected = [
-        (Status::Unsubscribed, Some("unsubscribe")),
+        (Status::Unsubscribed, Some("stop")),
         (Status::Unsubscribed, Some("first_recipient")),
     ];
     assert_eq!(statuses(&result), expected);
-    assert!(result.error_message.as_deref().unwrap().starts_with("unsubscribe: "));
+    assert!(result.error_message.as_deref().unwrap().starts_with("stop: "));
     assert_eq!(bench.look_up(result.message_id).await, result);
     assert_eq!(bench.contacted(CUSTOMER) + bench.contacted("colleague@example.net"), 0);
 
-    let lifted = bench.engine.unsuppress(&TenantId::default(), Channel::Email, CUSTOMER, None).await;
+    let lifted = bench
+        .engine
+        .unsuppress(&TenantId::default(), Channel::Email, CUSTOMER, &Which::default())
+        .await;
     assert_eq!(lifted.unwrap(), 1);
     assert_eq!(bench.send(to_two()).await.status, Status::Sent);
 }
@@ -85,10 +89,7 @@ async fn others_are_left_out_and_listed() {
     bench.opt_out("colleague@example.net").await;
     let result = bench.send(to_two()).await;
     assert_eq!(result.status, Status::Sent);
-    assert_eq!(
-        statuses(&result),
-        [(Status::Sent, None), (Status::Unsubscribed, Some("unsubscribe"))]
-    );
+    assert_eq!(statuses(&result), [(Status::Sent, None), (Status::Unsubscribed, Some("stop"))]);
     assert_eq!((bench.contacted(CUSTOMER), bench.contacted("colleague@example.net")), (1, 0));
 }
 
@@ -133,7 +134,7 @@ async fn an_opt_out_holds_for_what_was_accepted_before() {
                 .iter()
                 .all(|attempt| attempt.outcome == ums_core::AttemptOutcome::Failed)
         );
-        assert!(record.error.unwrap().starts_with("unsubscribe: "));
+        assert!(record.error.unwrap().starts_with("stop: "));
     }
     assert_eq!(bench.contacted(CUSTOMER), before);
 }
@@ -279,6 +280,23 @@ async fn a_refusal_for_good_is_remembered_over_all_providers() {
         (again.status, bench.sns.calls(), bench.twilio.calls()),
         (Status::Unsubscribed, 1, 0)
     );
+}
+
+/// Benin put 01 before every number: what is dead without it may be alive with it.
+#[tokio::test(start_paused = true)]
+async fn a_number_that_is_dead_as_it_was_spelled_before_bars_nobody() {
+    let bench = start().await;
+    for (number, status) in [("+22995123456", Status::Failed), ("+2290195123456", Status::Sent)] {
+        if status == Status::Failed {
+            bench.sns.answer_once(Reply::FailAs(FailureClass::InvalidRecipient));
+        }
+        let sent = bench.send_sms(SendSms::new(number, "Hello")).await;
+        assert_eq!((sent.status, bench.listed().await.len()), (status, 0), "{number}");
+    }
+    bench.sns.answer_once(Reply::FailAs(FailureClass::InvalidRecipient));
+    bench.send_sms(SendSms::new("+2290195123456", "Hello")).await;
+    let barred = bench.send_sms(SendSms::new("+22995123456", "Hello")).await;
+    assert_eq!((barred.status, bench.sns.calls()), (Status::Suppressed, 3));
 }
 
 #[tokio::test(start_paused = true)]

@@ -75,6 +75,7 @@ fn reported(address: &str, account: AccountId, since: Timestamp) -> Suppression 
         channel: Channel::Email,
         address: address.to_owned(),
         reason: SuppressionReason::HardBounce,
+        list: None,
         origin: SuppressionOrigin::Feedback,
         provider: Some(ProviderKind::AwsSes),
         account: Some(account),

@@ -212,6 +212,7 @@ const fn may_overrule(of_code: Option<FailureClass>, words: FailureClass) -> boo
         Some(FailureClass::Misconfigured | FailureClass::Throttled) => matches!(words, FailureClass::QuotaExhausted),
         Some(
             FailureClass::RecipientBlocked
+            | FailureClass::ProviderUnsubscribed
             | FailureClass::Unsupported
             | FailureClass::QuotaExhausted
             | FailureClass::Unavailable

@@ -147,7 +147,7 @@ fn an_unsubscribed_recipient_is_an_opt_out_and_a_mail_that_did_not_go_out() {
         events.iter().map(told).collect::<Vec<_>>(),
         [
             (EventKind::Unsubscribed, None, None, Some(SuppressionReason::Unsubscribe)),
-            (EventKind::Rejected, None, Some(FailureClass::RecipientBlocked), None),
+            (EventKind::Rejected, None, Some(FailureClass::ProviderUnsubscribed), None),
         ]
     );
     assert_ne!(events[0].id, events[1].id);

@@ -32,7 +32,7 @@ const fn allowed(provider: Provider, mode: Mode) -> &'static [Option<Class>] {
             Provider::Ses => &[Some(Class::InvalidMessage)],
             Provider::Sns | Provider::SendGrid | Provider::Twilio | Provider::Smtp => &[Some(Class::InvalidRecipient)],
         },
-        Mode::Bounce | Mode::NeverDeliver => &[None],
+        Mode::Bounce | Mode::NeverDeliver | Mode::Unsubscribed => &[None],
         // SMTP alone has these.
         Mode::Defer | Mode::TooMany => &[],
     }

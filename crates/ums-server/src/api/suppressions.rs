@@ -14,10 +14,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use ums_core::request::FieldFault;
 use ums_core::{
-    Channel, EmailAddress, MessageId, PhoneNumber, ProviderKind, Region, StoreError, Suppression, SuppressionCursor, SuppressionFilter,
-    SuppressionOrigin, SuppressionPage, SuppressionReason, Timestamp, suppression_address,
+    Channel, EmailAddress, ListName, MessageId, PhoneNumber, ProviderKind, Region, StoreError, Suppression, SuppressionCursor,
+    SuppressionFilter, SuppressionOrigin, SuppressionPage, SuppressionReason, SuppressionScope, Timestamp, suppression_address,
 };
-use ums_delivery::NewSuppression;
+use ums_delivery::{NewSuppression, Which};
 
 use crate::api::acts::read;
 use crate::api::{App, json, store_problem};
@@ -40,6 +40,10 @@ pub struct SuppressionEntry {
     pub address: String,
     /// Why.
     pub reason: SuppressionReason,
+    /// Which messages it bars: all, or mail to many.
+    pub scope: SuppressionScope,
+    /// The only mailing list that an unsubscribe is from; null for all lists.
+    pub list: Option<ListName>,
     /// Who put it there.
     pub origin: SuppressionOrigin,
     /// The provider that reported or refused it.
@@ -65,6 +69,8 @@ impl SuppressionEntry {
             channel: entry.channel,
             address: entry.address.clone(),
             reason: entry.reason,
+            scope: entry.reason.scope(),
+            list: entry.list.clone(),
             origin: entry.origin,
             provider: entry.provider,
             message_id: entry.message_id,
@@ -77,7 +83,7 @@ impl SuppressionEntry {
     }
 }
 
-/// A page of the list, in the order of channel, address and reason.
+/// A page of the list, in the order of channel, address, reason and mailing list.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SuppressionList {
     /// The entries.
@@ -121,6 +127,10 @@ pub struct SuppressionAdded {
     pub address: String,
     /// Why.
     pub reason: SuppressionReason,
+    /// Which messages it bars.
+    pub scope: SuppressionScope,
+    /// The only mailing list that it is from; null for all lists.
+    pub list: Option<ListName>,
     /// Whether it is new on the list.
     pub added: bool,
 }
@@ -174,8 +184,8 @@ pub(super) async fn lift(State(app): State<Arc<App>>, uri: Uri, request: Request
     };
     let messaging = app.messaging.clone();
     let lifted = in_a_task(&app, async move {
-        let (channel, address, reason) = wanted;
-        messaging.unsuppress(&App::tenant(), channel, &address, reason).await
+        let (channel, address, which) = wanted;
+        messaging.unsuppress(&App::tenant(), channel, &address, &which).await
     });
     match lifted.await {
         Ok(lifted) => json(StatusCode::OK, &SuppressionsLifted { lifted }),
@@ -202,6 +212,8 @@ fn told(entries: &[NewSuppression], added: &[bool]) -> SuppressionsAdded {
             channel: entry.channel,
             address: suppression_address(entry.channel, &entry.address),
             reason: entry.reason,
+            scope: entry.reason.scope(),
+            list: entry.list.clone(),
             added: *added,
         })
         .collect();
@@ -272,14 +284,20 @@ fn entry_of(object: &Map<String, Value>, prefix: &str, region: Option<Region>) -
             format!("must be at most {MAX_DETAIL_BYTES} bytes without line breaks or control characters"),
         );
     }
+    let reason = text("reason")
+        .and_then(|word| word.parse().ok())
+        .unwrap_or(SuppressionReason::Manual);
+    let list = text("list").map(|name| list_of(name, reason)).transpose();
+    if let Err(reason) = &list {
+        fault("list", reason.clone());
+    }
     let time = |name: &str| text(name).and_then(Timestamp::parse_rfc3339);
     match address {
         Some((channel, address)) if faults.is_empty() => Ok(NewSuppression {
             channel,
             address,
-            reason: text("reason")
-                .and_then(|word| word.parse().ok())
-                .unwrap_or(SuppressionReason::Manual),
+            reason,
+            list: list.ok().flatten(),
             origin: text("origin")
                 .and_then(|word| word.parse().ok())
                 .unwrap_or(SuppressionOrigin::Operator),
@@ -289,6 +307,14 @@ fn entry_of(object: &Map<String, Value>, prefix: &str, region: Option<Region>) -
         }),
         Some(_) | None => Err(faults),
     }
+}
+
+/// Reads the mailing list of an entry: only an unsubscribe may be of one.
+fn list_of(name: &str, reason: SuppressionReason) -> Result<ListName, String> {
+    if reason.scope() == SuppressionScope::All {
+        return Err("is for reason unsubscribe only: an entry for another reason bars every message".to_owned());
+    }
+    ListName::parse(name).map_err(|fault| fault.to_string())
 }
 
 /// Reads an address as a send does; without a channel an `@` makes it an e-mail address.
@@ -308,6 +334,8 @@ fn address_of(channel: Option<Channel>, text: &str, region: Option<Region>) -> R
 #[derive(Debug, Default)]
 struct Wanted {
     filter: SuppressionFilter,
+    /// The mailing list of the entry to be lifted.
+    list: Option<ListName>,
     cursor: Option<SuppressionCursor>,
     limit: usize,
 }
@@ -333,13 +361,23 @@ impl Wanted {
         Ok(wanted)
     }
 
-    fn read_lift(uri: &Uri, region: Option<Region>) -> Result<(Channel, String, Option<SuppressionReason>), Problem> {
+    fn read_lift(uri: &Uri, region: Option<Region>) -> Result<(Channel, String, Which), Problem> {
         let mut wanted = Self::default();
         let mut address = None;
-        query::read(uri, |name, value| wanted.set(name, value, &mut address))?;
+        query::read(uri, |name, value| match name {
+            "list" => {
+                wanted.list = Some(ListName::parse(value).map_err(|fault| fault.to_string())?);
+                Ok(())
+            }
+            _ => wanted.set(name, value, &mut address),
+        })?;
         wanted.take_address(address, region)?;
+        let which = Which {
+            reason: wanted.filter.reason,
+            list: wanted.list,
+        };
         match (wanted.filter.channel, wanted.filter.address) {
-            (Some(channel), Some(address)) => Ok((channel, address, wanted.filter.reason)),
+            (Some(channel), Some(address)) => Ok((channel, address, which)),
             (_, _) => Err(Problem::fault(ErrorCode::InvalidQuery, "address", "must be there")),
         }
     }
@@ -382,6 +420,7 @@ mod tests {
             channel: Channel::Email,
             address: "ann@example.com".to_owned(),
             reason: SuppressionReason::Complaint,
+            list: None,
         };
         assert_eq!(SuppressionList::read_cursor(&write_cursor(&cursor).unwrap()), Some(cursor));
         for bad in ["", "e30", "canary", "=", "W10"] {

@@ -1,7 +1,11 @@
 //! `GET /unsubscribe/{token}` and `POST /unsubscribe/{token}`: the link in mail to many (RFC 8058).
 //!
-//! GET shows a page with a button and changes nothing: scanners of mail follow every link. POST unsubscribes, whatever its body says: the
-//! button's, or that of a mail program which posts `List-Unsubscribe=One-Click` itself. The signed token is all the right that it takes.
+//! GET shows a page with buttons and changes nothing: scanners of mail follow every link. POST unsubscribes from all mail to many, whatever
+//! its body says: the button's, or that of a mail program which posts `List-Unsubscribe=One-Click` itself (RFC 8058 §3.2). Two more buttons
+//! post with `choice` in the query: `list` leaves the message's mailing list alone, `undo` takes it back. The signed token is all the right
+//! that it takes.
+//!
+//! Whoever unsubscribes still gets receipts and codes, and the page says so.
 //!
 //! **Invariant:** the page shows a masked address only, and a token that is not genuine has one answer, whatever is wrong with it.
 
@@ -10,16 +14,19 @@ use std::sync::Arc;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse as _, Response};
-use hyper::StatusCode;
 use hyper::header::{self, HeaderName, HeaderValue};
+use hyper::{StatusCode, Uri};
 use ums_core::{EmailAddress, StoreError};
-use ums_delivery::Unsubscriber;
+use ums_delivery::{Left, Unsubscriber, Wish};
 
 use crate::api::App;
 use crate::body;
 use crate::docs::escape;
 use crate::problem::Problem;
 
+/// The queries of the page's own buttons.
+const LIST: &str = "choice=list";
+const UNDO: &str = "choice=undo";
 const STYLE: &str = include_str!("unsubscribe.css");
 /// As on every page, but for the form, which posts to the page's own address.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
@@ -27,24 +34,29 @@ const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'self'; bas
 /// `GET /unsubscribe/{token}`.
 pub(super) async fn ask(State(app): State<Arc<App>>, token: Result<Path<String>, PathRejection>) -> Response {
     let token = token.map(|Path(token)| token).unwrap_or_default();
-    answer(app.in_time(app.messaging.unsubscriber(&token)).await, |unsubscriber| {
-        if unsubscriber.is_unsubscribed {
-            done(unsubscriber)
-        } else {
-            question(unsubscriber)
-        }
-    })
+    answer(app.in_time(app.messaging.unsubscriber(&token)).await, standing)
 }
 
 /// `POST /unsubscribe/{token}`.
 pub(super) async fn act(State(app): State<Arc<App>>, token: Result<Path<String>, PathRejection>, request: Request) -> Response {
+    let wish = wish(request.uri());
     body::discard(request).await;
     let token = token.map(|Path(token)| token).unwrap_or_default();
     // In a task of its own: a mail program that hangs up leaves nothing half done.
     let messaging = app.messaging.clone();
-    let unsubscribing = tokio::spawn(async move { messaging.unsubscribe(&token).await });
+    let unsubscribing = tokio::spawn(async move { messaging.unsubscribe(&token, wish).await });
     let broke_off = |_| Err(StoreError::Unavailable("it broke off".into()));
-    answer(app.in_time(async { unsubscribing.await.unwrap_or_else(broke_off) }).await, done)
+    let done = app.in_time(async { unsubscribing.await.unwrap_or_else(broke_off) }).await;
+    answer(done, if wish == Wish::ComeBack { back } else { standing })
+}
+
+/// What a POST asks for. A query that is not one of the page's own is the one click of a mail program.
+fn wish(uri: &Uri) -> Wish {
+    match uri.query() {
+        Some(LIST) => Wish::LeaveTheList,
+        Some(UNDO) => Wish::ComeBack,
+        _ => Wish::LeaveEverything,
+    }
 }
 
 /// `GET /unsubscribe/style.css`.
@@ -72,24 +84,47 @@ const NO_LINK: &str = "<h1>This link does not work</h1>\
     <p>It may be incomplete, or it is too old. Nothing was changed.</p>\
     <p class=note>Please open the link in the latest message again, or answer the message and ask not to get more.</p>";
 
+const CLOSE: &str = "<p class=note>If you do not want to unsubscribe, just close this page.</p>";
+
 const LATER: &str = "<h1>Please try again in a moment</h1>\
     <p>Your wish could not be kept just now. Nothing was changed.</p>";
 
-fn question(unsubscriber: &Unsubscriber) -> String {
-    format!(
-        "<h1>Unsubscribe?</h1>\
-         <p>No more messages will be sent to <strong>{}</strong>.</p>\
-         <form method=post><button type=submit>Unsubscribe</button></form>\
-         <p class=note>If you do not want to unsubscribe, just close this page.</p>",
-        escape(&masked(&unsubscriber.address))
-    )
+/// What is not stopped.
+const STILL: &str = "<p class=note>Receipts, codes and other messages that you ask for still come.</p>";
+
+/// The page for an address as it stands: the question, or what it is unsubscribed from.
+fn standing(unsubscriber: &Unsubscriber) -> String {
+    let address = escape(&masked(&unsubscriber.address));
+    let list = unsubscriber.list.as_ref().map(|list| escape(list.as_str()));
+    let everything = "<form method=post><button type=submit>Unsubscribe from everything</button></form>";
+    let undo = format!("<form method=post action=\"?{UNDO}\"><button type=submit class=second>Take it back</button></form>");
+    match (unsubscriber.left, list) {
+        (Left::Nothing, None) => format!(
+            "<h1>Unsubscribe?</h1><p>No more newsletters and offers will be sent to <strong>{address}</strong>.</p>\
+             <form method=post><button type=submit>Unsubscribe</button></form>{STILL}{CLOSE}"
+        ),
+        (Left::Nothing, Some(list)) => format!(
+            "<h1>Unsubscribe?</h1><p>No more newsletters and offers will be sent to <strong>{address}</strong>.</p>{everything}\
+             <form method=post action=\"?{LIST}\"><button type=submit class=second>Only from {list}</button></form>{STILL}{CLOSE}"
+        ),
+        (Left::TheList, list) => format!(
+            "<h1>You are unsubscribed</h1><p role=status>No more mail of <strong>{}</strong> will be sent to <strong>{address}</strong>. \
+             Other newsletters and offers still come.</p>{everything}{undo}{STILL}",
+            list.unwrap_or_default()
+        ),
+        (Left::Everything, _) => format!(
+            "<h1>You are unsubscribed</h1>\
+             <p role=status>No more newsletters and offers will be sent to <strong>{address}</strong>.</p>{STILL}{undo}"
+        ),
+    }
 }
 
-fn done(unsubscriber: &Unsubscriber) -> String {
+/// The page after an unsubscribe was taken back.
+fn back(unsubscriber: &Unsubscriber) -> String {
     format!(
-        "<h1>You are unsubscribed</h1>\
-         <p role=status>No more messages will be sent to <strong>{}</strong>.</p>\
-         <p class=note>You can close this page.</p>",
+        "<h1>You are subscribed again</h1>\
+         <p role=status>Newsletters and offers may be sent to <strong>{}</strong> again.</p>\
+         <form method=post><button type=submit>Unsubscribe</button></form>",
         escape(&masked(&unsubscriber.address))
     )
 }

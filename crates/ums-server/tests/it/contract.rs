@@ -201,7 +201,7 @@ fn documented(schema: &str) -> BTreeSet<String> {
 #[test]
 fn the_fields_of_requests_are_the_ones_of_the_code() {
     let handling = r#""purpose": "otp", "duplicates": "allow", "on_exhausted": "hold", "send_at": "2026-11-22T10:00:00Z",
-        "expires_in_seconds": 1, "via": "smtp""#;
+        "expires_in_seconds": 1, "via": "smtp", "list": "weekly""#;
     let email = format!(r#"{{"html_content": "", "text_content": "", "from_email": "", "from_name": "", {handling}}}"#);
     let email: ums_core::SendEmail = serde_json::from_str(&email).unwrap();
     let sms: ums_core::SendSms = serde_json::from_str(&format!(r#"{{"from_number": "", {handling}}}"#)).unwrap();

@@ -151,6 +151,41 @@ async fn looking_changes_nothing_and_a_click_unsubscribes_for_good() {
 }
 
 #[tokio::test]
+async fn the_page_offers_the_list_alone_and_to_take_it_back() {
+    let bench = setup(PUBLIC).start().await;
+    let path = path(&send(&bench, json!({"list": "<Weekly>"})).await);
+    let listed = async || {
+        let list = bench.get("/v1/suppressions").await.json();
+        let entries = list["data"].as_array().unwrap().iter();
+        entries.map(|entry| entry["list"].clone()).collect::<Vec<_>>()
+    };
+    let still = "Receipts, codes and other messages that you ask for still come.";
+    let page = call(&bench, &format!("GET {path}"), "").await.body;
+    assert!(page.contains("Only from &lt;weekly&gt;") && page.contains(still), "{page}");
+
+    // A mail program's one click is for everything, whatever it posts; a query of others is no choice.
+    let page = call(&bench, &format!("POST {path}?choice=list"), "").await.body;
+    assert!(page.contains("No more mail of") && page.contains(still), "{page}");
+    assert_eq!(listed().await, [json!("<weekly>")]);
+    let page = call(&bench, &format!("GET {path}"), "").await.body;
+    assert!(
+        page.contains("Unsubscribe from everything") && page.contains("?choice=undo"),
+        "{page}"
+    );
+    let page = call(&bench, &format!("POST {path}?utm=1"), "List-Unsubscribe=One-Click&choice=undo")
+        .await
+        .body;
+    assert!(page.contains("No more newsletters and offers") && page.contains(still), "{page}");
+    assert_eq!(listed().await, [json!(null), json!("<weekly>")]);
+
+    let page = call(&bench, &format!("POST {path}?choice=undo"), "").await.body;
+    assert!(page.contains("subscribed again"), "{page}");
+    assert!(listed().await.is_empty());
+    assert_eq!(call(&bench, &format!("GET {path}?choice=list"), "").await.status, 200);
+    assert!(listed().await.is_empty(), "looking changes nothing");
+}
+
+#[tokio::test]
 async fn a_click_holds_whatever_a_provider_with_another_clock_said_before() {
     let bench = setup(PUBLIC).start().await;
     let path = path(&send(&bench, json!({})).await);

@@ -155,7 +155,7 @@ impl Record {
     fn text(&self) -> String {
         let (status, response) = match self.end {
             End::Bounced => ("FAILURE", "Invalid phone number"),
-            End::Delivered | End::Silent => ("SUCCESS", "Message has been accepted by phone carrier"),
+            End::Delivered | End::Silent | End::Dropped => ("SUCCESS", "Message has been accepted by phone carrier"),
         };
         json!({
             "notification": {

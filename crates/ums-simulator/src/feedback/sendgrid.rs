@@ -19,9 +19,14 @@ pub(super) fn compose(message: &SimMessage) -> Vec<Report> {
         let mut report = |kind: &str, detail: Value| {
             reports.push(Report::SendGrid(vec![Arc::new(event(message, (place, recipient), kind, detail))]));
         };
+        let end = End::of(message.fault);
+        if end == End::Dropped {
+            report("dropped", json!({"reason": "Unsubscribed Address"}));
+            continue;
+        }
         report("processed", json!({}));
-        match End::of(message.fault) {
-            End::Silent => {}
+        match end {
+            End::Silent | End::Dropped => {}
             End::Delivered => report(
                 "delivered",
                 json!({"response": "250 2.0.0 OK simulated", "ip": "127.0.0.1", "tls": 0}),

@@ -35,7 +35,7 @@ pub(super) fn compose(message: &SimMessage) -> Vec<Report> {
     let recipients = [&message.to, &message.cc, &message.bcc].into_iter().flatten();
     for recipient in recipients {
         match End::of(message.fault) {
-            End::Silent => {}
+            End::Silent | End::Dropped => {}
             End::Delivered => events.push(event(
                 message,
                 "Delivery",

@@ -40,7 +40,7 @@ pub(super) fn compose(draft: &Draft, to: &str) -> Vec<Report> {
     };
     let mut statuses = vec![("sent", None)];
     match End::of(message.fault) {
-        End::Silent => {}
+        End::Silent | End::Dropped => {}
         End::Delivered => statuses.push(("delivered", None)),
         End::Bounced => statuses.push(("undelivered", Some(UNKNOWN_HANDSET))),
     }

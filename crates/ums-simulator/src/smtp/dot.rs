@@ -50,7 +50,8 @@ impl Session {
             | Mode::TooMany
             | Mode::AcceptThenError
             | Mode::Bounce
-            | Mode::NeverDeliver => self.say(&accepted),
+            | Mode::NeverDeliver
+            | Mode::Unsubscribed => self.say(&accepted),
         }
         Ok(Flow::GoOn)
     }

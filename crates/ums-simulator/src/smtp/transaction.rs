@@ -45,7 +45,8 @@ pub(super) fn at_mail(mode: Mode) -> AtMail {
         | Mode::Huge
         | Mode::AcceptThenError
         | Mode::Bounce
-        | Mode::NeverDeliver => AtMail::Proceed,
+        | Mode::NeverDeliver
+        | Mode::Unsubscribed => AtMail::Proceed,
     }
 }
 
@@ -72,7 +73,8 @@ fn at_rcpt(fault: &Fault, to: &str, taken: usize) -> Option<&'static str> {
         | Mode::Huge
         | Mode::AcceptThenError
         | Mode::Bounce
-        | Mode::NeverDeliver => None,
+        | Mode::NeverDeliver
+        | Mode::Unsubscribed => None,
     }
 }
 

@@ -64,6 +64,7 @@ pub(super) fn entry(address: &str, reason: SuppressionReason, since: u64) -> Sup
         channel: if address.contains('@') { Channel::Email } else { Channel::Sms },
         address: address.to_owned(),
         reason,
+        list: None,
         origin: SuppressionOrigin::Feedback,
         provider: Some(ProviderKind::AwsSes),
         account: Some(AccountId::new("second")),
@@ -82,6 +83,7 @@ pub(super) fn lift(address: &str, reason: SuppressionReason, at: u64) -> Lift {
         channel: if address.contains('@') { Channel::Email } else { Channel::Sms },
         address: address.to_owned(),
         reason,
+        list: None,
         at: moment(at),
     }
 }

@@ -210,7 +210,7 @@ pub async fn a_refused_step_leaves_nothing(ground: &dyn Ground) -> Outcome {
     };
     let bad = [
         stale,
-        reported(&good, &before, Status::Queued, told("illegal")),
+        reported(&good, &before, Status::Expired, told("illegal")),
         Sample::email(8).step(Status::Bounced),
         // By whom it is worked on makes no difference.
         Step {
@@ -261,7 +261,7 @@ pub async fn a_refused_record_leaves_no_aftermath(ground: &dyn Ground) -> Outcom
     let sample = Sample::email(1);
     let before = sent(&*store, &sample).await?;
     store.save_endpoint(endpoint(1)).await?;
-    for (token, status) in [(before.token + 1, Status::Bounced), (before.token, Status::Queued)] {
+    for (token, status) in [(before.token + 1, Status::Bounced), (before.token, Status::Expired)] {
         let step = Step {
             token,
             events: vec![kept(&event(SES, "one", EventKind::Bounced), None)],

@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use ums_core::{
-    AttemptRecord, MustNotContact, NewMessage, Status, Step, StoreError, Stored, Suppression, SuppressionReason as Reason, Work,
+    AttemptRecord, ListName, MustNotContact, NewMessage, Purpose, Status, Step, Store, StoreError, Stored, Suppression,
+    SuppressionReason as Reason, Work,
 };
 
-use super::aftermath::{entry, lift, read};
+use super::aftermath::{LONG_AGO, entry, lift, read};
 use super::sample::{key, moment};
 use super::suppressing::{CUSTOMER, reasons, whole_list};
 use super::{Ground, Outcome, Sample};
@@ -42,7 +43,7 @@ pub async fn a_message_to_a_listed_address_is_not_stored(ground: &dyn Ground) ->
     }
     assert_eq!(store.message(sample.tenant(), sample.id()).await?, None);
 
-    let copied = entry("hidden@example.net", Reason::Unsubscribe, 7);
+    let copied = entry("hidden@example.net", Reason::Manual, 7);
     store.suppress(vec![copied.clone()], Vec::new()).await?;
     let queued = |sample: &Sample| sample.new_message(Status::Queued, Some(moment(50)));
     let batch = vec![queued(&third)?, queued(&sample)?, queued(&second)?];
@@ -71,7 +72,7 @@ pub async fn a_message_to_a_listed_address_is_not_stored(ground: &dyn Ground) ->
 
     // What was stored before is answered as that, whoever opted out since.
     store
-        .suppress(vec![entry("copy@example.com", Reason::Manual, 8)], Vec::new())
+        .suppress(vec![entry("copy@example.com", Reason::Complaint, 8)], Vec::new())
         .await?;
     assert_eq!(store.accept(without.clone()).await?, Stored::Replayed(sample.id()));
     let unkeyed = NewMessage {
@@ -91,7 +92,7 @@ pub async fn no_intent_is_recorded_for_a_listed_address(ground: &dyn Ground) -> 
     let mut recipients = new.recipients.clone();
     store.accept(new).await?;
     let before = read(&*store, &sample).await?;
-    let customer = [entry(CUSTOMER, Reason::Unsubscribe, 5)];
+    let customer = [entry(CUSTOMER, Reason::Manual, 5)];
     store.suppress(customer.to_vec(), Vec::new()).await?;
     let intent = Step {
         attempts: vec![sample.intent(2)],
@@ -140,7 +141,7 @@ pub async fn no_intent_is_recorded_for_a_listed_address(ground: &dyn Ground) -> 
 /// An intent for some of the open recipients contacts those alone, at the door and later, whether or not the step names the recipients.
 pub async fn an_intent_contacts_its_own_recipients(ground: &dyn Ground) -> Outcome {
     let store = ground.open().await?;
-    let copied = [entry("copy@example.com", Reason::Unsubscribe, 5)];
+    let copied = [entry("copy@example.com", Reason::Manual, 5)];
     store.suppress(copied.to_vec(), Vec::new()).await?;
     let sample = Sample::email(1);
     let of = |attempt: u32, places: &[usize]| AttemptRecord {
@@ -176,6 +177,100 @@ pub async fn an_intent_contacts_its_own_recipients(ground: &dyn Ground) -> Outco
     }
     assert_eq!(read(&*store, &sample).await?.attempts.len(), 5);
     Ok(())
+}
+
+/// How an entry stands when a message is stored, or an intent of it recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stands {
+    InForce,
+    Lifted,
+    Expired,
+    /// The step itself puts it on the list.
+    OwnOfTheStep,
+}
+
+/// Each reason and list of an entry, each way an entry stands, each purpose and list of a message: whether the message is stored, and
+/// whether an intent of it is, follows from what the entry bars.
+pub async fn an_entry_bars_the_messages_of_its_scope_alone(ground: &dyn Ground) -> Outcome {
+    let store = ground.open().await?;
+    let lists = [None, Some(ListName::parse("weekly")?), Some(ListName::parse("offers")?)];
+    let of_messages = [Purpose::Otp, Purpose::Transactional, Purpose::Bulk].map(|purpose| (purpose, None));
+    let of_messages: Vec<_> = of_messages.into_iter().chain([(Purpose::Bulk, lists[1].clone())]).collect();
+    let mut number = 0;
+    for reason in Reason::ALL {
+        for list in &lists {
+            for stands in [Stands::InForce, Stands::Lifted, Stands::Expired, Stands::OwnOfTheStep] {
+                for (purpose, of_message) in &of_messages {
+                    number += 2;
+                    let is_unsubscribe = *reason == Reason::Unsubscribe;
+                    let is_of_it = *purpose == Purpose::Bulk && (list.is_none() || list == of_message);
+                    let bars = matches!(stands, Stands::InForce | Stands::OwnOfTheStep) && (!is_unsubscribe || is_of_it);
+                    let sample = |number| {
+                        let sample = Sample::email(number).purpose(*purpose);
+                        of_message.clone().into_iter().fold(sample, Sample::list)
+                    };
+                    let entry = entry_that(stands, *reason, list.clone());
+                    let told = format!("{reason} of {list:?} {stands:?}: {purpose} of {of_message:?}");
+                    bars_as_said(&*store, [sample(number), sample(number + 1)], entry, (stands, bars))
+                        .await
+                        .map_err(|fault| format!("{told}: {fault}"))?;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn entry_that(stands: Stands, reason: Reason, list: Option<ListName>) -> Suppression {
+    let entry = Suppression {
+        list,
+        ..entry("somebody@example.com", reason, 5)
+    };
+    match stands {
+        Stands::InForce | Stands::OwnOfTheStep => entry,
+        Stands::Lifted => Suppression {
+            lifted_at: Some(entry.since),
+            ..entry
+        },
+        Stands::Expired => Suppression {
+            expires_at: Some(LONG_AGO),
+            ..entry
+        },
+    }
+}
+
+/// One message meets the entry at the door, the other one when an intent of it is recorded.
+async fn bars_as_said(store: &dyn Store, samples: [Sample; 2], entry: Suppression, (stands, bars): (Stands, bool)) -> Outcome {
+    let to = |sample: &Sample| -> Result<Suppression, Box<dyn std::error::Error>> {
+        let address = sample.sending()?.recipients[0].address.clone();
+        Ok(Suppression { address, ..entry.clone() })
+    };
+    let [at_the_door, later] = samples;
+    if stands != Stands::OwnOfTheStep {
+        store.suppress(vec![to(&at_the_door)?], Vec::new()).await?;
+        let answer = store.accept(at_the_door.sending()?).await;
+        assert_eq!(
+            matches!(answer, Err(StoreError::MustNotContact(_))),
+            bars,
+            "at the door: {answer:?}"
+        );
+    }
+    store.accept(later.sending()?).await?;
+    let own = to(&later)?;
+    let suppress = if stands == Stands::OwnOfTheStep {
+        vec![own]
+    } else {
+        store.suppress(vec![own], Vec::new()).await?;
+        Vec::new()
+    };
+    let intent = Step {
+        attempts: vec![later.intent(2)],
+        suppress,
+        ..later.step(Status::Sending)
+    };
+    let answer = store.record(intent).await;
+    assert_eq!(matches!(answer, Err(StoreError::MustNotContact(_))), bars, "an intent: {answer:?}");
+    answer.or_else(|fault| if bars { Ok(()) } else { Err(fault) }).map_err(Into::into)
 }
 
 /// A step's own entries and lifts count for its intent.

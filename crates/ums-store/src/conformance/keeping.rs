@@ -1,6 +1,6 @@
 //! Retention: what need not be kept goes in small steps; what is unfinished stays.
 
-use ums_core::{IdempotencyKey, MessageFilter, NewMessage, Pruned, Retention, Status, Store, TenantId};
+use ums_core::{IdempotencyKey, MessageFilter, NewMessage, Pruned, Retention, Status, Step, Store, TenantId};
 
 use super::sample::{key, moment};
 use super::{Ground, Outcome, Sample};
@@ -159,5 +159,44 @@ pub async fn expired_keys_are_forgotten(ground: &dyn Ground) -> Outcome {
     };
     let pruned = prune(&*store, retention, 2).await?;
     assert_eq!((pruned.keys, pruned.messages), (5, 1));
+    Ok(())
+}
+
+/// A code that a provider took keeps its body until a time: the provider may report that it kept the code back. Then the body goes, unless
+/// the message is being worked on again.
+pub async fn the_body_of_a_code_is_forgotten_at_its_time(ground: &dyn Ground) -> Outcome {
+    let store = ground.open().await?;
+    let code = |number| Sample::email(number).purpose(ums_core::Purpose::Otp);
+    let has_body = async |number| -> Result<bool, Box<dyn std::error::Error>> {
+        let record = store.message(code(number).tenant(), code(number).id()).await?.ok_or("it is gone")?;
+        Ok(record.message.content.has_body())
+    };
+    for number in 1..=3 {
+        store.accept(code(number).sending()?).await?;
+        let until = moment(if number == 1 { 2_000 } else { 900 });
+        let sent = Step {
+            forget_body_at: Some(until),
+            ..code(number).step(Status::Sent)
+        };
+        store.record(sent).await?;
+    }
+    let record = store.message(code(3).tenant(), code(3).id()).await?.ok_or("it is gone")?;
+    let put_back = Step {
+        token: record.token,
+        work: ums_core::Work::Due(moment(50)),
+        ..code(3).step(Status::Queued)
+    };
+    store.record(put_back).await?;
+    assert_eq!(prune(&*store, NEVER, 5).await?.bodies, 1);
+    assert_eq!((has_body(1).await?, has_body(2).await?, has_body(3).await?), (true, false, true));
+    let token = store.message(code(3).tenant(), code(3).id()).await?.ok_or("it is gone")?.token;
+    let failed = Step {
+        token,
+        ..code(3).step(Status::Failed)
+    };
+    store.record(failed).await?;
+    assert_eq!(prune(&*store, NEVER, 5).await?.bodies, 1, "it has ended since");
+    assert_eq!(prune(&*store, NEVER, 5).await?, Pruned::default());
+    assert!(has_body(1).await?, "its time has not come");
     Ok(())
 }

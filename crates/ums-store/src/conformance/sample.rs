@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use ums_core::{
     AccountId, ActKind, ActRecord, Attachment, AttemptId, AttemptRecord, Channel, Content, Email, EmailAddress, Handling, Header,
-    IdempotencyKey, Mailbox, Message, MessageId, MessageRecord, NewMessage, PhoneNumber, ProviderKind, Purpose, Skip, SkipReason, Sms,
-    SmsSender, Status, Step, TenantId, Timestamp, Work,
+    IdempotencyKey, ListName, Mailbox, Message, MessageId, MessageRecord, NewMessage, Occasion, PhoneNumber, ProviderKind, Purpose, Skip,
+    SkipReason, Sms, SmsSender, Status, Step, TenantId, Timestamp, Work,
 };
 use uuid::Uuid;
 
@@ -16,6 +16,7 @@ pub struct Sample {
     number: u32,
     channel: Channel,
     purpose: Purpose,
+    list: Option<ListName>,
     tenant: TenantId,
 }
 
@@ -26,6 +27,7 @@ impl Sample {
             number,
             channel: Channel::Email,
             purpose: Purpose::Transactional,
+            list: None,
             tenant: TenantId::default(),
         }
     }
@@ -43,6 +45,21 @@ impl Sample {
     pub fn purpose(mut self, purpose: Purpose) -> Self {
         self.purpose = purpose;
         self
+    }
+
+    /// The same as mail to many of a mailing list.
+    #[must_use]
+    pub fn list(mut self, list: ListName) -> Self {
+        self.list = Some(list);
+        self.purpose(Purpose::Bulk)
+    }
+
+    /// What it is to its recipients.
+    pub fn occasion(&self) -> Occasion {
+        Occasion {
+            purpose: self.purpose,
+            list: self.list.clone(),
+        }
     }
 
     /// The same of a tenant.
@@ -79,6 +96,7 @@ impl Sample {
             via: Some(ProviderKind::SendGrid),
             send_at: Some(moment(7)),
             expires_in: Some(Duration::from_millis(90_061_001)),
+            list: self.list.clone(),
         };
         let metadata = serde_json::json!({ "order": self.number, "rate": 0.1 + 0.2, "vip": true, "note": "Grüße \u{0}\"", "none": null });
         let metadata = metadata.as_object().cloned().unwrap_or_default();
@@ -174,6 +192,7 @@ impl Sample {
         Step {
             tenant: self.tenant.clone(),
             message_id: self.id(),
+            occasion: self.occasion(),
             attempts: Vec::new(),
             skips: Vec::new(),
             status,
@@ -186,6 +205,7 @@ impl Sample {
             act: None,
             expires_at: None,
             forget_body: false,
+            forget_body_at: None,
             events: Vec::new(),
             suppress: Vec::new(),
             lift: Vec::new(),

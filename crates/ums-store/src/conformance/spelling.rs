@@ -89,7 +89,9 @@ pub async fn a_subscriber_is_spared_in_every_spelling(ground: &dyn Ground) -> Ou
                     [*reason],
                     "{listed} {spelling}"
                 );
-                let refused = store.accept(to(&sample_to(spelling, 0), spelling)?).await;
+                let refused = store
+                    .accept(to(&sample_to(spelling, 0).purpose(ums_core::Purpose::Bulk), spelling)?)
+                    .await;
                 assert!(is_refused(refused)?, "{listed} {spelling}");
             }
             let other = spellings.last().unwrap_or(listed);

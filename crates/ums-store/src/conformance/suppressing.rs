@@ -1,8 +1,8 @@
 //! The suppression list: reports in any order end in the same list.
 
 use ums_core::{
-    Channel, Lift, Store, StoreError, Stored, Suppression, SuppressionFilter, SuppressionOrigin, SuppressionReason as Reason, TenantId,
-    Timestamp,
+    Channel, Lift, ListName, Store, StoreError, Stored, Suppression, SuppressionFilter, SuppressionOrigin, SuppressionReason as Reason,
+    TenantId, Timestamp,
 };
 
 use super::aftermath::{FAR, LONG_AGO, entry, lift};
@@ -282,5 +282,71 @@ pub async fn the_list_is_read_in_pages(ground: &dyn Ground) -> Outcome {
     );
     assert_eq!(count(None, None, Some("+14165550123"), false).await?, 5);
     assert_eq!(count(Some(Channel::Email), None, Some("+14165550123"), false).await?, 0);
+    Ok(())
+}
+
+/// An unsubscribe from one list and one from all are entries of their own: each is lifted alone, and the list shows them in order.
+pub async fn unsubscribes_from_lists_stand_side_by_side(ground: &dyn Ground) -> Outcome {
+    let store = ground.open().await?;
+    let tenant = TenantId::default();
+    let of = |list: &str, since| -> Result<Suppression, Box<dyn std::error::Error>> {
+        Ok(Suppression {
+            list: if list.is_empty() { None } else { Some(ListName::parse(list)?) },
+            ..entry(CUSTOMER, Reason::Unsubscribe, since)
+        })
+    };
+    let lift_of = |list: &str, at| -> Result<Lift, Box<dyn std::error::Error>> {
+        Ok(Lift {
+            list: of(list, at)?.list,
+            ..lift(CUSTOMER, Reason::Unsubscribe, at)
+        })
+    };
+    let entries = vec![of("weekly", 5)?, of("", 5)?, of("offers", 5)?, of("weekly", 4)?];
+    assert_eq!(store.suppress(entries, Vec::new()).await?, [true, true, true, false]);
+    let complaint = Suppression {
+        list: of("weekly", 5)?.list,
+        ..entry(CUSTOMER, Reason::Complaint, 5)
+    };
+    store.suppress(vec![complaint], Vec::new()).await?;
+
+    let lists = |entries: Vec<Suppression>| -> Vec<String> {
+        let list = |entry: Suppression| entry.list.map(|list| list.to_string()).unwrap_or_default();
+        entries.into_iter().map(list).collect()
+    };
+    let mut cursor = None;
+    let mut seen = Vec::new();
+    loop {
+        let filter = SuppressionFilter::default();
+        let page = store.suppressions(&tenant, &filter, cursor.as_ref(), moment(99), 1).await?;
+        seen.extend(page.entries);
+        cursor = page.next_cursor;
+        if cursor.is_none() {
+            break;
+        }
+    }
+    assert_eq!(
+        seen.iter()
+            .map(|entry| entry.reason)
+            .filter(|reason| *reason == Reason::Complaint)
+            .count(),
+        1
+    );
+    assert_eq!(lists(seen), ["", "", "offers", "weekly"], "a complaint is of no list");
+
+    assert_eq!(store.lift(vec![lift_of("weekly", 6)?], Vec::new()).await?, [true]);
+    assert_eq!(
+        store.lift(vec![lift_of("news", 9)?], Vec::new()).await?,
+        [false],
+        "it may be reported later"
+    );
+    assert_eq!(store.suppress(vec![of("news", 8)?], Vec::new()).await?, [false], "taken back since");
+    let asked = [CUSTOMER.to_owned()];
+    let in_force = store.suppressed(&tenant, Channel::Email, &asked, moment(99)).await?;
+    assert_eq!(lists(in_force), ["", "", "offers"]);
+    assert_eq!(
+        store.suppress(vec![of("weekly", 7)?], Vec::new()).await?,
+        [true],
+        "unsubscribed again"
+    );
     Ok(())
 }

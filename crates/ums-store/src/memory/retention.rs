@@ -9,7 +9,9 @@ impl State {
         let is_old = |entry: &Entry, before| entry.record.has_ended() && entry.record.message.accepted_at < before;
         let mut pruned = Pruned::default();
         for entry in self.messages.values_mut() {
-            if pruned.bodies < count(limit) && is_old(entry, retention.bodies_before) && entry.record.message.content.has_body() {
+            let is_due = entry.record.has_ended() && entry.forget_body_at.is_some_and(|at| at <= now);
+            let is_over = is_due || is_old(entry, retention.bodies_before);
+            if pruned.bodies < count(limit) && is_over && entry.record.message.content.has_body() {
                 entry.record.message = without_body(&entry.record.message);
                 pruned.bodies += 1;
             }

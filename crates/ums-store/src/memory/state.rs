@@ -54,6 +54,8 @@ pub(super) struct Entry {
     pub(super) keys: Vec<String>,
     /// The number of its ending, unless it is unfinished.
     pub(super) ending: Option<u64>,
+    /// When the body is emptied, if nothing says otherwise before.
+    pub(super) forget_body_at: Option<Timestamp>,
     /// Of the last step.
     mark: Option<i64>,
 }
@@ -113,7 +115,7 @@ impl State {
     fn forbids_new(&self, new: &NewMessage, now: Timestamp) -> Option<MustNotContact> {
         let addresses = listed::contacts_of(new);
         let listing = self.suppressions.of(&new.message.tenant, new.message.content.channel(), &addresses);
-        listed::must_not_contact(new.message.id, &listing, now)
+        listed::must_not_contact(new.message.id, &new.message.handling.occasion(), &listing, now)
     }
 
     /// What an earlier request makes of this one.
@@ -185,6 +187,7 @@ impl State {
             kept,
             keys,
             ending: None,
+            forget_body_at: None,
             mark: None,
         };
         for attempt in &entry.record.attempts {
@@ -226,6 +229,7 @@ impl State {
         let was_due_at = entry.record.work.due_at();
         (entry.record.token, entry.mark) = (token, Some(mark));
         entry.kept = kept::status_of(step.status, step.work);
+        entry.forget_body_at = step.forget_body_at.or(entry.forget_body_at);
         for attempt in &step.attempts {
             self.calls.note(id, attempt);
         }

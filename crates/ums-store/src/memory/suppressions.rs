@@ -5,15 +5,15 @@ use std::ops::Bound;
 
 use async_trait::async_trait;
 use ums_core::{
-    Channel, Lift, ListNotice, StoreError, Suppression, SuppressionCursor, SuppressionFilter, SuppressionPage, SuppressionReason,
+    Channel, Lift, ListName, ListNotice, StoreError, Suppression, SuppressionCursor, SuppressionFilter, SuppressionPage, SuppressionReason,
     SuppressionStore, TenantId, Timestamp, Undo, Undone, spellings, subscriber_key,
 };
 
 use super::MemoryStore;
 use crate::listed::{self, Listed, Listing};
 
-/// Tenant, channel, address, and the reason's word: the order of the list.
-type Place = (TenantId, Channel, String, &'static str);
+/// Tenant, channel, address, the reason's word, and the mailing list: the order of the list.
+type Place = (TenantId, Channel, String, &'static str, String);
 
 /// The list of all tenants.
 #[derive(Default)]
@@ -22,8 +22,9 @@ pub(super) struct Suppressions {
     undos: Vec<Undo>,
 }
 
-fn place(tenant: &TenantId, channel: Channel, address: &str, reason: SuppressionReason) -> Place {
-    (tenant.clone(), channel, address.to_owned(), reason.as_str())
+fn place(tenant: &TenantId, channel: Channel, address: &str, of: (SuppressionReason, Option<&ListName>)) -> Place {
+    let list = listed::list_key(of.1).to_owned();
+    (tenant.clone(), channel, address.to_owned(), of.0.as_str(), list)
 }
 
 impl Suppressions {
@@ -31,7 +32,7 @@ impl Suppressions {
     pub(super) fn put(&mut self, entry: Suppression, now: Timestamp) -> bool {
         let spellings = spellings(entry.channel, &entry.address);
         let entry = listed::put_in_form(entry);
-        let key_of = |address: &str| place(&entry.tenant, entry.channel, address, entry.reason);
+        let key_of = |address: &str| place(&entry.tenant, entry.channel, address, (entry.reason, entry.list.as_ref()));
         let was_in_force = spellings
             .iter()
             .any(|spelling| self.places.get(&key_of(spelling)).is_some_and(|listed| listed.is_in_force(now)));
@@ -50,7 +51,7 @@ impl Suppressions {
     }
 
     fn lift_one(&mut self, lift: &Lift, now: Timestamp) -> bool {
-        let key = place(&lift.tenant, lift.channel, &lift.address, lift.reason);
+        let key = place(&lift.tenant, lift.channel, &lift.address, (lift.reason, lift.list.as_ref()));
         if !self.places.contains_key(&key) && !listed::is_kept_alone(lift.reason) {
             return false;
         }
@@ -65,14 +66,14 @@ impl Suppressions {
         if self.places.is_empty() {
             return Listing::new();
         }
-        let reasons = addresses
-            .iter()
-            .flat_map(|address| SuppressionReason::ALL.iter().map(move |reason| (address, *reason)));
-        let found = reasons.filter_map(|(address, reason)| {
-            let listed = self.places.get(&place(tenant, channel, address, reason))?;
-            Some(((address.clone(), reason.as_str()), listed.clone()))
+        let found = addresses.iter().flat_map(|address| {
+            let first = (tenant.clone(), channel, address.clone(), "", String::new());
+            let of_address = self.places.range(first..);
+            of_address.take_while(move |(place, _)| (&place.0, place.1, &place.2) == (tenant, channel, address))
         });
-        found.collect()
+        found
+            .map(|(place, listed)| ((place.2.clone(), place.3, place.4.clone()), listed.clone()))
+            .collect()
     }
 
     /// Keeps a decision and carries it out.
@@ -148,8 +149,13 @@ impl SuppressionStore for MemoryStore {
     ) -> Result<SuppressionPage, StoreError> {
         let state = self.state();
         let from = match cursor {
-            None => Bound::Included((tenant.clone(), Channel::Email, String::new(), "")),
-            Some(cursor) => Bound::Excluded(place(tenant, cursor.channel, &cursor.address, cursor.reason)),
+            None => Bound::Included((tenant.clone(), Channel::Email, String::new(), "", String::new())),
+            Some(cursor) => Bound::Excluded(place(
+                tenant,
+                cursor.channel,
+                &cursor.address,
+                (cursor.reason, cursor.list.as_ref()),
+            )),
         };
         let places = state.suppressions.places.range((from, Bound::Unbounded));
         let mut found = places
@@ -161,6 +167,7 @@ impl SuppressionStore for MemoryStore {
             channel: entry.channel,
             address: entry.address.clone(),
             reason: entry.reason,
+            list: entry.list.clone(),
         });
         Ok(SuppressionPage { entries, next_cursor })
     }

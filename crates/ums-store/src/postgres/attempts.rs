@@ -4,14 +4,15 @@ use std::borrow::Cow;
 use std::ops::RangeInclusive;
 
 use ums_core::{
-    AccountId, AttemptId, AttemptOutcome, AttemptRecord, FailureClass, MessageId, OutcomeWord, ProviderKind, RecipientSet, SettledBy,
-    Status, StoreError, TenantId, Timestamp, spellings,
+    AccountId, AttemptId, AttemptOutcome, AttemptRecord, MessageId, OutcomeWord, ProviderKind, RecipientSet, SettledBy, Status, StoreError,
+    TenantId, Timestamp, spellings,
 };
 use uuid::Uuid;
 
 use super::connection::{Fault, Session, Value};
 use super::row::{Columns, count, gather, optional_text, split, text};
 use crate::facts::{self, Words};
+use crate::newer;
 
 /// Attempts of several messages, column by column.
 #[derive(Debug, Default)]
@@ -39,6 +40,7 @@ pub(crate) struct Rows<'a> {
     refused: Vec<Option<String>>,
     price_micros: Vec<Option<i64>>,
     unknown_until: Vec<Option<i64>>,
+    newer_class: Vec<Option<&'static str>>,
 }
 
 impl<'a> Rows<'a> {
@@ -57,7 +59,7 @@ impl<'a> Rows<'a> {
             self.account.push(attempt.account.as_str());
             self.called_at.push(attempt.called_at.as_micros());
             self.outcome.push(attempt.outcome.word().as_str());
-            self.class.push(attempt.class.map(FailureClass::as_str));
+            self.class.push(facts::class(attempt));
             self.code.push(optional_text(attempt.code.as_deref()));
             self.detail.push(optional_text(attempt.detail.as_deref()));
             let duration = attempt.duration_ms.map(|millis| i64::try_from(millis).unwrap_or(i64::MAX));
@@ -73,11 +75,12 @@ impl<'a> Rows<'a> {
             self.refused.push(facts::refused(attempt)?);
             self.price_micros.push(attempt.price_micros);
             self.unknown_until.push(attempt.unknown_until.map(Timestamp::as_micros));
+            self.newer_class.push(facts::newer_class(attempt));
         }
         Ok(())
     }
 
-    fn values(&self) -> [Value<'_>; 23] {
+    fn values(&self) -> [Value<'_>; 24] {
         [
             &self.tenant,
             &self.message_id,
@@ -102,6 +105,7 @@ impl<'a> Rows<'a> {
             &self.refused,
             &self.price_micros,
             &self.unknown_until,
+            &self.newer_class,
         ]
     }
 }
@@ -113,10 +117,10 @@ pub(crate) async fn insert(session: &Session, rows: &Rows<'_>) -> Result<(), Fau
     }
     let sql = "INSERT INTO attempts (tenant, message_id, number, id, provider, account, called_at, outcome, class, code, detail,
            duration_ms, provider_message_id, simulated, from_substituted, cost_micros, reported, not_called, settled_by, recipients, refused,
-           price_micros, unknown_until)
+           price_micros, unknown_until, newer_class)
          SELECT * FROM unnest($1::text[], $2::uuid[], $3::integer[], $4::uuid[], $5::text[], $6::text[], $7::bigint[], $8::text[],
            $9::text[], $10::text[], $11::text[], $12::bigint[], $13::text[], $14::boolean[], $15::boolean[], $16::bigint[], $17::text[],
-           $18::text[], $19::text[], $20::bigint[], $21::text[], $22::bigint[], $23::bigint[])";
+           $18::text[], $19::text[], $20::bigint[], $21::text[], $22::bigint[], $23::bigint[], $24::text[])";
     session.execute(sql, &rows.values()).await.map(drop)
 }
 
@@ -127,24 +131,25 @@ pub(crate) async fn upsert(session: &Session, rows: &Rows<'_>) -> Result<(), Fau
     }
     let sql = "INSERT INTO attempts (tenant, message_id, number, id, provider, account, called_at, outcome, class, code, detail,
            duration_ms, provider_message_id, simulated, from_substituted, cost_micros, reported, not_called, settled_by, recipients, refused,
-           price_micros, unknown_until)
+           price_micros, unknown_until, newer_class)
          SELECT s.tenant, s.message_id, s.number + coalesce((
              SELECT max(a.number) FROM attempts a WHERE a.tenant = s.tenant AND a.message_id = s.message_id), 0),
            s.id, s.provider, s.account, s.called_at, s.outcome, s.class, s.code, s.detail, s.duration_ms, s.provider_message_id,
            s.simulated, s.from_substituted, s.cost_micros, s.reported, s.not_called, s.settled_by, s.recipients, s.refused,
-           s.price_micros, s.unknown_until
+           s.price_micros, s.unknown_until, s.newer_class
          FROM unnest($1::text[], $2::uuid[], $3::integer[], $4::uuid[], $5::text[], $6::text[], $7::bigint[], $8::text[],
            $9::text[], $10::text[], $11::text[], $12::bigint[], $13::text[], $14::boolean[], $15::boolean[], $16::bigint[], $17::text[],
-           $18::text[], $19::text[], $20::bigint[], $21::text[], $22::bigint[], $23::bigint[])
+           $18::text[], $19::text[], $20::bigint[], $21::text[], $22::bigint[], $23::bigint[], $24::text[])
            AS s(tenant, message_id, number, id, provider, account, called_at, outcome, class, code, detail, duration_ms,
              provider_message_id, simulated, from_substituted, cost_micros, reported, not_called, settled_by, recipients, refused,
-             price_micros, unknown_until)
+             price_micros, unknown_until, newer_class)
          ON CONFLICT (tenant, message_id, id) DO UPDATE SET provider = excluded.provider, account = excluded.account,
            called_at = excluded.called_at, outcome = excluded.outcome, class = excluded.class, code = excluded.code,
            detail = excluded.detail, duration_ms = excluded.duration_ms, provider_message_id = excluded.provider_message_id,
            simulated = excluded.simulated, from_substituted = excluded.from_substituted, cost_micros = excluded.cost_micros,
            reported = excluded.reported, not_called = excluded.not_called, settled_by = excluded.settled_by,
-           recipients = excluded.recipients, refused = excluded.refused, price_micros = excluded.price_micros, unknown_until = excluded.unknown_until";
+           recipients = excluded.recipients, refused = excluded.refused, price_micros = excluded.price_micros,
+           unknown_until = excluded.unknown_until, newer_class = excluded.newer_class";
     session.execute(sql, &rows.values()).await.map(drop)
 }
 
@@ -152,7 +157,7 @@ pub(crate) async fn upsert(session: &Session, rows: &Rows<'_>) -> Result<(), Fau
 pub(crate) async fn of(session: &Session, keys: &[(TenantId, MessageId)]) -> Result<Vec<Result<Vec<AttemptRecord>, StoreError>>, Fault> {
     let sql = "SELECT w.nth, a.id, a.provider, a.account, a.called_at, a.outcome, a.class, a.code, a.detail, a.duration_ms,
            a.provider_message_id, a.simulated, a.from_substituted, a.cost_micros, a.reported, a.not_called, a.settled_by, a.recipients,
-           a.refused, a.price_micros, a.unknown_until
+           a.refused, a.price_micros, a.unknown_until, a.newer_class
          FROM unnest($1::text[], $2::uuid[]) WITH ORDINALITY AS w(tenant, id, nth)
          JOIN attempts a ON a.tenant = w.tenant AND a.message_id = w.id ORDER BY w.nth, a.number";
     let (tenants, ids) = split(keys);
@@ -180,13 +185,14 @@ fn attempt(columns: &Columns<'_>) -> Result<AttemptRecord, StoreError> {
         price_micros: columns.value("price_micros")?,
         reported: columns.optional_word("reported")?,
         recipients: RecipientSet::from_bits(columns.value("recipients")?),
-        refused: columns.optional_json("refused")?.unwrap_or_default(),
+        refused: columns.read_optional("refused", newer::refused)?.unwrap_or_default(),
         settled_by: None,
         unknown_until: columns.optional_time("unknown_until")?,
     };
     let words = Words {
         not_called: columns.value("not_called")?,
         settled_by: columns.value("settled_by")?,
+        newer_class: columns.value("newer_class")?,
     };
     Ok(facts::with_words(attempt, &words))
 }

@@ -6,7 +6,7 @@ use ums_core::{AccountId, BreakerRecord, ProviderKind};
 
 use super::connection::{Fault, Session};
 use super::row::Columns;
-use crate::encoded::to_json;
+use crate::json::to_json;
 
 /// Keeps the state of a provider account's breaker.
 pub(crate) async fn save(session: &Session, owner: i64, record: &BreakerRecord) -> Result<(), Fault> {

@@ -87,7 +87,8 @@ impl Known {
             Work::Accept(rows) => {
                 let listed = rows.iter().filter_map(|row| {
                     let message = &row.new.message;
-                    listed::must_not_contact(message.id, listing(&message.tenant, message.id)?, now)
+                    let occasion = message.handling.occasion();
+                    listed::must_not_contact(message.id, &occasion, listing(&message.tenant, message.id)?, now)
                 });
                 listed.collect()
             }

@@ -1,11 +1,12 @@
 //! What was accepted: written once, emptied when it is of no more use.
 
-use ums_core::{Content, MessageId, StoreError, TenantId};
+use ums_core::{Content, MessageId, StoreError, TenantId, Timestamp};
 use uuid::Uuid;
 
 use super::connection::{Fault, Session, Value};
-use super::row::{Columns, split};
-use crate::encoded::{Encoded, to_json};
+use super::row::{Columns, count, split};
+use crate::encoded::Encoded;
+use crate::json::to_json;
 
 /// Contents of several messages, column by column.
 #[derive(Debug, Default)]
@@ -99,10 +100,50 @@ pub(crate) async fn forget_bodies(session: &Session, emptied: &Emptied) -> Resul
     if emptied.tenant.is_empty() {
         return Ok(0);
     }
-    let sql = "UPDATE contents c SET content = s.content, has_body = false
+    let sql = "UPDATE contents c SET content = s.content, has_body = false, forget_at = NULL
          FROM unnest($1::text[], $2::uuid[], $3::text[]) AS s(tenant, id, content)
          WHERE c.tenant = s.tenant AND c.message_id = s.id AND c.has_body";
     session
         .execute(sql, &[&emptied.tenant, &emptied.message_id, &emptied.content])
         .await
+}
+
+/// When bodies are emptied: whose.
+#[derive(Debug, Default)]
+pub(crate) struct Later<'a> {
+    tenant: Vec<&'a str>,
+    message_id: Vec<Uuid>,
+    at: Vec<i64>,
+}
+
+impl<'a> Later<'a> {
+    pub(crate) fn add(&mut self, tenant: &'a TenantId, id: MessageId, at: Timestamp) {
+        self.tenant.push(tenant.as_str());
+        self.message_id.push(id.as_uuid());
+        self.at.push(at.as_micros());
+    }
+}
+
+/// Notes when bodies are emptied.
+pub(crate) async fn forget_later(session: &Session, later: &Later<'_>) -> Result<(), Fault> {
+    if later.tenant.is_empty() {
+        return Ok(());
+    }
+    let sql = "UPDATE contents c SET forget_at = s.at FROM unnest($1::text[], $2::uuid[], $3::bigint[]) AS s(tenant, id, at)
+         WHERE c.tenant = s.tenant AND c.message_id = s.id";
+    session.execute(sql, &[&later.tenant, &later.message_id, &later.at]).await.map(drop)
+}
+
+/// The messages whose bodies are to be emptied by now.
+pub(crate) async fn to_forget(session: &Session, now: Timestamp, limit: usize) -> Result<Vec<(TenantId, MessageId)>, Fault> {
+    let sql = "SELECT c.tenant, c.message_id FROM contents c
+         JOIN messages m ON m.tenant = c.tenant AND m.id = c.message_id
+         WHERE c.forget_at <= $1 AND c.has_body AND m.owner IS NULL AND m.due_at IS NULL ORDER BY c.forget_at LIMIT $2";
+    let rows = session.query(sql, &[&now.as_micros(), &count(limit)]).await?;
+    let columns = |row| Columns {
+        row,
+        table: "contents",
+        id: &"a code",
+    };
+    rows.iter().map(|row| Ok(columns(row).key("message_id")?)).collect()
 }

@@ -6,7 +6,7 @@ use ums_core::{Endpoint, EndpointId, EndpointUpdate, NoticeOutcome, NoticeState,
 
 use super::connection::{Fault, Session, Value};
 use super::row::{Columns, text};
-use crate::encoded::to_json;
+use crate::json::to_json;
 
 /// Keeps an endpoint. How posts to it ended stays, unless it begins anew: it was disabled and is not any more.
 pub(crate) async fn save(session: &Session, endpoint: &Endpoint) -> Result<(), Fault> {

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::connection::{Fault, Session, Value};
 use super::row::{Columns, count, gather, one, split, text};
-use crate::encoded::to_json;
+use crate::newer;
 
 /// What makes an event one and the same.
 pub(crate) type Name = (ProviderKind, AccountId, String);
@@ -63,7 +63,7 @@ impl<'a> Rows<'a> {
         let new = New {
             place: count(self.rows.len()),
             record,
-            json: to_json(record)?,
+            json: newer::event_json(record)?,
             message,
             due_at,
             looks,
@@ -154,7 +154,7 @@ pub(crate) async fn of(session: &Session, keys: &[(TenantId, MessageId)]) -> Res
          JOIN events e ON e.tenant = w.tenant AND e.message_id = w.id ORDER BY w.nth, e.number";
     let (tenants, ids) = split(keys);
     let rows = session.query(sql, &[&tenants, &ids]).await?;
-    Ok(gather(&rows, "events", keys, |columns| columns.json("event")))
+    Ok(gather(&rows, "events", keys, |columns| columns.read("event", newer::event)))
 }
 
 /// Parked events that are due.
@@ -163,7 +163,7 @@ pub(crate) async fn parked(session: &Session, now: Timestamp, limit: usize) -> R
     let mut parked = Vec::new();
     for row in session.query(sql, &[&now.as_micros(), &count(limit)]).await? {
         let columns = columns(&row);
-        match columns.json("event") {
+        match columns.read("event", newer::event) {
             Ok(record) => parked.push(Parked {
                 record,
                 due_at: columns.optional_time("due_at")?,

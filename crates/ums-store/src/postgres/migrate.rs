@@ -8,7 +8,7 @@ use super::row::one;
 use crate::migration::{Migration, lacking};
 
 /// Every version of the schema in order.
-pub(crate) const MIGRATIONS: [Migration; 6] = [
+pub(crate) const MIGRATIONS: [Migration; 7] = [
     Migration {
         version: 1,
         name: "messages",
@@ -38,6 +38,11 @@ pub(crate) const MIGRATIONS: [Migration; 6] = [
         version: 6,
         name: "undos",
         sql: include_str!("../../migrations/postgres/0006_undos.sql"),
+    },
+    Migration {
+        version: 7,
+        name: "opt outs",
+        sql: include_str!("../../migrations/postgres/0007_opt_outs.sql"),
     },
 ];
 

@@ -33,6 +33,7 @@ pub(crate) async fn prune(session: &Session, walks: &Walks, retention: Retention
          WHERE accepted_at < $1 AND (accepted_at, message_id) > ($2, $3) ORDER BY accepted_at, message_id LIMIT $4";
     let (old, more_bodies) = walk(session, along_bodies, &walks.bodies, retention.bodies_before, limit).await?;
     let bodies = empty(session, &old).await?;
+    let codes = empty(session, &contents::to_forget(session, now, limit).await?).await?;
     let (old, more_messages) = walk(session, along_messages, &walks.messages, retention.messages_before, limit).await?;
     let messages = forget(session, &old).await?;
     let keys = forget_keys(session, now, limit).await?;
@@ -44,11 +45,11 @@ pub(crate) async fn prune(session: &Session, walks: &Walks, retention: Retention
     ];
     let is_full = |removed: u64| removed >= u64::try_from(limit).unwrap_or(u64::MAX);
     Ok(Pruned {
-        bodies,
+        bodies: bodies + codes,
         messages,
         keys,
         aftermath: aftermath.iter().sum(),
-        more: limit > 0 && (more_bodies || more_messages || is_full(keys) || aftermath.into_iter().any(is_full)),
+        more: limit > 0 && (more_bodies || is_full(codes) || more_messages || is_full(keys) || aftermath.into_iter().any(is_full)),
     })
 }
 

@@ -10,8 +10,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use tokio_postgres::Row;
 use ums_core::{
-    AccountId, Channel, Lift, ListChange, ListNotice, MessageId, Notice, ProviderKind, Status, StoreError, Suppression, SuppressionCursor,
-    SuppressionFilter, SuppressionOrigin, SuppressionPage, SuppressionReason, TenantId, Timestamp, spellings,
+    AccountId, Channel, Lift, ListChange, ListName, ListNotice, MessageId, Notice, ProviderKind, Status, StoreError, Suppression,
+    SuppressionCursor, SuppressionFilter, SuppressionOrigin, SuppressionPage, SuppressionReason, TenantId, Timestamp, spellings,
 };
 use uuid::Uuid;
 
@@ -76,7 +76,8 @@ pub(crate) async fn of_contacts(session: &Session, contacts: &Contacts<'_>) -> R
     if contacts.is_empty() {
         return Ok(listings);
     }
-    let sql = "SELECT w.message_id AS contacted, s.tenant, s.channel, s.address, s.reason, s.since, s.lifted_at, s.expires_at, s.origin,
+    let sql =
+        "SELECT w.message_id AS contacted, s.tenant, s.channel, s.address, s.reason, s.list, s.since, s.lifted_at, s.expires_at, s.origin,
            s.provider, s.account, s.message_id, s.detail
          FROM (SELECT g.tenant, g.message_id, g.channel, g.address
              FROM unnest($1::text[], $2::uuid[], $3::text[], $4::text[]) AS g(tenant, message_id, channel, address)
@@ -85,7 +86,7 @@ pub(crate) async fn of_contacts(session: &Session, contacts: &Contacts<'_>) -> R
              FROM unnest($5::text[], $6::uuid[], $7::text[], $8::bigint[]) AS k(tenant, message_id, channel, recipients)
              JOIN recipients r ON r.tenant = k.tenant AND r.message_id = k.message_id
              WHERE r.status = ANY($9) AND (k.recipients IS NULL OR (k.recipients >> r.idx) & 1 = 1)) AS w
-         JOIN suppressions s ON s.tenant = w.tenant AND s.channel = w.channel AND s.address = w.address";
+         JOIN suppression_list s ON s.tenant = w.tenant AND s.channel = w.channel AND s.address = w.address";
     let open: Vec<&str> = Status::ALL
         .iter()
         .filter(|status| !status.is_final())
@@ -106,14 +107,14 @@ pub(crate) async fn of_contacts(session: &Session, contacts: &Contacts<'_>) -> R
     for row in session.query(sql, &values).await? {
         let columns = columns(&row);
         let key = columns.key("contacted")?;
-        let (_, _, address, reason) = place(&columns)?;
-        listings.entry(key).or_default().insert((address, reason), listed(&columns)?);
+        let (_, _, address, reason, list) = place(&columns)?;
+        listings.entry(key).or_default().insert((address, reason, list), listed(&columns)?);
     }
     Ok(listings)
 }
 
-/// The place of an entry: tenant, channel, address, the reason's word.
-type Place = (TenantId, Channel, String, &'static str);
+/// The place of an entry: tenant, channel, address, the reason's word, the mailing list.
+type Place = (TenantId, Channel, String, &'static str, String);
 
 /// A change of the list.
 #[derive(Clone, Copy, Debug)]
@@ -167,11 +168,13 @@ impl<'a> Changes<'a> {
 impl Change<'_> {
     /// The places of the subscriber: one for each spelling.
     fn places(&self) -> Vec<Place> {
-        let (tenant, channel, address, reason) = match self {
-            Self::Put(entry) => (&entry.tenant, entry.channel, &entry.address, entry.reason),
-            Self::Lift(lift) => (&lift.tenant, lift.channel, &lift.address, lift.reason),
+        let (tenant, channel, address, reason, list) = match self {
+            Self::Put(entry) => (&entry.tenant, entry.channel, &entry.address, entry.reason, &entry.list),
+            Self::Lift(lift) => (&lift.tenant, lift.channel, &lift.address, lift.reason, &lift.list),
         };
-        let place = |spelling: String| (tenant.clone(), channel, text(&spelling).into_owned(), reason.as_str());
+        let list = list.as_ref().filter(|_| listed::is_of_lists(reason));
+        let list = text(listed::list_key(list)).into_owned();
+        let place = |spelling: String| (tenant.clone(), channel, text(&spelling).into_owned(), reason.as_str(), list.clone());
         spellings(channel, address).into_iter().map(place).collect()
     }
 
@@ -183,7 +186,8 @@ impl Change<'_> {
                 let was_in_force = self.places().iter().any(|place| is_in_force(known, place));
                 let entry = listed::put_in_form((*entry).clone());
                 let address = text(&entry.address).into_owned();
-                let place = (entry.tenant.clone(), entry.channel, address, entry.reason.as_str());
+                let list = text(listed::list_key(entry.list.as_ref())).into_owned();
+                let place = (entry.tenant.clone(), entry.channel, address, entry.reason.as_str(), list);
                 let listed = known.entry(place).or_default();
                 listed.put(entry);
                 !was_in_force && listed.is_in_force(now)
@@ -207,15 +211,17 @@ impl Change<'_> {
 /// What is at some places of the list.
 async fn at(session: &Session, places: &BTreeSet<Place>) -> Result<BTreeMap<Place, Listed>, Fault> {
     let sql =
-        "SELECT s.tenant, s.channel, s.address, s.reason, s.since, s.lifted_at, s.expires_at, s.origin, s.provider, s.account, s.message_id, s.detail
-         FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]) AS w(tenant, channel, address, reason)
-         JOIN suppressions s ON s.tenant = w.tenant AND s.channel = w.channel AND s.address = w.address AND s.reason = w.reason";
+        "SELECT s.tenant, s.channel, s.address, s.reason, s.list, s.since, s.lifted_at, s.expires_at, s.origin, s.provider, s.account, s.message_id, s.detail
+         FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[]) AS w(tenant, channel, address, reason, list)
+         JOIN suppression_list s ON s.tenant = w.tenant AND s.channel = w.channel AND s.address = w.address AND s.reason = w.reason
+           AND s.list = w.list";
     let tenants: Vec<&str> = places.iter().map(|place| place.0.as_str()).collect();
     let channels: Vec<&str> = places.iter().map(|place| place.1.as_str()).collect();
     let addresses: Vec<&str> = places.iter().map(|place| place.2.as_str()).collect();
     let reasons: Vec<&str> = places.iter().map(|place| place.3).collect();
+    let lists: Vec<&str> = places.iter().map(|place| place.4.as_str()).collect();
     let mut list = BTreeMap::new();
-    for row in session.query(sql, &[&tenants, &channels, &addresses, &reasons]).await? {
+    for row in session.query(sql, &[&tenants, &channels, &addresses, &reasons, &lists]).await? {
         let columns = columns(&row);
         list.insert(place(&columns)?, listed(&columns)?);
     }
@@ -253,26 +259,43 @@ impl<'a> Rows<'a> {
 }
 
 async fn write(session: &Session, list: &BTreeMap<Place, Listed>) -> Result<(), Fault> {
-    let sql = "INSERT INTO suppressions (tenant, channel, address, reason, since, lifted_at, expires_at, origin, provider, account,
-           message_id, detail)
+    let for_all =
+        "INSERT INTO suppressions (tenant, channel, address, reason, since, lifted_at, expires_at, origin, provider, account, message_id, detail)
          SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[], $8::text[],
            $9::text[], $10::text[], $11::uuid[], $12::text[])
          ON CONFLICT (tenant, channel, address, reason) DO UPDATE SET since = excluded.since, lifted_at = excluded.lifted_at,
-           expires_at = excluded.expires_at, origin = excluded.origin, provider = excluded.provider, account = excluded.account,
-           message_id = excluded.message_id, detail = excluded.detail";
-    let tenants: Vec<&str> = list.keys().map(|place| place.0.as_str()).collect();
-    let channels: Vec<&str> = list.keys().map(|place| place.1.as_str()).collect();
-    let addresses: Vec<&str> = list.keys().map(|place| place.2.as_str()).collect();
-    let reasons: Vec<&str> = list.keys().map(|place| place.3).collect();
+           expires_at = excluded.expires_at, origin = excluded.origin, provider = excluded.provider, account = excluded.account, message_id = excluded.message_id,
+           detail = excluded.detail";
+    let of_lists =
+        "INSERT INTO list_opt_outs (tenant, channel, address, list, since, lifted_at, expires_at, origin, provider, account, message_id, detail)
+         SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[], $8::text[],
+           $9::text[], $10::text[], $11::uuid[], $12::text[])
+         ON CONFLICT (tenant, channel, address, list) DO UPDATE SET since = excluded.since, lifted_at = excluded.lifted_at,
+           expires_at = excluded.expires_at, origin = excluded.origin, provider = excluded.provider, account = excluded.account, message_id = excluded.message_id,
+           detail = excluded.detail";
+    let (of_one_list, of_all): (Vec<_>, Vec<_>) = list.iter().partition(|(place, _)| !place.4.is_empty());
+    write_to(session, for_all, of_all, |place| place.3).await?;
+    write_to(session, of_lists, of_one_list, |place| &place.4).await
+}
+
+/// Writes entries to one of the two tables, whose keys end with the reason or with the list.
+async fn write_to(session: &Session, sql: &'static str, list: Vec<(&Place, &Listed)>, end_of_key: fn(&Place) -> &str) -> Result<(), Fault> {
+    if list.is_empty() {
+        return Ok(());
+    }
+    let tenants: Vec<&str> = list.iter().map(|(place, _)| place.0.as_str()).collect();
+    let channels: Vec<&str> = list.iter().map(|(place, _)| place.1.as_str()).collect();
+    let addresses: Vec<&str> = list.iter().map(|(place, _)| place.2.as_str()).collect();
+    let ends: Vec<&str> = list.iter().map(|(place, _)| end_of_key(place)).collect();
     let mut rows = Rows::default();
-    for listed in list.values() {
+    for (_, listed) in &list {
         rows.add(listed);
     }
     let values: [Value<'_>; 12] = [
         &tenants,
         &channels,
         &addresses,
-        &reasons,
+        &ends,
         &rows.since,
         &rows.lifted_at,
         &rows.expires_at,
@@ -294,11 +317,11 @@ pub(crate) async fn in_force(
     now: Timestamp,
 ) -> Result<Vec<Suppression>, Fault> {
     let sql =
-        "SELECT s.tenant, s.channel, s.address, s.reason, s.since, s.lifted_at, s.expires_at, s.origin, s.provider, s.account, s.message_id, s.detail
+        "SELECT s.tenant, s.channel, s.address, s.reason, s.list, s.since, s.lifted_at, s.expires_at, s.origin, s.provider, s.account, s.message_id, s.detail
          FROM unnest($3::text[]) AS w(address)
-         JOIN suppressions s ON s.tenant = $1 AND s.channel = $2 AND s.address = w.address
+         JOIN suppression_list s ON s.tenant = $1 AND s.channel = $2 AND s.address = w.address
          WHERE (s.lifted_at IS NULL OR s.since > s.lifted_at) AND (s.expires_at IS NULL OR s.expires_at > $4)
-         ORDER BY s.address, s.reason";
+         ORDER BY s.address, s.reason, s.list";
     let spellings = listed::all_spellings(channel, addresses);
     let spellings: Vec<Cow<'_, str>> = spellings.iter().map(|address| text(address)).collect();
     let values: [Value<'_>; 4] = [&tenant.as_str(), &channel.as_str(), &spellings, &now.as_micros()];
@@ -314,21 +337,21 @@ pub(crate) async fn page(
     limit: usize,
 ) -> Result<SuppressionPage, Fault> {
     let all =
-        "SELECT s.tenant, s.channel, s.address, s.reason, s.since, s.lifted_at, s.expires_at, s.origin, s.provider, s.account, s.message_id, s.detail
-         FROM suppressions s
-         WHERE s.tenant = $1 AND (s.channel, s.address, s.reason) > ($2, $3, $4) AND s.since IS NOT NULL
+        "SELECT s.tenant, s.channel, s.address, s.reason, s.list, s.since, s.lifted_at, s.expires_at, s.origin, s.provider, s.account, s.message_id, s.detail
+         FROM suppression_list s
+         WHERE s.tenant = $1 AND (s.channel, s.address, s.reason, s.list) > ($2, $3, $4, $12) AND s.since IS NOT NULL
            AND ($5::text IS NULL OR s.channel = $5) AND ($6::text IS NULL OR s.reason = $6) AND $7::text[] IS NULL AND $8::text[] IS NULL
            AND ($9 OR ((s.lifted_at IS NULL OR s.since > s.lifted_at) AND (s.expires_at IS NULL OR s.expires_at > $10)))
-         ORDER BY s.channel, s.address, s.reason LIMIT $11";
+         ORDER BY s.channel, s.address, s.reason, s.list LIMIT $11";
     // The address in every spelling that each channel knows.
     let by_address =
-        "SELECT s.tenant, s.channel, s.address, s.reason, s.since, s.lifted_at, s.expires_at, s.origin, s.provider, s.account, s.message_id, s.detail
+        "SELECT s.tenant, s.channel, s.address, s.reason, s.list, s.since, s.lifted_at, s.expires_at, s.origin, s.provider, s.account, s.message_id, s.detail
          FROM (SELECT 'email', unnest($7::text[]) UNION ALL SELECT 'sms', unnest($8::text[])) AS w(channel, address)
-         JOIN suppressions s ON s.tenant = $1 AND s.channel = w.channel AND s.address = w.address
-         WHERE (s.channel, s.address, s.reason) > ($2, $3, $4) AND s.since IS NOT NULL
+         JOIN suppression_list s ON s.tenant = $1 AND s.channel = w.channel AND s.address = w.address
+         WHERE (s.channel, s.address, s.reason, s.list) > ($2, $3, $4, $12) AND s.since IS NOT NULL
            AND ($5::text IS NULL OR s.channel = $5) AND ($6::text IS NULL OR s.reason = $6)
            AND ($9 OR ((s.lifted_at IS NULL OR s.since > s.lifted_at) AND (s.expires_at IS NULL OR s.expires_at > $10)))
-         ORDER BY s.channel, s.address, s.reason LIMIT $11";
+         ORDER BY s.channel, s.address, s.reason, s.list LIMIT $11";
     let sql = if filter.address.is_some() { by_address } else { all };
     let (channel, address, reason) = cursor.map_or(("", Cow::Borrowed(""), ""), |cursor| {
         (cursor.channel.as_str(), text(&cursor.address), cursor.reason.as_str())
@@ -341,7 +364,8 @@ pub(crate) async fn page(
     };
     let (mails, numbers) = (of(Channel::Email), of(Channel::Sms));
     let more_than_wanted = count(limit.saturating_add(1));
-    let values: [Value<'_>; 11] = [
+    let list = text(listed::list_key(cursor.and_then(|cursor| cursor.list.as_ref())));
+    let values: [Value<'_>; 12] = [
         &tenant.as_str(),
         &channel,
         &address,
@@ -353,6 +377,7 @@ pub(crate) async fn page(
         &filter.with_lifted,
         &now.as_micros(),
         &more_than_wanted,
+        &list,
     ];
     let mut entries = entries(&session.query(sql, &values).await?)?;
     let more = entries.len() > limit;
@@ -361,6 +386,7 @@ pub(crate) async fn page(
         channel: entry.channel,
         address: entry.address.clone(),
         reason: entry.reason,
+        list: entry.list.clone(),
     });
     Ok(SuppressionPage { entries, next_cursor })
 }
@@ -380,7 +406,18 @@ fn place(columns: &Columns<'_>) -> Result<Place, StoreError> {
         columns.word("channel")?,
         columns.value("address")?,
         reason.as_str(),
+        columns.value("list")?,
     ))
+}
+
+/// The mailing list of an entry; none for all lists.
+fn list(columns: &Columns<'_>) -> Result<Option<ListName>, StoreError> {
+    let list: &str = columns.value("list")?;
+    if list.is_empty() {
+        Ok(None)
+    } else {
+        columns.word("list").map(Some)
+    }
 }
 
 fn listed(columns: &Columns<'_>) -> Result<Listed, StoreError> {
@@ -405,6 +442,7 @@ fn entry(columns: &Columns<'_>) -> Result<Suppression, StoreError> {
         channel: columns.word("channel")?,
         address: columns.value("address")?,
         reason: columns.word("reason")?,
+        list: list(columns)?,
         origin,
         provider: columns.optional_word("provider")?,
         account: columns.value::<Option<&str>>("account")?.map(AccountId::new),

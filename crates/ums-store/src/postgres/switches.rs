@@ -4,7 +4,7 @@ use ums_core::{AccountId, ProviderKind, ProviderSwitch, SwitchedOff, Timestamp};
 
 use super::connection::{Fault, Session};
 use super::row::Columns;
-use crate::encoded::to_json;
+use crate::json::to_json;
 
 /// Takes an account out of service, or brings it back.
 pub(crate) async fn switch(session: &Session, provider: ProviderKind, account: &AccountId, off: Option<&SwitchedOff>) -> Result<(), Fault> {
@@ -40,7 +40,7 @@ pub(crate) async fn all(session: &Session) -> Result<Vec<ProviderSwitch>, Fault>
         switches.push(ProviderSwitch {
             provider,
             account: AccountId::new(columns.value::<&str>("account")?),
-            off: columns.optional_json("off")?,
+            off: columns.read_optional("off", |text| serde_json::from_str(text))?,
             tried_at: columns.optional_time("tried_at")?,
         });
     }

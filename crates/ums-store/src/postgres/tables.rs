@@ -31,6 +31,7 @@ pub(crate) struct Tables<'a> {
     changes: Changes<'a>,
     undos: Vec<&'a Undo>,
     forgotten: Vec<(TenantId, MessageId)>,
+    forgotten_later: contents::Later<'a>,
 }
 
 /// What became of it, in numbers, and what is on the suppression list of those who would be contacted.
@@ -79,6 +80,8 @@ impl<'a> Tables<'a> {
         }
         if step.forget_body {
             self.forgotten.push((tenant.clone(), id));
+        } else if let Some(at) = step.forget_body_at {
+            self.forgotten_later.add(tenant, id, at);
         }
         self.events.add(tenant, id, events)?;
         self.notices.add(&step.notices);
@@ -155,6 +158,7 @@ impl<'a> Tables<'a> {
                 biased;
                 acts::append(session, &self.acts),
                 contents::forget_bodies(session, emptied),
+                contents::forget_later(session, &self.forgotten_later),
                 suppressions::of_contacts(session, contacts),
                 async {
                     self.changes.write(session, now).await?;
@@ -176,9 +180,10 @@ impl<'a> Tables<'a> {
         for written in [recipients, rest, attempts, skips] {
             written?;
         }
-        let (acts, forgotten, listings, changed, kept, noticed) = others;
+        let (acts, forgotten, forgotten_later, listings, changed, kept, noticed) = others;
         acts?;
         forgotten?;
+        forgotten_later?;
         let listings = listings?;
         changed?;
         let kept = kept?;

@@ -5,13 +5,14 @@ use std::ops::RangeInclusive;
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 use ums_core::{
-    AccountId, AttemptId, AttemptOutcome, AttemptRecord, FailureClass, MessageId, OutcomeWord, ProviderKind, RecipientSet, SettledBy,
-    Status, StoreError, TenantId, Timestamp, subscriber_key,
+    AccountId, AttemptId, AttemptOutcome, AttemptRecord, MessageId, OutcomeWord, ProviderKind, RecipientSet, SettledBy, Status, StoreError,
+    TenantId, Timestamp, subscriber_key,
 };
 
 use super::connection::store_error;
 use super::row::{Columns, signed};
 use crate::facts::{self, Words};
+use crate::newer;
 
 /// Stores attempts; one that is there already is replaced and keeps its place.
 pub(crate) fn upsert(connection: &Connection, tenant: &TenantId, id: MessageId, attempts: &[AttemptRecord]) -> Result<(), StoreError> {
@@ -23,14 +24,14 @@ pub(crate) fn upsert(connection: &Connection, tenant: &TenantId, id: MessageId, 
             .prepare_cached(
                 "INSERT INTO attempts (tenant, message_id, id, number, provider, account, called_at, outcome, class, code, detail,
                    duration_ms, provider_message_id, simulated, from_substituted, cost_micros, reported, not_called, settled_by, recipients,
-                   refused, price_micros, unknown_until)
+                   refused, price_micros, unknown_until, newer_class)
                  SELECT ?1, ?2, ?3, coalesce(max(number), 0) + 1, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19,
-                   ?20, ?21, ?22
+                   ?20, ?21, ?22, ?23
                  FROM attempts WHERE tenant = ?1 AND message_id = ?2
                  ON CONFLICT (tenant, message_id, id) DO UPDATE SET provider = ?4, account = ?5, called_at = ?6, outcome = ?7, class = ?8,
                    code = ?9, detail = ?10, duration_ms = ?11, provider_message_id = ?12, simulated = ?13, from_substituted = ?14,
                    cost_micros = ?15, reported = ?16, not_called = ?17, settled_by = ?18, recipients = ?19, refused = ?20,
-                   price_micros = ?21, unknown_until = ?22",
+                   price_micros = ?21, unknown_until = ?22, newer_class = ?23",
             )
             .map_err(store_error)?;
         let stored = statement.execute(params![
@@ -41,7 +42,7 @@ pub(crate) fn upsert(connection: &Connection, tenant: &TenantId, id: MessageId, 
             attempt.account.as_str(),
             attempt.called_at.as_micros(),
             attempt.outcome.word().as_str(),
-            attempt.class.map(FailureClass::as_str),
+            facts::class(attempt),
             attempt.code,
             attempt.detail,
             attempt.duration_ms.map(signed),
@@ -56,6 +57,7 @@ pub(crate) fn upsert(connection: &Connection, tenant: &TenantId, id: MessageId, 
             facts::refused(attempt)?,
             attempt.price_micros,
             attempt.unknown_until.map(Timestamp::as_micros),
+            facts::newer_class(attempt),
         ]);
         stored.map_err(store_error)?;
     }
@@ -69,7 +71,7 @@ fn report(connection: &Connection, tenant: &TenantId, id: MessageId, attempt: &A
         .prepare_cached(
             "UPDATE attempts SET reported = ?4, class = ?5, code = ?6, detail = ?7, duration_ms = ?8, simulated = ?9, from_substituted = ?10,
                cost_micros = ?11, not_called = ?17, settled_by = ?18, recipients = ?19, refused = ?20, price_micros = ?21,
-               unknown_until = ?22
+               unknown_until = ?22, newer_class = ?23
              WHERE tenant = ?1 AND message_id = ?2 AND id = ?3 AND provider = ?12 AND account = ?13 AND called_at = ?14 AND outcome = ?15
                AND provider_message_id IS ?16",
         )
@@ -79,7 +81,7 @@ fn report(connection: &Connection, tenant: &TenantId, id: MessageId, attempt: &A
         id.as_uuid().into_bytes(),
         attempt.id.as_uuid().into_bytes(),
         attempt.reported.map(Status::as_str),
-        attempt.class.map(FailureClass::as_str),
+        facts::class(attempt),
         attempt.code,
         attempt.detail,
         attempt.duration_ms.map(signed),
@@ -97,6 +99,7 @@ fn report(connection: &Connection, tenant: &TenantId, id: MessageId, attempt: &A
         facts::refused(attempt)?,
         attempt.price_micros,
         attempt.unknown_until.map(Timestamp::as_micros),
+        facts::newer_class(attempt),
     ]);
     Ok(updated.map_err(store_error)? == 1)
 }
@@ -106,7 +109,8 @@ pub(crate) fn of(connection: &Connection, tenant: &TenantId, id: MessageId) -> R
     let mut statement = connection
         .prepare_cached(
             "SELECT id, provider, account, called_at, outcome, class, code, detail, duration_ms, provider_message_id, simulated,
-               from_substituted, cost_micros, price_micros, reported, not_called, settled_by, unknown_until, recipients, refused
+               from_substituted, cost_micros, price_micros, reported, not_called, settled_by, unknown_until, recipients, refused,
+               newer_class
              FROM attempts WHERE tenant = ?1 AND message_id = ?2 ORDER BY number",
         )
         .map_err(store_error)?;
@@ -144,14 +148,16 @@ fn attempt(columns: &Columns<'_>) -> Result<AttemptRecord, StoreError> {
         price_micros: columns.value("price_micros")?,
         reported: columns.optional_word("reported")?,
         recipients: RecipientSet::from_bits(columns.value("recipients")?),
-        refused: columns.optional_json("refused")?.unwrap_or_default(),
+        refused: columns.read_optional("refused", newer::refused)?.unwrap_or_default(),
         settled_by: None,
         unknown_until: columns.optional_time("unknown_until")?,
     };
-    let (not_called, settled_by): (Option<String>, Option<String>) = (columns.value("not_called")?, columns.value("settled_by")?);
+    let word = |column| columns.value::<Option<String>>(column);
+    let (not_called, settled_by, newer_class) = (word("not_called")?, word("settled_by")?, word("newer_class")?);
     let words = Words {
         not_called: not_called.as_deref(),
         settled_by: settled_by.as_deref(),
+        newer_class: newer_class.as_deref(),
     };
     Ok(facts::with_words(attempt, &words))
 }

@@ -5,7 +5,7 @@ use ums_core::{AccountId, BreakerRecord, StoreError};
 
 use super::connection::store_error;
 use super::row::Columns;
-use crate::encoded::to_json;
+use crate::json::to_json;
 
 /// Keeps the state of a provider account's breaker.
 pub(crate) fn save(connection: &Connection, owner: i64, record: &BreakerRecord) -> Result<(), StoreError> {

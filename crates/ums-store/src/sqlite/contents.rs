@@ -1,11 +1,12 @@
 //! What was accepted: written once, emptied when it is of no more use.
 
 use rusqlite::{Connection, params};
-use ums_core::{Content, MessageId, StoreError, TenantId};
+use ums_core::{Content, MessageId, StoreError, TenantId, Timestamp};
 
 use super::connection::store_error;
-use super::row::Columns;
-use crate::encoded::{Encoded, to_json};
+use super::row::{Columns, count};
+use crate::encoded::Encoded;
+use crate::json::to_json;
 
 /// Stores what a new message says.
 pub(crate) fn insert(connection: &Connection, row: &Encoded) -> Result<(), StoreError> {
@@ -36,11 +37,47 @@ pub(crate) fn forget_body(connection: &Connection, tenant: &TenantId, id: Messag
     };
     let Some(content) = content else { return Ok(false) };
     let mut statement = connection
-        .prepare_cached("UPDATE contents SET content = ?3 WHERE tenant = ?1 AND message_id = ?2")
+        .prepare_cached("UPDATE contents SET content = ?3, forget_at = NULL WHERE tenant = ?1 AND message_id = ?2")
         .map_err(store_error)?;
     let emptied = params![tenant.as_str(), id.as_uuid().into_bytes(), to_json(&content.without_body())?];
     statement.execute(emptied).map_err(store_error)?;
     Ok(true)
+}
+
+/// Notes when a message's body is emptied.
+pub(crate) fn forget_body_at(connection: &Connection, tenant: &TenantId, id: MessageId, at: Timestamp) -> Result<(), StoreError> {
+    let mut statement = connection
+        .prepare_cached("UPDATE contents SET forget_at = ?3 WHERE tenant = ?1 AND message_id = ?2")
+        .map_err(store_error)?;
+    let values = params![tenant.as_str(), id.as_uuid().into_bytes(), at.as_micros()];
+    statement.execute(values).map(drop).map_err(store_error)
+}
+
+/// Empties the bodies of ended messages whose time has come. Returns how many there were.
+pub(crate) fn forget_bodies_due(connection: &Connection, now: Timestamp, limit: usize) -> Result<u64, StoreError> {
+    let mut statement = connection
+        .prepare_cached(
+            "SELECT c.tenant, c.message_id FROM contents c
+             JOIN messages m ON m.tenant = c.tenant AND m.id = c.message_id
+             WHERE c.forget_at <= ?1 AND m.owner IS NULL AND m.due_at IS NULL ORDER BY c.forget_at LIMIT ?2",
+        )
+        .map_err(store_error)?;
+    let mut rows = statement.query(params![now.as_micros(), count(limit)]).map_err(store_error)?;
+    let mut due = Vec::new();
+    while let Some(row) = rows.next().map_err(store_error)? {
+        let columns = Columns {
+            row,
+            table: "contents",
+            id: &"a code",
+        };
+        let tenant = TenantId::new(columns.value::<String>("tenant")?);
+        due.push((tenant, MessageId::from_uuid(columns.uuid("message_id")?)));
+    }
+    let mut emptied = 0;
+    for (tenant, id) in due {
+        emptied += u64::from(forget_body(connection, &tenant, id)?);
+    }
+    Ok(emptied)
 }
 
 fn content(connection: &Connection, tenant: &TenantId, id: MessageId) -> Result<Option<Content>, StoreError> {

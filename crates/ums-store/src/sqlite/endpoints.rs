@@ -6,7 +6,7 @@ use ums_core::{Endpoint, EndpointId, EndpointUpdate, NoticeOutcome, NoticeState,
 use super::connection::store_error;
 use super::notices;
 use super::row::Columns;
-use crate::encoded::to_json;
+use crate::json::to_json;
 
 /// Keeps an endpoint, new or changed. What posts have taught stays, unless it is posted to again after it was not.
 pub(crate) fn save(connection: &Connection, endpoint: &Endpoint) -> Result<(), StoreError> {

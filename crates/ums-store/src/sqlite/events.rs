@@ -5,6 +5,7 @@ use ums_core::{Event, EventRecord, MessageId, Parked, StoreError, TenantId, Time
 
 use super::connection::store_error;
 use super::row::{Columns, count};
+use crate::newer;
 
 /// How an event is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,7 +86,7 @@ pub(crate) fn of(connection: &Connection, tenant: &TenantId, id: MessageId) -> R
             table: "events",
             id: &id,
         };
-        events.push(columns.json("event")?);
+        events.push(columns.read("event", newer::event)?);
     }
     Ok(events)
 }
@@ -99,7 +100,7 @@ pub(crate) fn parked(connection: &Connection, now: Timestamp, limit: usize) -> R
     let mut found = Vec::new();
     while let Some(row) = rows.next().map_err(store_error)? {
         let columns = columns(row);
-        let record = match columns.json("event") {
+        let record = match columns.read("event", newer::event) {
             Err(fault @ StoreError::Corrupt { .. }) => {
                 tracing::error!(error = %fault, "an event that waits for its message cannot be read");
                 continue;

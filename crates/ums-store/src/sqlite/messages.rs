@@ -33,7 +33,7 @@ pub(crate) fn accept(connection: &Connection, process: Process, row: &Encoded, n
 fn forbids_new(connection: &Connection, new: &NewMessage, now: Timestamp) -> Result<Option<MustNotContact>, StoreError> {
     let (message, addresses) = (&new.message, listed::contacts_of(new));
     let listing = suppressions::of(connection, &message.tenant, message.content.channel(), &addresses)?;
-    Ok(listed::must_not_contact(message.id, &listing, now))
+    Ok(listed::must_not_contact(message.id, &message.handling.occasion(), &listing, now))
 }
 
 fn insert(connection: &Connection, process: Process, row: &Encoded, now: Timestamp) -> Result<Stored, StoreError> {
@@ -153,6 +153,8 @@ pub(crate) fn record(
     }
     if step.forget_body {
         contents::forget_body(connection, &step.tenant, step.message_id)?;
+    } else if let Some(at) = step.forget_body_at {
+        contents::forget_body_at(connection, &step.tenant, step.message_id, at)?;
     }
     for (event, json) in step.events.iter().zip(events) {
         events::keep(connection, &step.tenant, step.message_id, event, json)?;

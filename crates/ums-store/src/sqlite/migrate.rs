@@ -10,7 +10,7 @@ use super::connection::{create_private, store_error};
 use crate::migration::{Migration, lacking};
 
 /// Every version of the schema in order.
-pub(crate) const MIGRATIONS: [Migration; 6] = [
+pub(crate) const MIGRATIONS: [Migration; 7] = [
     Migration {
         version: 1,
         name: "messages",
@@ -40,6 +40,11 @@ pub(crate) const MIGRATIONS: [Migration; 6] = [
         version: 6,
         name: "undos",
         sql: include_str!("../../migrations/sqlite/0006_undos.sql"),
+    },
+    Migration {
+        version: 7,
+        name: "opt outs",
+        sql: include_str!("../../migrations/sqlite/0007_opt_outs.sql"),
     },
 ];
 

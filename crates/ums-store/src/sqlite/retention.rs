@@ -62,6 +62,7 @@ struct Row {
 /// Removes at most `limit` rows of each kind.
 pub(crate) fn prune(connection: &Connection, retention: Retention, now: Timestamp, limit: usize) -> Result<Pruned, StoreError> {
     let (bodies, more_bodies) = step(connection, Kind::Bodies, retention.bodies_before, now, limit)?;
+    let codes = contents::forget_bodies_due(connection, now, limit)?;
     let (messages, more_messages) = step(connection, Kind::Messages, retention.messages_before, now, limit)?;
     let keys = idempotency::forget_expired(connection, now, limit)?;
     let more_keys = usize::try_from(keys).is_ok_and(|keys| keys >= limit);
@@ -72,12 +73,12 @@ pub(crate) fn prune(connection: &Connection, retention: Retention, now: Timestam
         rates::forget(connection, before, limit)?,
     ];
     let is_full = |rows: &u64| usize::try_from(*rows).is_ok_and(|rows| rows >= limit);
-    let more = limit > 0 && (more_bodies || more_messages || more_keys || aftermath.iter().any(is_full));
+    let more = limit > 0 && (more_bodies || is_full(&codes) || more_messages || more_keys || aftermath.iter().any(is_full));
     if !more {
         end_run(connection)?;
     }
     Ok(Pruned {
-        bodies,
+        bodies: bodies + codes,
         messages,
         keys,
         aftermath: aftermath.iter().sum(),

@@ -55,11 +55,16 @@ impl Columns<'_> {
         serde_json::from_str(&text).map_err(|_| self.corrupt(column))
     }
 
-    /// A value kept as JSON, or null.
-    pub(crate) fn optional_json<T: DeserializeOwned>(&self, column: &'static str) -> Result<Option<T>, StoreError> {
+    /// A value kept as JSON that is read in a way of its own.
+    pub(crate) fn read<T>(&self, column: &'static str, read: fn(&str) -> serde_json::Result<T>) -> Result<T, StoreError> {
+        let text: String = self.value(column)?;
+        read(&text).map_err(|_| self.corrupt(column))
+    }
+
+    /// The same, or null.
+    pub(crate) fn read_optional<T>(&self, column: &'static str, read: fn(&str) -> serde_json::Result<T>) -> Result<Option<T>, StoreError> {
         let text: Option<String> = self.value(column)?;
-        text.map(|text| serde_json::from_str(&text).map_err(|_| self.corrupt(column)))
-            .transpose()
+        text.map(|text| read(&text).map_err(|_| self.corrupt(column))).transpose()
     }
 
     /// A count.

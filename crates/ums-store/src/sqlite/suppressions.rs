@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use rusqlite::{Connection, Row, named_params, params};
 use ums_core::{
-    AccountId, Channel, Lift, ListNotice, MessageId, ProviderKind, StoreError, Suppression, SuppressionCursor, SuppressionFilter,
+    AccountId, Channel, Lift, ListName, ListNotice, MessageId, ProviderKind, StoreError, Suppression, SuppressionCursor, SuppressionFilter,
     SuppressionPage, SuppressionReason, TenantId, Timestamp, spellings,
 };
 
@@ -16,7 +16,15 @@ use crate::listed::{self, Listed, Listing};
 fn put(connection: &Connection, entry: Suppression, now: Timestamp) -> Result<bool, StoreError> {
     let spellings = spellings(entry.channel, &entry.address);
     let entry = listed::put_in_form(entry);
-    let key_of = |address: &str| (entry.tenant.clone(), entry.channel, address.to_owned(), entry.reason);
+    let key_of = |address: &str| {
+        (
+            entry.tenant.clone(),
+            entry.channel,
+            address.to_owned(),
+            entry.reason,
+            entry.list.clone(),
+        )
+    };
     let mut was_in_force = false;
     for spelling in spellings {
         was_in_force |= at(connection, &key_of(&spelling))?.is_some_and(|listed| listed.is_in_force(now));
@@ -38,7 +46,7 @@ fn lift(connection: &Connection, lift: &Lift, now: Timestamp) -> Result<bool, St
 }
 
 fn lift_one(connection: &Connection, lift: Lift, now: Timestamp) -> Result<bool, StoreError> {
-    let key = (lift.tenant, lift.channel, lift.address, lift.reason);
+    let key = (lift.tenant, lift.channel, lift.address, lift.reason, lift.list);
     let known = at(connection, &key)?;
     if known.is_none() && !listed::is_kept_alone(lift.reason) {
         return Ok(false);
@@ -65,37 +73,44 @@ pub(crate) fn change(
     Ok([suppressed, lifted].concat())
 }
 
-type Key = (TenantId, Channel, String, SuppressionReason);
+type Key = (TenantId, Channel, String, SuppressionReason, Option<ListName>);
 
-fn at(connection: &Connection, (tenant, channel, address, reason): &Key) -> Result<Option<Listed>, StoreError> {
+fn at(connection: &Connection, (tenant, channel, address, reason, list): &Key) -> Result<Option<Listed>, StoreError> {
     let mut statement = connection
         .prepare_cached(
-            "SELECT tenant, channel, address, reason, since, lifted_at, expires_at, origin, provider, account, message_id, detail
-             FROM suppressions WHERE tenant = ?1 AND channel = ?2 AND address = ?3 AND reason = ?4",
+            "SELECT tenant, channel, address, reason, list, since, lifted_at, expires_at, origin, provider, account, message_id, detail
+             FROM suppression_list WHERE tenant = ?1 AND channel = ?2 AND address = ?3 AND reason = ?4 AND list = ?5",
         )
         .map_err(store_error)?;
+    let list = listed::list_key(list.as_ref());
     let mut rows = statement
-        .query(params![tenant.as_str(), channel.as_str(), address, reason.as_str()])
+        .query(params![tenant.as_str(), channel.as_str(), address, reason.as_str(), list])
         .map_err(store_error)?;
     rows.next().map_err(store_error)?.map(listed).transpose()
 }
 
-fn keep(connection: &Connection, (tenant, channel, address, reason): &Key, listed: &Listed) -> Result<(), StoreError> {
-    let mut statement = connection
-        .prepare_cached(
-            "INSERT INTO suppressions (tenant, channel, address, reason, since, lifted_at, expires_at, origin, provider, account,
-               message_id, detail)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
-             ON CONFLICT (tenant, channel, address, reason) DO UPDATE SET since = ?5, lifted_at = ?6, expires_at = ?7, origin = ?8,
-               provider = ?9, account = ?10, message_id = ?11, detail = ?12",
-        )
-        .map_err(store_error)?;
+fn keep(connection: &Connection, (tenant, channel, address, reason, list): &Key, listed: &Listed) -> Result<(), StoreError> {
+    let for_all = "INSERT INTO suppressions (tenant, channel, address, reason, since, lifted_at, expires_at, origin, provider, account,
+           message_id, detail)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
+         ON CONFLICT (tenant, channel, address, reason) DO UPDATE SET since = ?5, lifted_at = ?6, expires_at = ?7, origin = ?8,
+           provider = ?9, account = ?10, message_id = ?11, detail = ?12";
+    let of_list = "INSERT INTO list_opt_outs (tenant, channel, address, list, since, lifted_at, expires_at, origin, provider, account,
+           message_id, detail)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
+         ON CONFLICT (tenant, channel, address, list) DO UPDATE SET since = ?5, lifted_at = ?6, expires_at = ?7, origin = ?8,
+           provider = ?9, account = ?10, message_id = ?11, detail = ?12";
+    let (sql, place) = match list {
+        None => (for_all, reason.as_str()),
+        Some(list) => (of_list, list.as_str()),
+    };
+    let mut statement = connection.prepare_cached(sql).map_err(store_error)?;
     let (entry, lifted_at) = listed.parts();
     let row = params![
         tenant.as_str(),
         channel.as_str(),
         address,
-        reason.as_str(),
+        place,
         entry.map(|entry| entry.since.as_micros()),
         lifted_at.map(Timestamp::as_micros),
         entry.and_then(|entry| entry.expires_at).map(Timestamp::as_micros),
@@ -121,8 +136,8 @@ pub(crate) fn of(
     }
     let mut statement = connection
         .prepare_cached(
-            "SELECT tenant, channel, address, reason, since, lifted_at, expires_at, origin, provider, account, message_id, detail
-             FROM suppressions WHERE tenant = ?1 AND channel = ?2 AND address = ?3",
+            "SELECT tenant, channel, address, reason, list, since, lifted_at, expires_at, origin, provider, account, message_id, detail
+             FROM suppression_list WHERE tenant = ?1 AND channel = ?2 AND address = ?3",
         )
         .map_err(store_error)?;
     for address in addresses {
@@ -131,7 +146,8 @@ pub(crate) fn of(
             .map_err(store_error)?;
         while let Some(row) = rows.next().map_err(store_error)? {
             let reason: SuppressionReason = columns(row).word("reason")?;
-            listing.insert((address.clone(), reason.as_str()), listed(row)?);
+            let key = listed::listing_key(address, reason, list(&columns(row))?.as_ref());
+            listing.insert(key, listed(row)?);
         }
     }
     Ok(listing)
@@ -157,21 +173,22 @@ pub(crate) fn page(
     cursor: Option<&SuppressionCursor>,
     (now, limit): (Timestamp, usize),
 ) -> Result<SuppressionPage, StoreError> {
-    let all = "SELECT tenant, channel, address, reason, since, lifted_at, expires_at, origin, provider, account, message_id, detail
-         FROM suppressions
-         WHERE tenant = :tenant AND (channel, address, reason) > (:after_channel, :after_address, :after_reason) AND since IS NOT NULL
+    let all = "SELECT tenant, channel, address, reason, list, since, lifted_at, expires_at, origin, provider, account, message_id, detail
+         FROM suppression_list
+         WHERE tenant = :tenant AND (channel, address, reason, list) > (:after_channel, :after_address, :after_reason, :after_list) AND since IS NOT NULL
            AND :mails IS NULL AND :numbers IS NULL
            AND (:channel IS NULL OR channel = :channel) AND (:reason IS NULL OR reason = :reason)
            AND (:with_lifted OR ((lifted_at IS NULL OR since > lifted_at) AND (expires_at IS NULL OR expires_at > :now)))
-         ORDER BY channel, address, reason LIMIT :limit";
-    let of_address = "SELECT tenant, channel, address, reason, since, lifted_at, expires_at, origin, provider, account, message_id, detail
-         FROM suppressions
+         ORDER BY channel, address, reason, list LIMIT :limit";
+    let of_address =
+        "SELECT tenant, channel, address, reason, list, since, lifted_at, expires_at, origin, provider, account, message_id, detail
+         FROM suppression_list
          WHERE tenant = :tenant AND ((channel = 'email' AND address IN (SELECT value FROM json_each(:mails)))
              OR (channel = 'sms' AND address IN (SELECT value FROM json_each(:numbers))))
-           AND (channel, address, reason) > (:after_channel, :after_address, :after_reason) AND since IS NOT NULL
+           AND (channel, address, reason, list) > (:after_channel, :after_address, :after_reason, :after_list) AND since IS NOT NULL
            AND (:channel IS NULL OR channel = :channel) AND (:reason IS NULL OR reason = :reason)
            AND (:with_lifted OR ((lifted_at IS NULL OR since > lifted_at) AND (expires_at IS NULL OR expires_at > :now)))
-         ORDER BY channel, address, reason LIMIT :limit";
+         ORDER BY channel, address, reason, list LIMIT :limit";
     let sql = if filter.address.is_some() { of_address } else { all };
     let mut statement = connection.prepare_cached(sql).map_err(store_error)?;
     let spellings = |channel| listed::filtered_spellings(filter, channel).map(|all| serde_json::Value::from(all).to_string());
@@ -180,6 +197,7 @@ pub(crate) fn page(
         ":after_channel": cursor.map_or("", |cursor| cursor.channel.as_str()),
         ":after_address": cursor.map_or("", |cursor| cursor.address.as_str()),
         ":after_reason": cursor.map_or("", |cursor| cursor.reason.as_str()),
+        ":after_list": listed::list_key(cursor.and_then(|cursor| cursor.list.as_ref())),
         ":mails": spellings(Channel::Email),
         ":numbers": spellings(Channel::Sms),
         ":channel": filter.channel.map(Channel::as_str),
@@ -199,6 +217,7 @@ pub(crate) fn page(
         channel: entry.channel,
         address: entry.address.clone(),
         reason: entry.reason,
+        list: entry.list.clone(),
     });
     Ok(SuppressionPage { entries, next_cursor })
 }
@@ -208,6 +227,16 @@ fn columns<'a>(row: &'a Row<'a>) -> Columns<'a> {
         row,
         table: "suppressions",
         id: &"an entry",
+    }
+}
+
+/// The mailing list of an entry; none for all lists.
+fn list(columns: &Columns<'_>) -> Result<Option<ListName>, StoreError> {
+    let list: String = columns.value("list")?;
+    if list.is_empty() {
+        Ok(None)
+    } else {
+        columns.word("list").map(Some)
     }
 }
 
@@ -225,6 +254,7 @@ fn listed(row: &Row<'_>) -> Result<Listed, StoreError> {
         channel: columns.word("channel")?,
         address: columns.value("address")?,
         reason: columns.word("reason")?,
+        list: list(&columns)?,
         origin: columns.word("origin")?,
         provider: columns.optional_word("provider")?,
         account: columns.value::<Option<String>>("account")?.map(AccountId::new),

@@ -5,7 +5,7 @@ use ums_core::{AccountId, ProviderKind, ProviderSwitch, StoreError, SwitchedOff,
 
 use super::connection::store_error;
 use super::row::Columns;
-use crate::encoded::to_json;
+use crate::json::to_json;
 
 /// Takes an account out of service, or brings it back.
 pub(crate) fn switch(
@@ -55,7 +55,7 @@ pub(crate) fn all(connection: &Connection) -> Result<Vec<ProviderSwitch>, StoreE
         switches.push(ProviderSwitch {
             provider,
             account: AccountId::new(columns.value::<String>("account")?),
-            off: columns.optional_json("off")?,
+            off: columns.read_optional("off", |text| serde_json::from_str(text))?,
             tried_at: columns.optional_time("tried_at")?,
         });
     }

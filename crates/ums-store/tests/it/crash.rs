@@ -78,6 +78,7 @@ async fn feedback_that_was_answered_is_there_whole_after_a_crash() {
         channel: Channel::Sms,
         address: format!("+1416555{number:04}"),
         reason: SuppressionReason::Stop,
+        list: None,
         origin: SuppressionOrigin::Feedback,
         provider: Some(ProviderKind::AwsSns),
         account: None,

@@ -71,6 +71,7 @@ async fn aftermath() -> String {
         channel: Channel::Email,
         address: address.clone(),
         reason: SuppressionReason::HardBounce,
+        list: None,
         origin: SuppressionOrigin::Feedback,
         provider: None,
         account: None,

@@ -191,6 +191,7 @@ fn entry(number: u32, reason: usize, since: i64) -> Suppression {
         channel: Channel::Sms,
         address: if number == 2 { "+14165550199" } else { "+14165550123" }.to_owned(),
         reason: SuppressionReason::ALL[reason],
+        list: None,
         origin: SuppressionOrigin::Feedback,
         provider: None,
         account: None,
@@ -215,6 +216,7 @@ fn lift(number: u32, reason: usize, time: i64) -> Lift {
         channel,
         address,
         reason,
+        list: None,
         at: at(time),
     }
 }

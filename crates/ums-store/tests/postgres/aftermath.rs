@@ -27,6 +27,7 @@ pub(crate) fn entry(channel: Channel, address: &str) -> Suppression {
         channel,
         address: address.to_owned(),
         reason: SuppressionReason::Stop,
+        list: None,
         origin: SuppressionOrigin::Feedback,
         provider: None,
         account: None,

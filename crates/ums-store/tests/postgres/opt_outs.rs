@@ -165,6 +165,7 @@ async fn an_address_that_is_not_ascii_is_known_in_the_database_too() {
         channel: Channel::Email,
         address: "GRÜßE@example.com".to_owned(),
         reason: SuppressionReason::Stop,
+        list: None,
         at: NOW,
     };
     assert_eq!(store.lift(vec![lift], Vec::new()).await.unwrap(), [true]);

@@ -131,6 +131,7 @@ fn each_reason_not_to_contact_an_address_has_a_sentence() {
             channel: record.message.content.channel(),
             address: "a@example.com".to_owned(),
             reason,
+            list: None,
             origin,
             provider: None,
             account: None,

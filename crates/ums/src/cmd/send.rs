@@ -30,6 +30,9 @@ struct Common {
     /// Its lane: a code, a receipt or notice (default), or mail to many
     #[arg(long, value_parser = word::<Purpose>(Purpose::WORDS))]
     purpose: Option<Purpose>,
+    /// The mailing list of a bulk message, which its recipients may leave alone
+    #[arg(long, value_name = "NAME")]
+    list: Option<String>,
     /// Whether it may be handed over again when nobody knows if it was accepted
     #[arg(long, value_parser = word::<Duplicates>(Duplicates::WORDS), help_heading = "Handling")]
     duplicates: Option<Duplicates>,
@@ -61,6 +64,7 @@ impl Common {
             send_at: self.send_at,
             expires_in_seconds: self.expires_in,
             via,
+            list: self.list.clone(),
         }
     }
 

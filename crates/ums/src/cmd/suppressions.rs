@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
-use ums_core::{Channel, SuppressionReason, Timestamp};
-use ums_core::{SuppressionFilter, SuppressionOrigin};
+use ums_core::{Channel, ListName, SuppressionFilter, SuppressionOrigin, SuppressionReason, SuppressionScope, Timestamp};
 use ums_server::{SuppressionEntry, SuppressionList};
+use unified_messaging::Which;
 
 use crate::aftermath::{Aftermath, NewEntry};
 use crate::exit::{Exit, usage};
@@ -86,10 +86,13 @@ struct Filter {
 /// Arguments of `ums suppressions add`.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "It holds for every provider and every kind of message of the address's channel. Attempts that begin afterwards contact it no more.
+    after_help = "It holds for every provider of the address's channel. Attempts that begin afterwards contact it no more.
+
+With the reason unsubscribe it bars bulk messages alone, of all mailing lists or of one: receipts and codes still go out. With any other reason it bars every message.
 
 Examples:
   ums suppressions add customer@example.com
+  ums suppressions add customer@example.com --reason unsubscribe --list weekly
   ums suppressions add +15551234567 --reason stop --detail 'asked by phone'
   ums suppressions add customer@example.com --expires 2027-01-01T00:00:00Z"
 )]
@@ -99,6 +102,9 @@ pub(crate) struct Add {
     /// Why
     #[arg(long, default_value = "manual", value_parser = word::<SuppressionReason>(SuppressionReason::WORDS))]
     reason: SuppressionReason,
+    /// The only mailing list that an unsubscribe is from
+    #[arg(long, value_name = "NAME")]
+    list: Option<ListName>,
     /// A note
     #[arg(long, value_name = "TEXT")]
     detail: Option<String>,
@@ -120,6 +126,7 @@ The entries of every spelling of the address are lifted: `ums suppressions show`
 
 Examples:
   ums suppressions remove customer@example.com
+  ums suppressions remove customer@example.com --reason unsubscribe --list weekly
   ums suppressions remove +15551234567 --reason stop"
 )]
 pub(crate) struct Remove {
@@ -128,6 +135,9 @@ pub(crate) struct Remove {
     /// Only the entry with this reason
     #[arg(long, value_parser = word::<SuppressionReason>(SuppressionReason::WORDS))]
     reason: Option<SuppressionReason>,
+    /// Only the entry of this mailing list
+    #[arg(long, value_name = "NAME")]
+    list: Option<ListName>,
     #[command(flatten)]
     remote: Remote,
     /// Print JSON
@@ -138,7 +148,7 @@ pub(crate) struct Remove {
 /// Arguments of `ums suppressions import`.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "The first line names the columns: address, and if they are there channel, reason, detail, since, expires_at. An address without a
+    after_help = "The first line names the columns: address, and if they are there channel, reason, list, detail, since, expires_at. An address without a
 channel is an e-mail address if it has an @, else a phone number; without a reason it is manual. Nothing is imported while a line
 is wrong, unless --skip-invalid says so. Importing a file twice does no harm.
 
@@ -238,12 +248,13 @@ fn table(listing: &SuppressionList) -> String {
     if listing.data.is_empty() {
         return "No entries.".to_owned();
     }
-    let mut table = output::table(&["channel", "address", "reason", "by", "since", "until", "detail"]);
+    let mut table = output::table(&["channel", "address", "reason", "bars", "by", "since", "until", "detail"]);
     for entry in &listing.data {
         table.add_row([
             entry.channel.to_string(),
             entry.address.clone(),
             entry.reason.to_string(),
+            bars(entry.reason, entry.list.as_ref()),
             entry
                 .provider
                 .map_or_else(|| entry.origin.to_string(), |provider| format!("{} {provider}", entry.origin)),
@@ -260,6 +271,15 @@ fn table(listing: &SuppressionList) -> String {
     format!("{table}{more}")
 }
 
+/// Which messages an entry bars, for people.
+fn bars(reason: SuppressionReason, list: Option<&ListName>) -> String {
+    match (reason.scope(), list) {
+        (SuppressionScope::All, _) => "every message".to_owned(),
+        (SuppressionScope::Bulk, None) => "bulk".to_owned(),
+        (SuppressionScope::Bulk, Some(list)) => format!("bulk of {list}"),
+    }
+}
+
 fn until(entry: &SuppressionEntry) -> String {
     match (entry.lifted_at.filter(|lifted_at| *lifted_at >= entry.since), entry.expires_at) {
         (Some(lifted_at), _) => format!("lifted {lifted_at}"),
@@ -270,10 +290,17 @@ fn until(entry: &SuppressionEntry) -> String {
 
 async fn add(args: Add) -> Result<Exit> {
     let (channel, address) = address(&args.address)?;
+    if args.list.is_some() && args.reason.scope() == SuppressionScope::All {
+        return Err(usage(
+            "--list is for --reason unsubscribe only: an entry for another reason bars every message",
+        ));
+    }
+    let told = format!("{channel}, {}: bars {}", args.reason, bars(args.reason, args.list.as_ref()));
     let entry = NewEntry {
         channel,
         address,
         reason: args.reason,
+        list: args.list,
         origin: SuppressionOrigin::Operator,
         detail: args.detail,
         since: None,
@@ -282,9 +309,9 @@ async fn add(args: Add) -> Result<Exit> {
     let added = Aftermath::within(&args.remote, async |it| it.suppress(vec![entry]).await).await?;
     output::either(args.json, &serde_json::json!({ "added": added }), || {
         if added == 1 {
-            format!("It is on the list now ({channel}, {}).", args.reason)
+            format!("It is on the list now ({told}).")
         } else {
-            format!("It was on the list already ({channel}, {}).", args.reason)
+            format!("It was on the list already ({told}).")
         }
     })?;
     Ok(Exit::Done)
@@ -292,7 +319,11 @@ async fn add(args: Add) -> Result<Exit> {
 
 async fn remove(args: Remove) -> Result<Exit> {
     let (channel, address) = address(&args.address)?;
-    let removed = Aftermath::within(&args.remote, async |it| it.unsuppress(channel, &address, args.reason).await).await?;
+    let which = Which {
+        reason: args.reason,
+        list: args.list,
+    };
+    let removed = Aftermath::within(&args.remote, async |it| it.unsuppress(channel, &address, &which).await).await?;
     output::either(args.json, &serde_json::json!({ "removed": removed }), || match removed {
         0 => "It was not on the list.".to_owned(),
         1 => "It is off the list now.".to_owned(),

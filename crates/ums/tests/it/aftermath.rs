@@ -53,7 +53,9 @@ fn the_list_goes_out_as_a_sheet_and_comes_back() {
         .run(&["suppressions", "add", "Customer@Example.com", "--detail", "=cmd()"])
         .expect(0);
     let told = place.run(&["suppressions", "add", "+14165550123", "--reason", "stop"]).expect(0);
-    assert!(told.out.contains("on the list now (sms, stop)"), "{}", told.out);
+    assert!(told.out.contains("on the list now (sms, stop: bars every message)"), "{}", told.out);
+    let shown = place.run(&["suppressions", "show", "+1 416 555 0123"]).expect(0).out;
+    assert!(shown.contains("bars     every message"), "{shown}");
     let again = place
         .run(&["suppressions", "add", "customer@example.com", "--detail", "=cmd()", "--json"])
         .expect(0);

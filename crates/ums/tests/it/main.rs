@@ -13,6 +13,7 @@ mod dev;
 mod help;
 mod http;
 mod messages;
+mod optouts;
 mod partial;
 mod program;
 mod providers;

@@ -162,6 +162,7 @@ fn listed(channel: Channel, address: &str, reason: SuppressionReason, origin: Su
         channel,
         address: address.to_owned(),
         reason,
+        list: None,
         origin,
         detail: Some("of the fixture".to_owned()),
         since: None,
@@ -186,7 +187,11 @@ fn by_gate(process: &Process) {
     ];
     process.run(process.engine.suppress(&tenant(), entries)).unwrap();
     process
-        .run(process.engine.unsuppress(&tenant(), C::Email, "lifted@example.com", None))
+        .run(
+            process
+                .engine
+                .unsuppress(&tenant(), C::Email, "lifted@example.com", &unified_messaging::Which::default()),
+        )
         .unwrap();
     process.send(mail("listed"));
     process.send(mail("opted_out"));

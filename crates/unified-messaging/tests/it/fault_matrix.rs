@@ -80,6 +80,7 @@ huge               | unknown reply_too_long                         | unknown  |
 accept_then_error  | unknown 500                                    | unknown  | backup none   | counted            | sent   unknown unknown | 1
 bounce             | -                                              | accepted | none   none   | healthy            | sent   sent    sent    | 1
 never_deliver      | -                                              | accepted | none   none   | healthy            | sent   sent    sent    | 1
+unsubscribed       | -                                              | accepted | none   none   | healthy            | sent   sent    sent    | 1
 ";
 
 /// Nothing is maybe sent before the final dot, so that far fewer faults are unknown; a bare `250`

@@ -10,8 +10,8 @@ use async_trait::async_trait;
 use serde_json::Value;
 use tokio::sync::Notify;
 use ums_core::{
-    Clock as _, Email, Event, EventKind, FailureClass, IdempotencyKey, MessageId, MessageRecord, NoticeState, ProviderKind, Secret,
-    SendEmail, Sms, Status, Store, TenantId, Timestamp, WebhookCall, WebhookFault, WebhookPost,
+    Clock as _, Email, Event, EventKind, FailureClass, IdempotencyKey, MessageId, MessageRecord, NoticeState, ProviderKind, Purpose,
+    Secret, SendEmail, Sms, Status, Store, TenantId, Timestamp, WebhookCall, WebhookFault, WebhookPost,
 };
 use ums_delivery::{
     Aftermath, AttemptEvent, BreakerEvent, BreakerSettings, LinkParts, Mark, Messaging, NoticeEvent, Observer, PaceSettings, Parts, Price,
@@ -413,13 +413,17 @@ impl<'a> Service<'a> {
         for (address, status) in [
             ("LISTED@example.com", Status::Suppressed),
             ("bounced@example.com", Status::Suppressed),
-            ("opted_out@example.com", Status::Unsubscribed),
+            // An unsubscribe of before bars bulk, and no receipt.
+            ("opted_out@example.com", Status::Sent),
             ("lifted@example.com", Status::Sent),
             ("for_an_hour@example.com", Status::Sent),
         ] {
             let result = self.engine.send(mail(address)).await.unwrap();
             assert_eq!(result.status, status, "{address}");
         }
+        let newsletter = SendEmail::new("opted_out@example.com", "News").text("Hello").purpose(Purpose::Bulk);
+        let result = self.engine.send(newsletter.parse().unwrap().into()).await.unwrap();
+        assert_eq!(result.status, Status::Unsubscribed);
     }
 
     /// What an application had not taken yet is posted again.

@@ -195,7 +195,9 @@ impl Before<'_> {
         let why = causes::why_not_taken(&self.record);
         let is_expired = self.record.message.expires_at <= self.now;
         let classes: Vec<_> = self.turn().map(|attempt| attempt.class).collect();
-        let all_unsupported = classes.iter().all(|class| *class == Some(FailureClass::Unsupported));
+        // The old rules did not know the second one, which is as final a no of its provider.
+        let is_no = |class| matches!(class, Some(FailureClass::Unsupported | FailureClass::ProviderUnsubscribed));
+        let all_unsupported = classes.iter().all(|class| is_no(*class));
         let nobody_can = search.soonest.is_none() && !classes.is_empty() && all_unsupported;
         let fails = self.policy() == OnExhausted::Fail && !search.paced;
         if is_expired {
@@ -218,6 +220,7 @@ impl Before<'_> {
             FailureClass::InvalidMessage
             | FailureClass::InvalidRecipient
             | FailureClass::RecipientBlocked
+            | FailureClass::ProviderUnsubscribed
             | FailureClass::Unsupported
             | FailureClass::QuotaExhausted
             | FailureClass::Throttled
@@ -244,7 +247,10 @@ impl Before<'_> {
             }
             NextProvider::IfDuplicatesAllowed if self.unknown() >= MAX_UNKNOWN => self.end(Status::Unknown, ""),
             NextProvider::IfDuplicatesAllowed if self.never_twice() => self.wait_for_feedback(),
-            NextProvider::Yes | NextProvider::IfDuplicatesAllowed => {}
+            NextProvider::UnlessBulk if self.record.message.handling.purpose == Purpose::Bulk => {
+                self.end(Status::Unsubscribed, &failure.to_string());
+            }
+            NextProvider::Yes | NextProvider::IfDuplicatesAllowed | NextProvider::UnlessBulk => {}
         }
     }
 

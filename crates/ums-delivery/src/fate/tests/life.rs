@@ -142,10 +142,13 @@ impl Life {
             let Some(failure) = named.map(|refusal| &refusal.failure).or(alone) else {
                 continue;
             };
-            let for_good = matches!(failure.class, FailureClass::InvalidRecipient | FailureClass::RecipientBlocked);
-            if for_good && failure.source == FailureSource::Provider {
-                let address = suppression_address(ums_core::Channel::Email, address);
-                said.push((address, ums_core::SuppressionReason::HardBounce));
+            let reason = match failure.class {
+                FailureClass::InvalidRecipient | FailureClass::RecipientBlocked => ums_core::SuppressionReason::HardBounce,
+                FailureClass::ProviderUnsubscribed => ums_core::SuppressionReason::Unsubscribe,
+                _ => continue,
+            };
+            if failure.source == FailureSource::Provider {
+                said.push((suppression_address(ums_core::Channel::Email, address), reason));
             }
         }
         said.sort();
@@ -235,7 +238,34 @@ impl Life {
         let before = self.record.clone();
         self.record = with_reports(before.clone(), reports, self.now);
         self.check(&before, Mover::Report, &format!("{reports:?}"));
+        self.go_back(&before);
         self.rest();
+    }
+
+    /// Whom a provider kept the message back from is tried again, and nobody else who was taken: only a receipt or a code, in its time.
+    fn go_back(&mut self, before: &MessageRecord) {
+        let open = self.record.open_recipients();
+        let again = open.without(before.open_recipients());
+        if again.is_empty() {
+            return;
+        }
+        let message = &self.record.message;
+        assert!(message.handling.purpose != ums_core::Purpose::Bulk && message.expires_at > self.now);
+        for place in self.places().filter(|place| again.contains(*place)) {
+            let kept_back = |attempt: &ums_core::AttemptRecord| {
+                let by_name = attempt
+                    .refused
+                    .iter()
+                    .any(|refused| refused.place == place && is_kept_back(refused.failure.class));
+                by_name || (attempt.recipients.contains(place) && attempt.class.is_some_and(is_kept_back))
+            };
+            let took = |attempt: &ums_core::AttemptRecord| {
+                attempt.outcome == ums_core::AttemptOutcome::Accepted && attempt.recipients.contains(place)
+            };
+            assert!(self.record.attempts.iter().any(kept_back), "{}", sketch(&self.record));
+            assert!(!self.record.attempts.iter().any(took), "nobody has it: {}", sketch(&self.record));
+        }
+        self.taken = self.taken.without(again);
     }
 
     /// Nobody works on the message: it waits or has ended.
@@ -311,6 +341,10 @@ impl Life {
     }
 }
 
+fn is_kept_back(class: FailureClass) -> bool {
+    class == FailureClass::ProviderUnsubscribed
+}
+
 /// What an attempt says of its cost and of the time in which its outcome was unknown, whatever the clock did.
 fn check_facts(before: &MessageRecord, after: &MessageRecord, told: &dyn Fn() -> String) {
     let settled = after.attempts.iter().filter_map(|attempt| attempt.unknown_until).max();
@@ -354,6 +388,8 @@ fn may_move(from: Status, to: Status, mover: Mover) -> bool {
             Status::Sent | Status::Delivered | Status::Bounced | Status::Failed | Status::Unknown
         ),
         Mover::Operator if is_closed => matches!(to, Status::Sent | Status::Delivered),
+        // A provider that kept the message back leaves it to the next one.
+        Mover::Report if (from, to) == (Status::Sent, Status::Queued) => true,
         Mover::Report => !from.is_final() || (from.may_become(to) && to.is_final()),
         Mover::Operator => !from.is_final() || from.may_become(to),
     }

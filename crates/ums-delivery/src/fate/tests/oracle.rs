@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use ums_core::{Duplicates, FailureClass, OnExhausted, Status, Timestamp};
+use ums_core::{Duplicates, FailureClass, OnExhausted, Purpose, Status, Timestamp};
 
 use super::super::{Next, Search};
 use super::world::{EXPIRES, Wishes, places, rules, second};
@@ -65,6 +65,7 @@ pub(super) fn lot(wishes: Wishes, known: Known, told: Told, now: Timestamp) -> L
         Told::Barred(status) => Lot::Ends(status),
         Told::Refused(FailureClass::InvalidMessage | FailureClass::InvalidRecipient) => ends(Status::Failed),
         Told::Refused(FailureClass::RecipientBlocked) => ends(Status::Suppressed),
+        Told::Refused(FailureClass::ProviderUnsubscribed) if wishes.purpose == Purpose::Bulk => ends(Status::Unsubscribed),
         Told::PutBack(until) => Lot::Waits(until),
         Told::NoBudget(wait) => Lot::Waits((now + wait).min(expires_at)),
         Told::Due | Told::NoSlot(_) if expires_at <= now => ends(Status::Expired),
@@ -77,7 +78,10 @@ pub(super) fn lot(wishes: Wishes, known: Known, told: Told, now: Timestamp) -> L
         Told::NoSlot(search) => {
             let nobody_can = search.soonest.is_none()
                 && !known.answers.is_empty()
-                && known.answers.iter().all(|class| *class == FailureClass::Unsupported);
+                && known
+                    .answers
+                    .iter()
+                    .all(|class| matches!(class, FailureClass::Unsupported | FailureClass::ProviderUnsubscribed));
             if nobody_can || (fails && !search.paced) {
                 ends(Status::Failed)
             } else {
@@ -105,6 +109,7 @@ fn hold(wishes: Wishes, known: Known, search: Search) -> Duration {
         FailureClass::InvalidMessage
         | FailureClass::InvalidRecipient
         | FailureClass::RecipientBlocked
+        | FailureClass::ProviderUnsubscribed
         | FailureClass::Unsupported
         | FailureClass::QuotaExhausted
         | FailureClass::Throttled

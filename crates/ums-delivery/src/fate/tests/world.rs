@@ -84,6 +84,7 @@ impl Wishes {
             tenant: TenantId::default(),
             content,
             handling: ums_core::Handling {
+                list: None,
                 purpose: self.purpose,
                 duplicates: self.duplicates,
                 on_exhausted: self.on_exhausted,
@@ -173,6 +174,7 @@ pub(super) fn opt_out(place: usize, reason: SuppressionReason) -> Suppression {
         channel: ums_core::Channel::Email,
         address: ADDRESSES[place].to_owned(),
         reason,
+        list: None,
         origin: SuppressionOrigin::Link,
         provider: None,
         account: None,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use ums_core::{
     Channel, Clock as _, Duplicates, IdempotencyKey, MessageFilter, OnExhausted, Purpose, SuppressionOrigin, SuppressionReason, TenantId,
 };
-use ums_delivery::{Mark, Messaging, NewSuppression, ReplayRequest, Submission};
+use ums_delivery::{Mark, Messaging, NewSuppression, ReplayRequest, Submission, Which};
 
 use super::answers::Mood;
 use super::cast::{self, ADDRESSEES, SINGLES};
@@ -284,10 +284,11 @@ async fn do_to(engine: &Messaging, tenant: &TenantId, id: ums_core::MessageId, d
 
 /// Opting in again is likelier, so that somebody is left to write to.
 fn opt_out(stage: &mut Stage) {
-    let (address, tenant, out) = {
+    let (address, tenant, out, reason) = {
         let mut world = stage.shared.lock();
         let address = cast::address(world.chance.below(SINGLES)).to_owned();
-        (address, cast::tenant(world.chance.below(4) / 3), world.chance.happens(400))
+        let reason = world.chance.pick(&[SuppressionReason::Unsubscribe, SuppressionReason::Manual]);
+        (address, cast::tenant(world.chance.below(4) / 3), world.chance.happens(400), reason)
     };
     let Some((process, engine)) = stage.any_engine() else { return };
     let shared = stage.shared.clone();
@@ -296,7 +297,8 @@ fn opt_out(stage: &mut Stage) {
             let entry = NewSuppression {
                 channel: Channel::Email,
                 address,
-                reason: SuppressionReason::Unsubscribe,
+                reason,
+                list: None,
                 origin: SuppressionOrigin::Link,
                 detail: None,
                 since: None,
@@ -304,7 +306,10 @@ fn opt_out(stage: &mut Stage) {
             };
             engine.suppress(&tenant, vec![entry]).await.map(|_| ())
         } else {
-            engine.unsuppress(&tenant, Channel::Email, &address, None).await.map(|_| ())
+            engine
+                .unsuppress(&tenant, Channel::Email, &address, &Which::default())
+                .await
+                .map(|_| ())
         };
         let told = done.is_ok();
         shared.lock().note([62, u64::from(out), u64::from(told)], || {

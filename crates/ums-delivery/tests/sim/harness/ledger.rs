@@ -296,7 +296,7 @@ pub(crate) fn accept_all(world: &mut World, writer: i64, new: Vec<NewMessage>) -
     let listed: Vec<_> = alive
         .filter_map(|new| {
             let called = new.intent.as_ref().map_or(RecipientSet::NOT_RECORDED, |intent| intent.recipients);
-            forbids(world, new.message.id, (&new.message.tenant, &new.recipients, called))
+            forbids(world, &new.message, (&new.recipients, called))
         })
         .collect();
     if !listed.is_empty() {

@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 
 use ums_core::{
-    AttemptId, Channel, Lift, MustNotContact, RecipientRecord, RecipientSet, Suppression, SuppressionReason, TenantId, Timestamp, Undo,
-    Undone,
+    AttemptId, Channel, Lift, ListName, Message, MustNotContact, RecipientRecord, RecipientSet, Suppression, SuppressionReason, TenantId,
+    Timestamp, Undo, Undone,
 };
 
 use super::ledger::Flaw;
 use super::world::World;
 
-type Key = (TenantId, String, SuppressionReason);
+type Key = (TenantId, String, SuppressionReason, Option<ListName>);
 
 /// An entry, and which write brought it into force.
 #[derive(Clone, Debug)]
@@ -37,7 +37,7 @@ impl OptOuts {
     /// Puts an entry on the list; whether it is in force now and was not before.
     pub(crate) fn put(&mut self, entry: Suppression, now: Timestamp) -> bool {
         let number = self.number();
-        let key = (entry.tenant.clone(), entry.address.clone(), entry.reason);
+        let key = (entry.tenant.clone(), entry.address.clone(), entry.reason, entry.list.clone());
         let Some(known) = self.kept.get_mut(&key) else {
             let is_new = entry.is_in_force(now);
             self.kept.insert(key, OptOut { entry, number });
@@ -54,7 +54,7 @@ impl OptOuts {
 
     /// Takes an entry off the list; whether it was in force.
     pub(crate) fn lift(&mut self, lift: Lift, now: Timestamp) -> bool {
-        let key = (lift.tenant, lift.address, lift.reason);
+        let key = (lift.tenant, lift.address, lift.reason, lift.list);
         self.kept.get_mut(&key).is_some_and(|known| {
             let was = known.entry.is_in_force(now);
             known.entry.lifted_at = known.entry.lifted_at.max(Some(lift.at));
@@ -97,12 +97,13 @@ impl OptOuts {
         self.intents.insert(attempt, number);
     }
 
-    /// Whether somebody is called for whose opt-out was committed before the intent was.
-    pub(crate) fn was_committed_before(&self, tenant: &TenantId, address: &str, attempt: AttemptId, now: Timestamp) -> bool {
+    /// Whether somebody is called for whose opt-out from such messages was committed before the intent was.
+    pub(crate) fn was_committed_before(&self, message: &Message, address: &str, attempt: AttemptId, now: Timestamp) -> bool {
         let Some(intent) = self.intents.get(&attempt) else { return false };
+        let (tenant, occasion) = (&message.tenant, message.handling.occasion());
         self.kept.values().any(|known| {
             let entry = &known.entry;
-            entry.tenant == *tenant && entry.address == address && entry.is_in_force(now) && known.number < *intent
+            entry.tenant == *tenant && entry.address == address && entry.is_in_force(now) && entry.bars(&occasion) && known.number < *intent
         })
     }
 }
@@ -110,8 +111,8 @@ impl OptOuts {
 /// What forbids contacting those recipients who have no outcome.
 pub(crate) fn forbids(
     world: &mut World,
-    id: ums_core::MessageId,
-    (tenant, recipients, called): (&TenantId, &[RecipientRecord], RecipientSet),
+    message: &Message,
+    (recipients, called): (&[RecipientRecord], RecipientSet),
 ) -> Option<MustNotContact> {
     if world.ledger.flaw == Some(Flaw::ListNotRead) {
         return None;
@@ -121,8 +122,14 @@ pub(crate) fn forbids(
     let addresses: Vec<String> = open
         .map(|(_, recipient)| ums_core::suppression_address(Channel::Email, &recipient.address))
         .collect();
-    let entries = world.ledger.optouts.in_force(tenant, &addresses, world.wall());
-    let found = (!entries.is_empty()).then_some(MustNotContact { message_id: id, entries });
+    let mut entries = world.ledger.optouts.in_force(&message.tenant, &addresses, world.wall());
+    // Nobody is kept from a receipt or a code by having unsubscribed.
+    let occasion = message.handling.occasion();
+    entries.retain(|entry| entry.bars(&occasion));
+    let found = (!entries.is_empty()).then_some(MustNotContact {
+        message_id: message.id,
+        entries,
+    });
     world.tally.opted_out += u64::from(found.is_some());
     found
 }

@@ -206,7 +206,7 @@ impl SimProvider {
 
 /// Nobody is called for whose opt-out was committed before the intent to call.
 fn opted_out(world: &World, row: &Row, recipients: Set, call: &Call) -> Option<String> {
-    let tenant = &row.record.message.tenant;
+    let message = &row.record.message;
     let mut called = row
         .record
         .recipients
@@ -214,7 +214,7 @@ fn opted_out(world: &World, row: &Row, recipients: Set, call: &Call) -> Option<S
         .filter(|recipient| cast::bit_of(&recipient.address) & recipients != 0);
     let optouts = &world.ledger.optouts;
     called
-        .any(|recipient| optouts.was_committed_before(tenant, &recipient.address, call.attempt_id, world.wall()))
+        .any(|recipient| optouts.was_committed_before(message, &recipient.address, call.attempt_id, world.wall()))
         .then(|| "was called for somebody who had opted out".to_owned())
 }
 

@@ -65,8 +65,9 @@ fn forbid_call(world: &mut World, step: &Step) -> Result<(), StoreError> {
         return Ok(());
     };
     let known = &world.ledger.rows[&step.message_id].record;
+    let message = known.message.clone();
     let recipients = step.recipients.as_ref().unwrap_or(&known.recipients).clone();
-    if let Some(listed) = forbids(world, step.message_id, (&step.tenant, &recipients, called)) {
+    if let Some(listed) = forbids(world, &message, (&recipients, called)) {
         return Err(StoreError::MustNotContact(vec![listed]));
     }
     world.ledger.optouts.intended(attempt);

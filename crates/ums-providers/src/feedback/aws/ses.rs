@@ -68,8 +68,10 @@ const LISTED: Meaning = Meaning {
     class: Some(FailureClass::RecipientBlocked),
     ..Meaning::of(EventKind::Rejected)
 };
-/// SES did not send it, because the recipient had unsubscribed.
+/// SES did not send it, because the recipient had unsubscribed from a contact list. Its suppression lists hold bounces and complaints only
+/// ("Using the Amazon SES account-level suppression list").
 const UNSUBSCRIBED: Meaning = Meaning {
+    class: Some(FailureClass::ProviderUnsubscribed),
     suppress: Some(SuppressionReason::Unsubscribe),
     ..LISTED
 };

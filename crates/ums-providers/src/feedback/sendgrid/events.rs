@@ -1,7 +1,7 @@
 //! `SendGrid`'s words in ours.
 
 use serde_json::{Map, Value};
-use ums_core::{BounceKind, Event, EventKind, EventSubject, FailureClass, SuppressionReason, Timestamp, redact};
+use ums_core::{BounceKind, Event, EventKind, EventSubject, FailureClass, ListName, SuppressionReason, Timestamp, redact};
 
 use super::{KIND, seconds};
 use crate::feedback::reading;
@@ -47,6 +47,14 @@ impl Meaning {
         Self {
             suppress: Some(suppress),
             ..Self::of(kind)
+        }
+    }
+
+    /// The recipient is on an unsubscribe list of the account, which keeps nobody from receipts and codes by another provider.
+    const fn unsubscribed() -> Self {
+        Self {
+            suppress: Some(SuppressionReason::Unsubscribe),
+            ..Self::rejected(FailureClass::ProviderUnsubscribed)
         }
     }
 
@@ -100,6 +108,7 @@ const SOFT: &[(&str, FailureClass)] = &[
 
 /// Why a message was dropped, by how the reason begins, in lower case.
 const DROPPED: &[(&str, Meaning)] = &[
+    ("group unsubscribe", Meaning::unsubscribed()),
     // It bounced earlier: no new bounce, but the address is as bad as it was.
     (
         "bounced address",
@@ -125,13 +134,8 @@ const DROPPED: &[(&str, Meaning)] = &[
             ..Meaning::rejected(FailureClass::RecipientBlocked)
         },
     ),
-    (
-        "unsubscribed address",
-        Meaning {
-            suppress: Some(SuppressionReason::Unsubscribe),
-            ..Meaning::rejected(FailureClass::RecipientBlocked)
-        },
-    ),
+    ("unsubscribed address", Meaning::unsubscribed()),
+    ("user unsubscribed", Meaning::unsubscribed()),
 ];
 
 /// The events of a batch; none when it is not JSON. What cannot be understood is kept as it is, so that it does not cost the rest.
@@ -156,6 +160,7 @@ fn entry(value: &Value) -> Vec<Event> {
     event.bounce = meaning.bounce;
     event.class = meaning.class;
     event.suppress = meaning.suppress;
+    event.list = if is_of_a_group(event.kind, name) { group(fields) } else { None };
     event.recipient = reading::recipient(text(fields, "email"));
     event.at = when(fields);
     event.about = about(fields);
@@ -165,6 +170,10 @@ fn entry(value: &Value) -> Vec<Event> {
     event.detail = Some(redact(said)).filter(|detail| !detail.is_empty());
     event.code = reading::word(text(fields, "status")).or_else(|| reply_code(said));
     event.by_machine = fields.get("sg_machine_open").and_then(Value::as_bool).unwrap_or(false);
+    if event.kind == EventKind::Subscribed && event.list.is_none() {
+        // A group that cannot be read takes nobody's wish back.
+        event.kind = EventKind::Unknown;
+    }
     if event.kind == EventKind::Unknown {
         event.raw = Some(reading::raw(&value.to_string()));
     }
@@ -178,6 +187,19 @@ fn entry(value: &Value) -> Vec<Event> {
         return vec![opt_out, event];
     }
     vec![event]
+}
+
+/// Whether an event tells of one unsubscribe group. An address is dropped for its group as well as for the whole account, and the event names
+/// the message's group in both cases; the account's own list was reported when the address came onto it.
+fn is_of_a_group(kind: EventKind, name: &str) -> bool {
+    matches!(name, "group_unsubscribe" | "group_resubscribe") || (name == "dropped" && kind == EventKind::Rejected)
+}
+
+/// The mailing list that stands for an unsubscribe group: `sendgrid:` and the group's number.
+fn group(fields: &Map<String, Value>) -> Option<ListName> {
+    let id = fields.get("asm_group_id")?;
+    let id = id.as_u64().or_else(|| id.as_str()?.trim().parse().ok())?;
+    ListName::parse(&format!("{KIND}:{id}")).ok()
 }
 
 /// What an event means, and its words.

@@ -147,7 +147,8 @@ fn not_delivered(mut event: Event) -> Vec<Event> {
             event.suppress = is_dead.then_some(SuppressionReason::HardBounce);
         }
         FailureClass::InvalidMessage | FailureClass::RecipientBlocked => event.kind = EventKind::Rejected,
-        FailureClass::Unsupported
+        FailureClass::ProviderUnsubscribed
+        | FailureClass::Unsupported
         | FailureClass::Misconfigured
         | FailureClass::QuotaExhausted
         | FailureClass::Throttled

@@ -21,7 +21,7 @@ const fn expected(mode: Mode) -> Option<Class> {
             Some(Class::Unknown)
         }
         // A bare 250 is an acceptance (RFC 5321 §4.2); the id is ours. One recipient is within the limit.
-        Mode::Empty | Mode::Bounce | Mode::NeverDeliver | Mode::TooMany => None,
+        Mode::Empty | Mode::Bounce | Mode::NeverDeliver | Mode::Unsubscribed | Mode::TooMany => None,
         Mode::Throttle => Some(Class::Throttled),
         Mode::Unauthorized | Mode::Suspended => Some(Class::Misconfigured),
         Mode::Quota => Some(Class::QuotaExhausted),

@@ -3,17 +3,19 @@
 use std::io::{self, BufRead as _};
 
 use anyhow::{Context as _, Result};
-use ums_core::{Channel, EmailAddress, PhoneNumber, Region, SuppressionOrigin, SuppressionReason, Timestamp};
+use ums_core::{Channel, EmailAddress, ListName, PhoneNumber, Region, SuppressionOrigin, SuppressionReason, SuppressionScope, Timestamp};
 use ums_server::SuppressionEntry;
 
 use crate::aftermath::NewEntry;
 use crate::exit::usage;
 
 /// The columns of a file that is written; a file that is read needs `address` only.
-const COLUMNS: [&str; 8] = [
+const COLUMNS: [&str; 10] = [
     "channel",
     "address",
     "reason",
+    "scope",
+    "list",
     "origin",
     "provider",
     "since",
@@ -71,6 +73,7 @@ pub(super) fn read(file: impl io::Read, rules: (Option<Region>, SuppressionReaso
         address,
         channel: column("channel"),
         reason: column("reason"),
+        list: column("list"),
         since: column("since"),
         expires_at: column("expires_at"),
         detail: column("detail"),
@@ -101,6 +104,7 @@ struct Columns {
     address: usize,
     channel: Option<usize>,
     reason: Option<usize>,
+    list: Option<usize>,
     since: Option<usize>,
     expires_at: Option<usize>,
     detail: Option<usize>,
@@ -120,14 +124,21 @@ impl Columns {
             None => channel_of(address),
             Some(word) => word.parse().map_err(|error| format!("channel {error}"))?,
         };
+        let reason = match cell(self.reason) {
+            None => reason,
+            Some(word) => word.parse().map_err(|error| format!("reason {error}"))?,
+        };
+        let list = cell(self.list).map(ListName::parse).transpose();
+        let list = list.map_err(|error| format!("list {error}"))?;
+        if list.is_some() && reason.scope() == SuppressionScope::All {
+            return Err("list is for reason unsubscribe only".to_owned());
+        }
         Ok(NewEntry {
             channel,
             origin: SuppressionOrigin::Import,
             address: parsed(channel, address, region)?,
-            reason: match cell(self.reason) {
-                None => reason,
-                Some(word) => word.parse().map_err(|error| format!("reason {error}"))?,
-            },
+            reason,
+            list,
             detail: cell(self.detail).map(str::to_owned),
             since: time(self.since, "since")?,
             expires_at: time(self.expires_at, "expires_at")?,
@@ -177,6 +188,8 @@ impl<W: io::Write> SheetWriter<W> {
             entry.channel.to_string(),
             entry.address.clone(),
             entry.reason.to_string(),
+            entry.scope.to_string(),
+            entry.list.as_ref().map(ToString::to_string).unwrap_or_default(),
             entry.origin.to_string(),
             entry.provider.map(|provider| provider.to_string()).unwrap_or_default(),
             entry.since.to_string(),
@@ -218,7 +231,9 @@ mod tests {
         SuppressionEntry {
             channel: channel_of(address),
             address: address.to_owned(),
-            reason: SuppressionReason::Stop,
+            reason: SuppressionReason::Unsubscribe,
+            scope: SuppressionScope::Bulk,
+            list: Some(ListName::parse("weekly").unwrap()),
             origin: SuppressionOrigin::Operator,
             provider: None,
             message_id: None,

@@ -5,7 +5,7 @@ use serde::Serialize;
 use ums_core::{Channel, SuppressionFilter, SuppressionOrigin, SuppressionReason};
 use ums_server::SuppressionEntry;
 
-use super::{SLICE, address, until};
+use super::{SLICE, address, bars, until};
 use crate::aftermath::Aftermath;
 use crate::exit::Exit;
 use crate::output;
@@ -14,8 +14,8 @@ use crate::service::Remote;
 /// Arguments of `ums suppressions show`.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "It shows the entries of every spelling of the address, also those that are not in force any more: the reason, who reported it and when,
-the message that led to it, and the provider's own words.
+    after_help = "It shows the entries of every spelling of the address, also those that are not in force any more: the reason, which messages it
+bars, who reported it and when, the message that led to it, and the provider's own words.
 
 Examples:
   ums suppressions show customer@example.com
@@ -92,6 +92,7 @@ fn of_entry(entry: &SuppressionEntry) -> Vec<String> {
     let by = entry.provider.map(|provider| format!(" by {provider}")).unwrap_or_default();
     let facts = [
         ("address", Some(entry.address.clone())),
+        ("bars", Some(bars(entry.reason, entry.list.as_ref()))),
         ("since", Some(entry.since.to_string())),
         ("until", Some(until(entry))),
         ("came", Some(format!("{}{by}", came(entry.origin)))),
