@@ -22,7 +22,7 @@ use super::{causes, recipients, turn};
 mod kept_back;
 
 pub(crate) use self::kept_back::body_is_needed_until;
-use self::kept_back::{go_back_to_work, is_unsubscribed_by_report, kept_back_by};
+use self::kept_back::{as_called, go_back_to_work, is_unsubscribed_by_report, kept_back_by};
 
 /// Where one attempt stands for one recipient, and the event that says so.
 #[derive(Clone, Copy)]
@@ -44,11 +44,12 @@ struct Reports<'a> {
 
 /// The record as all its events together make it. A message that a process works on stays as it is.
 pub(crate) fn reported(before: &MessageRecord, now: Timestamp) -> MessageRecord {
-    let mut after = before.clone();
     if before.is_under_way() {
-        return after;
+        return before.clone();
     }
-    let reports = Reports::of(before, now);
+    let called = as_called(before);
+    let mut after = called.clone();
+    let reports = Reports::of(&called, now);
     let at = turn::after_every_attempt(before, now);
     for (place, attempt) in after.attempts.iter_mut().enumerate() {
         reports.settle(place, attempt, at);
@@ -291,7 +292,9 @@ impl<'a> Reports<'a> {
             }
             AttemptOutcome::Accepted | AttemptOutcome::NotCalled(_) => {}
             AttemptOutcome::Unknown | AttemptOutcome::Failed => {
-                if let Some(failed) = failed.filter(|_| self.all_failed(attempt, row)) {
+                // Who is on the provider's own list stays there, whatever else is reported of the failed call.
+                let is_listed_there = attempt.settled_by.is_none() && attempt.class == Some(FailureClass::ProviderUnsubscribed);
+                if let Some(failed) = failed.filter(|_| !is_listed_there && self.all_failed(attempt, row)) {
                     if attempt.outcome == AttemptOutcome::Unknown {
                         attempt.settle(AttemptOutcome::Failed, SettledBy::Feedback, at, self.record.recipients.len());
                     }

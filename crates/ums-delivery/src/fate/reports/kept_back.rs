@@ -4,7 +4,7 @@
 
 use ums_core::{
     AttemptOutcome, AttemptRecord, EventRecord, Failure, FailureClass, MessageRecord, Purpose, RecipientSet, RefusedRecipient, SettledBy,
-    Status, Timestamp, Work,
+    Status, Timestamp, Work, subscriber_key,
 };
 
 use super::{End, Reported, Reports, reason, tell};
@@ -14,9 +14,56 @@ use crate::fate::{recipients, says, turn};
 pub(super) fn go_back_to_work(after: &mut MessageRecord, end: End<'_>, now: Timestamp) {
     after.work = Work::Due(after.work.due_at().map_or(now, |at| at.min(now)));
     after.status = after.word(Status::Queued);
+    if !after.attempts.iter().any(|attempt| attempt.outcome == AttemptOutcome::Accepted) {
+        after.sent_at = None;
+    }
     if !after.status.is_final() {
         after.error = end.by.map(tell);
     }
+}
+
+/// The record with its attempts as they were called: whom an earlier report took out of an attempt is back in it, since all reports together
+/// decide anew.
+pub(super) fn as_called(record: &MessageRecord) -> MessageRecord {
+    let mut called = record.clone();
+    let recipients = record.recipients.len();
+    for attempt in &mut called.attempts {
+        let id = attempt.id;
+        let by_report = |place: usize| {
+            let of_it =
+                |event: &&EventRecord| event.attempt_id == Some(id) && event.event.class == Some(FailureClass::ProviderUnsubscribed);
+            record.events.iter().filter(of_it).any(|event| names(record, event, place))
+        };
+        let is_taken_out =
+            |refused: &RefusedRecipient| refused.failure.class == FailureClass::ProviderUnsubscribed && by_report(refused.place);
+        let back: RecipientSet = attempt
+            .refused
+            .iter()
+            .filter(|refused| is_taken_out(refused))
+            .map(|refused| refused.place)
+            .collect();
+        if back.is_empty() {
+            continue;
+        }
+        attempt.refused.retain(|refused| !is_taken_out(refused));
+        attempt.recipients = attempt.recipients.or(back);
+        if attempt.outcome == AttemptOutcome::Accepted {
+            attempt.bill(recipients);
+        }
+    }
+    called
+}
+
+/// Whether an event names that recipient, or nobody.
+fn names(record: &MessageRecord, event: &EventRecord, place: usize) -> bool {
+    let channel = record.message.content.channel();
+    let key = |address: &str| subscriber_key(channel, address);
+    let recipient = record.recipients.get(place);
+    event
+        .event
+        .recipient
+        .as_ref()
+        .is_none_or(|address| recipient.is_some_and(|recipient| key(&recipient.address) == key(address)))
 }
 
 /// Until when a provider that took a code may still report that it kept the code back: until then the next provider may need the body.
@@ -35,7 +82,12 @@ pub(super) fn is_unsubscribed_by_report(record: &MessageRecord) -> bool {
 /// The event by which a provider kept the message back because of its own unsubscribe list.
 pub(super) fn kept_back_by(standing: Option<Reported<'_>>) -> Option<&EventRecord> {
     let by = standing.filter(|standing| standing.status == Status::Failed)?.by;
-    (by.event.class == Some(FailureClass::ProviderUnsubscribed)).then_some(by)
+    is_kept_back(by).then_some(by)
+}
+
+/// Whether an event says that its provider kept a message back because of its own unsubscribe list.
+fn is_kept_back(event: &EventRecord) -> bool {
+    event.event.kind.status() == Some(Status::Failed) && event.event.class == Some(FailureClass::ProviderUnsubscribed)
 }
 
 impl<'a> Reports<'a> {

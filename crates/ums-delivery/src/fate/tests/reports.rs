@@ -342,11 +342,17 @@ fn tellings() -> impl Strategy<Value = (MessageRecord, Vec<EventRecord>, Vec<Eve
 /// What must not depend on how events came.
 pub(super) fn end_of(mut record: MessageRecord) -> MessageRecord {
     record.events.sort_by(|one, other| one.event.id.cmp(&other.event.id));
-    // When it goes on depends on when it was told that an attempt failed.
-    record.work = match record.work {
-        Work::Due(_) => Work::Due(second(0)),
-        work @ (Work::InHand | Work::Ended) => work,
-    };
+    // When a message goes on, and what is said while it waits, depends on when it was told that an attempt failed.
+    if let Work::Due(at) = &mut record.work {
+        *at = second(0);
+        record.error = None;
+        for recipient in record.recipients.iter_mut().filter(|recipient| !recipient.status.is_final()) {
+            (recipient.status, recipient.reason) = (Status::Queued, None);
+        }
+        if !record.status.is_final() {
+            record.status = Status::Queued;
+        }
+    }
     record
 }
 
