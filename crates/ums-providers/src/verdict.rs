@@ -4,7 +4,7 @@
 //! codes and words → topic (one of a few) → at a stage, or in a report → class of failure
 //! ```
 //!
-//! 1. [`codes`] says what an enhanced code is about, [`words`] what a text is about.
+//! 1. [`codes`] says what an enhanced code is about, [`words`] what a text is about; [`sentence`] whether it says that an address is dead.
 //! 2. Words win over a vague code, and within a family of codes. An enhanced code wins over the reply code. A code quoted in the text is the
 //!    remote server's own and wins over a report's status.
 //! 3. [`CLASSES`] gives the class of a topic; [`stage`] the class of a reply code that comes without a topic.
@@ -19,6 +19,7 @@
 //! 2026-11-29.
 
 mod codes;
+mod sentence;
 mod stage;
 #[cfg(test)]
 mod tests;
@@ -211,9 +212,13 @@ impl Topic {
         row
     }
 
-    /// Whether words on the topic win over a sign that the address is dead: a server that verifies the sender says that *that* one is unknown.
+    /// Whether words on the topic win over a sign that the address is dead: a server that verifies the sender says that *that* one is unknown,
+    /// one that counts bad recipients names them in the plural, and a mailbox that is over its quota is there.
     const fn wins_over_dead_address(self) -> bool {
-        matches!(self, Self::Sender | Self::Client | Self::Login)
+        matches!(
+            self,
+            Self::Sender | Self::Client | Self::Login | Self::NotNow | Self::SomeQuota | Self::Quota | Self::Rate
+        )
     }
 
     /// Whether a text may hold words on the topic by the way, and be about a recipient who does not exist.
@@ -254,8 +259,10 @@ impl<'a> Said<'a> {
         let is_dead = text.speaks_of_dead_address();
         match (code, words) {
             (_, Some(words)) if words.wins_over_dead_address() => Some(words),
+            // Somebody's account is stopped; where the text says that there is no such mailbox, too, it is the recipient's.
+            (None, Some(Topic::Suspended)) if text.speaks_of_missing_address() => Some(Topic::DeadAddress),
             (Some(Topic::DeadAddress), words) if is_dead || words.is_none() => Some(Topic::DeadAddress),
-            (None, None) => (is_dead && !self.reply_is_of_something_else()).then_some(Topic::DeadAddress),
+            (None, None) => (is_dead && (self.reply == Some(552) || !self.reply_is_of_something_else())).then_some(Topic::DeadAddress),
             // Code and words disagree, or words and words: somebody's rule, or somebody who is not there.
             (_, None) if is_dead => Some(Topic::Recipient),
             (_, Some(words)) if is_dead && words.may_hide_dead_address() => Some(Topic::Recipient),
@@ -264,9 +271,12 @@ impl<'a> Said<'a> {
     }
 
     /// The code that counts: one in the text, else the report's. Of several the first that is about something other than a dead address: a
-    /// server that passes on another's reply may put its own code in front.
+    /// server that passes on another's reply may put its own code in front. A code of another class than the reply's is no code, unless it is
+    /// about a full mailbox or the mail system: whoever gave up in the end made the reply.
     pub(crate) fn code(&self) -> Option<Enhanced> {
-        let quoted = || Enhanced::all(self.text).filter(|code| self.reply.is_none_or(|reply| reply / 100 == code.class));
+        let is_passing = |code: &Enhanced| matches!((code.class, code.subject, code.detail), (4, 2, 2) | (4, 3, _));
+        let quoted =
+            || Enhanced::all(self.text).filter(|code| self.reply.is_none_or(|reply| reply / 100 == code.class) || is_passing(code));
         let absolves = |code: &Enhanced| code.topic().is_some_and(|topic| topic != Topic::DeadAddress);
         let status = self.status.filter(|status| absolves(status) || !self.reply_is_of_something_else());
         quoted()

@@ -188,6 +188,7 @@ fn words_without_a_code_are_read_too() {
         ),
         (ProviderKind::Twilio, json!({ "message": says }).to_string()),
         (ProviderKind::SendGrid, json!({"errors": [{ "message": says }]}).to_string()),
+        (ProviderKind::SendGrid, json!({ "errors": [says] }).to_string()),
     ];
     for (kind, body) in bodies {
         let failure = classify(kind, 400, &[], None, body.as_bytes(), Timestamp::default()).unwrap();
@@ -197,4 +198,7 @@ fn words_without_a_code_are_read_too() {
             "{kind}"
         );
     }
+    let bare = br#"{"errors":["Maximum credits exceeded"]}"#;
+    let failure = classify(ProviderKind::SendGrid, 401, &[], None, bare, Timestamp::default()).unwrap();
+    assert_eq!(failure.class, FailureClass::QuotaExhausted);
 }

@@ -14,6 +14,8 @@ const SENDGRID: &str = "twilio.com/docs/sendgrid/api-reference/mail-send/errors"
 const SENDGRID_ACCOUNT: &str = "support.sendgrid.com, \"Account under review or suspended\"";
 const SENDGRID_IP: &str = "twilio.com/docs/sendgrid/ui/account-and-settings/ip-access-management";
 const SNS: &str = "Amazon SNS developer guide, \"SMS sandbox\" and \"Requesting increases to your monthly SMS spend\"";
+const SES_POLICY: &str = "Amazon SES developer guide, \"Using sending authorization with Amazon SES\"";
+const SNS_PROTECT: &str = "AWS End User Messaging SMS user guide, \"Protect configurations\"";
 const TWILIO: &str = "twilio.com/docs/api/errors";
 const IAM: &str = "AWS IAM user guide, \"Troubleshooting access denied error messages\"";
 
@@ -39,6 +41,16 @@ const fn rate(words: &'static str, source: &'static str) -> Row {
 
 const fn account(words: &'static str, source: &'static str) -> Row {
     Row::of_code(ANY_CODE, FailureClass::Misconfigured, "the words speak of the account", source).saying(words)
+}
+
+const fn unsupported(words: &'static str, source: &'static str) -> Row {
+    Row::of_code(
+        ANY_CODE,
+        FailureClass::Unsupported,
+        "the words speak of a country that the account does not send to",
+        source,
+    )
+    .saying(words)
 }
 
 const fn sender(words: &'static str, source: &'static str) -> Row {
@@ -77,8 +89,10 @@ pub(crate) const ACCOUNT_WORDS: Table = &[
     quota("out of credit", SENDGRID),
     quota("no credits", SENDGRID),
     quota("email limit", SENDGRID),
-    quota("exceeded…messaging limit", SENDGRID),
-    quota("exceeded…sending limit", SES),
+    quota("credits remaining", SENDGRID),
+    quota("more credits", SENDGRID),
+    quota("messaging limit", SENDGRID),
+    quota("sending limit", SES),
     quota("insufficient funds", TWILIO),
     quota("insufficient balance", TWILIO),
     rate("sending rate", SES),
@@ -87,7 +101,11 @@ pub(crate) const ACCOUNT_WORDS: Table = &[
     rate("throttled", SES),
     rate("throttling", SES),
     rate("too many requests", TWILIO),
+    unsupported("protect configuration", SNS_PROTECT),
     account("sending…paused", SES_API),
+    account("tenant…paused", SES_API),
+    account("tenant…suspended", SES_API),
+    account("tenant…disabled", SES_API),
     account("sending…suspended", SES),
     account("sending…disabled", SES_API),
     account("sending…not enabled", SES_API),
@@ -119,6 +137,10 @@ pub(crate) const ACCOUNT_WORDS: Table = &[
     account("account…inactive", TWILIO),
     account("account…not enabled", TWILIO),
     account("account…not allowed", TWILIO),
+    account("account…cannot", SES),
+    account("not permitted…account", SES),
+    account("account…not permitted", SES),
+    account("subuser", SENDGRID_ACCOUNT),
     account("account…not authorized", TWILIO),
     account("account…permission", TWILIO),
     account("account…not subscribed", SES),
@@ -132,18 +154,28 @@ pub(crate) const ACCOUNT_WORDS: Table = &[
     account("overdue payment", SENDGRID_ACCOUNT),
     account("payment…overdue", SENDGRID_ACCOUNT),
     account("upgrade your", SENDGRID_ACCOUNT),
+    account("your plan", SENDGRID_ACCOUNT),
+    account("plan…expired", SENDGRID_ACCOUNT),
+    account("trial…ended", SENDGRID_ACCOUNT),
+    account("trial…expired", SENDGRID_ACCOUNT),
     account("trial account", TWILIO),
     account("account…trial", TWILIO),
     account("sandbox", SNS),
     account("production access", SES_API),
     account("configuration set", SES_API),
     account("configurationset", SES_API),
+    account("contact list", SES_API),
     account("sending pool", SES_API),
+    account("ip pool", SES_API),
+    account("ip_pool", SENDGRID),
     account("not supported in…region", SNS),
     account("not available in…region", SNS),
-    account("region…not supported", SNS),
+    account("region…not support", SNS),
+    account("region…not enabled", SNS),
+    account("region…disabled", SNS),
     account("origination identit", SNS),
     account("origination entit", SNS),
+    account("origination number", SNS),
     access("not whitelisted", SENDGRID_IP),
     access("ip…not allowed", SENDGRID_IP),
     access("ip…not authorized", SENDGRID_IP),
@@ -162,6 +194,7 @@ pub(crate) const ACCOUNT_WORDS: Table = &[
     access("security token", IAM),
     access("request signature", IAM),
     access("invalid credentials", IAM),
+    access("username…password", SENDGRID),
     access("credentials…expired", IAM),
 ];
 
@@ -182,6 +215,17 @@ pub(crate) const SENDER_WORDS: Table = &[
     sender("from address…not", SENDGRID),
     sender("from email…not", SENDGRID),
     sender("mail from domain", SES_API),
+    sender("sending authorization", SES_POLICY),
+    sender("identity policy", SES_POLICY),
+    sender("identity…not allow", SES_POLICY),
+    sender("domain authentication", SENDGRID),
+    sender("dkim…not", SES_API),
+    sender("sender email…invalid", SENDGRID),
+    sender("sender address…invalid", SENDGRID),
+    sender("sender…does not exist", SENDGRID),
+    sender("invalid sender", SENDGRID),
+    sender("no sender", SNS),
+    sender("sender id", SNS),
 ];
 
 /// The row whose words stand in a provider's text, if they may overrule what its code means.

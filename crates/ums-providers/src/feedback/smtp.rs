@@ -259,10 +259,16 @@ fn plain_bounce(mail: &Message<'_>, envelope: &Origin) -> Vec<Event> {
         let (bounce, class) = verdict::of_report(&said);
         let code = said.code().map(|code| code.to_string()).unwrap_or_default();
         let id = reading::derived_id(&["plain", &report_id(mail), &origin.key(), &failed.recipient, &code]);
-        let mut event = Event::new(KIND, id, EventKind::Bounced, word("failed", &code));
-        event.bounce = Some(bounce);
-        event.class = Some(class);
-        event.suppress = (bounce == BounceKind::Hard).then_some(SuppressionReason::HardBounce);
+        let mut event = if plain.is_delay {
+            Event::new(KIND, id, EventKind::Deferred, word("delayed", &code))
+        } else {
+            Event {
+                bounce: Some(bounce),
+                class: Some(class),
+                suppress: (bounce == BounceKind::Hard).then_some(SuppressionReason::HardBounce),
+                ..Event::new(KIND, id, EventKind::Bounced, word("failed", &code))
+            }
+        };
         event.code = reading::word(&code);
         event.detail = Some(redact(&failed.reason)).filter(|detail| !detail.is_empty());
         event.recipient = reading::recipient(&failed.recipient);

@@ -315,10 +315,31 @@ struct ErrorReply {
 }
 
 #[derive(Default, Deserialize)]
-#[serde(default)]
+#[serde(from = "Written")]
 struct OneError {
     message: String,
     field: Option<String>,
+}
+
+/// An error as SendGrid writes it: with the field that it is about, or as a bare string.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Written {
+    Bare(String),
+    Full {
+        #[serde(default)]
+        message: String,
+        field: Option<String>,
+    },
+}
+
+impl From<Written> for OneError {
+    fn from(written: Written) -> Self {
+        match written {
+            Written::Bare(message) => Self { message, field: None },
+            Written::Full { message, field } => Self { message, field },
+        }
+    }
 }
 
 /// The code of the table: the status, and the field that the error names if it has a row.

@@ -321,18 +321,25 @@ pub(crate) fn outcome(answer: &Answer<'_>, sent: Sent) -> Result<String, Failure
     Err(refusal(KIND, &[FAILURES, aws::FAILURES], (row, sent), &message, answer))
 }
 
+/// Attributes of a message that name its sender, in lower case.
+const SENDER_ATTRIBUTES: [&str; 2] = ["senderid", "originationnumber"];
+/// Attributes that the account's settings give, in lower case: the sender's registration in India, and the highest price.
+const ACCOUNT_ATTRIBUTES: [&str; 3] = ["entityid", "templateid", "maxprice"];
+
 /// The row of the table: the code, and the parameter that the text names.
 fn row_of<'a>(code: &'a str, message: &str, sent: Sent) -> &'a str {
+    let message = message.to_ascii_lowercase();
     let names = |parameter: &str| message.contains(parameter);
     match code.strip_suffix("Exception").unwrap_or(code) {
-        "InvalidParameter" if names("SenderID") || names("OriginationNumber") => {
+        "InvalidParameter" if SENDER_ATTRIBUTES.iter().any(|name| names(name)) => {
             if sent.callers_sender {
                 "InvalidParameter/callers_sender"
             } else {
                 "InvalidParameter/sender"
             }
         }
-        "InvalidParameter" if names("PhoneNumber") => "InvalidParameter/phone_number",
+        "InvalidParameter" if ACCOUNT_ATTRIBUTES.iter().any(|name| names(name)) => "InvalidParameter/sender",
+        "InvalidParameter" if names("phonenumber") => "InvalidParameter/phone_number",
         _ => code,
     }
 }

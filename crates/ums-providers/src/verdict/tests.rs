@@ -193,6 +193,18 @@ fn sentences_that_condemn_nobody() {
     }
 }
 
+/// Whoever gave up wrote status and reply; the code that it quotes is the reason.
+#[test]
+fn a_quoted_code_of_a_moment_wins_over_a_status() {
+    for text in ["550 4.2.2 quota", "550 4.3.0 error", "550 4.2.2 no", "550 4.3.2 no"] {
+        for status in ["5.1.1", "5.2.1", "5.1.10"] {
+            let said = Said::of_fields(status, text);
+            assert_eq!(of_report(&said), (BounceKind::Soft, FailureClass::Unavailable), "{status} {text}");
+        }
+    }
+    assert_eq!(of_report(&Said::of_fields("5.1.1", "550 2.1.5 no")).0, BounceKind::Hard);
+}
+
 #[test]
 fn an_address_of_a_machine_is_no_code_and_names_are_no_words() {
     assert_eq!(Enhanced::find("host 5.1.1.1 said 550"), None);

@@ -1,8 +1,9 @@
 //! What the words of a reply speak of.
 //!
 //! Servers word their replies as they like, so the words are read in two ways. [`WORDS`] names phrases that tell what a reply is about.
-//! [`speaks_of_dead_address`] reads sentences: a noun for a recipient and what is said of it (`unknown user`, `mailbox … does not exist`).
+//! [`sentence`] reads a noun for a recipient and what is said of it (`unknown user`, `mailbox … does not exist`).
 
+use super::sentence::{self, COLON, STOP};
 use super::{Enhanced, Topic};
 
 /// What a text is about, phrases that say so, and where they are from. `|` stands between two phrases; a phrase begins with a word of the text and
@@ -10,24 +11,25 @@ use super::{Enhanced, Topic};
 pub(super) const WORDS: &[(Topic, &str, &str)] = &[
     (
         Topic::Quota,
-        "credits exceeded | daily | day limit | emails per hour | hourly | limit for the day | mails per hour | maximum credits | message \
-         limit | message quota | messages per hour | monthly | out of credit | outbound quota | per day | quota for the day | send limit \
-         | send quota | sending limit | sending quota | submission quota | submissionquota",
+        "credits exceeded | credits remaining | daily | day limit | emails per hour | hourly | insufficient credit | limit for the day | \
+         mails per hour | maximum credits | message limit | message quota | messages per hour | messaging limit | monthly | \
+         more credits | no credits | not enough credit | out of credit | outbound quota | per day | quota for the day | refusequota | \
+         send limit | send quota | sending limit | sending quota | submission exception quotaexceeded | submission quota | submissionquota",
         "Gmail 5.4.5; Amazon SES 454; SendGrid 451; Exchange 5.1.90 and SubmissionQuotaExceeded; cPanel's limit of mails per hour",
     ),
     (
         Topic::NotNow,
-        "account is over quota | account that you tried to reach is over quota | box exceeds | box full | box is full | box size limit | \
-         disk quota | full mailbox | inbox is full | insufficient disk | mailbox full | mailbox has exceeded | mailbox is full | mailbox \
-         over | mailboxfull | maildir over | maildirquota | out of storage | over its storage | overquota | quotaexceeded | receive limit \
-         | receiving mail at a rate | receiving mail too quickly | receiving messages too | recipient storage | recipient thread limit | \
-         storage space | too many messages for the recipient | user is over | user over quota",
+        "account is over quota | account that you tried to reach is over quota | bandwidth | box exceeds | box full | box is full | \
+         box size limit | disk quota | full mailbox | inbox is full | insufficient disk | mailbox full | mailbox has exceeded | \
+         mailbox is full | mailbox over | mailboxfull | maildir over | maildirquota | out of storage | over its storage | overquota | \
+         quotaexceeded | receive limit | receiving mail at a rate | receiving mail too quickly | receiving messages too | \
+         recipient storage | recipient thread limit | storage exceed | storage limit | storage space | \
+         too many messages for the recipient | user is over | user over limit | user over quota",
         "RFC 3463 X.2.2; Gmail 4.2.1, 4.2.2, 5.2.1; Exchange STOREDRV; qmail's Maildir quota",
     ),
     (
         Topic::SomeQuota,
-        "exceed quota | exceeded its quota | exceeded quota | exceeds quota | over quota | quota exceeded | quota full | quota is full | \
-         quota limit",
+        "over limit | quota",
         "RFC 3463 X.2.2, where nothing says whose quota",
     ),
     (
@@ -42,57 +44,72 @@ pub(super) const WORDS: &[(Topic, &str, &str)] = &[
     ),
     (
         Topic::Rate,
-        "concurrent connection | exceeded the rate | frequency | mail flood | rate exceeded | rate limit | ratelimit | sending rate | \
-         slow down | throttl | too fast | too many concurrent | too many connections | too many emails | too many login | too many mails \
-         | too many messages | too many requests | too much mail | too quickly | unusual rate",
+        "concurrent connection | exceeded the rate | frequency | invalid address count | invalid recipient count | invalid user count | \
+         mail flood | many bad | many invalid | many non existent | many nonexistent | many rejected | many undeliverable | \
+         many unknown | number of bad | number of invalid | number of non | number of unknown | rate exceeded | rate limit | ratelimit | \
+         sending rate | slow down | throttl | too fast | too many concurrent | too many connections | too many emails | too many login | \
+         too many mails | too many messages | too many requests | too much mail | too quickly | unknown recipient count | \
+         unknown user count | unusual rate",
         "Gmail 421 4.7.28; Amazon SES 421 and 454; Postfix's anvil",
     ),
     (
         Topic::Protocol,
-        "from rcpt to parameters | parameters not recognized | parameters not implemented",
+        "from rcpt to parameters | parameters not implemented | parameters not recognized",
         "RFC 5321 §4.2.3, code 555",
     ),
     (
         Topic::Client,
-        "client host rejected | ehlo | fqdn | fully qualified | helo | hostname | ip name lookup | no ptr | ptr record | rdns | reverse \
-         address | reverse dns | reverse lookup",
+        "client host rejected | ehlo | fqdn | fully qualified | helo | host address | hostname | ip name lookup | no ptr | ptr | rdns | \
+         reverse address | reverse dns | reverse lookup",
         "Postfix reject_invalid_helo_hostname, reject_unknown_client_hostname; RFC 7372 X.7.25",
     ),
     (
         Topic::Sender,
-        "addresses are not verified | alignment | authentication check | authentication results | bad sender | callback | callout | dkim \
-         | dmarc | domain is not allowed to send | domain is not verified | domainkeys | email address is not verified | envelope from | \
-         envelope sender | forged | from address | from header | header from domain | identities failed | invalid sender | mail from | \
-         mail is unauthenticated | not authorized to send from | not owned by user | originator | return path | reverse path | send as | \
-         send mail as | sendasdenied | sender address | sender denied | sender domain | sender email | sender id | sender is | sender \
-         mailbox | sender not | sender policy framework | sender refused | sender rejected | sender unknown | sender verif | sender was | \
-         senders address | senders domain | senders mail | sending domain | spf | spoof | unauthenticated email | unauthenticated mail | \
-         unauthenticated sender | unknown sender | unverified sender | verification failed for | verified sender | your domain",
+        "addresses are not verified | alignment | authentication check | authentication results | bad sender | callback | callout | \
+         dkim | dmarc | domain is not allowed to send | domain is not verified | domainkeys | email address is not verified | \
+         envelope from | envelope sender | forged | from address | from header | header from domain | identities failed | \
+         invalid sender | mail from | mail is unauthenticated | not authorized to send from | not owned by user | originator | \
+         return path | reverse path | send as | send mail as | sendasdenied | sender account | sender address | sender denied | \
+         sender domain | sender email | sender id | sender is | sender mailbox | sender not | sender policy framework | sender refused | \
+         sender rejected | sender unknown | sender user | sender verif | sender was | senders account | senders address | \
+         senders domain | senders mail | sending address | sending domain | sending mailbox | sending user | spf | spoof | \
+         unauthenticated email | unauthenticated mail | unauthenticated sender | unknown sender | unregistered domain | \
+         unverified sender | verification failed for | verified sender | your domain",
         "RFC 7208, 6376, 7489, 7372; Amazon SES 554; SendGrid 550; Exchange SendAsDenied; Exim's sender verification",
     ),
     (
         Topic::Login,
-        "auth first | authenticate first | authenticated to send | authentication is required | authentication required | before rcpt | \
-         cannot relay | cant relay | encryption required | log in | login | mail relay | must authenticate | must be authenticated | must \
-         issue a starttls | need to authenticate | no relay | not authenticated | not relay | open relay | please authenticate | pop \
-         before smtp | rcpthosts | relay access | relay denied | relay disallowed | relay for | relay mail | relay not | relay prohibited \
-         | relay rejected | relaying | smtp auth | smtpauth | to relay",
+        "auth first | authenticate first | authenticated | authentication failed | authentication failure | authentication is required | \
+         authentication required | authentication unsuccessful | before rcpt | cannot relay | cant relay | encryption is required | \
+         encryption needed | encryption required | log in | login | mail relay | must authenticate | must be authenticated | \
+         must issue a starttls | need to authenticate | no relay | not authenticated | not relay | open relay | please authenticate | \
+         pop before smtp | rcpthosts | relay access | relay denied | relay disallowed | relay for | relay mail | relay not | \
+         relay prohibited | relay rejected | relay to | relaying | requires encryption | requires tls | smtp auth | smtpauth | \
+         tls required | to relay",
         "RFC 4954 §6; RFC 3207 §4; Postfix's and Exim's relay control; qmail's rcpthosts",
     ),
     (
+        Topic::System,
+        "certificate | dane | encryption | mta sts | starttls | tls",
+        "RFC 7672, 8461: the way to the recipient's server is not safe enough, for one of both",
+    ),
+    (
         Topic::Account,
-        "account sending | billing | configuration set | for this account | free account | not allowed to send | paused | payment \
-         | sandbox | sending account | sending disabled | sending has been | sending is disabled | sending is suspended \
-         | sending mail has been | suspended due | tenant has exceeded | under review | unpaid | unusual sending activity | your account \
-         | your ip | your organization | your server | your subscription | your tenant",
+        "account sending | billing | configuration set | for this account | free account | not allowed to send | outbound spam | \
+         outboundspam | outgoing spam | paused | payment | plan expired | plan has expired | sandbox | sending account | \
+         sending disabled | sending has been | sending is disabled | sending is suspended | sending mail has been | smtp access | \
+         suspended due | tenant has exceeded | under review | unpaid | unusual sending activity | verdict is suspend | \
+         verify your phone | your account | your address | your email account | your email address | your ip | your mailbox | \
+         your organization | your server | your smtp | your subscription | your tenant | your user",
         "Amazon SES 554 Sending paused; Mailgun's disabled domains; Exchange 5.7.705",
     ),
     (
         Topic::Suspended,
-        "account blocked | account disabled | account has been | account inactive | account is blocked | account is disabled | account is \
-         inactive | account is locked | account is suspended | account locked | account suspended | account was suspended | mailbox \
-         blocked | mailbox is blocked | mailbox is suspended | mailbox suspended | recipient blocked | recipient is suspended | recipient \
-         suspended | user blocked | user is blocked | user is suspended | user suspended",
+        "account blocked | account disabled | account has been | account inactive | account is blocked | account is disabled | \
+         account is inactive | account is locked | account is not active | account is suspended | account locked | account not active | \
+         account suspended | account was suspended | mailbox blocked | mailbox is blocked | mailbox is suspended | mailbox suspended | \
+         recipient blocked | recipient is suspended | recipient suspended | user blocked | user is blocked | user is suspended | \
+         user suspended",
         "RFC 3463 X.2.1 and X.7.13, where nothing says whose account",
     ),
     (
@@ -103,28 +120,34 @@ pub(super) const WORDS: &[(Topic, &str, &str)] = &[
     ),
     (
         Topic::Policy,
-        "access denied | are listed | banned | barracuda | black list | blacklist | block list | blocked using | blocklist | currently \
-         listed | denylist | dnsbl | is listed | on our block | rbl | reject listed | reputation | spamcop | spamhaus",
+        "access denied | are listed | banned | barracuda | black list | blacklist | block list | blocked using | blocklist | \
+         currently listed | denylist | dnsbl | is listed | on our block | rbl | reject listed | reputation | spamcop | spamhaus",
         "RFC 5782; Spamhaus; Postfix reject_rbl_client",
     ),
     (
         Topic::Content,
-        "attachment | bare lf | bulk mail | content | header | infected | junk | line too long | malformed | malicious | malware | \
-         message format | mime | phish | spam | unsolicited | virus",
+        "attachment | bare lf | bulk mail | content | header | infected | junk | line too long | link in | link to | malformed | \
+         malicious | malware | message format | message id | mime | phish | reply to address | reply to domain | replyto | spam | \
+         unsolicited | url | virus",
         "RFC 3463 X.6; Gmail 550 5.7.1, 552 5.7.0, 554 5.6.0",
     ),
     (
         Topic::Protocol,
-        "bad sequence | bad syntax | command not | command parameter | command rejected | command unrecognized | invalid command | not \
-         implemented | parameter not | parameters | syntax error | unexpected command | unknown command | unrecognised command | \
+        "bad sequence | bad syntax | command not | command parameter | command rejected | command unrecognized | invalid command | \
+         not implemented | parameter not | parameters | syntax error | unexpected command | unknown command | unrecognised command | \
          unrecognized command | unsupported option | unsupported parameter",
         "RFC 5321 §4.2.4, §4.3.2; RFC 3461 §5.1",
     ),
     (
+        Topic::Refused,
+        "accept delivery of this | accept the message | accept this message | accept your message",
+        "AOL 521 5.2.1: words about the message, whatever the code",
+    ),
+    (
         Topic::Policy,
-        "abuse | administrative prohibition | administratively | blocked | blocking | denied by | not allowed | not authorized | not \
-         permitted | permission denied | policies | policy | prohibited | restricted | security | sender | suspicious | traffic not \
-         accepted | untrusted",
+        "abuse | administrative prohibition | administratively | blocked | blocking | denied by | not allowed | not authorized | \
+         not permitted | permission denied | policies | policy | prohibited | restricted | security | sender | suspicious | \
+         traffic not accepted | untrusted",
         "RFC 3463 X.7; the servers' policies",
     ),
     (
@@ -198,8 +221,6 @@ pub(super) struct Text {
     words: Vec<String>,
 }
 
-/// Ends a sentence.
-const STOP: &str = "|";
 /// Words of a text that are read: a reply has few.
 const MAX_WORDS: usize = 400;
 
@@ -217,15 +238,21 @@ impl Text {
                         push(&mut words, &mut word);
                         // A dot within a name ends no sentence.
                         let is_within = c == '.' && letters.peek().is_some_and(|next| next.is_alphanumeric());
-                        if matches!(c, ':' | ';' | '.' | '!' | '?') && !is_within {
-                            words.push(STOP.to_owned());
+                        match c {
+                            ':' => words.push(COLON.to_owned()),
+                            ';' | '.' | '!' | '?' if !is_within => words.push(STOP.to_owned()),
+                            _ => {}
                         }
                     }
                 }
             }
             push(&mut words, &mut word);
         }
-        let spoken: Vec<&str> = words.iter().map(String::as_str).filter(|word| *word != STOP).collect();
+        let spoken: Vec<&str> = words
+            .iter()
+            .map(String::as_str)
+            .filter(|word| ![STOP, COLON].contains(word))
+            .collect();
         Self {
             plain: format!(" {} ", spoken.join(" ")),
             words,
@@ -258,11 +285,17 @@ impl Text {
 
     /// Whether the text says that the mailbox, or its domain, does not exist or is closed.
     pub(super) fn speaks_of_dead_address(&self) -> bool {
-        DEAD.iter().any(|phrase| self.says(phrase))
-            || self
-                .words
-                .split(|word| word == STOP)
-                .any(|sentence| sentence_is_of_dead_address(&sentence.iter().map(String::as_str).collect::<Vec<_>>()))
+        DEAD.iter().any(|phrase| self.says(phrase)) || self.has_sentence(true)
+    }
+
+    /// Whether the text says that there is no such mailbox or domain, rather than that an account is stopped.
+    pub(super) fn speaks_of_missing_address(&self) -> bool {
+        DEAD.iter().any(|phrase| self.says(phrase)) || self.has_sentence(false)
+    }
+
+    fn has_sentence(&self, or_closed: bool) -> bool {
+        let words: Vec<&str> = self.words.iter().map(String::as_str).collect();
+        sentence::is_of_dead_address(&words, or_closed)
     }
 }
 
@@ -287,105 +320,4 @@ fn is_name(token: &str) -> bool {
         && bare.bytes().any(|byte| byte.is_ascii_lowercase());
     // `mailbox:<ann@example.com>` begins with a word.
     token.contains("://") || bare.starts_with("www.") || is_host || (token.contains('@') && !token.contains(':'))
-}
-
-/// Nouns for a recipient.
-const NOUNS: &[&str] = &[
-    "account",
-    "accounts",
-    "address",
-    "addressee",
-    "addresses",
-    "alias",
-    "inbox",
-    "localpart",
-    "mailbox",
-    "mailboxes",
-    "person",
-    "recipient",
-    "recipients",
-    "user",
-    "userid",
-    "username",
-    "users",
-];
-/// Nouns for a recipient's domain.
-const DOMAINS: &[&str] = &["domain", "host"];
-/// What is said before a noun.
-const BEFORE: &[&str] = &["unknown", "invalid", "nonexistent", "existent", "unrecognized", "such", "inactive"];
-/// What is said after a noun, anywhere in the sentence.
-const AFTER: &[&str] = &["nonexistent", "unknown", "unrecognized"];
-/// What is said right after a noun, or after a form of `to be`.
-const STATES: &[&str] = &[
-    "closed",
-    "deactivated",
-    "deleted",
-    "disabled",
-    "discontinued",
-    "inactive",
-    "invalid",
-    "terminated",
-];
-const FORMS_OF_BE: &[&str] = &["are", "been", "currently", "is", "now", "or", "permanently", "was", "were"];
-const NEGATIONS: &[&str] = &[
-    "arent", "cannot", "cant", "couldnt", "didnt", "doesnt", "dont", "isnt", "never", "no", "non", "not", "wasnt",
-];
-/// What a negation denies of an address that is dead.
-const DENIED: &[&str] = &[
-    "active",
-    "exist",
-    "existent",
-    "existing",
-    "exists",
-    "found",
-    "known",
-    "listed",
-    "longer",
-    "present",
-    "recognized",
-    "valid",
-];
-/// Words between a noun and what is said of it.
-const NEAR: usize = 9;
-
-/// Whether a sentence names a recipient and says that there is none.
-fn sentence_is_of_dead_address(words: &[&str]) -> bool {
-    (0..words.len()).any(|at| {
-        let word = words.get(at).copied().unwrap_or_default();
-        let (is_noun, is_domain) = (NOUNS.contains(&word), DOMAINS.contains(&word));
-        (is_noun || is_domain) && (is_denied_before(words, at) || is_denied_after(words, at, is_noun))
-    })
-}
-
-/// `no such user`, `unknown or illegal alias`, `not a valid mailbox`, `no mailbox`.
-fn is_denied_before(words: &[&str], noun: usize) -> bool {
-    let before = words.get(noun.saturating_sub(3)..noun).unwrap_or_default();
-    let is_none = before.last() == Some(&"no");
-    let is_not = before
-        .windows(3)
-        .any(|three| matches!(three, ["not", "a" | "an", "valid" | "known" | "active" | "existing"]));
-    let says = before.iter().enumerate().any(|(at, word)| {
-        // `no such`, and `existent` of `non-existent`, want their negation.
-        let negated = || before.get(at.wrapping_sub(1)).is_some_and(|word| NEGATIONS.contains(word));
-        BEFORE.contains(word) && (!matches!(*word, "such" | "existent") || negated())
-    });
-    is_none || is_not || says
-}
-
-/// `user unknown`, `mailbox for ann does not exist`, `account that you tried to reach is disabled`.
-fn is_denied_after(words: &[&str], noun: usize, may_be_closed: bool) -> bool {
-    let after = words.get(noun + 1..words.len().min(noun + 1 + NEAR)).unwrap_or_default();
-    after.iter().enumerate().any(|(at, word)| {
-        let rest = after.get(at + 1..after.len().min(at + 4)).unwrap_or_default();
-        // `the recipient closed the connection` is about something else.
-        let has_object = rest.first().is_some_and(|word| matches!(*word, "a" | "by" | "connection" | "the"));
-        let is_state = if at == 0 {
-            !has_object
-        } else {
-            after.get(at - 1).is_some_and(|word| FORMS_OF_BE.contains(word))
-        };
-        AFTER.contains(word)
-            || (may_be_closed && is_state && STATES.contains(word))
-            || (NEGATIONS.contains(word) && rest.iter().any(|word| DENIED.contains(word)))
-    })
 }

@@ -196,8 +196,9 @@ fn complaints_suppress_unless_they_are_none() {
         (Value::Null, json!("abuse"), complained),
         (Value::Null, Value::Null, complained),
         (Value::Null, json!("fraud"), complained),
-        (Value::Null, json!("virus"), complained),
         (Value::Null, json!("not-spam"), (K::Unknown, None, None, None)),
+        (Value::Null, json!("auth-failure"), (K::Unknown, None, None, None)),
+        (Value::Null, json!("virus"), (K::Unknown, None, None, None)),
         (
             json!("OnAccountSuppressionList"),
             Value::Null,

@@ -262,8 +262,8 @@ impl<'a> Report<'a> {
         let meaning = match (subtype, kind) {
             // The recipient complained about an earlier mail; this one was not sent.
             (Some("OnAccountSuppressionList" | "OnTenantSuppressionList"), _) => Some(LISTED),
-            // Somebody took the mail out of the spam folder.
-            (_, Some("not-spam")) => None,
+            // Somebody took the mail out of the spam folder, or complains of something else than unwanted mail (RFC 5965 §7.3, RFC 6591).
+            (_, Some("auth-failure" | "not-spam" | "virus")) => None,
             (_, _) => Some(Meaning {
                 suppress: Some(SuppressionReason::Complaint),
                 ..Meaning::of(EventKind::Complained)

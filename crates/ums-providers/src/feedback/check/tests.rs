@@ -78,7 +78,6 @@ fn the_json_has_its_fields_by_name_and_none_that_say_nothing() {
                 "word": "dropped/bounced address",
                 "detail": "Bounced Address",
                 "class": "recipient_blocked",
-                "suppress": "hard_bounce",
             }],
         })
     );

@@ -109,14 +109,9 @@ const SOFT: &[(&str, FailureClass)] = &[
 /// Why a message was dropped, by how the reason begins, in lower case.
 const DROPPED: &[(&str, Meaning)] = &[
     ("group unsubscribe", Meaning::unsubscribed()),
-    // It bounced earlier: no new bounce, but the address is as bad as it was.
-    (
-        "bounced address",
-        Meaning {
-            suppress: Some(SuppressionReason::HardBounce),
-            ..Meaning::rejected(FailureClass::RecipientBlocked)
-        },
-    ),
+    // It is on SendGrid's list of bounces. What put it there, perhaps a rule or a full mailbox, was reported when it happened.
+    ("bounced address", Meaning::rejected(FailureClass::RecipientBlocked)),
+    ("account suspended", Meaning::failed(FailureClass::Misconfigured)),
     ("invalid smtpapi header", Meaning::rejected(FailureClass::InvalidMessage)),
     (
         "invalid",
@@ -126,6 +121,7 @@ const DROPPED: &[(&str, Meaning)] = &[
         },
     ),
     ("recipient list over package quota", Meaning::failed(FailureClass::QuotaExhausted)),
+    ("sender identity not verified", Meaning::failed(FailureClass::Misconfigured)),
     ("spam content", Meaning::rejected(FailureClass::InvalidMessage)),
     (
         "spam reporting address",

@@ -19,8 +19,11 @@ const SAMPLES: &[(&str, &str)] = &[
     sample!("disposition_displayed"),
     sample!("exchange_old_unparsed"),
     sample!("exchange_online"),
+    sample!("exchange_plain"),
     sample!("exim"),
+    sample!("exim_delayed"),
     sample!("exim_old_unparsed"),
+    sample!("exim_pipe"),
     sample!("exim_plain"),
     sample!("forwarded_report"),
     sample!("global_status_8bit"),
@@ -119,6 +122,15 @@ fn samples_of_many_mail_systems_are_read() {
                 "bounced soft 5.0.0 cy@example.org 10:00 ours",
             ],
         ),
+        ("exim_pipe", &["bounced soft 5.0.0 ann@example.com 10:00 ours"]),
+        ("exim_delayed", &["deferred 5.0.0 ann@example.com 10:00 ours"]),
+        (
+            "exchange_plain",
+            &[
+                "bounced hard 5.1.10 ann@contoso.example 10:00 ours",
+                "bounced soft 5.7.133 bob@contoso.example 10:00 ours",
+            ],
+        ),
         (
             "qmail_plain",
             &[
@@ -180,6 +192,7 @@ fn only_the_dead_and_those_who_complain_are_suppressed() {
             ("complaint_as_text", SuppressionReason::Complaint),
             ("complaint_redacted", SuppressionReason::Complaint),
             ("exchange_online", hard),
+            ("exchange_plain", hard),
             ("exim", hard),
             ("exim_plain", hard),
             ("forwarded_report", hard),

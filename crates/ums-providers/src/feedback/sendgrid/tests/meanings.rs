@@ -91,11 +91,19 @@ const WORDS: &[(&str, K, Option<BounceKind>, Option<S>)] = &[
         None,
     ),
     (r#""event":"bounce","type":"new kind""#, K::Bounced, SOFT, None),
+    (r#""event":"dropped","reason":"Bounced Address""#, K::Rejected, None, None),
     (
-        r#""event":"dropped","reason":"Bounced Address""#,
+        r#""event":"dropped","reason":"Bounced Address","status":"5.7.1","type":"blocked""#,
         K::Rejected,
         None,
-        Some(S::HardBounce),
+        None,
+    ),
+    (r#""event":"dropped","reason":"Account suspended""#, K::Failed, None, None),
+    (
+        r#""event":"dropped","reason":"Sender identity not verified""#,
+        K::Failed,
+        None,
+        None,
     ),
     (
         r#""event":"dropped","reason":"Spam Reporting Address""#,
