@@ -105,13 +105,23 @@ pub(super) fn attachments(requests: Vec<AttachmentRequest>, faults: &mut Faults)
     files
 }
 
+/// The field of a header: its name if that is a word, else its place.
+fn header_field(index: usize, name: &str) -> String {
+    let is_word = (1..=guard::MAX_HEADER_NAME_BYTES).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+    if is_word {
+        format!("headers.{name}")
+    } else {
+        format!("headers[{index}]")
+    }
+}
+
 pub(super) fn headers(requests: std::collections::BTreeMap<String, String>, faults: &mut Faults) -> Vec<Header> {
     if requests.len() > MAX_HEADERS {
         faults.add("headers", format!("must be at most {MAX_HEADERS}"));
     }
     let mut headers: Vec<Header> = Vec::new();
     for (index, (name, value)) in requests.into_iter().enumerate() {
-        let field = format!("headers[{index}]");
+        let field = header_field(index, &name);
         if let Err(fault) = header_name(&name) {
             faults.add(&field, fault);
         } else if let Err(fault) = header_value(&name, value.trim_matches(' ')) {
