@@ -105,14 +105,10 @@ pub(super) fn attachments(requests: Vec<AttachmentRequest>, faults: &mut Faults)
     files
 }
 
-/// The field of a header: its name if that is a word, else its place.
-fn header_field(index: usize, name: &str) -> String {
+/// What stands before the reason of a header's fault: its name if that is a word, since no caller sees the order of places.
+fn named(name: &str) -> String {
     let is_word = (1..=guard::MAX_HEADER_NAME_BYTES).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
-    if is_word {
-        format!("headers.{name}")
-    } else {
-        format!("headers[{index}]")
-    }
+    if is_word { format!("{name}: ") } else { String::new() }
 }
 
 pub(super) fn headers(requests: std::collections::BTreeMap<String, String>, faults: &mut Faults) -> Vec<Header> {
@@ -121,13 +117,13 @@ pub(super) fn headers(requests: std::collections::BTreeMap<String, String>, faul
     }
     let mut headers: Vec<Header> = Vec::new();
     for (index, (name, value)) in requests.into_iter().enumerate() {
-        let field = header_field(index, &name);
+        let (field, named) = (format!("headers[{index}]"), named(&name));
         if let Err(fault) = header_name(&name) {
-            faults.add(&field, fault);
+            faults.add(&field, format!("{named}{fault}"));
         } else if let Err(fault) = header_value(&name, value.trim_matches(' ')) {
-            faults.add(&field, format!("value {fault}"));
+            faults.add(&field, format!("{named}value {fault}"));
         } else if headers.iter().any(|header| header.name.eq_ignore_ascii_case(&name)) {
-            faults.add(&field, "is given twice");
+            faults.add(&field, format!("{named}is given twice"));
         } else {
             // White space around a value belongs to no value (RFC 5322 §2.2).
             let value = value.trim_matches(' ').to_owned();
