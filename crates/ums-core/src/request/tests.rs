@@ -44,7 +44,7 @@ fn a_fault_of_a_header_names_it_if_its_name_is_a_word() {
         let fault = &invalid.faults[0];
         assert_eq!(fault.field, "headers[0]", "{name:?}");
         assert!(fault.reason.starts_with(begin), "{fault:?}");
-        assert!(begin.is_empty() == !fault.reason.contains(": "), "{fault:?}");
+        assert_eq!(begin.is_empty(), !fault.reason.contains(": "), "{fault:?}");
     }
 }
 
