@@ -78,8 +78,8 @@ impl Status {
             S::Failed => matches!(next, S::Sent | S::Delivered | S::Bounced | S::Queued | S::Unknown),
             S::Expired => matches!(next, S::Sent | S::Delivered | S::Bounced | S::Queued | S::Failed),
             S::Unknown => matches!(next, S::Sent | S::Delivered | S::Bounced | S::Queued | S::Failed | S::Expired),
-            // Only a provider that said it kept the message back may say later that it sent it after all.
-            S::Unsubscribed => matches!(next, S::Sent | S::Delivered | S::Bounced),
+            // Only a provider that said it kept the message back may say later that it sent it after all, or why else it did not.
+            S::Unsubscribed => matches!(next, S::Sent | S::Delivered | S::Bounced | S::Failed),
             S::Cancelled | S::Suppressed => false,
         }
     }
@@ -109,7 +109,7 @@ mod tests {
         }
         let may_follow = |next: &&Status| Status::Unsubscribed.may_become(**next);
         let by_late_reports: Vec<Status> = Status::ALL.iter().filter(may_follow).copied().collect();
-        assert_eq!(by_late_reports, [Status::Sent, Status::Delivered, Status::Bounced]);
+        assert_eq!(by_late_reports, [Status::Sent, Status::Delivered, Status::Bounced, Status::Failed]);
     }
 
     #[test]

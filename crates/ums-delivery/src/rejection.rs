@@ -7,7 +7,8 @@
 //! Reports of hard bounces and rejections are judged likewise ([`Reports`]). But lists with dead addresses bounce, too, and many providers
 //! do not report what arrived: so the reports must be of at least half of what the account took meanwhile, too.
 //!
-//! **Invariant:** the decision to undo is in the same transaction as the answer or the report that led to it ([`Undo`]).
+//! **Invariant:** the decision to undo is in the same transaction as the answer or the report that led to it ([`Undo`]). A process that
+//! died took its refusals with it: until an account is absolved here, an undo reaches back to what was refused before this process looked.
 
 use std::collections::BTreeMap;
 use std::collections::hash_map::RandomState;
@@ -36,6 +37,8 @@ const REPORTED_SHARE: u64 = 2;
 #[derive(Debug, Default)]
 pub(crate) struct Rejections {
     any: AtomicBool,
+    /// Whether anything went through since this process began.
+    absolved: AtomicBool,
     window: Mutex<Window>,
     hasher: RandomState,
 }
@@ -49,7 +52,7 @@ struct Window {
 /// The time of the refusals that were judged to be systemic.
 #[derive(Clone, Copy, Debug)]
 struct Systemic {
-    /// Time of the first refusal.
+    /// Time of the first refusal, or the earliest that it may have had in a process before this one.
     since: Timestamp,
     /// Time of the last judgement.
     until: Timestamp,
@@ -79,7 +82,9 @@ impl Refused {
 
 impl Window {
     /// Adds a refusal. Whether the refusals are systemic now, if they are `enough` for that (their number, and the earliest call).
-    fn is_one_too_many(&mut self, refused: Refused, now: Timestamp, enough: impl FnOnce(u64, Timestamp) -> bool) -> bool {
+    ///
+    /// An account that was not `absolved` may have refused others of the same streak at a process before this one.
+    fn is_one_too_many(&mut self, refused: Refused, now: Timestamp, absolved: bool, enough: impl FnOnce(u64, Timestamp) -> bool) -> bool {
         self.seen
             .retain(|earlier| refused.at.since(earlier.at) < WITHIN && !earlier.is_as(&refused));
         self.seen.push(refused);
@@ -92,7 +97,8 @@ impl Window {
             return false;
         }
         let first = |time: fn(&Refused) -> Timestamp| self.seen.iter().map(time).min().unwrap_or(now);
-        let since = first(|refused| refused.wall);
+        let first_here = first(|refused| refused.wall);
+        let since = if absolved { first_here } else { first_here - WITHIN };
         let number = u64::try_from(self.seen.len()).unwrap_or(u64::MAX);
         if !enough(number, first(|refused| refused.called_at)) {
             return false;
@@ -140,7 +146,7 @@ impl Rejections {
         let refused = self.refused(&content.first_recipient(), fingerprint, (now.wall, now.wall), now);
         self.any.store(true, Ordering::Relaxed);
         let mut window = self.window();
-        if !window.is_one_too_many(refused, now.wall, |_, _| true) {
+        if !window.is_one_too_many(refused, now.wall, self.is_absolved(), |_, _| true) {
             return Err(failure);
         }
         let since = window.systemic.map_or(now.wall, |systemic| systemic.since);
@@ -168,7 +174,12 @@ impl Rejections {
         })
     }
 
+    fn is_absolved(&self) -> bool {
+        self.absolved.load(Ordering::Relaxed)
+    }
+
     fn clear(&self) {
+        self.absolved.store(true, Ordering::Relaxed);
         if self.any.swap(false, Ordering::Relaxed) {
             self.window().seen.clear();
         }
@@ -240,18 +251,16 @@ impl Reports {
         now: Now,
     ) -> Option<Undo> {
         let event = &record.event;
-        let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
         let says = says(record);
-        let rejections = match says {
-            Says::Nothing => return None,
-            Says::Arrived => {
-                if let Some(rejections) = accounts.get(&(event.provider, event.account.clone())) {
-                    rejections.clear();
-                }
-                return None;
-            }
-            Says::Refused | Says::RefusedContent => accounts.entry((event.provider, event.account.clone())).or_default(),
-        };
+        if says == Says::Nothing {
+            return None;
+        }
+        let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
+        let rejections = accounts.entry((event.provider, event.account.clone())).or_default();
+        if says == Says::Arrived {
+            rejections.clear();
+            return None;
+        }
         let first = message.recipients.first().map(|recipient| recipient.address.as_str());
         let recipient = Addressee::new(event.channel(), event.recipient.as_deref().or(first)?);
         let content = (says == Says::RefusedContent).then(|| match &message.message.content {
@@ -265,7 +274,7 @@ impl Reports {
         rejections.any.store(true, Ordering::Relaxed);
         let mut window = rejections.window();
         let enough = |reported: u64, called_at| reported.saturating_mul(REPORTED_SHARE) >= accepted_since(called_at);
-        if window.is_one_too_many(refused, now.wall, enough) {
+        if window.is_one_too_many(refused, now.wall, rejections.is_absolved(), enough) {
             // What is reported late is of messages that were called before: it must not be judged a second time.
             window.seen.clear();
         }

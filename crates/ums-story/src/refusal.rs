@@ -11,30 +11,26 @@ pub(crate) fn sentence(record: &MessageRecord, refused: &RefusedRecipient, later
     let who = recipient.map_or("A recipient", |recipient| recipient.address.as_str());
     let reply = reply(failure);
     let (channel, purpose) = (record.message.content.channel(), record.message.handling.purpose);
-    match failure.class.consequence().recipient.status(channel, purpose) {
-        None => {
-            let is_open = recipient.is_some_and(|recipient| !recipient.status.is_final());
-            let then = if later.iter().any(|attempt| was_tried(attempt, *place)) {
-                ", so it was tried again"
-            } else if is_open {
-                ", so it is tried again"
-            } else {
-                ", and it was not tried again"
-            };
-            format!("{who} was refused for now ({reply}){then}.")
-        }
-        Some(_) => {
-            let reason = failure.class.consequence().suppress.reason(channel);
-            // What this service found out by itself says nothing of the address.
-            let is_listed = reason.is_some() && failure.source == FailureSource::Provider;
-            let then = if is_listed {
-                ", and its address went onto the suppression list"
-            } else {
-                ""
-            };
-            format!("{who} was refused for good ({reply}){then}.")
-        }
+    if failure.class.consequence().recipient.status(channel, purpose).is_none() {
+        let is_open = recipient.is_some_and(|recipient| !recipient.status.is_final());
+        let then = if later.iter().any(|attempt| was_tried(attempt, *place)) {
+            ", so it was tried again"
+        } else if is_open {
+            ", so it is tried again"
+        } else {
+            ", and it was not tried again"
+        };
+        return format!("{who} was refused for now ({reply}){then}.");
     }
+    let reason = failure.class.consequence().suppress.reason(channel);
+    // What this service found out by itself says nothing of the address.
+    let is_listed = reason.is_some() && failure.source == FailureSource::Provider;
+    let then = if is_listed {
+        ", and its address went onto the suppression list"
+    } else {
+        ""
+    };
+    format!("{who} was refused for good ({reply}){then}.")
 }
 
 /// The provider's answer: `452 4.5.3: too many recipients`. A reply that begins with its code, or with the enhanced part of it, does

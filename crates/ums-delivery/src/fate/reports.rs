@@ -59,7 +59,8 @@ pub(crate) fn reported(before: &MessageRecord, now: Timestamp) -> MessageRecord 
     for (place, end) in ends.iter_mut().enumerate() {
         *end = reports.end_of(place, &after.attempts);
         let stands = after.recipients[place].status;
-        let stays = message_is_closed && is_closed(stands);
+        // A closed message follows its first recipient and stays closed. The others may have been reached before they were barred.
+        let stays = place == 0 && message_is_closed && is_closed(stands);
         if let Some(end) = end
             && !stays
             && may_stand(stands, *end)
@@ -272,7 +273,12 @@ impl<'a> Reports<'a> {
             .filter(|event| is_failure(event.event.kind))
             .max_by_key(|event| weight(event, self.purpose));
         attempt.reported = row.iter().flatten().next().map(|standing| standing.status);
-        let was_called = !matches!(attempt.outcome, AttemptOutcome::Calling | AttemptOutcome::NotCalled(_));
+        let was_called = match attempt.outcome {
+            AttemptOutcome::Calling => false,
+            // A report knows better.
+            AttemptOutcome::NotCalled(_) => taken,
+            AttemptOutcome::Accepted | AttemptOutcome::Unknown | AttemptOutcome::Failed => true,
+        };
         if was_called && self.keep_back(attempt, row, at) {
             attempt.provider_message_id = attempt.provider_message_id.take().or(id);
             return;

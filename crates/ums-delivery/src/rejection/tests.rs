@@ -132,6 +132,7 @@ fn an_acceptance_between_starts_anew() {
 #[test]
 fn an_undo_covers_what_was_refused_from_the_first_one_on() {
     let rejections = Rejections::default();
+    rejections.clear();
     let undo = |second| {
         rejections.undo(
             (ProviderKind::Smtp, &AccountId::new("second")),
@@ -155,6 +156,30 @@ fn an_undo_covers_what_was_refused_from_the_first_one_on() {
     // Answers that were under way are covered, earlier and much later ones are not.
     assert_eq!((undo(12), undo(15)), (Some(decided.clone()), Some(decided)));
     assert_eq!((undo(9), undo(14 + WITHIN.as_secs() + 1)), (None, None));
+}
+
+/// A process that died may have seen the first refusals; an acceptance ends that doubt.
+#[test]
+fn an_undo_reaches_back_until_the_account_is_absolved() {
+    for (absolved, since) in [(false, at(610).wall - WITHIN), (true, at(610).wall)] {
+        let rejections = Rejections::default();
+        if absolved {
+            let accepted = Ok(Accepted::new("id"));
+            rejections
+                .judge(accepted, ProviderKind::Smtp, &email("x@x.example", ""), at(600))
+                .unwrap();
+        }
+        let mut said = String::new();
+        for (to, second) in SPREAD.iter().zip([610, 611, 612, 613, 614]) {
+            let refused = Err(Failure::provider(FailureClass::InvalidRecipient, "550", ""));
+            let judged = rejections.judge(refused, ProviderKind::Smtp, &email(to, ""), at(second));
+            said = judged.unwrap_err().detail;
+        }
+        let account = (ProviderKind::Smtp, &AccountId::default());
+        let decided = rejections.undo(account, SuppressionOrigin::Refusal, at(614).wall).unwrap();
+        assert_eq!(decided.since, since, "{absolved}");
+        assert!(said.ends_with(&format!("--since {since}")), "{said}");
+    }
 }
 
 /// A list of people must not look like an account that refuses everybody because some of them stand there twice.

@@ -349,7 +349,7 @@ async fn a_suspended_provider_suppresses_nobody_and_its_messages_go_out_by_the_n
     assert_eq!(row.status, HealthStatus::Misconfigured);
     let told = format!("{row:?}");
     assert!(
-        told.contains("ums messages replay --failed --provider aws_ses --since 2026-11-22T10:00:00Z"),
+        told.contains("ums messages replay --failed --provider aws_ses --since 2026-11-22T09:50:00Z"),
         "{told}"
     );
 

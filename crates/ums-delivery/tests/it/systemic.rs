@@ -50,7 +50,13 @@ impl Bench {
     }
 
     async fn bounces(&self, id: MessageId) {
+        self.bounces_at(id, AccountId::default()).await;
+    }
+
+    /// An account of SES reports that a message bounced hard.
+    async fn bounces_at(&self, id: MessageId, account: AccountId) {
         let mut bounced = self.event(id, EventKind::Bounced, 1).await;
+        bounced.account = account;
         bounced.bounce = Some(BounceKind::Hard);
         bounced.suppress = Some(SuppressionReason::HardBounce);
         self.take(vec![bounced]).await;
@@ -154,6 +160,46 @@ async fn a_delivery_between_the_bounces_absolves_the_account() {
         bench.bounces(id).await;
     }
     assert_eq!(bench.listed().await.len(), 5);
+    assert_eq!(bench.ses_is().0, BreakerStateWord::Closed);
+}
+
+/// As after a restart: entries of ten minutes before belong to the streak, unless the account delivered meanwhile.
+#[tokio::test(start_paused = true)]
+async fn an_undo_reaches_back_to_what_another_process_was_told() {
+    for delivers_before in [false, true] {
+        let bench = start().await;
+        let earlier = reported("earlier@six.example", AccountId::default(), bench.clock.now());
+        bench.memory.suppress(vec![earlier], Vec::new()).await.unwrap();
+        bench.pass(Duration::from_mins(5)).await;
+        if delivers_before {
+            let id = bench.taken(["good@four.example".to_owned()]).await[0];
+            let delivered = bench.event(id, EventKind::Delivered, 1).await;
+            bench.take(vec![delivered]).await;
+        }
+        for id in bench.taken(spread()).await {
+            bench.bounces(id).await;
+        }
+        assert_eq!(bench.listed().await.len(), usize::from(delivers_before));
+        assert_eq!(bench.ses_is(), OPEN);
+    }
+}
+
+/// The reports of two accounts are not added up; what one account took does not speak for another, and its breaker is its own.
+#[tokio::test(start_paused = true)]
+async fn an_account_answers_for_its_own_reports() {
+    let bench = start().await;
+    let second = || AccountId::new("second");
+    let good = (0..20).map(|number| format!("customer{number}@good{number}.example"));
+    bench.taken(good).await;
+    let ids = bench.taken(spread().chain(["f@three.example".to_owned()])).await;
+    bench.bounces(ids[0]).await;
+    for &id in &ids[1..5] {
+        bench.bounces_at(id, second()).await;
+    }
+    assert_eq!(bench.listed().await.len(), 5);
+    bench.bounces_at(ids[5], second()).await;
+    let left: Vec<String> = bench.listed().await.into_iter().map(|entry| entry.address).collect();
+    assert_eq!(left, [SPREAD[0]]);
     assert_eq!(bench.ses_is().0, BreakerStateWord::Closed);
 }
 

@@ -188,3 +188,59 @@ fn a_decision_to_undo_outlives_the_process_that_made_it() {
     until_undone(&next);
     goes_by_sendgrid(&next);
 }
+
+fn serve(place: &Place) -> (Running, String) {
+    let running = place.start(&["serve", "--listen", "127.0.0.1:0"], "\"serving\"");
+    let line: Value = serde_json::from_str(&running.ready_line).unwrap();
+    let address = line["address"].as_str().unwrap().to_owned();
+    (running, address)
+}
+
+fn listed(place: &Place) -> usize {
+    let list = place.run(&["suppressions", "list", "--json"]).expect(0).json();
+    list["data"].as_array().unwrap().len()
+}
+
+/// Refusals of one streak, before and after a kill, are undone together: the process dies when it knows the fifth and has not stored it.
+#[cfg(debug_assertions)]
+#[test]
+fn refusals_from_before_a_kill_are_undone_with_those_after_it() {
+    let beside = Place::new();
+    let simulator = beside.simulator();
+    simulator.fault("smtp", r#"{"mode": "reject"}"#);
+    let mut place = Place::new();
+    place
+        .with_providers(&simulator)
+        .set("UMS_EMAIL_CHAIN", "smtp,sendgrid")
+        .set("UMS_API_KEY", "account-key")
+        .set("UMS_FAILPOINT", "call.answered:5");
+    let (killed, address) = serve(&place);
+    let send = |address: &str, to: &str| {
+        let body = json!({"to": to, "subject": "Receipt", "text_content": "Thank you."});
+        request(address, "POST", "/v1/emails", &[KEY], body.to_string().as_bytes()).json()
+    };
+    for to in &SPREAD[..4] {
+        assert_eq!(send(&address, to)["status"], "failed", "{to}");
+    }
+    let body = json!({"to": SPREAD[4], "subject": "Receipt", "text_content": "Thank you."}).to_string();
+    let head = format!(
+        "POST /v1/emails HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer account-key\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    let mut stream = TcpStream::connect(&address).unwrap();
+    stream.write_all(format!("{head}{body}").as_bytes()).unwrap();
+    assert_eq!(killed.wait(PATIENCE), None, "ended by a signal");
+
+    place.set("UMS_FAILPOINT", "no.such.point:1");
+    let (next, address) = serve(&place);
+    assert_eq!(listed(&place), 4, "one process knows no streak yet");
+    for number in 0..5 {
+        send(&address, &format!("customer{number}@example{number}.com"));
+    }
+    let health = request(&address, "GET", "/v1/providers/health", &[KEY], b"").json();
+    assert_eq!(ses_of(&health)["status"], "misconfigured", "{health}");
+    let answer = send(&address, "customer9@example9.com");
+    assert_eq!(answer["metadata"]["provider"], "sendgrid", "{answer}");
+    assert_eq!(listed(&place), 0);
+    drop(next);
+}

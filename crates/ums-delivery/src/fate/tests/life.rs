@@ -145,7 +145,13 @@ impl Life {
             let reason = match failure.class {
                 FailureClass::InvalidRecipient | FailureClass::RecipientBlocked => ums_core::SuppressionReason::HardBounce,
                 FailureClass::ProviderUnsubscribed => ums_core::SuppressionReason::Unsubscribe,
-                _ => continue,
+                FailureClass::InvalidMessage
+                | FailureClass::Unsupported
+                | FailureClass::Misconfigured
+                | FailureClass::QuotaExhausted
+                | FailureClass::Throttled
+                | FailureClass::Unavailable
+                | FailureClass::Unknown => continue,
             };
             if failure.source == FailureSource::Provider {
                 said.push((suppression_address(ums_core::Channel::Email, address), reason));
