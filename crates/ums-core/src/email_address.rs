@@ -23,7 +23,7 @@ pub enum AddressFault {
     #[error("is longer than an e-mail address may be")]
     TooLong,
     /// A quoted part before the `@`, as in `"a b"@example.com`: mail systems misroute such addresses.
-    #[error("has a quoted part before the @, which is refused because mail systems misroute it")]
+    #[error("has a quoted part before the at sign, which is refused because mail systems misroute it")]
     QuotedLocal,
     /// Not a host name with a dot: an address literal, a bare host, a bad label.
     #[error("has no valid domain after the @")]

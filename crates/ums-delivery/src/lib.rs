@@ -68,4 +68,4 @@ pub use rules::{Chores, Expiry, FeedbackRules, FeedbackWait, RateRules, Retentio
 pub use sharing::Fingerprint;
 pub use submission::{Accepted, Submission, SubmitError, Ticket};
 pub use suppressions::{NewSuppression, Which};
-pub use unsubscribe::{Left, Unsubscriber, Wish};
+pub use unsubscribe::{Left, StillBarred, TakenBack, Unsubscriber, Wish};

@@ -12,7 +12,7 @@ use subtle::ConstantTimeEq as _;
 use ums_core::guard::header_value;
 use ums_core::{
     Channel, Email, Header, ListName, MessageId, Secret, StoreError, Suppression, SuppressionFilter, SuppressionOrigin, SuppressionReason,
-    TenantId, Timestamp, suppression_address,
+    SuppressionScope, TenantId, Timestamp, suppression_address,
 };
 
 use crate::desk::Desk;
@@ -51,6 +51,28 @@ pub struct Unsubscriber {
     pub list: Option<ListName>,
     /// What the address is unsubscribed from.
     pub left: Left,
+    /// What a wish to come back did; none for another wish.
+    pub taken_back: Option<TakenBack>,
+}
+
+/// What came of a wish to come back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TakenBack {
+    /// Whether there was an unsubscribe to take back.
+    pub any: bool,
+    /// What bars the address still.
+    pub still_barred: StillBarred,
+}
+
+/// What bars an address whose unsubscribe was taken back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StillBarred {
+    /// Nothing.
+    Nothing,
+    /// Mail of other mailing lists, which the person left one by one.
+    OtherLists,
+    /// Every message: a complaint, a bounce, a STOP, an operator.
+    EveryMessage,
 }
 
 /// What an address is unsubscribed from.
@@ -145,6 +167,7 @@ impl Links {
             address: recipient.address.clone(),
             left: left(&entries, list.as_ref()),
             list,
+            taken_back: None,
         }))
     }
 }
@@ -171,8 +194,12 @@ pub(crate) async fn fulfil(links: &Links, desk: &Desk, token: &str, wish: Wish) 
     };
     let left = match (wish, unsubscriber.left) {
         (Wish::ComeBack, _) => {
-            come_back(desk, &unsubscriber).await?;
-            Left::Nothing
+            let taken_back = Some(come_back(desk, &unsubscriber).await?);
+            return Ok(Some(Unsubscriber {
+                left: Left::Nothing,
+                taken_back,
+                ..unsubscriber
+            }));
         }
         (_, Left::Everything) => Left::Everything,
         (Wish::LeaveTheList, Left::TheList) => Left::TheList,
@@ -189,15 +216,24 @@ pub(crate) async fn fulfil(links: &Links, desk: &Desk, token: &str, wish: Wish) 
 }
 
 /// Takes back the unsubscribe from everything, and that from the message's list. Other lists that the person left stay left.
-async fn come_back(desk: &Desk, unsubscriber: &Unsubscriber) -> Result<(), StoreError> {
+async fn come_back(desk: &Desk, unsubscriber: &Unsubscriber) -> Result<TakenBack, StoreError> {
     let Unsubscriber { tenant, channel, .. } = unsubscriber;
     let in_force = suppressions::in_force(desk, tenant, *channel, &unsubscriber.address).await?;
     let is_taken_back =
         |entry: &Suppression| entry.reason == SuppressionReason::Unsubscribe && (entry.list.is_none() || entry.list == unsubscriber.list);
-    if suppressions::lift(desk, in_force.into_iter().filter(is_taken_back)).await? > 0 {
+    let (taken_back, others): (Vec<_>, Vec<_>) = in_force.into_iter().partition(is_taken_back);
+    let any = suppressions::lift(desk, taken_back.into_iter()).await? > 0;
+    if any {
         tracing::info!(message_id = %unsubscriber.message_id, "a recipient took an unsubscribe back by the link in a message");
     }
-    Ok(())
+    let still_barred = if others.iter().any(|entry| entry.reason.scope() == SuppressionScope::All) {
+        StillBarred::EveryMessage
+    } else if others.is_empty() {
+        StillBarred::Nothing
+    } else {
+        StillBarred::OtherLists
+    };
+    Ok(TakenBack { any, still_barred })
 }
 
 /// Unsubscribes the recipient from one list, or from everything.

@@ -21,6 +21,7 @@ use tokio::time::Instant;
 use ums_core::{Failure, FailureClass, Timestamp};
 
 use self::credentials::Snapshot;
+use crate::classify::row_of;
 use crate::failure_table::{Row, Table};
 use crate::http::{Origin, Outgoing, Reply, Transport};
 
@@ -81,6 +82,8 @@ const fn row(code: &'static str, class: FailureClass, why: &'static str) -> Row 
     )
 }
 
+/// Codes of a key that AWS knows and that may not make the call: another call may be allowed to it.
+const NOT_ALLOWED: [&str; 4] = ["AccessDenied", "AuthorizationError", "NotAuthorized", "UnauthorizedOperation"];
 /// Codes that say: sign again with fresh credentials.
 const EXPIRED: [&str; 2] = ["ExpiredToken", "ExpiredTokenException"];
 /// Codes that may say: our clock is wrong.
@@ -340,6 +343,12 @@ fn target(origin: &Origin, path: &str) -> Option<Target> {
 
 fn broken(words: &str) -> Failure {
     Failure::local(FailureClass::Misconfigured, "endpoint", words)
+}
+
+/// Whether a code says that no call of this key is taken: the key, its signature or the clock is wrong.
+pub(crate) fn is_about_key(code: &str) -> bool {
+    let row = row_of(&[FAILURES], code, "");
+    row.is_some_and(|row| row.class == FailureClass::Misconfigured && !NOT_ALLOWED.contains(&row.code))
 }
 
 /// The error body of AWS's JSON protocols.

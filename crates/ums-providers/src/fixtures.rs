@@ -17,6 +17,16 @@ use ums_core::{Failure, Timestamp};
 use crate::failure_table::Table;
 use crate::http::Answer;
 
+/// An answer of a provider.
+pub(crate) fn answer<'a>(status: u16, headers: &'a HeaderMap, body: &'a [u8]) -> Answer<'a> {
+    Answer {
+        status,
+        headers,
+        body,
+        now: Timestamp::default(),
+    }
+}
+
 /// Reads each answer with `outcome` and compares. Every row of `table` that depends on the message (`Code/detail`) must be reached; the
 /// rows that depend on code and words alone are generated elsewhere.
 pub(crate) fn check_answers(text: &str, table: Table, outcome: impl Fn(&Answer<'_>, &[&str]) -> Result<String, Failure>) {
@@ -33,12 +43,7 @@ pub(crate) fn check_answers(text: &str, table: Table, outcome: impl Fn(&Answer<'
             let (name, value) = line.split_once(": ").unwrap();
             headers.insert(name.parse::<HeaderName>().unwrap(), value.parse().unwrap());
         }
-        let answer = Answer {
-            status,
-            headers: &headers,
-            body: body.trim_end().as_bytes(),
-            now: Timestamp::default(),
-        };
+        let answer = answer(status, &headers, body.trim_end().as_bytes());
         let (class, row) = expected.trim().split_once(' ').unwrap();
         match outcome(&answer, &words.collect::<Vec<_>>()) {
             Ok(id) => assert_eq!((class, row), ("accepted", id.as_str()), "{title}"),

@@ -105,19 +105,25 @@ pub(super) fn attachments(requests: Vec<AttachmentRequest>, faults: &mut Faults)
     files
 }
 
+/// What stands before the reason of a header's fault: its name if that is a word, since no caller sees the order of places.
+fn named(name: &str) -> String {
+    let is_word = (1..=guard::MAX_HEADER_NAME_BYTES).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+    if is_word { format!("{name}: ") } else { String::new() }
+}
+
 pub(super) fn headers(requests: std::collections::BTreeMap<String, String>, faults: &mut Faults) -> Vec<Header> {
     if requests.len() > MAX_HEADERS {
         faults.add("headers", format!("must be at most {MAX_HEADERS}"));
     }
     let mut headers: Vec<Header> = Vec::new();
     for (index, (name, value)) in requests.into_iter().enumerate() {
-        let field = format!("headers[{index}]");
+        let (field, named) = (format!("headers[{index}]"), named(&name));
         if let Err(fault) = header_name(&name) {
-            faults.add(&field, fault);
+            faults.add(&field, format!("{named}{fault}"));
         } else if let Err(fault) = header_value(&name, value.trim_matches(' ')) {
-            faults.add(&field, format!("value {fault}"));
+            faults.add(&field, format!("{named}value {fault}"));
         } else if headers.iter().any(|header| header.name.eq_ignore_ascii_case(&name)) {
-            faults.add(&field, "is given twice");
+            faults.add(&field, format!("{named}is given twice"));
         } else {
             // White space around a value belongs to no value (RFC 5322 §2.2).
             let value = value.trim_matches(' ').to_owned();

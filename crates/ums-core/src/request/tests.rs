@@ -30,6 +30,25 @@ fn all_faults_are_reported_together_without_values() {
 }
 
 #[test]
+fn a_fault_of_a_header_names_it_if_its_name_is_a_word() {
+    for (name, value, begin) in [
+        ("X-SES-Tag", "v", "X-SES-Tag: "),
+        ("X-Foo", "a\nb", "X-Foo: value "),
+        ("X-Foo\r\nBcc", "v", ""),
+        ("jane@example.com", "v", ""),
+        ("", "v", ""),
+    ] {
+        let mut request = email();
+        request.headers.insert(name.into(), value.into());
+        let invalid = request.parse().unwrap_err();
+        let fault = &invalid.faults[0];
+        assert_eq!(fault.field, "headers[0]", "{name:?}");
+        assert!(fault.reason.starts_with(begin), "{fault:?}");
+        assert_eq!(begin.is_empty(), !fault.reason.contains(": "), "{fault:?}");
+    }
+}
+
+#[test]
 fn header_injection_is_refused_in_every_field() {
     for bad in ["\r", "\n", "\r\n", "\0", "\x0b", "\u{2028}"] {
         let text = format!("x{bad}Bcc: victim@example.com");

@@ -39,7 +39,7 @@ pub struct SwitchOff {
 /// What a provider said to an operator's question.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Tried {
-    /// It would take a message; the next one goes to it.
+    /// It answers and takes the login; the next message goes to it unless an operator has it out of service.
     Healthy,
     /// It cannot be asked, or its answer says nothing; the next message tries it.
     NoAnswer,
@@ -77,18 +77,25 @@ impl Messaging {
         let by = text("by", by, MAX_BY_BYTES)?;
         let desk = &self.engine.desk;
         let share = self.share(provider, account)?;
-        // The store knows of a switch that another process turned a moment ago.
-        let switches = desk.ports.store.provider_switches().await?;
-        let own = switches
-            .iter()
-            .find(|switch| switch.provider == provider && switch.account == *account);
-        let was_off = own
-            .and_then(|switch| switch.off.as_ref())
-            .is_some_and(|off| off.holds_at(desk.now()));
+        let was_off = self.switched_off(provider, account).await?.is_some();
         share.turn(None).await?;
         tracing::info!(%provider, account = account.as_str(), by, "an operator has enabled the provider");
         desk.queue.wake();
         Ok(was_off)
+    }
+
+    /// The switch of an account that an operator has out of service. The store knows of one that another process turned a moment ago.
+    ///
+    /// # Errors
+    /// As [`Messaging::disable_provider`].
+    pub async fn switched_off(&self, provider: ProviderKind, account: &AccountId) -> Result<Option<SwitchedOff>, SwitchError> {
+        self.share(provider, account)?;
+        let desk = &self.engine.desk;
+        let switches = desk.ports.store.provider_switches().await?;
+        let mut own = switches
+            .into_iter()
+            .filter(|switch| switch.provider == provider && switch.account == *account);
+        Ok(own.next().and_then(|switch| switch.off).filter(|off| off.holds_at(desk.now())))
     }
 
     /// Asks a provider now whether it would take a message, without sending. Unless it says no, its breaker lets the next message through,

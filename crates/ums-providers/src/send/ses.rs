@@ -339,10 +339,10 @@ impl Provider<Email> for Ses {
         true
     }
 
-    /// Asks `GetAccount`, which the usual policy for sending does not allow: then nothing is said.
+    /// Asks `GetAccount`, which the usual policy for sending does not allow: then nothing is said. A key that AWS refuses can send nothing.
     async fn probe(&self) -> Probe {
         match self.aws.request(Method::GET, "/v2/email/account", Bytes::new(), ASK_TIME).await {
-            Ok(reply) => read_account(reply.status, &reply.body),
+            Ok(reply) => read_account(&reply.answer(self.aws.now())),
             Err(failure) => Probe::Failed(failure),
         }
     }
@@ -425,8 +425,15 @@ struct SendQuota {
 }
 
 /// What `GetAccount` says about sending.
-fn read_account(status: u16, body: &[u8]) -> Probe {
-    let Some(account) = (status == 200).then(|| serde_json::from_slice::<Account>(body).ok()).flatten() else {
+fn read_account(answer: &Answer<'_>) -> Probe {
+    if answer.status != 200 {
+        let is_about_key = aws::json_error(answer.headers, answer.body)
+            .0
+            .is_some_and(|code| aws::is_about_key(&code));
+        let refused = is_about_key.then(|| outcome(answer, None).err()).flatten();
+        return refused.map_or(Probe::NoAnswer, Probe::Failed);
+    }
+    let Ok(account) = serde_json::from_slice::<Account>(answer.body) else {
         return Probe::NoAnswer;
     };
     let failed = |class, code: &str, words: &str| Probe::Failed(Failure::provider(class, code, words));

@@ -72,6 +72,8 @@ pub struct Twilio {
     send_path: Uri,
     account_path: Uri,
     headers: [(HeaderName, HeaderValue); 2],
+    /// Whether the account itself logs in, and not an API key (`SK…`), which may send and not read the account.
+    logs_in_as_account: bool,
     sender: TwilioSender,
     status_callback: Option<String>,
 }
@@ -112,6 +114,7 @@ impl Twilio {
             send_path,
             account_path,
             headers,
+            logs_in_as_account: account_sid.starts_with("AC"),
             sender,
             status_callback,
             origin,
@@ -153,7 +156,7 @@ impl Provider<Sms> for Twilio {
         true
     }
 
-    /// Reads the account. A standard API key may not: then nothing is said.
+    /// Reads the account. A standard API key may not: then nothing is said. An account whose own token is refused can send nothing.
     async fn probe(&self) -> Probe {
         let request = Outgoing {
             method: Method::GET,
@@ -162,7 +165,7 @@ impl Provider<Sms> for Twilio {
             body: Bytes::new(),
         };
         match self.transport.exchange(&self.origin, &request, ASK_TIME).await {
-            Ok(reply) => read_account(reply.status, &reply.body),
+            Ok(reply) => read_account(&reply.answer(self.transport.clock().now()), self.logs_in_as_account),
             Err(no_reply) => Probe::Failed(no_reply.into()),
         }
     }
@@ -234,11 +237,16 @@ struct Account {
 }
 
 /// What the account's own record says about sending.
-fn read_account(status: u16, body: &[u8]) -> Probe {
-    if status != 200 {
-        return Probe::NoAnswer;
+fn read_account(answer: &Answer<'_>, logs_in_as_account: bool) -> Probe {
+    if answer.status != 200 {
+        let is_about_token = logs_in_as_account && answer.status == 401;
+        let refused = is_about_token.then(|| outcome(answer, Sent::UNKNOWN).err()).flatten();
+        return refused.map_or(Probe::NoAnswer, Probe::Failed);
     }
-    match serde_json::from_slice::<Account>(body).map(|account| account.status).as_deref() {
+    match serde_json::from_slice::<Account>(answer.body)
+        .map(|account| account.status)
+        .as_deref()
+    {
         Ok("active") => Probe::Healthy,
         Ok("suspended" | "closed") => Probe::Failed(Failure::provider(
             FailureClass::Misconfigured,

@@ -57,18 +57,26 @@ pub struct ProviderTried {
 
 impl ProviderTried {
     /// The answer as callers see it.
-    pub fn of(provider: ProviderKind, account: &AccountId, tried: &Tried) -> Self {
-        let (answer, detail) = match tried {
-            Tried::Healthy => ("healthy", "it would take a message; the next one goes to it".to_owned()),
+    pub fn of(provider: ProviderKind, account: &AccountId, tried: &Tried, off: Option<&SwitchedOff>) -> Self {
+        let (answer, said, follows) = match tried {
+            Tried::Healthy => ("healthy", "it answers and takes the login", "the next message goes to it"),
             Tried::NoAnswer => (
                 "no_answer",
-                "it cannot be asked, or its answer says nothing; the next message tries it".to_owned(),
+                "it cannot be asked, or its answer says nothing",
+                "the next message tries it",
             ),
-            Tried::Failed(failure) => ("failed", failure.to_string()),
+            Tried::Failed(failure) => ("failed", &*failure.to_string(), ""),
             Tried::Busy => (
                 "busy",
-                "another question or message tries it at this moment; ask again in a second".to_owned(),
+                "another question or message tries it at this moment",
+                "ask again in a second",
             ),
+        };
+        let follows = off.map_or(follows.to_owned(), |off| out_of_service(provider, account, off));
+        let detail = if follows.is_empty() {
+            said.to_owned()
+        } else {
+            format!("{said}; {follows}")
         };
         let failure = match tried {
             Tried::Failed(failure) => Some(failure),
@@ -83,6 +91,17 @@ impl ProviderTried {
             code: failure.map(|failure| failure.code.clone()),
         }
     }
+}
+
+/// What follows of any answer while an operator has the provider out of service.
+fn out_of_service(provider: ProviderKind, account: &AccountId, off: &SwitchedOff) -> String {
+    let until = off.until.map_or("it is enabled".to_owned(), |until| until.to_string());
+    let account = if *account == AccountId::default() {
+        String::new()
+    } else {
+        format!(" --account {}", account.as_str())
+    };
+    format!("no message goes to it: it is out of service until {until} (`ums providers enable {provider}{account}` brings it back)")
 }
 
 /// `POST /v1/providers/{provider}/disable`.
@@ -126,7 +145,8 @@ pub(super) async fn probe(State(app): State<Arc<App>>, word: Word, request: Requ
     // The provider is waited for, not the store: the adapter bounds its time.
     let asked = tokio::spawn(async move {
         let tried = messaging.probe_provider(provider, &account).await?;
-        Ok(ProviderTried::of(provider, &account, &tried))
+        let off = messaging.switched_off(provider, &account).await?;
+        Ok(ProviderTried::of(provider, &account, &tried, off.as_ref()))
     });
     shown(match asked.await {
         Ok(done) => done.map_err(|error| switch_problem(&error)),

@@ -163,7 +163,7 @@ pub(super) async fn list(State(app): State<Arc<App>>, uri: Uri) -> Response {
 pub(super) async fn add(State(app): State<Arc<App>>, request: Request) -> Response {
     let entries = read(&app, request, shape::SUPPRESSIONS, app.limits.list_body_bytes)
         .await
-        .and_then(|object| entries_of(object, app.default_region));
+        .and_then(|object| entries_of(object, app.default_region, app.clock.now()));
     let entries = match entries {
         Ok(entries) => entries,
         Err(problem) => return problem.into_response(),
@@ -226,10 +226,10 @@ fn told(entries: &[NewSuppression], added: &[bool]) -> SuppressionsAdded {
 }
 
 /// Reads what is to be added: one entry, or many; types and words were checked already.
-fn entries_of(mut object: Map<String, Value>, region: Option<Region>) -> Result<Vec<NewSuppression>, Problem> {
+fn entries_of(mut object: Map<String, Value>, region: Option<Region>, now: Timestamp) -> Result<Vec<NewSuppression>, Problem> {
     let fault = |field: &str, reason: &str| Err(Problem::fault(ErrorCode::InvalidFields, field, reason));
     let Some(items) = object.remove("entries") else {
-        return entry_of(&object, "", region)
+        return entry_of(&object, "", region, now)
             .map(|entry| vec![entry])
             .map_err(|faults| Problem::faults(ErrorCode::InvalidFields, faults));
     };
@@ -243,7 +243,7 @@ fn entries_of(mut object: Map<String, Value>, region: Option<Region>) -> Result<
     let (mut entries, mut faults) = (Vec::with_capacity(items.len()), Vec::new());
     for (place, item) in items.iter().enumerate() {
         let prefix = format!("entries[{place}].");
-        match entry_of(item.as_object().unwrap_or(&Map::new()), &prefix, region) {
+        match entry_of(item.as_object().unwrap_or(&Map::new()), &prefix, region, now) {
             Ok(entry) => entries.push(entry),
             Err(found) => faults.extend(found),
         }
@@ -256,7 +256,7 @@ fn entries_of(mut object: Map<String, Value>, region: Option<Region>) -> Result<
     }
 }
 
-fn entry_of(object: &Map<String, Value>, prefix: &str, region: Option<Region>) -> Result<NewSuppression, Vec<FieldFault>> {
+fn entry_of(object: &Map<String, Value>, prefix: &str, region: Option<Region>, now: Timestamp) -> Result<NewSuppression, Vec<FieldFault>> {
     let mut faults = Vec::new();
     let mut fault = |field: &str, reason: String| {
         faults.push(FieldFault {
@@ -292,6 +292,10 @@ fn entry_of(object: &Map<String, Value>, prefix: &str, region: Option<Region>) -
         fault("list", reason.clone());
     }
     let time = |name: &str| text(name).and_then(Timestamp::parse_rfc3339);
+    let expires_at = time("expires_at");
+    if expires_at.is_some_and(|expires_at| expires_at <= now) {
+        fault("expires_at", "must be later than now".to_owned());
+    }
     match address {
         Some((channel, address)) if faults.is_empty() => Ok(NewSuppression {
             channel,
@@ -303,7 +307,7 @@ fn entry_of(object: &Map<String, Value>, prefix: &str, region: Option<Region>) -
                 .unwrap_or(SuppressionOrigin::Operator),
             detail: detail.map(str::to_owned),
             since: time("since"),
-            expires_at: time("expires_at"),
+            expires_at,
         }),
         Some(_) | None => Err(faults),
     }

@@ -17,7 +17,7 @@ use axum::response::{IntoResponse as _, Response};
 use hyper::header::{self, HeaderName, HeaderValue};
 use hyper::{StatusCode, Uri};
 use ums_core::{EmailAddress, StoreError};
-use ums_delivery::{Left, Unsubscriber, Wish};
+use ums_delivery::{Left, StillBarred, TakenBack, Unsubscriber, Wish};
 
 use crate::api::App;
 use crate::body;
@@ -34,7 +34,7 @@ const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'self'; bas
 /// `GET /unsubscribe/{token}`.
 pub(super) async fn ask(State(app): State<Arc<App>>, token: Result<Path<String>, PathRejection>) -> Response {
     let token = token.map(|Path(token)| token).unwrap_or_default();
-    answer(app.in_time(app.messaging.unsubscriber(&token)).await, standing)
+    answer(app.in_time(app.messaging.unsubscriber(&token)).await)
 }
 
 /// `POST /unsubscribe/{token}`.
@@ -47,7 +47,7 @@ pub(super) async fn act(State(app): State<Arc<App>>, token: Result<Path<String>,
     let unsubscribing = tokio::spawn(async move { messaging.unsubscribe(&token, wish).await });
     let broke_off = |_| Err(StoreError::Unavailable("it broke off".into()));
     let done = app.in_time(async { unsubscribing.await.unwrap_or_else(broke_off) }).await;
-    answer(done, if wish == Wish::ComeBack { back } else { standing })
+    answer(done)
 }
 
 /// What a POST asks for. A query that is not one of the page's own is the one click of a mail program.
@@ -68,9 +68,15 @@ pub(super) async fn style() -> Response {
     (headers, STYLE).into_response()
 }
 
-fn answer(found: Result<Result<Option<Unsubscriber>, StoreError>, Problem>, show: impl FnOnce(&Unsubscriber) -> String) -> Response {
+fn answer(found: Result<Result<Option<Unsubscriber>, StoreError>, Problem>) -> Response {
     match found {
-        Ok(Ok(Some(unsubscriber))) => page(StatusCode::OK, &show(&unsubscriber)),
+        Ok(Ok(Some(unsubscriber))) => {
+            let shown = match unsubscriber.taken_back {
+                Some(taken_back) => back(&unsubscriber, taken_back),
+                None => standing(&unsubscriber),
+            };
+            page(StatusCode::OK, &shown)
+        }
         Ok(Ok(None)) => page(StatusCode::NOT_FOUND, NO_LINK),
         Ok(Err(error)) => {
             tracing::warn!(%error, "an unsubscribe link could not be followed");
@@ -96,7 +102,7 @@ const STILL: &str = "<p class=note>Receipts, codes and other messages that you a
 fn standing(unsubscriber: &Unsubscriber) -> String {
     let address = escape(&masked(&unsubscriber.address));
     let list = unsubscriber.list.as_ref().map(|list| escape(list.as_str()));
-    let everything = "<form method=post><button type=submit>Unsubscribe from everything</button></form>";
+    let everything = "<form method=post><button type=submit>Unsubscribe from all newsletters and offers</button></form>";
     let undo = format!("<form method=post action=\"?{UNDO}\"><button type=submit class=second>Take it back</button></form>");
     match (unsubscriber.left, list) {
         (Left::Nothing, None) => format!(
@@ -119,14 +125,35 @@ fn standing(unsubscriber: &Unsubscriber) -> String {
     }
 }
 
-/// The page after an unsubscribe was taken back.
-fn back(unsubscriber: &Unsubscriber) -> String {
-    format!(
-        "<h1>You are subscribed again</h1>\
-         <p role=status>Newsletters and offers may be sent to <strong>{}</strong> again.</p>\
-         <form method=post><button type=submit>Unsubscribe</button></form>",
-        escape(&masked(&unsubscriber.address))
-    )
+/// Whom to ask where the page cannot help.
+const ASK: &str = "<p class=note>If you want it to come again, please answer the message with this link and ask its sender.</p>";
+
+/// The page after a wish to take an unsubscribe back. What bars the address for another reason is nothing that the link may lift.
+fn back(unsubscriber: &Unsubscriber, taken_back: TakenBack) -> String {
+    let address = escape(&masked(&unsubscriber.address));
+    let unsubscribe = "<form method=post><button type=submit>Unsubscribe</button></form>";
+    let done = if taken_back.any {
+        "Your unsubscribe is taken back"
+    } else {
+        "There was nothing to take back"
+    };
+    match taken_back.still_barred {
+        StillBarred::EveryMessage => format!(
+            "<h1>Mail still does not come</h1><p role=status>{done}, but mail to <strong>{address}</strong> is stopped for another reason, \
+             which this page cannot change.</p>{ASK}"
+        ),
+        StillBarred::OtherLists => format!(
+            "<h1>{done}</h1><p role=status>Mail of other lists that you left still does not come to <strong>{address}</strong>. \
+             Other newsletters and offers may be sent.</p>{ASK}{unsubscribe}"
+        ),
+        StillBarred::Nothing if taken_back.any => format!(
+            "<h1>You are subscribed again</h1>\
+             <p role=status>Newsletters and offers may be sent to <strong>{address}</strong> again.</p>{unsubscribe}"
+        ),
+        StillBarred::Nothing => {
+            format!("<h1>{done}</h1><p role=status>Newsletters and offers may be sent to <strong>{address}</strong>.</p>{unsubscribe}")
+        }
+    }
 }
 
 /// Enough of the address for its owner to know it: the first letter and the domain.

@@ -69,6 +69,24 @@ async fn a_provider_is_asked_on_demand() {
     bench.ses.answer_probe(Probe::Healthy);
     assert_eq!(probe().await["answer"], "healthy");
     assert_eq!(sent_by(&bench).await, "aws_ses");
+
+    let detail = async || probe().await["detail"].as_str().unwrap().to_owned();
+    assert_eq!(detail().await, "it answers and takes the login; the next message goes to it");
+    let disable = async |body: &str| bench.post("/v1/providers/aws_ses/disable", &[], body).await.status;
+    assert_eq!(disable(r#"{"reason": "a move", "until": "2099-01-01T00:00:00Z"}"#).await, 200);
+    for answer in [
+        Probe::Healthy,
+        Probe::NoAnswer,
+        Probe::Failed(Failure::provider(FailureClass::Misconfigured, "401", "")),
+    ] {
+        bench.ses.answer_probe(answer);
+        let detail = detail().await;
+        assert!(!detail.contains("the next message"), "{detail}");
+        assert!(detail.contains("out of service until 2099-01-01T00:00:00"), "{detail}");
+        assert!(detail.contains("`ums providers enable aws_ses`"), "{detail}");
+    }
+    assert_eq!(disable(r#"{"reason": "a move"}"#).await, 200);
+    assert!(detail().await.contains("out of service until it is enabled"));
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! The suppression list over HTTP.
 
 use serde_json::{Value, json};
+use ums_core::{Clock as _, Timestamp};
 
 use crate::setup::{Bench, EMAIL, SMS, start};
 
@@ -113,6 +114,12 @@ async fn what_is_wrong_is_told_by_place_and_nothing_is_added() {
         fields(json!({"address": "a@example.com", "detail": "canary\nline"})).await,
         ["detail"]
     );
+    for past in [Timestamp::default(), bench.clock.now()] {
+        let entry = json!({"address": "a@example.com", "expires_at": past.to_string()});
+        assert_eq!(fields(entry.clone()).await, ["expires_at"]);
+        let many = json!({"entries": [{"address": "b@example.com"}, entry]});
+        assert_eq!(fields(many).await, ["entries[1].expires_at"]);
+    }
     assert_eq!(fields(json!({"address": "a@example.com", "entries": []})).await, ["entries"]);
     assert_eq!(fields(json!({"entries": []})).await, ["entries"]);
     let many: Vec<_> = (0..1_001)

@@ -169,7 +169,7 @@ async fn the_page_offers_the_list_alone_and_to_take_it_back() {
     assert_eq!(listed().await, [json!("<weekly>")]);
     let page = call(&bench, &format!("GET {path}"), "").await.body;
     assert!(
-        page.contains("Unsubscribe from everything") && page.contains("?choice=undo"),
+        page.contains("Unsubscribe from all newsletters and offers") && page.contains("?choice=undo"),
         "{page}"
     );
     let page = call(&bench, &format!("POST {path}?utm=1"), "List-Unsubscribe=One-Click&choice=undo")
@@ -183,6 +183,53 @@ async fn the_page_offers_the_list_alone_and_to_take_it_back() {
     assert!(listed().await.is_empty());
     assert_eq!(call(&bench, &format!("GET {path}?choice=list"), "").await.status, 200);
     assert!(listed().await.is_empty(), "looking changes nothing");
+}
+
+#[tokio::test]
+async fn taking_back_promises_no_mail_that_something_else_still_bars() {
+    let undo = async |bench: &Bench, path: &str| call(bench, &format!("POST {path}?choice=undo"), "").await.body;
+    for (other, title, told) in [
+        (
+            json!({"reason": "manual"}),
+            "<h1>Mail still does not come</h1>",
+            "stopped for another reason",
+        ),
+        (
+            json!({"reason": "complaint"}),
+            "<h1>Mail still does not come</h1>",
+            "stopped for another reason",
+        ),
+        (
+            json!({"reason": "hard_bounce"}),
+            "<h1>Mail still does not come</h1>",
+            "stopped for another reason",
+        ),
+        (
+            json!({"reason": "unsubscribe", "list": "monthly"}),
+            "<h1>Your unsubscribe is taken back</h1>",
+            "Mail of other lists that you left still does not come",
+        ),
+    ] {
+        let bench = setup(PUBLIC).start().await;
+        let path = path(&send(&bench, json!({"list": "weekly"})).await);
+        let nothing = undo(&bench, &path).await;
+        assert!(nothing.contains("<h1>There was nothing to take back</h1>"), "{nothing}");
+        let mut entry = json!({"address": "customer@example.com"});
+        entry.as_object_mut().unwrap().extend(other.as_object().unwrap().clone());
+        assert_eq!(bench.post("/v1/suppressions", &[], &entry.to_string()).await.status, 200);
+        assert_eq!(call(&bench, &format!("POST {path}"), "").await.status, 200);
+
+        let page = undo(&bench, &path).await;
+        assert!(page.contains(title) && page.contains(told), "{other}: {page}");
+        assert!(page.contains("is taken back") && page.contains("ask its sender"), "{other}: {page}");
+        let again = undo(&bench, &path).await;
+        assert!(again.contains("There was nothing to take back") && again.contains("still does not come"));
+        for page in [nothing, page, again] {
+            assert!(!page.contains("subscribed again") && !page.contains("customer"), "{other}: {page}");
+        }
+        let list = bench.get("/v1/suppressions").await.json();
+        assert_eq!(list["data"].as_array().unwrap().len(), 1, "the other entry stays: {list}");
+    }
 }
 
 #[tokio::test]

@@ -204,7 +204,8 @@ async fn probe(args: Probe) -> Result<Exit> {
             here(async |service| {
                 let (provider, account) = args.account.parts();
                 let tried = service.engine().probe_provider(provider, &account).await?;
-                Ok(ProviderTried::of(provider, &account, &tried))
+                let off = service.engine().switched_off(provider, &account).await?;
+                Ok(ProviderTried::of(provider, &account, &tried, off.as_ref()))
             })
             .await?
         }

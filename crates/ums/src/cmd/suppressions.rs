@@ -10,7 +10,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
-use ums_core::{Channel, ListName, SuppressionFilter, SuppressionOrigin, SuppressionReason, SuppressionScope, Timestamp};
+use ums_core::{
+    Channel, Clock as _, ListName, SuppressionFilter, SuppressionOrigin, SuppressionReason, SuppressionScope, SystemClock, Timestamp,
+};
 use ums_server::{SuppressionEntry, SuppressionList};
 use unified_messaging::Which;
 
@@ -20,7 +22,7 @@ use crate::input::{time, word};
 use crate::output;
 use crate::service::Remote;
 use crate::stop::Stop;
-use sheet::{Sheet, SheetWriter};
+use sheet::{Rules, Sheet, SheetWriter};
 
 /// Entries that go to the store, or come from it, at once.
 const SLICE: usize = 500;
@@ -295,6 +297,9 @@ async fn add(args: Add) -> Result<Exit> {
             "--list is for --reason unsubscribe only: an entry for another reason bars every message",
         ));
     }
+    if args.expires.is_some_and(|expires| expires <= SystemClock::new().now()) {
+        return Err(usage("--expires must be later than now: such an entry would bar nothing"));
+    }
     let told = format!("{channel}, {}: bars {}", args.reason, bars(args.reason, args.list.as_ref()));
     let entry = NewEntry {
         channel,
@@ -379,7 +384,11 @@ async fn import(args: Import) -> Result<Exit> {
 }
 
 fn read(file: &Path, reason: SuppressionReason) -> Result<Sheet> {
-    let rules = (crate::settings::default_region()?, reason);
+    let rules = Rules {
+        region: crate::settings::default_region()?,
+        reason,
+        now: SystemClock::new().now(),
+    };
     if file == Path::new("-") {
         return sheet::read(io::Read::take(io::stdin().lock(), MAX_FILE_BYTES), rules);
     }

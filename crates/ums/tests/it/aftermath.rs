@@ -111,6 +111,10 @@ fn a_wrong_line_imports_nothing_unless_told() {
         .expect(0)
         .out;
     assert!(told.contains("1 new on the list") && told.contains("1 lines left out"), "{told}");
+    let late = place
+        .run(&["suppressions", "add", "late@example.com", "--expires", "2020-01-01T00:00:00Z"])
+        .expect(2);
+    assert!(late.err.contains("--expires must be later than now"), "{}", late.err);
     let nowhere = Place::new().run(&["suppressions", "add", "a@example.com"]).expect(2);
     assert!(nowhere.err.contains("ums migrate"), "{}", nowhere.err);
 }

@@ -35,7 +35,7 @@ fn refuse_what_cannot_be_carried(email: &Email, sender: &Chosen<'_>) -> Result<(
     if mailboxes().any(|mailbox| mailbox.address.needs_smtputf8()) {
         return Err(unsupported(
             "smtputf8",
-            "SendGrid takes only ASCII letters before the @ of an address",
+            "SendGrid takes only ASCII letters before the at sign of an address",
         ));
     }
     if email.to.is_empty() {

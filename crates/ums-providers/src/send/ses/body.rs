@@ -83,7 +83,10 @@ fn refuse_what_cannot_be_carried(email: &Email, sender: &Chosen<'_>) -> Result<(
         .chain(sender.reply_to)
         .chain([sender.from]);
     if addresses.into_iter().any(|mailbox| mailbox.address.needs_smtputf8()) {
-        return Err(unsupported("smtputf8", "SES takes only ASCII letters before the @ of an address"));
+        return Err(unsupported(
+            "smtputf8",
+            "SES takes only ASCII letters before the at sign of an address",
+        ));
     }
     if email.recipients().count() > MAX_RECIPIENTS {
         return Err(unsupported("too_many_recipients", "SES takes at most 50 recipients a message"));

@@ -1,8 +1,9 @@
+use http::HeaderMap;
 use serde_json::Value;
 use ums_core::{Email, FailureClass, Probe, Timestamp};
 
 use super::*;
-use crate::fixtures::check_answers;
+use crate::fixtures::{answer, check_answers};
 use crate::samples;
 
 fn rule() -> SenderRule {
@@ -63,7 +64,9 @@ fn what_ses_cannot_carry_is_unsupported() {
     let mut huge = samples::email_from(None, &[]);
     huge.text = Some("x".repeat(40_000_000));
     for email in [wide, many, huge] {
-        assert_eq!(built(&email, None).unwrap_err().class, FailureClass::Unsupported);
+        let failure = built(&email, None).unwrap_err();
+        assert_eq!(failure.class, FailureClass::Unsupported);
+        assert!(!failure.detail.contains("***"), "our own words: {}", failure.detail);
     }
 }
 
@@ -87,10 +90,12 @@ fn answers_mean_what_the_fixtures_say() {
 #[test]
 fn the_account_says_whether_it_would_send() {
     let check = |status: u16, body: &str, class: Option<FailureClass>, healthy: bool| {
+        let headers = HeaderMap::new();
+        let probe = read_account(&answer(status, &headers, body.as_bytes()));
         let expected = match (class, healthy) {
-            (Some(class), _) => matches!(read_account(status, body.as_bytes()), Probe::Failed(failure) if failure.class == class),
-            (None, true) => read_account(status, body.as_bytes()) == Probe::Healthy,
-            (None, false) => read_account(status, body.as_bytes()) == Probe::NoAnswer,
+            (Some(class), _) => matches!(probe, Probe::Failed(failure) if failure.class == class),
+            (None, true) => probe == Probe::Healthy,
+            (None, false) => probe == Probe::NoAnswer,
         };
         assert!(expected, "{status} {body}");
     };
@@ -113,4 +118,40 @@ fn the_account_says_whether_it_would_send() {
     );
     check(403, r#"{"message":"not authorized to perform ses:GetAccount"}"#, None, false);
     check(200, "garbage", None, false);
+}
+
+#[test]
+fn a_wrong_key_is_a_no_and_a_missing_permission_says_nothing() {
+    let probe = |status: u16, code: &'static str| {
+        let mut headers = HeaderMap::new();
+        headers.insert("x-amzn-errortype", http::HeaderValue::from_static(code));
+        read_account(&answer(status, &headers, br#"{"message":"no"}"#))
+    };
+    for code in [
+        "UnrecognizedClientException",
+        "InvalidClientTokenId",
+        "SignatureDoesNotMatch",
+        "InvalidSignatureException:http://internal.example/",
+        "ExpiredTokenException",
+        "IncompleteSignatureException",
+        "MissingAuthenticationTokenException",
+        "RequestExpired",
+    ] {
+        let Probe::Failed(failure) = probe(403, code) else {
+            panic!("{code} is a no");
+        };
+        assert_eq!(failure.class, FailureClass::Misconfigured, "{code}");
+    }
+    for code in [
+        "AccessDenied",
+        "AccessDeniedException",
+        "AuthorizationErrorException",
+        "NotAuthorized",
+        "UnauthorizedOperation",
+        "TooManyRequestsException",
+        "NotFoundException",
+        "SomethingNew",
+    ] {
+        assert_eq!(probe(403, code), Probe::NoAnswer, "{code}");
+    }
 }

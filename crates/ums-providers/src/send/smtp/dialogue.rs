@@ -61,7 +61,7 @@ impl<'a> Letter<'a> {
     /// What this server cannot carry, found before anything is said.
     fn check(&self, offers: &Offers) -> Result<(), Failure> {
         if self.needs_smtp_utf8() && !offers.smtp_utf8 {
-            let detail = "an address with other letters than ASCII before the @, and the server does not offer SMTPUTF8";
+            let detail = "an address with other letters than ASCII before the at sign, and the server does not offer SMTPUTF8";
             return Err(Failure::local(FailureClass::Unsupported, "smtputf8_not_offered", detail));
         }
         let limit = offers.size.unwrap_or(0);

@@ -1,7 +1,8 @@
+use http::HeaderMap;
 use ums_core::{FailureClass, PhoneNumber, Probe, SmsSender, Timestamp};
 
 use super::*;
-use crate::fixtures::{check_answers, form_lines};
+use crate::fixtures::{answer, check_answers, form_lines};
 use crate::samples;
 
 #[test]
@@ -92,16 +93,24 @@ fn a_refused_sender_of_the_caller_is_no_fault_of_the_account() {
 
 #[test]
 fn the_account_says_whether_it_would_send() {
-    assert_eq!(read_account(200, br#"{"status":"active","type":"Full"}"#), Probe::Healthy);
-    assert!(
-        matches!(read_account(200, br#"{"status":"suspended"}"#), Probe::Failed(failure) if failure.class == FailureClass::Misconfigured)
-    );
+    let read = |status: u16, body: &[u8], logs_in_as_account: bool| {
+        let headers = HeaderMap::new();
+        read_account(&answer(status, &headers, body), logs_in_as_account)
+    };
+    let is_misconfigured = |probe: Probe| matches!(probe, Probe::Failed(failure) if failure.class == FailureClass::Misconfigured);
+    assert_eq!(read(200, br#"{"status":"active","type":"Full"}"#, true), Probe::Healthy);
+    assert!(is_misconfigured(read(200, br#"{"status":"suspended"}"#, true)));
+    let refused = br#"{"code":20003,"message":"Authenticate","status":401}"#;
+    assert!(is_misconfigured(read(401, refused, true)), "the account's own token");
+    assert!(is_misconfigured(read(401, b"", true)), "the account's own token, without words");
+    assert_eq!(read(401, refused, false), Probe::NoAnswer, "an API key may not read the account");
     for (status, body) in [
         (200, &b"garbage"[..]),
         (200, br#"{"status":"new"}"#),
-        (401, br#"{"code":20003}"#),
+        (403, br#"{"code":20008}"#),
+        (429, br#"{"code":20429}"#),
         (503, b""),
     ] {
-        assert_eq!(read_account(status, body), Probe::NoAnswer);
+        assert_eq!(read(status, body, true), Probe::NoAnswer);
     }
 }

@@ -223,6 +223,7 @@ async fn a_reply_address_with_other_letters_needs_smtputf8() {
     email.reply_to = vec![mailbox("jürgen@example.com")];
     let failure = send(&Server::start(Script::default()).await, &email).await.unwrap_err();
     assert_eq!((failure.class, &*failure.code), (C::Unsupported, "smtputf8_not_offered"));
+    assert!(failure.detail.contains("before the at sign"), "our own words: {}", failure.detail);
 }
 
 #[tokio::test]

@@ -27,6 +27,17 @@ const FORMULA: [char; 11] = ['=', '+', '-', '@', '＝', '＋', '－', '＠', '\r
 /// Faults of a file that are told one by one.
 const FAULTS_TOLD: usize = 20;
 
+/// How lines are read that leave something open.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rules {
+    /// The region of numbers without a country code.
+    pub(super) region: Option<Region>,
+    /// The reason of lines without one.
+    pub(super) reason: SuppressionReason,
+    /// The time after which entries must end.
+    pub(super) now: Timestamp,
+}
+
 /// What a file holds.
 #[derive(Debug, Default)]
 pub(super) struct Sheet {
@@ -47,11 +58,11 @@ impl Sheet {
     }
 }
 
-/// Reads a file with a line of headings. Numbers without a country code are of the region; lines without a reason have the given one.
+/// Reads a file with a line of headings.
 ///
 /// # Errors
 /// When it is no CSV file with a column `address`.
-pub(super) fn read(file: impl io::Read, rules: (Option<Region>, SuppressionReason)) -> Result<Sheet> {
+pub(super) fn read(file: impl io::Read, rules: Rules) -> Result<Sheet> {
     let mut file = io::BufReader::new(file);
     // The reader counts a line when it reads its line feed, which is after a record that ended with the carriage return before it.
     let ends_late = file.fill_buf().context("reading the file")?.windows(2).any(|pair| pair == b"\r\n");
@@ -111,7 +122,7 @@ struct Columns {
 }
 
 impl Columns {
-    fn entry(&self, record: &csv::StringRecord, (region, reason): (Option<Region>, SuppressionReason)) -> Result<NewEntry, String> {
+    fn entry(&self, record: &csv::StringRecord, rules: Rules) -> Result<NewEntry, String> {
         let cell = |at: Option<usize>| at.and_then(|at| record.get(at)).map(unguarded).filter(|text| !text.is_empty());
         let time = |at, name| match cell(at) {
             None => Ok(None),
@@ -125,7 +136,7 @@ impl Columns {
             Some(word) => word.parse().map_err(|error| format!("channel {error}"))?,
         };
         let reason = match cell(self.reason) {
-            None => reason,
+            None => rules.reason,
             Some(word) => word.parse().map_err(|error| format!("reason {error}"))?,
         };
         let list = cell(self.list).map(ListName::parse).transpose();
@@ -133,15 +144,19 @@ impl Columns {
         if list.is_some() && reason.scope() == SuppressionScope::All {
             return Err("list is for reason unsubscribe only".to_owned());
         }
+        let expires_at = time(self.expires_at, "expires_at")?;
+        if expires_at.is_some_and(|expires_at| expires_at <= rules.now) {
+            return Err("expires_at must be later than now".to_owned());
+        }
         Ok(NewEntry {
             channel,
             origin: SuppressionOrigin::Import,
-            address: parsed(channel, address, region)?,
+            address: parsed(channel, address, rules.region)?,
             reason,
             list,
             detail: cell(self.detail).map(str::to_owned),
             since: time(self.since, "since")?,
-            expires_at: time(self.expires_at, "expires_at")?,
+            expires_at,
         })
     }
 }
@@ -225,7 +240,11 @@ fn unguarded(cell: &str) -> &str {
 mod tests {
     use super::*;
 
-    const RULES: (Option<Region>, SuppressionReason) = (None, SuppressionReason::Manual);
+    const RULES: Rules = Rules {
+        region: None,
+        reason: SuppressionReason::Manual,
+        now: Timestamp::from_micros(1_795_341_600_000_000),
+    };
 
     fn entry(address: &str, detail: &str) -> SuppressionEntry {
         SuppressionEntry {
@@ -287,17 +306,20 @@ mod tests {
                     other@example.com,because,\r\n\
                     third@example.com,stop,tomorrow\r\n\
                     ,manual,\r\n\
-                    fourth@example.com\r\n";
+                    fourth@example.com\r\n\
+                    fifth@example.com,manual,2026-11-22T10:00:00Z\r\n\
+                    sixth@example.com,manual,2099-01-01T00:00:00Z\r\n";
         let sheet = read(text.as_bytes(), RULES).unwrap();
-        assert_eq!(sheet.entries.len(), 2);
+        assert_eq!(sheet.entries.len(), 3);
         assert_eq!(sheet.entries[0].reason, SuppressionReason::Manual);
-        assert_eq!(sheet.faults.len(), 4);
+        assert_eq!(sheet.faults.len(), 5);
         let told = sheet.told();
         for part in [
             "line 3: address",
             "line 4: reason must be one of",
             "line 5: expires_at",
             "line 6: address is empty",
+            "line 8: expires_at must be later than now",
         ] {
             assert!(told.contains(part), "{part} in {told}");
         }
