@@ -168,12 +168,31 @@ impl PhoneNumber {
         } else {
             parsed.is_valid()
         };
+        if !assigned && Self::hides_trunk_prefix(parsed.code().value(), subscriber) {
+            return Err(PhoneFault::Ambiguous);
+        }
         let region = own_plan.and_then(|plan| plan.id().as_bytes().try_into().ok());
         Ok(Self {
             region,
             country_code: parsed.code().value(),
             e164: e164.into_boxed_str(),
             assigned,
+        })
+    }
+
+    /// Whether a number is none, and is one without a trunk prefix after its calling code (`+44 07…`). Networks take it for that one, whose
+    /// owner may have opted out.
+    fn hides_trunk_prefix(code: u16, digits: &str) -> bool {
+        let Some(national) = digits.strip_prefix(&code.to_string()) else {
+            return false;
+        };
+        let plans = DATABASE.by_code(&code).into_iter().flatten();
+        let regions = plans.filter_map(|plan| plan.id().parse::<Region>().ok());
+        let is_number = |rest: &str| Self::international(format!("+{code}{rest}")).is_ok_and(|number| number.assigned);
+        regions.into_iter().any(|region| {
+            region
+                .trunk_prefixes()
+                .any(|prefix| national.strip_prefix(prefix).is_some_and(is_number))
         })
     }
 

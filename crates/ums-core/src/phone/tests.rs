@@ -107,6 +107,31 @@ fn a_national_number_loses_the_trunk_prefix_of_its_region_and_no_other() {
     }
 }
 
+/// Networks take such a number for the one without the prefix, whose owner may have opted out.
+#[test]
+fn a_trunk_prefix_after_the_calling_code_is_refused() {
+    for text in [
+        "+4407400123456",
+        "+44 (0)7400 123456",
+        "+52 01 55 1234 5678",
+        "+4901511 2345678",
+        "+36 06 20 123 4567",
+        "+7 8 916 123 45 67",
+    ] {
+        check(text, None, Err(PhoneFault::Ambiguous));
+    }
+    for text in [
+        "+390212345678",
+        "+393471234567",
+        "+447400123456",
+        "+2290195123456",
+        "+15551234567",
+        "+5215512345678",
+    ] {
+        check(text, None, Ok(text));
+    }
+}
+
 #[test]
 fn pasted_numbers_lose_what_says_nothing() {
     for text in [
