@@ -64,13 +64,17 @@ class OptOut(unittest.TestCase):
             self.assertEqual(self.sms(to, via=provider)["status"], "unsubscribed")
         self.assertEqual(len(self.messages(to)), 1)
 
-    def test_an_unsubscribe_ends_mail(self):
+    def test_an_unsubscribe_ends_newsletters_and_keeps_no_receipt_and_no_code(self):
         to = "leaves@example.com"
-        self.email(to, via="sendgrid")
+        self.email(to, via="sendgrid", purpose="bulk")
         self.report(to, event="unsubscribe")
-        self.entry(to)
-        self.assertEqual(self.email(to)["status"], "unsubscribed")
+        self.assertEqual(self.entry(to)["scope"], "bulk")
+        for provider in ("aws_ses", "sendgrid", "smtp"):
+            self.assertEqual(self.email(to, via=provider, purpose="bulk")["status"], "unsubscribed")
         self.assertEqual(len(self.messages(to)), 1)
+        for purpose in ("transactional", "otp"):
+            self.assertEqual(self.email(to, purpose=purpose)["status"], "sent")
+        self.assertEqual(len(self.messages(to)), 3)
 
     def test_a_full_mailbox_is_no_reason(self):
         for number, provider in enumerate(("aws_ses", "sendgrid")):
