@@ -163,10 +163,14 @@ fn concerns(record: &MessageRecord, event: &EventRecord, place: usize) -> bool {
         let attempt = record.attempts.iter().find(|attempt| Some(attempt.id) == event.attempt_id);
         return attempt.is_none_or(|attempt| attempt.recipients.contains(place));
     };
-    let channel = record.message.content.channel();
-    let subscriber = subscriber_key(channel, address);
+    is_of(record, address, place)
+}
+
+/// Whether an address is that recipient's.
+fn is_of(record: &MessageRecord, address: &str, place: usize) -> bool {
+    let key = |address: &str| subscriber_key(record.message.content.channel(), address);
     let recipient = record.recipients.get(place);
-    record.recipients.len() == 1 || recipient.is_some_and(|recipient| subscriber_key(channel, &recipient.address) == subscriber)
+    record.recipients.len() == 1 || recipient.is_some_and(|recipient| key(&recipient.address) == key(address))
 }
 
 /// The further one; of two that are as far, the one that ends more, then the later.

@@ -4,10 +4,10 @@
 
 use ums_core::{
     AttemptOutcome, AttemptRecord, EventRecord, Failure, FailureClass, MessageRecord, Purpose, RecipientSet, RefusedRecipient, SettledBy,
-    Status, Timestamp, Work, subscriber_key,
+    Status, Timestamp, Work,
 };
 
-use super::{End, Reported, Reports, reason, tell};
+use super::{End, Reported, Reports, is_of, reason, tell};
 use crate::fate::{recipients, says, turn};
 
 /// A provider took the message for a recipient and kept it back: another provider may try at once.
@@ -32,7 +32,8 @@ pub(super) fn as_called(record: &MessageRecord) -> MessageRecord {
         let by_report = |place: usize| {
             let of_it =
                 |event: &&EventRecord| event.attempt_id == Some(id) && event.event.class == Some(FailureClass::ProviderUnsubscribed);
-            record.events.iter().filter(of_it).any(|event| names(record, event, place))
+            let names = |event: &EventRecord| event.event.recipient.as_ref().is_none_or(|address| is_of(record, address, place));
+            record.events.iter().filter(of_it).any(names)
         };
         let is_taken_out =
             |refused: &RefusedRecipient| refused.failure.class == FailureClass::ProviderUnsubscribed && by_report(refused.place);
@@ -52,18 +53,6 @@ pub(super) fn as_called(record: &MessageRecord) -> MessageRecord {
         }
     }
     called
-}
-
-/// Whether an event names that recipient, or nobody.
-fn names(record: &MessageRecord, event: &EventRecord, place: usize) -> bool {
-    let channel = record.message.content.channel();
-    let key = |address: &str| subscriber_key(channel, address);
-    let recipient = record.recipients.get(place);
-    event
-        .event
-        .recipient
-        .as_ref()
-        .is_none_or(|address| recipient.is_some_and(|recipient| key(&recipient.address) == key(address)))
 }
 
 /// Until when a provider that took a code may still report that it kept the code back: until then the next provider may need the body.
