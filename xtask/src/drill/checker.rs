@@ -24,6 +24,13 @@ pub(super) struct Row {
     pub(super) acts: Vec<Timestamp>,
 }
 
+impl Row {
+    /// Whether it has a status that a message does not leave for work.
+    pub(super) fn is_at_an_end(&self) -> bool {
+        ENDS.contains(&self.status.as_str())
+    }
+}
+
 /// An attempt as the store has it.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Attempt {
@@ -153,7 +160,7 @@ fn judge_promises(acks: &[Ack], rows: &[Row], findings: &mut Findings) {
     for ack in acks {
         match by_id.get(ack.id.as_str()) {
             None => findings.lost.push(format!("{} ({})", ack.id, ack.mark)),
-            Some(row) if !ENDS.contains(&row.status.as_str()) => {
+            Some(row) if !row.is_at_an_end() => {
                 findings.stuck.push(format!("{} ({}) is {}", ack.id, ack.mark, row.status));
             }
             Some(_) => {}

@@ -10,28 +10,32 @@ use serde_json::Value;
 use super::checker::{self, Attempt, Findings, Row, judge};
 use super::stage::{Server, Stage};
 
-/// Statuses that a message leaves again by itself.
+/// Statuses that a message leaves by itself.
 const MOVING: &[&str] = &["sending", "pending", "queued", "scheduled"];
 /// Most messages of a page.
 const PAGE: usize = 200;
 
-/// Waits until no message moves, at most so long; tells how long it took, or none if something still moves.
+/// Waits until every message is at an end, at most so long; tells how long it took, or none if something still moves.
 pub(super) async fn settled(server: &Server, most: Duration) -> Result<Option<Duration>> {
     let start = Instant::now();
     while start.elapsed() < most {
-        let mut moves = false;
-        for status in MOVING {
-            if has_any(server, status).await? {
-                moves = true;
-                break;
-            }
-        }
-        if !moves {
+        // A message may change its status between two of these questions, and be seen by none.
+        // It does not leave an end, so the rows decide.
+        if !seems_to_move(server).await? && rows(server).await?.iter().all(Row::is_at_an_end) {
             return Ok(Some(start.elapsed()));
         }
         tokio::time::sleep(Duration::from_millis(250)).await;
     }
     Ok(None)
+}
+
+async fn seems_to_move(server: &Server) -> Result<bool> {
+    for status in MOVING {
+        if has_any(server, status).await? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Waits until no message is in a provider's hands, at most so long.
