@@ -26,8 +26,8 @@ const ABORTED: i32 = 6;
 /// Time a named point has to be reached.
 const POINT_LIMIT: Duration = Duration::from_secs(6);
 /// When messages expire, in seconds; nothing moves much longer than that.
-fn expires_in(store: Store, plan: Plan) -> u64 {
-    match (store, plan.is_short) {
+fn expires_in(store: Store, is_short: bool) -> u64 {
+    match (store, is_short) {
         (Store::Sqlite, true) => 15,
         (Store::Sqlite, false) => 60,
         // What a dead process had in hand is taken up when its lease of 60 s is over, and shall then be sent.
@@ -52,36 +52,19 @@ const POINTS: &[(&str, u64)] = &[
 /// The point at which the first process of all ends, in an empty database.
 const FIRST_POINT: &str = "migrate.applied:1";
 
-/// How many rounds, and which of them end at a named point.
+/// Which rounds end at a named point, and how long the others last.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Plan {
-    pub(super) rounds: u64,
+struct Plan {
     /// Every so many rounds one ends at a named point.
-    pub(super) point_every: u64,
+    point_every: u64,
     /// Most time between ready and kill, in milliseconds.
-    pub(super) longest: u64,
-    /// Played with every test run: it must end soon, on a machine that may be busy.
-    pub(super) is_short: bool,
+    longest: u64,
 }
 
 impl Plan {
-    pub(super) fn whole(rounds: u64) -> Self {
-        Self {
-            rounds,
-            point_every: 10,
-            longest: *INSTANT_MS.end(),
-            is_short: false,
-        }
-    }
-
-    /// The form that every test run plays.
-    pub(super) fn short(rounds: u64) -> Self {
-        Self {
-            rounds,
-            point_every: 3,
-            longest: 700,
-            is_short: true,
-        }
+    fn of(play: &Play<'_>) -> Self {
+        let (point_every, longest) = if play.is_short { (3, 700) } else { (10, *INSTANT_MS.end()) };
+        Self { point_every, longest }
     }
 }
 
@@ -96,24 +79,25 @@ struct Rounds {
 }
 
 /// The drill on one store.
-pub(super) async fn run(play: &Play<'_>, store: Store, form: Plan) -> Result<Report> {
+pub(super) async fn run(play: &Play<'_>, store: Store) -> Result<Report> {
     let mut report = play.report("crash", Some(store));
     let mut stage = Stage::set(play.workspace, "crash", &play.binary, store, settings::QUICK)?;
     let mut chance = Chance::of(play.seed, &format!("kills on {}", store.word()));
     let at = fixed_address(&mut chance)?;
+    let expires_in = expires_in(store, play.is_short);
     let mix = Mix {
-        expires_in: expires_in(store, form),
+        expires_in,
         ..Mix::default()
     };
     let load = Load::start(play.seed, &mix, &[at], &stage.journals.acks)?;
     let hand = Hand::start(play.seed, &stage.web, stage.control()?);
-    let rounds = play_rounds(&mut stage, form, at, &mut chance).await?;
+    let rounds = play_rounds(play, &mut stage, at, &mut chance).await?;
 
     let (mut server, took) = stage.serve(at).await?;
     let seen = load.finish().await?;
     let faults = hand.stop(&stage.web, stage.control()?).await?;
     let recovered = settle::none_sending(&server, LEASES + Duration::from_secs(15)).await?;
-    let settled = settle::settled(&server, Duration::from_secs(expires_in(store, form) + 60)).await?;
+    let settled = settle::settled(&server, Duration::from_secs(expires_in + 60)).await?;
     stage.sink_lives()?;
     let (findings, rows) = settle::findings(&stage, &server).await?;
     let is_sound = integrity(play, &stage, &mut server).await?;
@@ -129,7 +113,7 @@ pub(super) async fn run(play: &Play<'_>, store: Store, form: Plan) -> Result<Rep
     let mut ready = rounds.ready;
     ready.push(took);
     report.tell("ready again, p50", super::report::seconds(percentile(&ready, 50)));
-    if form.is_short {
+    if play.is_short {
         report.tell("ready again, longest", super::report::seconds(percentile(&ready, 100)));
     } else {
         report.within("ready again, p99", percentile(&ready, 99), READY_P99);
@@ -143,15 +127,16 @@ pub(super) async fn run(play: &Play<'_>, store: Store, form: Plan) -> Result<Rep
     Ok(report)
 }
 
-async fn play_rounds(stage: &mut Stage, plan: Plan, at: SocketAddr, chance: &mut Chance) -> Result<Rounds> {
+async fn play_rounds(play: &Play<'_>, stage: &mut Stage, at: SocketAddr, chance: &mut Chance) -> Result<Rounds> {
+    let form = Plan::of(play);
     let mut rounds = Rounds::default();
     // The short forms on the two stores end at other points.
-    let skipped = if plan.is_short && stage.store == Store::Postgres { 4 } else { 0 };
+    let skipped = if play.is_short && stage.store == Store::Postgres { 4 } else { 0 };
     let mut points = POINTS.iter().cycle().skip(skipped);
-    for round in 1..=plan.rounds {
+    for round in 1..=play.rounds {
         let failpoint = if round == 1 {
             Some(FIRST_POINT.to_owned())
-        } else if round % plan.point_every == 0 {
+        } else if round % form.point_every == 0 {
             points.next().map(|(point, most)| format!("{point}:{}", chance.within(1..=*most)))
         } else {
             None
@@ -163,7 +148,7 @@ async fn play_rounds(stage: &mut Stage, plan: Plan, at: SocketAddr, chance: &mut
             Err(_) if failpoint.is_some() && server.ended().is_some() => {}
             Err(error) => return Err(error.context(format!("round {round}"))),
         }
-        let instant = chance.millis(*INSTANT_MS.start()..=plan.longest);
+        let instant = chance.millis(*INSTANT_MS.start()..=form.longest);
         let ended = match failpoint {
             None => server.ends_within(instant).await,
             Some(_) => server.ends_within(POINT_LIMIT).await,
@@ -176,7 +161,7 @@ async fn play_rounds(stage: &mut Stage, plan: Plan, at: SocketAddr, chance: &mut
         }
         end(&mut server, &mut rounds)?;
         if round % 10 == 0 {
-            eprintln!("   {round} of {} rounds on {}", plan.rounds, stage.store.word());
+            eprintln!("   {round} of {} rounds on {}", play.rounds, stage.store.word());
         }
     }
     Ok(rounds)

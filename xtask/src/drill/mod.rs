@@ -18,6 +18,7 @@ mod fsync;
 mod idempotency;
 mod journal;
 mod judging;
+mod list;
 mod load;
 mod pace;
 mod replicas;
@@ -30,6 +31,7 @@ mod stage;
 mod upgrade;
 mod web;
 
+use std::cell::RefCell;
 use std::future::Future;
 use std::path::PathBuf;
 use std::time::Instant;
@@ -39,6 +41,7 @@ use anyhow::{Context as _, Result, bail};
 use crate::arguments::{Arguments, Usage};
 use crate::workspace::Workspace;
 use chance::Chance;
+use list::{BOTH, DRILLS, Short, shorts};
 use report::Report;
 use stage::Store;
 
@@ -63,85 +66,6 @@ Examples:
   cargo xtask drill judge --json
 ";
 
-/// One drill.
-struct Drill {
-    name: &'static str,
-    what: &'static str,
-    stores: &'static [Store],
-    rounds: u64,
-}
-
-const BOTH: &[Store] = &[Store::Sqlite, Store::Postgres];
-
-const DRILLS: &[Drill] = &[
-    Drill {
-        name: "judge",
-        what: "the judge finds what is planted: a loss, a double, a claim without ground",
-        stores: &[Store::Sqlite],
-        rounds: 60,
-    },
-    Drill {
-        name: "crash",
-        what: "kill -9 at random instants and at named points",
-        stores: BOTH,
-        rounds: 100,
-    },
-    Drill {
-        name: "replicas",
-        what: "4 replicas, killed and stopped, and their database restarted; rounds are messages",
-        stores: &[Store::Postgres],
-        rounds: 20_000,
-    },
-    Drill {
-        name: "upgrade",
-        what: "5 replicas of the release before (--old) are killed, and replaced one by one; rounds are messages",
-        stores: &[Store::Postgres],
-        rounds: 8_000,
-    },
-    Drill {
-        name: "idempotency",
-        what: "20 posts at once with each key; rounds are keys",
-        stores: BOTH,
-        rounds: 1_000,
-    },
-    Drill {
-        name: "disk-full",
-        what: "the disk fills up and gets room again (wants root)",
-        stores: &[Store::Sqlite],
-        rounds: 3,
-    },
-    Drill {
-        name: "fsync",
-        what: "before each 2xx lies a sync that covers it; rounds are messages",
-        stores: BOTH,
-        rounds: 1_000,
-    },
-    Drill {
-        name: "pace",
-        what: "an account's pace holds over 3 replicas",
-        stores: &[Store::Postgres],
-        rounds: 1,
-    },
-    Drill {
-        name: "breaker",
-        what: "a provider that one replica found dead is skipped by all and probed by one",
-        stores: &[Store::Postgres],
-        rounds: 1,
-    },
-    Drill {
-        name: "feedback",
-        what: "reports late, in copies, out of order and before our commit; rounds are messages",
-        stores: &[Store::Sqlite],
-        rounds: 2_000,
-    },
-    Drill {
-        name: "sigterm",
-        what: "SIGTERM under load",
-        stores: BOTH,
-        rounds: 10,
-    },
-];
-
 /// What every drill is given.
 #[derive(Debug)]
 pub(crate) struct Play<'a> {
@@ -151,6 +75,8 @@ pub(crate) struct Play<'a> {
     old: Option<PathBuf>,
     seed: u64,
     rounds: u64,
+    /// Played with every test run: it must end soon, on a machine that may be busy.
+    is_short: bool,
 }
 
 impl Play<'_> {
@@ -204,47 +130,50 @@ pub(crate) fn main(workspace: &Workspace, mut arguments: Arguments) -> Result<()
         old: old.map(|old| stage::binary(workspace, Some(old))).transpose()?,
         seed,
         rounds: if rounds == 0 { drill.rounds } else { rounds },
+        is_short: false,
     };
     eprintln!("   seed {seed}");
     let mut reports = Vec::new();
     for store in drill.stores.iter().filter(|store| stores.contains(store)) {
-        reports.push(on_stage(run(&play, drill.name, *store))?);
+        reports.push(on_stage((drill.run)(&play, *store))?);
     }
     conclude(&reports, json)
 }
 
-/// Kills of the short form.
-const SHORT_KILLS: [(Store, u64); 2] = [(Store::Sqlite, 14), (Store::Postgres, 6)];
-
-/// Messages of the short form.
-const SHORT_FEEDBACK: u64 = 200;
-
-/// What every test run plays: the judge's own test, and short forms of the crash drill on both stores and of the feedback drill.
+/// The short forms: what every test run plays.
 pub(crate) fn short(workspace: &Workspace) -> Result<()> {
     let seed = Chance::any_seed();
     eprintln!("   seed {seed}");
-    let play = Play {
+    let binary = stage::binary(workspace, None)?;
+    let play = |rounds: u64| Play {
         workspace,
-        binary: stage::binary(workspace, None)?,
+        binary: binary.clone(),
         old: None,
         seed,
-        rounds: 60,
+        rounds,
+        is_short: true,
     };
+    let (alone, others): (Vec<Short>, Vec<Short>) = shorts().partition(|short| short.drill.is_alone);
     let reports = on_stage(async {
-        let judge = judging::run(&play).await?;
-        // Side by side: most of the time on PostgreSQL is a wait for a dead process's lease.
-        let [sqlite, postgres] = SHORT_KILLS.map(|(store, kills)| crash::run(&play, store, crash::Plan::short(kills)));
-        let reports = Play {
-            workspace,
-            binary: play.binary.clone(),
-            old: None,
-            seed,
-            rounds: SHORT_FEEDBACK,
-        };
-        let (sqlite, postgres, feedback) = tokio::try_join!(sqlite, postgres, feedback::run(&reports))?;
-        Ok([judge, sqlite, postgres, feedback])
+        let mut reports = in_turn(&RefCell::new(alone.into_iter()), &play).await?;
+        let others = RefCell::new(others.into_iter());
+        let lane = || in_turn(&others, &play);
+        // Side by side: most of their time is a wait.
+        let (first, second, third) = tokio::try_join!(lane(), lane(), lane())?;
+        reports.extend([first, second, third].into_iter().flatten());
+        Ok(reports)
     })?;
     conclude(&reports, false)
+}
+
+/// Plays the short forms of a queue, one after another, until none is left.
+async fn in_turn<'a>(queue: &RefCell<impl Iterator<Item = Short>>, play: &impl Fn(u64) -> Play<'a>) -> Result<Vec<Report>> {
+    let mut reports = Vec::new();
+    loop {
+        let next = queue.borrow_mut().next();
+        let Some(short) = next else { return Ok(reports) };
+        reports.push((short.drill.run)(&play(short.rounds), short.store).await?);
+    }
 }
 
 fn list() {
@@ -269,23 +198,6 @@ fn stores(words: &[String]) -> Result<Vec<Store>> {
                 known.copied().ok_or_else(|| Usage(format!("no such store: {word}")).into())
             })
             .collect(),
-    }
-}
-
-async fn run(play: &Play<'_>, drill: &str, store: Store) -> Result<Report> {
-    match drill {
-        "judge" => judging::run(play).await,
-        "crash" => crash::run(play, store, crash::Plan::whole(play.rounds)).await,
-        "replicas" => replicas::run(play).await,
-        "upgrade" => upgrade::run(play).await,
-        "idempotency" => idempotency::run(play, store).await,
-        "disk-full" => disk_full::run(play).await,
-        "fsync" => fsync::run(play, store).await,
-        "pace" => pace::run(play).await,
-        "breaker" => breaker::run(play).await,
-        "feedback" => feedback::run(play).await,
-        "sigterm" => sigterm::run(play, store).await,
-        other => bail!("{other} is listed and not played"),
     }
 }
 
