@@ -22,6 +22,7 @@ pub mod failpoint;
 mod failure;
 mod feedback;
 pub mod guard;
+mod guarded_clock;
 mod health;
 mod helo_name;
 mod ids;
@@ -47,6 +48,7 @@ mod webhook;
 pub use attempt::{AttemptOutcome, AttemptRecord, NotCalled, OutcomeWord, RecipientSet, RefusedRecipient, SettledBy};
 pub use channel::{Channel, Duplicates, OnExhausted, ProviderKind, Purpose, UnknownWord};
 pub use clock::{Clock, Monotonic, SystemClock, Timestamp};
+pub use guarded_clock::{CLOCK_TOLERANCE, GuardedClock};
 pub use email_address::{EmailAddress, Mailbox};
 pub use event::{BounceKind, Event, EventKind, EventRecord, EventSubject};
 pub use failure::{
