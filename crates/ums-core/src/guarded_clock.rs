@@ -174,7 +174,11 @@ mod tests {
     fn a_jump_that_goes_away_moves_nothing() {
         for by in [500 * DAY, -2 * DAY, -30_000 * DAY] {
             let seen = play(&[(60 * MINUTE, 0), (1, by), (45, by), (1, 0)]);
-            assert_eq!(seen, [(0, true, false), (0, false, true), (0, false, true), (0, false, false)], "{by}");
+            assert_eq!(
+                seen,
+                [(0, true, false), (0, false, true), (0, false, true), (0, false, false)],
+                "{by}"
+            );
         }
     }
 
@@ -182,7 +186,11 @@ mod tests {
     fn a_jump_that_stands_for_the_grace_is_trusted() {
         for by in [500 * DAY, -2 * DAY] {
             let seen = play(&[(1, by), (59 * MINUTE, by), (2 * MINUTE, by), (1, by)]);
-            assert_eq!(seen, [(0, false, true), (0, false, true), (by, true, false), (by, true, false)], "{by}");
+            assert_eq!(
+                seen,
+                [(0, false, true), (0, false, true), (by, true, false), (by, true, false)],
+                "{by}"
+            );
         }
     }
 

@@ -48,7 +48,6 @@ mod webhook;
 pub use attempt::{AttemptOutcome, AttemptRecord, NotCalled, OutcomeWord, RecipientSet, RefusedRecipient, SettledBy};
 pub use channel::{Channel, Duplicates, OnExhausted, ProviderKind, Purpose, UnknownWord};
 pub use clock::{Clock, Monotonic, SystemClock, Timestamp};
-pub use guarded_clock::{CLOCK_TOLERANCE, GuardedClock};
 pub use email_address::{EmailAddress, Mailbox};
 pub use event::{BounceKind, Event, EventKind, EventRecord, EventSubject};
 pub use failure::{
@@ -56,6 +55,7 @@ pub use failure::{
     Suppress, redact,
 };
 pub use feedback::{FeedbackSource, Hook, HookFault, HookRequest, Polled};
+pub use guarded_clock::{CLOCK_TOLERANCE, GuardedClock};
 pub use health::{BreakerStateWord, HealthReport, HealthStatus, LastFailure, NotConfigured, Priority, ProviderHealth};
 pub use helo_name::{HeloName, HeloNameFault};
 pub use ids::{AccountId, AttemptId, EndpointId, MessageId, NoticeId, TenantId};
