@@ -9,6 +9,7 @@
 mod breaker;
 mod chance;
 mod checker;
+mod clock;
 mod crash;
 mod disk_full;
 mod faults;
