@@ -154,7 +154,7 @@ impl Clock for SystemClock {
         Monotonic(self.start.elapsed())
     }
 
-    /// `CLOCK_BOOTTIME` of clock_gettime(2): as `CLOCK_MONOTONIC`, "except that it also includes any time that the system is suspended".
+    /// `CLOCK_BOOTTIME` of `clock_gettime(2)`: as `CLOCK_MONOTONIC`, "except that it also includes any time that the system is suspended".
     #[cfg(target_os = "linux")]
     fn uptime(&self) -> Monotonic {
         let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
