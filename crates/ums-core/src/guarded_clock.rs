@@ -214,6 +214,6 @@ mod tests {
 
     #[test]
     fn a_process_that_has_just_started_is_not_settled() {
-        assert_eq!(play(&[(59 * MINUTE, 0), (1 * MINUTE, 0)]), [(0, false, false), (0, true, false)]);
+        assert_eq!(play(&[(59 * MINUTE, 0), (MINUTE, 0)]), [(0, false, false), (0, true, false)]);
     }
 }
