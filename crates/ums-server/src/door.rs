@@ -37,7 +37,7 @@ pub(crate) struct ConnectionState {
     pub(crate) ambiguous: AtomicBool,
     /// Requests that have come.
     requests: AtomicU64,
-    /// When a byte last came, and when the last request began, in milliseconds since `start`.
+    /// When a byte last came, and when the last request began (or the connection, before its first), in milliseconds since `start`.
     last_byte: AtomicU64,
     last_request: AtomicU64,
     start: Instant,
@@ -64,6 +64,7 @@ impl ConnectionState {
             start,
         };
         state.saw_byte();
+        state.last_request.store(state.now(), Ordering::Relaxed);
         state
     }
 
@@ -103,7 +104,8 @@ impl ConnectionState {
         let is_known = self.is_known.load(Ordering::Acquire);
         let last_byte = self.last_byte.load(Ordering::Relaxed);
         match (self.requests.load(Ordering::Relaxed), self.is_busy(), is_known) {
-            (0, _, _) => Some((Rank::NeverAsked, last_byte)),
+            // Bytes of a head that drips are no merit: who came first goes first.
+            (0, _, _) => Some((Rank::NeverAsked, self.last_request.load(Ordering::Relaxed))),
             (_, false, false) => Some((Rank::IdleStranger, last_byte)),
             (_, false, true) => Some((Rank::IdleCaller, last_byte)),
             (_, true, false) => Some((Rank::StrangersRequest, self.last_request.load(Ordering::Relaxed))),
@@ -182,8 +184,10 @@ impl Door {
             guests.dismiss(|guest| guest.peer == peer);
         }
         if guests.open.len() >= self.0.most {
-            // Who was told to go is counted until it has gone.
-            guests.dismiss(|_| true);
+            // Who was told to go is counted until it has gone; nobody else goes meanwhile.
+            if !guests.open.values().any(|guest| guest.leave.is_cancelled()) {
+                guests.dismiss(|_| true);
+            }
             return None;
         }
         let number = guests.next;
@@ -284,7 +288,7 @@ mod tests {
         idle_stranger.state.end_request();
         for expected in [silent, idle_stranger, idle_caller, strangers_request] {
             assert!(!expected.leave.is_cancelled());
-            assert!(door.try_enter(None).is_none());
+            door.guests().dismiss(|_| true);
             assert!(expected.leave.is_cancelled());
         }
         assert!(door.try_enter(None).is_none());
@@ -295,6 +299,10 @@ mod tests {
     async fn among_equals_the_one_longest_without_a_byte_goes() {
         let door = Door::new(2, 2);
         let (first, second) = (door.enter(None).await, door.enter(None).await);
+        for place in [&first, &second] {
+            place.state.begin_request();
+            place.state.end_request();
+        }
         after(10).await;
         first.state.saw_byte();
         assert!(door.try_enter(None).is_none());

@@ -21,7 +21,7 @@ const AT_ONCE: Duration = Duration::from_secs(1);
 const FILLS_WITHIN: Duration = Duration::from_secs(30);
 const COUNTED: Duration = Duration::from_secs(2);
 /// When messages expire, in seconds.
-const EXPIRES_IN: u64 = 60;
+const EXPIRES_IN: u64 = 12;
 /// Standard error becomes a pipe that has room for 64 KiB and no reader.
 const NO_READER: &[&str] = &["sh", "-c", "exec \"$@\" 2<>stuck", "sh"];
 
