@@ -15,7 +15,7 @@ use super::chance::Chance;
 use super::load::{Load, Mix};
 use super::report::{Report, percentile, seconds};
 use super::stage::{Stage, Store, fixed_address};
-use super::web::{Ask, Web};
+use super::web::{Ask, Lost, Web};
 use super::{Play, settings, settle};
 
 /// Connections that the service takes, and strangers of each kind.
@@ -78,6 +78,7 @@ pub(super) async fn run(play: &Play<'_>) -> Result<Report> {
     report.within("probes, p99", percentile(&probed.times, 99), PROBE_TIME);
     report.tell("callers' questions", asked.times.len());
     report.none_of("callers' questions not answered", &asked.failed);
+    report.tell("callers' questions asked twice", asked.again);
     report.tell("callers' questions, p99", seconds(percentile(&asked.times, 99)));
     report.hold("posts accepted meanwhile", accepted, "≥ 20", accepted >= 20);
     let late = seen.late.load(Ordering::Relaxed) + seen.unreached.load(Ordering::Relaxed);
@@ -95,6 +96,7 @@ pub(super) async fn run(play: &Play<'_>) -> Result<Report> {
 struct Asked {
     times: Vec<Duration>,
     failed: Vec<String>,
+    again: usize,
 }
 
 /// Asks again and again; an orchestrator opens a connection for each question, a caller keeps it.
@@ -108,7 +110,13 @@ async fn ask_on(at: SocketAddr, paths: &[&str], is_fresh: bool, length: Duration
             let mut ask = Ask::get(path);
             ask.limit = PROBE_TIME;
             let begun = Instant::now();
-            match web.ask(at, &ask).await {
+            let mut answer = web.ask(at, &ask).await;
+            // A caller whose connection was turned out asks once more; an orchestrator does not.
+            if !is_fresh && matches!(answer, Err(Lost::Broken)) {
+                asked.again += 1;
+                answer = web.ask(at, &ask).await;
+            }
+            match answer {
                 Ok(answer) if answer.status == 200 => asked.times.push(begun.elapsed()),
                 Ok(answer) => asked.failed.push(format!("{path}: {}", answer.status)),
                 Err(lost) => asked.failed.push(format!("{path}: {lost:?}")),
