@@ -27,7 +27,7 @@ use tokio_util::sync::CancellationToken;
 use ums_core::{Clock, Random, Region, StoreError, TenantId};
 use ums_delivery::Messaging;
 
-use crate::auth::{self, ApiKey};
+use crate::auth::{self, ApiKey, Guard};
 use crate::body::{self, BodyMemory};
 use crate::docs::Docs;
 use crate::edge::{self, Edge};
@@ -36,7 +36,7 @@ use crate::metrics::Metrics;
 use crate::openapi;
 use crate::problem::{ErrorCode, Problem};
 use crate::settings::{Limits, ServerSettings};
-use crate::slowing::{Refusals, TrustedProxies};
+use crate::slowing::Refusals;
 
 /// What the handlers work with.
 #[derive(Debug)]
@@ -44,9 +44,7 @@ pub(crate) struct App {
     pub(crate) messaging: Messaging,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) limits: Limits,
-    pub(crate) api_key: ApiKey,
-    pub(crate) refusals: Refusals,
-    pub(crate) proxies: TrustedProxies,
+    pub(crate) guard: Arc<Guard>,
     pub(crate) fingerprints: Fingerprints,
     pub(crate) keys_in_hand: KeysInHand,
     pub(crate) body_memory: BodyMemory,
@@ -64,9 +62,12 @@ impl App {
         Arc::new(Self {
             messaging,
             metrics,
-            api_key: ApiKey::new(settings.api_key.as_ref()),
-            refusals: Refusals::default(),
-            proxies: settings.trusted_proxies.clone(),
+            guard: Arc::new(Guard {
+                key: ApiKey::new(settings.api_key.as_ref()),
+                refusals: Refusals::default(),
+                proxies: settings.trusted_proxies.clone(),
+                closing: closing.clone(),
+            }),
             fingerprints: Fingerprints::new(&settings),
             keys_in_hand: KeysInHand::default(),
             body_memory: BodyMemory::new(&settings.limits),
@@ -113,7 +114,7 @@ pub(crate) fn probes(app: Arc<App>) -> Router {
 fn metrics(app: &Arc<App>) -> Router<Arc<App>> {
     Router::new()
         .route("/metrics", get(health::metrics))
-        .route_layer(from_fn_with_state(Arc::clone(app), auth::require_key_or_loopback))
+        .route_layer(from_fn_with_state(Arc::clone(&app.guard), auth::require_key_or_loopback))
 }
 
 /// All routes.
@@ -146,7 +147,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/v1/providers/{provider}/disable", post(providers::disable))
         .route("/v1/providers/{provider}/enable", post(providers::enable))
         .route("/v1/providers/{provider}/probe", post(providers::probe))
-        .route_layer(from_fn_with_state(Arc::clone(&app), auth::require_key));
+        .route_layer(from_fn_with_state(Arc::clone(&app.guard), auth::require_key));
     let open = Router::new()
         .route("/unsubscribe/style.css", get(unsubscribe::style))
         .route("/unsubscribe/{token}", get(unsubscribe::ask).post(unsubscribe::act))

@@ -252,8 +252,8 @@ impl Drop for Place {
 mod tests {
     use super::*;
 
-    fn key(address: &str) -> Option<PeerKey> {
-        Some(PeerKey::of(address.parse().unwrap()))
+    fn key(address: &str) -> PeerKey {
+        PeerKey::of(address.parse().unwrap())
     }
 
     async fn after(millis: u64) {
@@ -314,10 +314,10 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_peer_with_too_many_makes_room_among_its_own() {
         let door = Door::new(9, 2);
-        let other = door.enter(key("192.0.2.1")).await;
+        let other = door.enter(Some(key("192.0.2.1"))).await;
         after(10).await;
-        let mine = [door.enter(key("192.0.2.2")).await, door.enter(key("192.0.2.2")).await];
-        let third = door.enter(key("192.0.2.2")).await;
+        let mine = [door.enter(Some(key("192.0.2.2"))).await, door.enter(Some(key("192.0.2.2"))).await];
+        let third = door.enter(Some(key("192.0.2.2"))).await;
         assert!(mine.iter().any(|place| place.leave.is_cancelled()));
         assert!(!other.leave.is_cancelled() && !third.leave.is_cancelled());
     }
