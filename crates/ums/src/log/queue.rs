@@ -137,7 +137,7 @@ mod tests {
             (&mut &*queue).write_all(&line).unwrap();
         }
         let stuck = queue.reader();
-        assert!(stuck.dropped > 0 && stuck.is_writing, "{stuck:?}");
+        assert!(stuck.dropped > 0, "{stuck:?}");
         assert!(!queue.flush(Duration::from_millis(1)));
         std::thread::spawn(move || io::copy(&mut reader.by_ref(), &mut io::sink()));
         assert!(queue.flush(Duration::from_mins(1)));
