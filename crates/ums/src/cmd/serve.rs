@@ -12,6 +12,7 @@ use ums_providers::feedback::aws::CertificateSource;
 use ums_server::{HookName, Hooks, Metrics, Server, ServerSettings};
 use unified_messaging::{Error, ProviderHooks, UnifiedMessagingService};
 
+use crate::descriptors;
 use crate::exit::{Exit, Usage};
 use crate::settings;
 use crate::stop::Stop;
@@ -146,7 +147,7 @@ fn server_settings(settings: &Settings, clock: Arc<dyn Clock>) -> ServerSettings
     server.version = env!("UMS_VERSION");
     server.clock = clock;
     let (limits, wanted) = (&mut server.limits, &settings.limits);
-    limits.connections = count(wanted.max_connections);
+    limits.connections = descriptors::connections(count(wanted.max_connections), descriptors::raise_limit());
     limits.header_bytes = count(wanted.request_head_bytes);
     limits.email_body_bytes = count(wanted.request_body_bytes);
     limits.batch_messages = count(wanted.batch_messages);
