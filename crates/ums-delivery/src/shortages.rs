@@ -3,9 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use ums_core::{Failure, FailureClass, Monotonic, Trouble, TroubleKind, Troubles};
-
-use crate::breaker::Now;
+use ums_core::{Clock, Failure, FailureClass, Monotonic, Trouble, TroubleKind, Troubles};
 
 /// The trouble is over when no call met a shortage for so long.
 const OVER_AFTER: Duration = Duration::from_secs(10);
@@ -26,18 +24,18 @@ impl Shortages {
     }
 
     /// Notes a failed call; only a shortage is of interest.
-    pub(crate) fn failed(&self, failure: &Failure, now: Now) {
+    pub(crate) fn failed(&self, failure: &Failure, clock: &dyn Clock) {
         if failure.class == FailureClass::LocalShortage {
-            self.met(&failure.detail, now);
+            self.met(&failure.detail, clock);
         }
     }
 
     /// Notes a shortage, in words for operators.
-    pub(crate) fn met(&self, reason: &str, now: Now) {
-        *self.last() = Some(now.mono);
+    pub(crate) fn met(&self, reason: &str, clock: &dyn Clock) {
+        *self.last() = Some(clock.monotonic());
         let is_new = self.troubles.raise(Trouble {
             kind: TroubleKind::Descriptors,
-            since: now.wall,
+            since: clock.now(),
             reason: reason.to_owned(),
             is_blocking: false,
         });

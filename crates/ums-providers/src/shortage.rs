@@ -1,7 +1,7 @@
 //! Our own machine's shortage, told from a fault of the peer.
 //!
 //! A call for which this process has no descriptor, local port, memory or thread left never reached the provider, and says nothing about
-//! it. Source of the codes: socket(2), connect(2), open(2), getaddrinfo(3), pthread_create(3).
+//! it. Source of the codes: socket(2), connect(2), open(2), getaddrinfo(3), `pthread_create(3)`.
 
 use std::error::Error;
 use std::fs::File;
@@ -20,7 +20,7 @@ pub(crate) enum Shortage {
 
 /// The codes of a shortage. EADDRNOTAVAIL of a connect that names no local address means that the local ports are used up (connect(2));
 /// no socket here is bound to an address. EAGAIN never comes from a connect over TCP but for the same cause (connect(2): "insufficient
-/// entries in the routing cache", and on threads pthread_create(3)); `WouldBlock` of a read or a write is not asked about here.
+/// entries in the routing cache", and on threads `pthread_create(3)`); `WouldBlock` of a read or a write is not asked about here.
 const CODES: &[(Errno, Shortage)] = &[
     (Errno::MFILE, Shortage::Descriptors),
     (Errno::NFILE, Shortage::Descriptors),
@@ -30,7 +30,7 @@ const CODES: &[(Errno, Shortage)] = &[
     (Errno::ADDRNOTAVAIL, Shortage::Ports),
 ];
 
-/// glibc's words for `EAI_MEMORY` (gai_strerror(3)): the standard library gives the words alone.
+/// glibc's words for `EAI_MEMORY` (`gai_strerror(3)`): the standard library gives the words alone.
 const NO_MEMORY_FOR_NAMES: &str = "Memory allocation failure";
 
 impl Shortage {

@@ -169,9 +169,11 @@ impl WebhookPoster {
             body: Bytes::from(call.body),
         };
         let status = self.transport.status_at(&origin, &addresses, &request, deadline).await;
-        status.map_err(|cause| match cause {
-            Cause::Shortage(shortage) => short(shortage),
-            cause => WebhookFault::NoAnswer(cause.code().to_owned()),
+        status.map_err(|cause| {
+            if let Cause::Shortage(shortage) = cause {
+                return short(shortage);
+            }
+            WebhookFault::NoAnswer(cause.code().to_owned())
         })
     }
 }

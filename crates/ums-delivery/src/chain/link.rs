@@ -115,7 +115,7 @@ impl<M: 'static> Link<M> {
             Probe::Healthy | Probe::NoAnswer => permit.cleared(),
             Probe::Failed(failure) => {
                 let now = Now::read(&*self.ports.clock);
-                self.ports.shortages.failed(&failure, now);
+                self.ports.shortages.failed(&failure, &*self.ports.clock);
                 permit.settle(Verdict::Failure(&failure), now);
             }
         }

@@ -16,7 +16,6 @@ use ums_core::{
 };
 
 use super::signing;
-use crate::breaker::Now;
 use crate::endpoints::Endpoints;
 use crate::observer::NoticeEvent;
 use crate::ports::Ports;
@@ -220,7 +219,7 @@ async fn deliver(posting: Posting, webhooks: Arc<dyn WebhookPost>, endpoint: End
     };
     let now = ports.clock.now();
     if let Posted::OurShortage(reason) = &posted {
-        ports.shortages.met(reason, Now::read(&*ports.clock));
+        ports.shortages.met(reason, &*ports.clock);
     }
     let outcome = outcome_of(&posted, &notice, &postbox.rules, &*ports.random, now);
     ports.observer.notice(&NoticeEvent {
