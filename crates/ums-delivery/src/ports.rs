@@ -8,6 +8,7 @@ use tokio_util::task::TaskTracker;
 use ums_core::{Clock, Random, Store, Troubles};
 
 use crate::observer::Observer;
+use crate::shortages::Shortages;
 
 /// The ports and tasks that caretakers and drivers share.
 pub(crate) struct Ports {
@@ -17,6 +18,8 @@ pub(crate) struct Ports {
     pub(crate) observer: Arc<dyn Observer>,
     /// What ails this process or its machine.
     pub(crate) troubles: Troubles,
+    /// What our own machine lacks.
+    pub(crate) shortages: Shortages,
     /// Tasks that a shutdown waits for.
     pub(crate) tasks: TaskTracker,
     /// The shutdown has begun: this process accepts and claims no more messages.
@@ -38,6 +41,7 @@ impl Ports {
             random,
             store,
             observer,
+            shortages: Shortages::new(troubles.clone()),
             troubles,
             tasks: TaskTracker::new(),
             closing: CancellationToken::new(),

@@ -6,6 +6,7 @@
 mod aftermath;
 mod client;
 mod cmd;
+mod descriptors;
 mod exit;
 mod input;
 mod log;

@@ -7,7 +7,9 @@ use anyhow::Result;
 
 use super::report::Report;
 use super::stage::Store;
-use super::{Play, breaker, clock, crash, disk_full, door, feedback, fsync, idempotency, judging, log, pace, replicas, sigterm, upgrade};
+use super::{
+    Play, breaker, clock, crash, descriptors, disk_full, door, feedback, fsync, idempotency, judging, log, pace, replicas, sigterm, upgrade,
+};
 
 type Playing<'a> = Pin<Box<dyn Future<Output = Result<Report>> + 'a>>;
 
@@ -96,6 +98,15 @@ pub(super) const DRILLS: &[Drill] = &[
         short: &[],
         is_alone: false,
         run: |play, _| Box::pin(disk_full::run(play)),
+    },
+    Drill {
+        name: "descriptors",
+        what: "strangers and a limit take all file descriptors: no provider is blamed",
+        stores: &[Store::Sqlite],
+        rounds: 1,
+        short: &[(Store::Sqlite, 1)],
+        is_alone: false,
+        run: |play, _| Box::pin(descriptors::run(play)),
     },
     Drill {
         name: "fsync",

@@ -11,6 +11,7 @@ mod chance;
 mod checker;
 mod clock;
 mod crash;
+mod descriptors;
 mod disk_full;
 mod door;
 mod faults;

@@ -14,7 +14,7 @@ use unified_messaging::{Error, ProviderHooks, UnifiedMessagingService, machine_c
 
 use crate::exit::{Exit, Usage};
 use crate::stop::Stop;
-use crate::{log, settings};
+use crate::{descriptors, log, settings};
 
 /// How often the reader of the log is looked after.
 const LOG_LOOK: Duration = Duration::from_secs(1);
@@ -183,7 +183,7 @@ fn server_settings(settings: &Settings, clock: Arc<dyn Clock>) -> ServerSettings
     server.version = env!("UMS_VERSION");
     server.clock = clock;
     let (limits, wanted) = (&mut server.limits, &settings.limits);
-    limits.connections = count(wanted.max_connections);
+    limits.connections = descriptors::connections(count(wanted.max_connections), descriptors::raise_limit());
     limits.connections_per_peer = count(wanted.connections_per_peer);
     limits.connection_life = wanted.connection_life;
     limits.connection_requests = u64::from(wanted.connection_requests);
