@@ -22,12 +22,15 @@ use tower::Service as _;
 
 use crate::door::{ConnectionState, Door, PeerKey, Place};
 use crate::metrics::Metrics;
+use crate::proxies::TrustedProxies;
 use crate::settings::Limits;
-use crate::slowing::TrustedProxies;
 use crate::socket::WatchedStream;
 
 /// How long to wait when the machine has no file descriptor or memory left for a connection.
 const PAUSE_AFTER_FAULT: Duration = Duration::from_millis(100);
+
+/// What a connection gets whose peer has too many of them.
+const TOO_MANY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
 
 /// What every connection needs.
 #[derive(Clone, Debug)]
@@ -48,14 +51,19 @@ pub(crate) struct Peer {
 impl AcceptLoop {
     /// Serves until `closing`, then finishes what is in hand within the drain time.
     pub(crate) async fn run(self, listener: TcpListener, closing: CancellationToken) {
-        let door = Door::new(self.limits.connections, self.limits.connections_per_peer);
+        let door = Door::new(self.limits.connections, self.limits.connections_per_peer, Arc::clone(&self.metrics));
         let connections = TaskTracker::new();
         let abandon = CancellationToken::new();
         while let Some((stream, address)) = next_connection(&listener, &closing).await {
             let peer = (!self.proxies.holds(address.ip())).then(|| PeerKey::of(address.ip()));
             // Connections are taken before they have a place: whoever waits in the kernel's queue makes nobody go.
-            let Some(place) = closing.run_until_cancelled(door.enter(peer)).await else {
+            let Some(entered) = closing.run_until_cancelled(door.enter(peer)).await else {
                 break;
+            };
+            let Some(place) = entered else {
+                // Whoever reads it before it writes learns why; nobody is waited for.
+                drop(stream.try_write(TOO_MANY));
+                continue;
             };
             let serving = self.clone().serve(stream, address, Arc::clone(&place.state), closing.clone());
             let abandon = abandon.clone();
@@ -125,7 +133,7 @@ async fn next_connection(listener: &TcpListener, closing: &CancellationToken) ->
         .await
 }
 
-/// Answers one request; while it does, the stream's watch on reading rests. The last one that a connection may make closes it.
+/// Answers one request; until the answer is written, the stream's watch on reading rests. The last one that a connection may make closes it.
 async fn answer(
     mut router: Router,
     peer: Peer,
@@ -133,13 +141,17 @@ async fn answer(
     request: Request<Incoming>,
 ) -> Result<axum::response::Response, std::convert::Infallible> {
     let connection = Arc::clone(&peer.connection);
-    let is_last = connection.begin_request() >= most;
+    let Some(number) = connection.begin_request() else {
+        // It was told to go, and is dropped when it is looked at next.
+        return std::future::pending().await;
+    };
+    let is_last = number >= most;
     let mut request = request.map(Body::new);
     request.extensions_mut().insert(peer);
     let mut response = router.call(request).await;
     if is_last && let Ok(response) = &mut response {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
-    connection.end_request();
+    connection.begin_answer();
     response
 }

@@ -10,8 +10,8 @@ use ums_delivery::Messaging;
 use crate::accept_loop::AcceptLoop;
 use crate::api::{self, App};
 use crate::metrics::Metrics;
+use crate::proxies::TrustedProxies;
 use crate::settings::ServerSettings;
-use crate::slowing::TrustedProxies;
 
 /// Why the service cannot start.
 #[derive(Debug, thiserror::Error)]
