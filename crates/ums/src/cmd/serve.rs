@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use tokio_util::sync::CancellationToken;
 use ums_config::{Environment, Settings};
-use ums_core::{AccountId, Clock, StoreError, Trouble, TroubleKind, Troubles};
+use ums_core::{AccountId, Clock, StoreError, Troubles};
 use ums_providers::feedback::aws::CertificateSource;
 use ums_server::{HookName, Hooks, Metrics, Server, ServerSettings, TrustedProxies};
 use unified_messaging::{Error, ProviderHooks, UnifiedMessagingService, machine_clock};
@@ -16,8 +16,6 @@ use crate::exit::{Exit, Usage};
 use crate::stop::Stop;
 use crate::{descriptors, log, settings};
 
-/// How often the reader of the log is looked after.
-const LOG_LOOK: Duration = Duration::from_secs(1);
 /// Time at the end that the engine and the store keep for themselves.
 const ENGINE_TIME: Duration = Duration::from_secs(5);
 /// How long a start waits for a database that does not answer, and how often it looks.
@@ -81,7 +79,7 @@ impl Running {
         let mut server_settings = server_settings(&settings, Arc::clone(&clock));
         server_settings.hooks = hooks(ProviderHooks::build(&settings, &clock, certificates).map_err(settings::explained)?);
         let service = build(&settings, &clock, &troubles, &metrics).await.map_err(settings::explained)?;
-        tokio::spawn(look_after_log(troubles, Arc::clone(&metrics), Arc::clone(&clock)));
+        tokio::spawn(log::look_after(troubles, Arc::clone(&metrics), Arc::clone(&clock)));
         let server = Server::bind(server_settings, service.engine().clone(), metrics).await;
         let server = server
             .map_err(anyhow::Error::new)
@@ -118,33 +116,6 @@ impl Running {
             () = orderly => {}
             () = tokio::time::sleep(self.shutdown_time) => tracing::warn!("stopped late: the rest is taken up at the next start"),
         }
-    }
-}
-
-/// Counts the lines of the log that were dropped, and tells of it while it lasts.
-async fn look_after_log(troubles: Troubles, metrics: Arc<Metrics>, clock: Arc<dyn Clock>) {
-    let mut before = log::reader();
-    metrics.log_lines_dropped(before.dropped);
-    loop {
-        tokio::time::sleep(LOG_LOOK).await;
-        let now = log::reader();
-        metrics.log_lines_dropped(now.dropped - before.dropped);
-        let is_stuck = now.is_writing && now.writes == before.writes;
-        if now.dropped > before.dropped {
-            let reason = "nobody reads the log (standard error); its lines are dropped: let its reader go on, or raise UMS_LOG to warn";
-            troubles.raise(Trouble {
-                kind: TroubleKind::Log,
-                since: clock.now(),
-                reason: reason.to_owned(),
-                is_blocking: false,
-            });
-        } else if !is_stuck && troubles.clear(TroubleKind::Log) {
-            tracing::warn!(
-                dropped = now.dropped,
-                "the log is read again; lines were dropped meanwhile, counted since the start"
-            );
-        }
-        before = now;
     }
 }
 
