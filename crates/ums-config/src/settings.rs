@@ -8,9 +8,9 @@ use ums_core::{Channel, NotConfigured, ProviderKind, Region, Secret};
 use crate::layered::Layered;
 use crate::reader::Reader;
 use crate::sections::{
-    AwsSettings, BreakerSettings, Chain, Configured, Environment, ExpirySettings, FeedbackSettings, HttpSettings, LimitSettings, LogFormat,
-    PaceSettings, PostgresSettings, Prices, RateSettings, RetentionSettings, RetrySettings, SendGridSettings, SesSettings, SmtpSettings,
-    SnsSettings, TimeoutSettings, TwilioSettings, WebhookSettings,
+    AwsSettings, BreakerSettings, Chain, ClockSettings, Configured, Environment, ExpirySettings, FeedbackSettings, HttpSettings,
+    LimitSettings, LogFormat, PaceSettings, PostgresSettings, Prices, RateSettings, RetentionSettings, RetrySettings, SendGridSettings,
+    SesSettings, SmtpSettings, SnsSettings, TimeoutSettings, TwilioSettings, WebhookSettings,
 };
 use crate::senders::AllowedRecipients;
 use crate::show::{self, Shown};
@@ -76,6 +76,8 @@ pub struct Settings {
     pub expiry: ExpirySettings,
     /// How long what has ended is kept.
     pub retention: RetentionSettings,
+    /// What is made of a jump of the machine's clock.
+    pub clock: ClockSettings,
     /// What is done with what providers report.
     pub feedback: FeedbackSettings,
     /// When bounces, complaints and missing receipts become a warning, and more.
@@ -220,6 +222,7 @@ fn read(reader: &mut Reader<'_>, options: &LoadOptions) -> Settings {
         retry: sections::retry::read(reader),
         expiry: sections::retry::expiry(reader),
         retention: sections::retry::retention(reader),
+        clock: sections::retry::clock(reader),
         feedback: sections::feedback::read(reader),
         rates: sections::feedback::rates(reader),
         webhooks: sections::feedback::webhooks(reader),

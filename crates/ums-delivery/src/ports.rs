@@ -18,6 +18,8 @@ pub(crate) struct Ports {
     pub(crate) observer: Arc<dyn Observer>,
     /// What our own machine lacks.
     pub(crate) shortages: Shortages,
+    /// What ails this process or its machine.
+    pub(crate) troubles: Troubles,
     /// Tasks that a shutdown waits for.
     pub(crate) tasks: TaskTracker,
     /// The shutdown has begun: this process accepts and claims no more messages.
@@ -39,7 +41,8 @@ impl Ports {
             random,
             store,
             observer,
-            shortages: Shortages::new(troubles),
+            shortages: Shortages::new(troubles.clone()),
+            troubles,
             tasks: TaskTracker::new(),
             closing: CancellationToken::new(),
             ended: CancellationToken::new(),

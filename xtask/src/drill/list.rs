@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use super::report::Report;
 use super::stage::Store;
-use super::{Play, breaker, crash, descriptors, disk_full, feedback, fsync, idempotency, judging, pace, replicas, sigterm, upgrade};
+use super::{Play, breaker, clock, crash, descriptors, disk_full, feedback, fsync, idempotency, judging, pace, replicas, sigterm, upgrade};
 
 type Playing<'a> = Pin<Box<dyn Future<Output = Result<Report>> + 'a>>;
 
@@ -141,6 +141,15 @@ pub(super) const DRILLS: &[Drill] = &[
         short: &[(Store::Sqlite, 200)],
         is_alone: false,
         run: |play, _| Box::pin(feedback::run(play)),
+    },
+    Drill {
+        name: "clock",
+        what: "the clock jumps ahead by 500 days and back by 2 under load; rounds are jumps ahead",
+        stores: BOTH,
+        rounds: 1,
+        short: &[(Store::Sqlite, 1)],
+        is_alone: false,
+        run: |play, store| Box::pin(clock::run(play, store)),
     },
     Drill {
         name: "sigterm",

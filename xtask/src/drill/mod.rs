@@ -9,6 +9,7 @@
 mod breaker;
 mod chance;
 mod checker;
+mod clock;
 mod crash;
 mod descriptors;
 mod disk_full;

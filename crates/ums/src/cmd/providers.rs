@@ -140,10 +140,10 @@ pub(crate) struct Probe {
 /// Runs the command.
 pub(crate) async fn run(command: Command) -> Result<Exit> {
     match command {
-        Command::List(args) => list(args).await,
-        Command::Disable(args) => disable(args).await,
-        Command::Enable(args) => enable(args).await,
-        Command::Probe(args) => probe(args).await,
+        Command::List(args) => Box::pin(list(args)).await,
+        Command::Disable(args) => Box::pin(disable(args)).await,
+        Command::Enable(args) => Box::pin(enable(args)).await,
+        Command::Probe(args) => Box::pin(probe(args)).await,
     }
 }
 

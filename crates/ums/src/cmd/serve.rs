@@ -7,10 +7,10 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use tokio_util::sync::CancellationToken;
 use ums_config::{Environment, Settings};
-use ums_core::{AccountId, Clock, StoreError, SystemClock};
+use ums_core::{AccountId, Clock, StoreError, Troubles};
 use ums_providers::feedback::aws::CertificateSource;
 use ums_server::{HookName, Hooks, Metrics, Server, ServerSettings};
-use unified_messaging::{Error, ProviderHooks, UnifiedMessagingService};
+use unified_messaging::{Error, ProviderHooks, UnifiedMessagingService, machine_clock};
 
 use crate::descriptors;
 use crate::exit::{Exit, Usage};
@@ -73,12 +73,13 @@ impl Running {
     /// # Errors
     /// When the store or the address cannot be used.
     pub(super) async fn start(settings: Settings, certificates: Option<Arc<dyn CertificateSource>>) -> Result<Self> {
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let troubles = Troubles::default();
+        let clock = machine_clock(&settings, &troubles);
         let metrics = Arc::new(Metrics::new());
         let shutdown_time = settings.limits.shutdown;
         let mut server_settings = server_settings(&settings, Arc::clone(&clock));
         server_settings.hooks = hooks(ProviderHooks::build(&settings, &clock, certificates).map_err(settings::explained)?);
-        let service = build(&settings, &clock, &metrics).await.map_err(settings::explained)?;
+        let service = build(&settings, &clock, &troubles, &metrics).await.map_err(settings::explained)?;
         let server = Server::bind(server_settings, service.engine().clone(), metrics).await;
         let server = server
             .map_err(anyhow::Error::new)
@@ -121,12 +122,18 @@ impl Running {
 }
 
 /// Builds the service. A database that is being restarted, as it may be when both are started together, is waited for.
-async fn build(settings: &Settings, clock: &Arc<dyn Clock>, metrics: &Arc<Metrics>) -> Result<UnifiedMessagingService, Error> {
+async fn build(
+    settings: &Settings,
+    clock: &Arc<dyn Clock>,
+    troubles: &Troubles,
+    metrics: &Arc<Metrics>,
+) -> Result<UnifiedMessagingService, Error> {
     let give_up_at = clock.monotonic() + DATABASE_TIME;
     loop {
         let builder = UnifiedMessagingService::builder()
             .settings(settings.clone())
             .clock(Arc::clone(clock))
+            .troubles(troubles.clone())
             .observer(metrics.clone());
         match Box::pin(builder.build()).await {
             Err(Error::Store(StoreError::Unavailable(error))) if clock.monotonic() < give_up_at => {
