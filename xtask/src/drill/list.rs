@@ -7,7 +7,9 @@ use anyhow::Result;
 
 use super::report::Report;
 use super::stage::Store;
-use super::{Play, breaker, clock, crash, descriptors, disk_full, feedback, fsync, idempotency, judging, pace, replicas, sigterm, upgrade};
+use super::{
+    Play, breaker, busy, clock, crash, descriptors, disk_full, feedback, fsync, idempotency, judging, pace, replicas, sigterm, upgrade,
+};
 
 type Playing<'a> = Pin<Box<dyn Future<Output = Result<Report>> + 'a>>;
 
@@ -105,6 +107,15 @@ pub(super) const DRILLS: &[Drill] = &[
         short: &[(Store::Sqlite, 1)],
         is_alone: false,
         run: |play, _| Box::pin(descriptors::run(play)),
+    },
+    Drill {
+        name: "busy",
+        what: "receivers that never stop talking, while /livez is looked at; rounds are seconds",
+        stores: &[Store::Sqlite],
+        rounds: 30,
+        short: &[(Store::Sqlite, 8)],
+        is_alone: true,
+        run: |play, _| Box::pin(busy::run(play)),
     },
     Drill {
         name: "fsync",

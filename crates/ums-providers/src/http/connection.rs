@@ -60,7 +60,7 @@ impl Connection {
         max_bytes: usize,
     ) -> Result<(Reply, Option<Self>), NoReply> {
         let reused = std::mem::replace(&mut self.used, true);
-        self.meter.begin();
+        self.meter.begin(max_bytes);
         let timer = pin!(sleep_until(first_look(limits, deadline)));
         let mut watch = Watch { limits, deadline, timer };
         if reused {
@@ -97,7 +97,7 @@ impl Connection {
         deadline: Instant,
         max_bytes: usize,
     ) -> Result<u16, Cause> {
-        self.meter.begin();
+        self.meter.begin(max_bytes);
         let timer = pin!(sleep_until(first_look(limits, deadline)));
         let mut watch = Watch { limits, deadline, timer };
         match self.exchange(host, request, &mut watch, max_bytes).await {
@@ -122,7 +122,7 @@ impl Connection {
         let answer = poll_fn(|cx| poll_driven(driver, watch, meter, cx, |cx| response.as_mut().poll(cx))).await;
         let (head, mut body) = match answer {
             Ok(Ok(response)) => response.into_parts(),
-            Ok(Err(_)) | Err(Cause::Lost) if meter.overran() => return Err((Cause::TooLong, None)),
+            Ok(Err(_)) | Err(Cause::Lost | Cause::Unreadable) if meter.overran() => return Err((Cause::TooLong, None)),
             Ok(Err(error)) => return Err((cause_of(&error), None)),
             Err(cause) => return Err((cause, None)),
         };
@@ -137,7 +137,10 @@ impl Connection {
                 headers: head.headers,
                 body,
             }),
-            Err(cause) => Err((cause, Some((status, head.headers)))),
+            Err(cause) => {
+                let cause = if self.meter.overran() { Cause::TooLong } else { cause };
+                Err((cause, Some((status, head.headers))))
+            }
         }
     }
 
@@ -149,12 +152,13 @@ impl Connection {
         }
         let (mut first, mut joined) = (Bytes::new(), BytesMut::new());
         loop {
+            // hyper hands out a frame for each chunk, and a chunk may have one byte.
+            tokio::task::coop::consume_budget().await;
             let (driver, meter) = (&mut self.driver, &*self.meter);
             let frame = poll_fn(|cx| poll_driven(driver, watch, meter, cx, |cx| Pin::new(&mut *body).poll_frame(cx))).await?;
             let Some(frame) = frame else { break };
-            let Ok(data) = frame.map_err(|error| cause_of(&error))?.into_data() else {
-                continue;
-            };
+            let frame = frame.map_err(|error| cause_of(&error))?;
+            let Ok(data) = frame.into_data() else { continue };
             if first.len() + joined.len() + data.len() > max_bytes {
                 return Err(Cause::TooLong);
             }
