@@ -370,6 +370,8 @@ impl Chatterer {
             let mut kept = Vec::new();
             for (number, stream) in listener.incoming().enumerate() {
                 let mut stream = stream.unwrap();
+                // Else the word waits in this kernel for an acknowledgement of the answer before it.
+                stream.set_nodelay(true).unwrap();
                 if stream.read(&mut [0; 1024]).unwrap() == 0 {
                     continue;
                 }

@@ -63,6 +63,8 @@ fn serve(
     told: &Sender<usize>,
     talk: Option<(Receiver<()>, Sender<()>)>,
 ) -> std::io::Result<()> {
+    // Else the word waits in this kernel for an acknowledgement of the reply before it.
+    tcp.set_nodelay(true)?;
     let stream: Box<dyn Stream> = if manner.tls {
         let session = rustls::ServerConnection::new(Arc::new(server_tls("right-host"))).unwrap();
         Box::new(rustls::StreamOwned::new(session, tcp))
