@@ -12,8 +12,9 @@ use rustix::io::Errno;
 
 use crate::failure::{Failure, FailureClass};
 
-/// What is missing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What is missing. As an error it stands for itself, where the code of the machine did not survive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}", self.words())]
 pub enum Shortage {
     /// This process, or the machine, may open no further file or socket.
     Descriptors,
@@ -44,7 +45,10 @@ const NO_MEMORY_FOR_NAMES: &str = "Memory allocation failure";
 impl Shortage {
     /// The shortage in an error, found anywhere in its chain of causes.
     pub fn of(error: &(dyn Error + 'static)) -> Option<Self> {
-        causes(error).find_map(|cause| cause.downcast_ref::<io::Error>().and_then(Self::of_io))
+        causes(error).find_map(|cause| {
+            let told = cause.downcast_ref::<Self>().copied();
+            told.or_else(|| cause.downcast_ref::<io::Error>().and_then(Self::of_io))
+        })
     }
 
     /// The shortage in an error of a connect to one of these addresses.
@@ -161,6 +165,7 @@ mod tests {
             let far = io::Error::other(io::Error::new(io::ErrorKind::InvalidInput, raw(code)));
             assert_eq!(Shortage::of(&far), expected, "{code} carried twice");
         }
+        assert_eq!(Shortage::of(&io::Error::other(Shortage::Ports)), Some(Shortage::Ports), "as it is");
         assert_eq!(Shortage::of(&io::Error::from(io::ErrorKind::OutOfMemory)), Some(Shortage::Memory));
     }
 

@@ -20,9 +20,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep};
 
-/// Most bytes of a turn, and of one read. Answers of providers are shorter, so the usual answer never rests.
-const TURN_BYTES: usize = 8 * 1024;
-const READ_BYTES: usize = 4 * 1024;
+/// Most bytes of a turn. Answers of providers are shorter, so the usual answer never rests.
+const TURN_BYTES: usize = 4 * 1024;
 /// Most reads of a turn: each may be one byte, after which all that came before is parsed again.
 const TURN_READS: u32 = 16;
 /// How long a connection rests after a turn: the shortest time that the runtime's timer knows.
@@ -141,7 +140,7 @@ impl AsyncRead for BoundedRead {
             this.overran = true;
             return Poll::Ready(Err(io::Error::new(ErrorKind::InvalidData, "the peer said more than is read")));
         }
-        let room = READ_BYTES.min(this.left).min(buf.remaining());
+        let room = (TURN_BYTES - this.turn.bytes).min(this.left).min(buf.remaining());
         let mut part = ReadBuf::new(buf.initialize_unfilled_to(room));
         let Poll::Ready(done) = Pin::new(&mut this.tcp).poll_read(cx, &mut part) else {
             this.turn.ran_dry();

@@ -22,6 +22,7 @@ mod http;
 mod mime;
 mod pages;
 mod registry;
+mod roots;
 #[cfg(test)]
 mod samples;
 pub mod send;

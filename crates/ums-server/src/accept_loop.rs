@@ -3,6 +3,7 @@
 //! `axum::serve` has no time limit on headers, bodies or idle connections and no cap on their
 //! number, so the loop is our own.
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +20,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::Service as _;
+use ums_delivery::Messaging;
 
 use crate::door::{ConnectionState, Door, PeerKey, Place};
 use crate::metrics::Metrics;
@@ -33,6 +35,7 @@ const PAUSE_AFTER_FAULT: Duration = Duration::from_millis(100);
 #[derive(Clone, Debug)]
 pub(crate) struct AcceptLoop {
     pub(crate) router: Router,
+    pub(crate) messaging: Messaging,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) limits: Limits,
     pub(crate) proxies: TrustedProxies,
@@ -51,7 +54,7 @@ impl AcceptLoop {
         let door = Door::new(self.limits.connections, self.limits.connections_per_peer);
         let connections = TaskTracker::new();
         let abandon = CancellationToken::new();
-        while let Some((stream, address)) = next_connection(&listener, &closing).await {
+        while let Some((stream, address)) = self.next_connection(&listener, &closing).await {
             let peer = (!self.proxies.holds(address.ip())).then(|| PeerKey::of(address.ip()));
             // Connections are taken before they have a place: whoever waits in the kernel's queue makes nobody go.
             let Some(place) = closing.run_until_cancelled(door.enter(peer)).await else {
@@ -71,6 +74,26 @@ impl AcceptLoop {
             abandon.cancel();
             connections.wait().await;
         }
+    }
+
+    async fn next_connection(&self, listener: &TcpListener, closing: &CancellationToken) -> Option<(TcpStream, SocketAddr)> {
+        let next = async {
+            loop {
+                match listener.accept().await {
+                    Ok(taken) => return taken,
+                    // Whoever came went again (accept(2)): the next one need not wait for that.
+                    Err(error) if error.kind() == ErrorKind::ConnectionAborted => {}
+                    Err(error) => {
+                        // A shortage is told once, as a trouble.
+                        if !self.messaging.note_shortage(&error) {
+                            tracing::warn!(%error, "a connection could not be accepted");
+                        }
+                        tokio::time::sleep(PAUSE_AFTER_FAULT).await;
+                    }
+                }
+            }
+        };
+        closing.run_until_cancelled(next).await
     }
 
     async fn serve(self, stream: TcpStream, address: SocketAddr, state: Arc<ConnectionState>, closing: CancellationToken) {
@@ -107,22 +130,6 @@ impl AcceptLoop {
             tracing::debug!(%error, "connection ended");
         }
     }
-}
-
-async fn next_connection(listener: &TcpListener, closing: &CancellationToken) -> Option<(TcpStream, SocketAddr)> {
-    closing
-        .run_until_cancelled(async {
-            loop {
-                match listener.accept().await {
-                    Ok(taken) => return taken,
-                    Err(error) => {
-                        tracing::warn!(%error, "a connection could not be accepted");
-                        tokio::time::sleep(PAUSE_AFTER_FAULT).await;
-                    }
-                }
-            }
-        })
-        .await
 }
 
 /// Answers one request; while it does, the stream's watch on reading rests. The last one that a connection may make closes it.

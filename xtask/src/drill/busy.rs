@@ -28,6 +28,8 @@ allow_private = [\"127.0.0.0/8\"]
 ";
 /// The time of `/livez` that must hold for 99 of 100.
 const PROMPT: Duration = Duration::from_millis(20);
+/// How long an answer is waited for.
+const GIVEN_UP: Duration = Duration::from_secs(2);
 const LOOKS_A_SECOND: u32 = 50;
 const CALLS_A_SECOND: u32 = 30;
 /// How long nothing is posted, to know what the machine itself takes.
@@ -124,7 +126,7 @@ async fn look(at: SocketAddr, time: Duration) -> Result<Vec<Duration>> {
         while !stop.load(Ordering::Acquire) {
             let start = Instant::now();
             let is_alive = look_once(at);
-            took.push(if is_alive { start.elapsed() } else { Duration::MAX });
+            took.push(if is_alive { start.elapsed() } else { GIVEN_UP });
             std::thread::sleep((Duration::from_secs(1) / LOOKS_A_SECOND).saturating_sub(start.elapsed()));
         }
         took
@@ -137,8 +139,8 @@ async fn look(at: SocketAddr, time: Duration) -> Result<Vec<Duration>> {
 
 fn look_once(at: SocketAddr) -> bool {
     let ask = || -> std::io::Result<Vec<u8>> {
-        let mut stream = TcpStream::connect_timeout(&at, Duration::from_secs(2))?;
-        stream.set_read_timeout(Some(Duration::from_secs(2)))?;
+        let mut stream = TcpStream::connect_timeout(&at, GIVEN_UP)?;
+        stream.set_read_timeout(Some(GIVEN_UP))?;
         stream.write_all(b"GET /livez HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")?;
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer)?;

@@ -22,6 +22,7 @@ use super::connection::Connection;
 use super::stream::Socket;
 use super::{Cause, NoReply, Origin, TimeLimits, Transport, TrustedRoots};
 use crate::bounded_read::BoundedRead;
+use crate::roots;
 use crate::ways::reachable;
 
 /// Opens a connection to an endpoint, within its own limit and the message's.
@@ -148,10 +149,10 @@ fn tcp_cause(error: &(dyn std::error::Error + 'static), to: &[SocketAddr]) -> Ca
 async fn tls_connector(roots: TrustedRoots) -> Result<TlsConnector, Cause> {
     let store = tokio::task::spawn_blocking(move || root_store(roots))
         .await
-        .map_err(|_| Cause::NoRoots)?;
+        .map_err(|_| Cause::NoRoots)?
+        .map_err(Cause::Shortage)?;
     if store.is_empty() {
-        // Files that could not be opened for want of a descriptor leave the store empty, too; the next call reads them again.
-        return Err(Shortage::now().map_or(Cause::NoRoots, Cause::Shortage));
+        return Err(Cause::NoRoots);
     }
     let mut config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .with_safe_default_protocol_versions()
@@ -162,13 +163,12 @@ async fn tls_connector(roots: TrustedRoots) -> Result<TlsConnector, Cause> {
     Ok(TlsConnector::from(Arc::new(config)))
 }
 
-/// Reads the operating system's roots from files: blocking, some 10 ms.
-fn root_store(roots: TrustedRoots) -> RootCertStore {
+fn root_store(roots: TrustedRoots) -> Result<RootCertStore, Shortage> {
     let certificates = match roots {
-        TrustedRoots::System => rustls_native_certs::load_native_certs().certs,
+        TrustedRoots::System => roots::of_system()?,
         TrustedRoots::Only(certificates) => certificates,
     };
     let mut store = RootCertStore::empty();
     store.add_parsable_certificates(certificates);
-    store
+    Ok(store)
 }

@@ -19,6 +19,8 @@ use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use ums_core::Shortage;
+
 use super::SmtpTimeouts;
 use crate::bounded_read::BoundedRead;
 
@@ -39,6 +41,8 @@ pub(super) enum Ending {
     Timeout,
     /// What came was no SMTP reply, or more of it than is read.
     Unreadable,
+    /// Our own machine had nothing left to read or write with.
+    Shortage(Shortage),
 }
 
 /// Most lines of one reply. RFC 5321 §4.5.3.1 sets no bound; what EHLO lists is the longest, some thirty lines. The parser above reads a
@@ -230,10 +234,7 @@ impl State {
             Io::Tls(stream) => Pin::new(stream).poll_read(cx, &mut buf),
             Io::Away => return Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
         };
-        if let Err(error) = ready!(polled) {
-            self.ending = Some(Ending::Closed);
-            return Poll::Ready(Err(error));
-        }
+        self.note_loss(ready!(polled))?;
         if buf.filled().is_empty() {
             self.ending = Some(Ending::Closed);
         }
@@ -247,8 +248,8 @@ impl State {
     }
 
     fn note_loss<T>(&mut self, result: io::Result<T>) -> io::Result<T> {
-        if result.is_err() {
-            self.ending = Some(Ending::Closed);
+        if let Err(error) = &result {
+            self.ending = Some(Shortage::of(error).map_or(Ending::Closed, Ending::Shortage));
         }
         result
     }
