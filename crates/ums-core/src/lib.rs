@@ -36,6 +36,7 @@ pub mod request;
 mod result;
 mod secret;
 mod segments;
+mod shortage;
 mod status;
 mod store;
 mod subscriber;
@@ -69,6 +70,7 @@ pub use request::{InvalidRequest, Parsed, SendEmail, SendSms};
 pub use result::{AttemptResult, RecipientResult, SendResult, format_micros, millis};
 pub use secret::Secret;
 pub use segments::{Encoding, Segments};
+pub use shortage::{Shortage, has_way};
 pub use status::{RecipientKind, Status};
 pub use store::{
     BreakerRecord, FeedbackStep, FeedbackStore, FeedbackTaken, IdempotencyKey, Lease, MessageFilter, MessagePage, MustNotContact,

@@ -16,10 +16,10 @@ pub(crate) struct Ports {
     pub(crate) random: Arc<dyn Random>,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) observer: Arc<dyn Observer>,
-    /// What ails this process or its machine.
-    pub(crate) troubles: Troubles,
     /// What our own machine lacks.
     pub(crate) shortages: Shortages,
+    /// What ails this process or its machine.
+    pub(crate) troubles: Troubles,
     /// Tasks that a shutdown waits for.
     pub(crate) tasks: TaskTracker,
     /// The shutdown has begun: this process accepts and claims no more messages.

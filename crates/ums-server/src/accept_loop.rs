@@ -3,6 +3,7 @@
 //! `axum::serve` has no time limit on headers, bodies or idle connections and no cap on their
 //! number, so the loop is our own.
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +20,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::Service as _;
+use ums_delivery::Messaging;
 
 use crate::door::{ConnectionState, Door, PeerKey, Place};
 use crate::metrics::Metrics;
@@ -36,6 +38,7 @@ const TOO_MANY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\n
 #[derive(Clone, Debug)]
 pub(crate) struct AcceptLoop {
     pub(crate) router: Router,
+    pub(crate) messaging: Messaging,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) limits: Limits,
     pub(crate) proxies: TrustedProxies,
@@ -54,7 +57,7 @@ impl AcceptLoop {
         let door = Door::new(self.limits.connections, self.limits.connections_per_peer, Arc::clone(&self.metrics));
         let connections = TaskTracker::new();
         let abandon = CancellationToken::new();
-        while let Some((stream, address)) = next_connection(&listener, &closing).await {
+        while let Some((stream, address)) = self.next_connection(&listener, &closing).await {
             let peer = (!self.proxies.holds(address.ip())).then(|| PeerKey::of(address.ip()));
             // Connections are taken before they have a place: whoever waits in the kernel's queue makes nobody go.
             let Some(entered) = closing.run_until_cancelled(door.enter(peer)).await else {
@@ -79,6 +82,26 @@ impl AcceptLoop {
             abandon.cancel();
             connections.wait().await;
         }
+    }
+
+    async fn next_connection(&self, listener: &TcpListener, closing: &CancellationToken) -> Option<(TcpStream, SocketAddr)> {
+        let next = async {
+            loop {
+                match listener.accept().await {
+                    Ok(taken) => return taken,
+                    // Whoever came went again (accept(2)): the next one need not wait for that.
+                    Err(error) if error.kind() == ErrorKind::ConnectionAborted => {}
+                    Err(error) => {
+                        // A shortage is told once, as a trouble.
+                        if !self.messaging.note_shortage(&error) {
+                            tracing::warn!(%error, "a connection could not be accepted");
+                        }
+                        tokio::time::sleep(PAUSE_AFTER_FAULT).await;
+                    }
+                }
+            }
+        };
+        closing.run_until_cancelled(next).await
     }
 
     async fn serve(self, stream: TcpStream, address: SocketAddr, state: Arc<ConnectionState>, closing: CancellationToken) {
@@ -115,22 +138,6 @@ impl AcceptLoop {
             tracing::debug!(%error, "connection ended");
         }
     }
-}
-
-async fn next_connection(listener: &TcpListener, closing: &CancellationToken) -> Option<(TcpStream, SocketAddr)> {
-    closing
-        .run_until_cancelled(async {
-            loop {
-                match listener.accept().await {
-                    Ok(taken) => return taken,
-                    Err(error) => {
-                        tracing::warn!(%error, "a connection could not be accepted");
-                        tokio::time::sleep(PAUSE_AFTER_FAULT).await;
-                    }
-                }
-            }
-        })
-        .await
 }
 
 /// Answers one request; until the answer is written, the stream's watch on reading rests. The last one that a connection may make closes it.

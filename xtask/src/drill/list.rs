@@ -8,7 +8,8 @@ use anyhow::Result;
 use super::report::Report;
 use super::stage::Store;
 use super::{
-    Play, breaker, clock, crash, descriptors, disk_full, door, feedback, fsync, idempotency, judging, log, pace, replicas, sigterm, upgrade,
+    Play, breaker, busy, clock, crash, descriptors, disk_full, door, feedback, fsync, idempotency, judging, log, pace, replicas, sigterm,
+    upgrade,
 };
 
 type Playing<'a> = Pin<Box<dyn Future<Output = Result<Report>> + 'a>>;
@@ -107,6 +108,15 @@ pub(super) const DRILLS: &[Drill] = &[
         short: &[(Store::Sqlite, 1)],
         is_alone: false,
         run: |play, _| Box::pin(descriptors::run(play)),
+    },
+    Drill {
+        name: "busy",
+        what: "receivers that never stop talking, while /livez is looked at; rounds are seconds",
+        stores: &[Store::Sqlite],
+        rounds: 30,
+        short: &[(Store::Sqlite, 8)],
+        is_alone: true,
+        run: |play, _| Box::pin(busy::run(play)),
     },
     Drill {
         name: "fsync",

@@ -7,6 +7,7 @@
 //! claimed and never happened.
 
 mod breaker;
+mod busy;
 mod chance;
 mod checker;
 mod clock;

@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use tokio_postgres::error::{DbError, SqlState};
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Row, Statement};
-use ums_core::StoreError;
+use ums_core::{Shortage, StoreError};
 
 use super::address::Address;
 use super::{CONNECT_WITHIN, STATEMENT_WITHIN};
@@ -123,6 +123,14 @@ fn of_database(error: &DbError) -> Fault {
     }
 }
 
+/// Why there is no connection. A shortage of our own says nothing of the database.
+fn not_connected(error: tokio_postgres::Error) -> Fault {
+    match Shortage::of(&error) {
+        Some(shortage) => Fault::Store(StoreError::Unavailable(Box::new(shortage))),
+        None => error.into(),
+    }
+}
+
 /// Waits for the database no longer than callers can wait.
 pub(crate) async fn within<T>(work: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
     tokio::time::timeout(STATEMENT_WITHIN, work)
@@ -159,7 +167,7 @@ impl Session {
     /// Connects, with the database's own settings.
     pub(crate) async fn connect(address: &Address) -> Result<Self, Fault> {
         let connecting = tokio::time::timeout(CONNECT_WITHIN, address.config.connect(address.tls.clone())).await;
-        let (client, connection) = connecting.map_err(|_| Fault::hung())??;
+        let (client, connection) = connecting.map_err(|_| Fault::hung())?.map_err(not_connected)?;
         // It ends when the client is dropped or the connection breaks, which the client tells.
         drop(tokio::spawn(async move { drop(connection.await) }));
         Ok(Self {

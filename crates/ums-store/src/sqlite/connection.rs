@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags};
-use ums_core::StoreError;
+use ums_core::{Shortage, StoreError};
 
 /// Prepared statements kept by a connection; there are fewer.
 const STATEMENTS: usize = 128;
@@ -116,7 +116,19 @@ pub(crate) fn store_error(error: rusqlite::Error) -> StoreError {
         Some(ErrorCode::DatabaseCorrupt) => {
             StoreError::Unusable("the database file is damaged; restore a backup, or try sqlite3's .recover".to_owned())
         }
-        _ => StoreError::Unavailable(Box::new(error)),
+        _ => match shortage(&error) {
+            Some(shortage) => StoreError::Unavailable(Box::new(shortage)),
+            None => StoreError::Unavailable(Box::new(error)),
+        },
+    }
+}
+
+/// The shortage behind a file that SQLite could not open. It keeps the machine's code to itself, so the machine is asked.
+fn shortage(error: &rusqlite::Error) -> Option<Shortage> {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::CannotOpen) => Shortage::now(),
+        Some(ErrorCode::OutOfMemory) => Some(Shortage::Memory),
+        _ => None,
     }
 }
 
