@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use ums_core::{Clock, Random, Store, Troubles};
+use ums_core::{Clock, Random, Store};
 
 use crate::observer::Observer;
 
@@ -15,8 +15,6 @@ pub(crate) struct Ports {
     pub(crate) random: Arc<dyn Random>,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) observer: Arc<dyn Observer>,
-    /// What ails this process or its machine.
-    pub(crate) troubles: Troubles,
     /// Tasks that a shutdown waits for.
     pub(crate) tasks: TaskTracker,
     /// The shutdown has begun: this process accepts and claims no more messages.
@@ -26,19 +24,12 @@ pub(crate) struct Ports {
 }
 
 impl Ports {
-    pub(crate) fn new(
-        clock: Arc<dyn Clock>,
-        random: Arc<dyn Random>,
-        store: Arc<dyn Store>,
-        observer: Arc<dyn Observer>,
-        troubles: Troubles,
-    ) -> Self {
+    pub(crate) fn new(clock: Arc<dyn Clock>, random: Arc<dyn Random>, store: Arc<dyn Store>, observer: Arc<dyn Observer>) -> Self {
         Self {
             clock,
             random,
             store,
             observer,
-            troubles,
             tasks: TaskTracker::new(),
             closing: CancellationToken::new(),
             ended: CancellationToken::new(),
