@@ -1,6 +1,6 @@
 //! All settings, read and checked at once.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use ums_core::{Channel, NotConfigured, ProviderKind, Region, Secret};
@@ -48,6 +48,10 @@ pub struct Settings {
     pub store_url: StoreUrl,
     /// Where the service listens.
     pub listen: SocketAddr,
+    /// Where an orchestrator's probes are answered, beside that.
+    pub probe_listen: Option<SocketAddr>,
+    /// Proxies in front of the service.
+    pub trusted_proxies: Vec<IpAddr>,
     /// The URL under which the service is reached from outside.
     pub public_url: Option<Endpoint>,
     /// Key of the HTTP API.
@@ -208,6 +212,8 @@ fn read(reader: &mut Reader<'_>, options: &LoadOptions) -> Settings {
         not_configured: providers.not_configured,
         store_url: sections::service::store_url(reader, &options.default_store),
         listen: sections::service::listen(reader),
+        probe_listen: sections::service::probe_listen(reader),
+        trusted_proxies: sections::service::trusted_proxies(reader),
         public_url,
         api_key: sections::service::api_key(reader),
         secret_keys: sections::service::secret_keys(reader),

@@ -148,7 +148,7 @@ pub(crate) async fn run(command: Command) -> Result<Exit> {
 }
 
 async fn list(args: List) -> Result<Exit> {
-    let report = crate::service::health(&args.remote).await?;
+    let report = Box::pin(crate::service::health(&args.remote)).await?;
     output::either(args.json, &report, || health::table(&report))?;
     Ok(Exit::Done)
 }
