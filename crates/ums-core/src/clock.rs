@@ -1,10 +1,14 @@
 //! Time as a port: wall time for people, monotonic time for breakers and leases.
 
+mod guard;
+
 use std::fmt;
 use std::ops::{Add, Sub};
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+pub use self::guard::{Boot, ClockGuard, ClockView, KeptTime};
 
 /// A point in wall time: whole microseconds since 1970-01-01T00:00:00 UTC.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -122,6 +126,14 @@ pub trait Clock: Send + Sync + fmt::Debug {
     fn is_settled(&self) -> bool {
         true
     }
+    /// The start of the machine, so that two processes of one start can compare their times; none where it is not known.
+    fn boot(&self) -> Option<Boot> {
+        None
+    }
+    /// The guard of this clock, if it has one.
+    fn guard(&self) -> Option<&dyn ClockGuard> {
+        None
+    }
 }
 
 /// The operating system's clocks.
@@ -160,6 +172,11 @@ impl Clock for SystemClock {
         let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
         let seconds = Duration::from_secs(u64::try_from(time.tv_sec).unwrap_or(0));
         Monotonic(seconds + Duration::from_nanos(u64::try_from(time.tv_nsec).unwrap_or(0)))
+    }
+
+    #[cfg(target_os = "linux")]
+    fn boot(&self) -> Option<Boot> {
+        Boot::read()
     }
 }
 

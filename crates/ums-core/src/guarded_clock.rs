@@ -1,12 +1,18 @@
 //! A wall clock that a jump of the machine's clock does not move until the jump has stood for a while.
 //!
 //! Retention, expiry, the windows of keys and signatures, and due times all read the [`Clock`] port, so the guard stands here, once.
-//! The reference is `Clock::uptime`, which runs on while the machine sleeps: a laptop that wakes up has not jumped.
+//! While the process runs, the reference is `Clock::uptime`, which runs on while the machine sleeps: a laptop that wakes up has not jumped.
+//! At the start it is the time that an earlier process wrote into the database ([`KeptTime`]), and the database's own clock.
 
-use std::sync::{Arc, Mutex, PoisonError};
+mod start;
+#[cfg(test)]
+mod tests;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::clock::{Clock, Monotonic, Timestamp};
+use self::start::{Known, Window};
+use crate::clock::{Boot, Clock, ClockGuard, ClockView, KeptTime, Monotonic, Timestamp};
 use crate::trouble::{Trouble, TroubleKind, Troubles};
 
 /// Steps up to this are followed at once: a time server corrects seconds or minutes, and clocks drift.
@@ -24,10 +30,24 @@ pub struct GuardedClock {
 #[derive(Debug)]
 struct State {
     trusted: Timestamp,
-    /// When the trusted time was read, and since when the clock has stood without a jump that was seen.
+    /// When the trusted time was read.
     read_at: Monotonic,
-    steady_since: Monotonic,
+    steady: Steady,
     jump: Option<Jump>,
+    /// Which times of the machine's clock are believed at once, while none was believed since the start.
+    window: Option<Window>,
+    /// The time by the database's clock, and when it was heard.
+    database: Option<(Timestamp, Monotonic)>,
+    /// The kept time that was heard or given last.
+    kept: Option<Timestamp>,
+    changes: u64,
+}
+
+/// Since when the time has stood without a jump: how long before a moment, and that moment.
+#[derive(Clone, Copy, Debug)]
+struct Steady {
+    before: Duration,
+    since: Monotonic,
 }
 
 /// A jump that is not trusted yet.
@@ -38,15 +58,26 @@ struct Jump {
     ahead: i64,
 }
 
+/// Both clocks, read together.
+#[derive(Clone, Copy, Debug)]
+struct Reading {
+    wall: Timestamp,
+    uptime: Monotonic,
+}
+
 impl GuardedClock {
-    /// Trusts the machine's clock as it stands now.
+    /// Trusts the machine's clock as it stands now, until [`ClockGuard::begin`] compares it.
     pub fn new(machine: Arc<dyn Clock>, settle: Duration, troubles: Troubles) -> Self {
         let read_at = machine.uptime();
         let state = Mutex::new(State {
             trusted: machine.now(),
             read_at,
-            steady_since: read_at,
+            steady: Steady::from(read_at),
             jump: None,
+            window: None,
+            database: None,
+            kept: None,
+            changes: 0,
         });
         Self {
             machine,
@@ -56,48 +87,135 @@ impl GuardedClock {
         }
     }
 
-    /// Reads both clocks. Whether the time has been steady for `settle`, and the trusted time.
-    fn read(&self) -> (bool, Timestamp) {
+    /// Reads both clocks under the lock, so that readings of two threads are not mixed, and brings the state up to them.
+    fn read(&self) -> (MutexGuard<'_, State>, Reading) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        // Both under the lock: readings of two threads must not be mixed.
-        let (wall, uptime) = (self.machine.now(), self.machine.uptime());
-        let expected = state.trusted + uptime.since(state.read_at);
-        let ahead = wall.as_micros().saturating_sub(expected.as_micros());
-        if is_within(ahead, 0) {
-            if state.jump.take().is_some() {
-                self.troubles.clear(TroubleKind::Clock);
-            }
-        } else {
-            match state.jump {
-                Some(jump) if is_within(ahead, jump.ahead) && uptime.since(jump.seen_at) < self.settle => return (false, expected),
-                Some(jump) if is_within(ahead, jump.ahead) => {
-                    self.troubles.clear(TroubleKind::Clock);
-                    (state.jump, state.steady_since) = (None, jump.seen_at);
-                }
-                _ => {
-                    state.jump = Some(Jump { seen_at: uptime, ahead });
-                    state.steady_since = uptime;
-                    self.troubles.raise(self.trouble(expected, wall));
-                    return (false, expected);
-                }
-            }
+        let reading = Reading {
+            wall: self.machine.now(),
+            uptime: self.machine.uptime(),
+        };
+        if state.take(reading, self.settle) {
+            self.tell(&state, reading);
         }
-        (state.trusted, state.read_at) = (wall, uptime);
-        (uptime.since(state.steady_since) >= self.settle, wall)
+        (state, reading)
     }
 
-    fn trouble(&self, expected: Timestamp, wall: Timestamp) -> Trouble {
-        Trouble {
-            kind: TroubleKind::Clock,
-            since: expected,
-            reason: format!(
-                "the machine's clock jumped to {wall}; the service goes by {expected} until the clock has stood for {} min; set the clock \
-                 right, or restart the service to go by it at once",
-                self.settle.as_secs() / 60
-            ),
-            is_blocking: false,
+    /// Raises the trouble that the state is in, or clears it.
+    fn tell(&self, state: &State, reading: Reading) {
+        match self.trouble(state, reading) {
+            Some(reason) => drop(self.troubles.raise(Trouble {
+                kind: TroubleKind::Clock,
+                since: state.time(reading.uptime),
+                reason,
+                is_blocking: false,
+            })),
+            None => drop(self.troubles.clear(TroubleKind::Clock)),
         }
     }
+
+    fn trouble(&self, state: &State, reading: Reading) -> Option<String> {
+        let (time, wall) = (state.time(reading.uptime), reading.wall);
+        let theirs = state.database(reading.uptime);
+        if state.jump.is_none() {
+            let theirs = theirs.filter(|theirs| !agree(*theirs, time))?;
+            return Some(format!(
+                "this process goes by {time}, and the database's clock says {theirs}: nothing is removed here; set the clocks right"
+            ));
+        }
+        let until = match theirs {
+            Some(theirs) if !agree(theirs, wall) => format!("until they agree, since the database's clock says {theirs}"),
+            _ if !start::is_possible(wall) => "until that is set right".to_owned(),
+            _ => format!("until the clock has stood for {} min", self.settle.as_secs() / 60),
+        };
+        Some(format!(
+            "the machine's clock says {wall}; the service goes by {time} {until}: set the clock right, or have it trusted at once by `ums \
+             clock trust`"
+        ))
+    }
+}
+
+impl State {
+    /// The time that the service goes by.
+    fn time(&self, uptime: Monotonic) -> Timestamp {
+        self.trusted + uptime.since(self.read_at)
+    }
+
+    /// The time by the database's clock, without asking it again.
+    fn database(&self, uptime: Monotonic) -> Option<Timestamp> {
+        self.database.map(|(time, heard_at)| time + uptime.since(heard_at))
+    }
+
+    /// Takes a reading in. Whether there is news of a jump.
+    fn take(&mut self, reading: Reading, settle: Duration) -> bool {
+        let Reading { wall, uptime } = reading;
+        let ahead = micros_ahead(wall, self.time(uptime));
+        if is_within(ahead, 0) {
+            let was_jump = self.jump.take().is_some();
+            (self.trusted, self.read_at, self.window) = (wall, uptime, None);
+            return was_jump;
+        }
+        let jump = self.jump.filter(|jump| is_within(ahead, jump.ahead));
+        let is_believed = self.window.is_some_and(|window| window.holds(wall, uptime));
+        let has_stood = jump.is_some_and(|jump| uptime.since(jump.seen_at) >= settle)
+            && start::is_possible(wall)
+            && self.database(uptime).is_none_or(|theirs| agree(theirs, wall));
+        if is_believed || has_stood {
+            let since = jump.filter(|_| has_stood).map_or(uptime, |jump| jump.seen_at);
+            self.follow(reading, Steady::from(since));
+            return true;
+        }
+        if jump.is_none() {
+            self.jump = Some(Jump { seen_at: uptime, ahead });
+            self.steady = Steady::from(uptime);
+        }
+        jump.is_none()
+    }
+
+    /// Goes by the machine's clock from now on.
+    fn follow(&mut self, Reading { wall, uptime }: Reading, steady: Steady) {
+        (self.trusted, self.read_at) = (wall, uptime);
+        (self.jump, self.window, self.steady) = (None, None, steady);
+        self.changes += 1;
+    }
+
+    /// Whether nothing contradicts the time that the service goes by.
+    fn is_sure(&self, uptime: Monotonic) -> bool {
+        let time = self.time(uptime);
+        self.jump.is_none() && self.database(uptime).is_none_or(|theirs| agree(theirs, time))
+    }
+
+    fn is_settled(&self, uptime: Monotonic, settle: Duration) -> bool {
+        self.is_sure(uptime) && self.steady.at(uptime) >= settle
+    }
+
+    fn kept(&mut self, uptime: Monotonic, boot: Option<Boot>) -> KeptTime {
+        let trusted = self.time(uptime);
+        self.kept = Some(trusted);
+        KeptTime {
+            trusted,
+            boot,
+            steady: self.steady.at(uptime),
+        }
+    }
+}
+
+impl From<Monotonic> for Steady {
+    fn from(since: Monotonic) -> Self {
+        Self {
+            before: Duration::ZERO,
+            since,
+        }
+    }
+}
+
+impl Steady {
+    fn at(self, uptime: Monotonic) -> Duration {
+        self.before.saturating_add(uptime.since(self.since))
+    }
+}
+
+fn micros_ahead(of: Timestamp, than: Timestamp) -> i64 {
+    of.as_micros().saturating_sub(than.as_micros())
 }
 
 /// Whether two differences, in microseconds, are the same but for the tolerance.
@@ -105,9 +223,15 @@ fn is_within(ahead: i64, of: i64) -> bool {
     u128::from(ahead.abs_diff(of)) <= CLOCK_TOLERANCE.as_micros()
 }
 
+/// Whether two clocks say the same but for the tolerance.
+fn agree(one: Timestamp, other: Timestamp) -> bool {
+    is_within(micros_ahead(one, other), 0)
+}
+
 impl Clock for GuardedClock {
     fn now(&self) -> Timestamp {
-        self.read().1
+        let (state, reading) = self.read();
+        state.time(reading.uptime)
     }
 
     fn monotonic(&self) -> Monotonic {
@@ -119,101 +243,94 @@ impl Clock for GuardedClock {
     }
 
     fn is_settled(&self) -> bool {
-        self.read().0
+        let (state, reading) = self.read();
+        state.is_settled(reading.uptime, self.settle)
+    }
+
+    fn boot(&self) -> Option<Boot> {
+        self.machine.boot()
+    }
+
+    fn guard(&self) -> Option<&dyn ClockGuard> {
+        Some(self)
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use std::sync::atomic::{AtomicI64, Ordering};
-
-    use super::*;
-
-    const MINUTE: i64 = 60;
-    const DAY: i64 = 24 * 60 * MINUTE;
-    const START: i64 = 1_795_341_600;
-
-    /// Seconds of the machine's two clocks.
-    #[derive(Debug, Default)]
-    struct Machine {
-        passed: AtomicI64,
-        wrong_by: AtomicI64,
-    }
-
-    impl Machine {
-        fn passed(&self) -> i64 {
-            self.passed.load(Ordering::SeqCst)
+impl ClockGuard for GuardedClock {
+    fn begin(&self, kept: Option<&KeptTime>, database: Option<Timestamp>) {
+        let boot = self.machine.boot();
+        let (mut state, reading) = self.read();
+        let Reading { wall, uptime } = reading;
+        let known = Known::of(kept, boot.as_ref());
+        let (time, window) = known.choose(wall, database, uptime);
+        state.database = database.map(|theirs| (theirs, uptime));
+        state.kept = kept.map(|kept| kept.trusted);
+        (state.trusted, state.read_at, state.window) = (time, uptime, window);
+        let ahead = micros_ahead(wall, time);
+        state.jump = (!is_within(ahead, 0)).then_some(Jump { seen_at: uptime, ahead });
+        if state.jump.is_none() {
+            state.trusted = wall;
         }
-    }
-
-    impl Clock for Machine {
-        fn now(&self) -> Timestamp {
-            Timestamp::from_micros((START + self.passed() + self.wrong_by.load(Ordering::SeqCst)) * 1_000_000)
-        }
-
-        fn monotonic(&self) -> Monotonic {
-            Monotonic::from_start(Duration::from_secs(self.passed().unsigned_abs()))
-        }
-    }
-
-    /// Plays steps of (seconds that pass, seconds the clock is wrong by then); gives for each how wrong the guard is, whether it is
-    /// settled, and whether there is a trouble.
-    fn play(steps: &[(i64, i64)]) -> Vec<(i64, bool, bool)> {
-        let (machine, troubles) = (Arc::new(Machine::default()), Troubles::default());
-        let guard = GuardedClock::new(machine.clone(), Duration::from_hours(1), troubles.clone());
-        let step = |&(pass, wrong_by): &(i64, i64)| {
-            machine.passed.fetch_add(pass, Ordering::SeqCst);
-            machine.wrong_by.store(wrong_by, Ordering::SeqCst);
-            let wrong = guard.now().as_micros() / 1_000_000 - START - machine.passed();
-            (wrong, guard.is_settled(), !troubles.all().is_empty())
+        state.steady = Steady {
+            before: known.steady(wall),
+            since: uptime,
         };
-        steps.iter().map(step).collect()
+        self.tell(&state, reading);
     }
 
-    #[test]
-    fn a_jump_that_goes_away_moves_nothing() {
-        for by in [500 * DAY, -2 * DAY, -30_000 * DAY] {
-            let seen = play(&[(60 * MINUTE, 0), (1, by), (45, by), (1, 0)]);
-            assert_eq!(
-                seen,
-                [(0, true, false), (0, false, true), (0, false, true), (0, false, false)],
-                "{by}"
-            );
+    fn hear(&self, kept: Option<&KeptTime>, database: Option<Timestamp>) {
+        let (mut state, reading) = self.read();
+        state.database = database.map(|theirs| (theirs, reading.uptime));
+        let heard = kept.map(|kept| kept.trusted);
+        let is_news = heard.is_some() && heard != state.kept;
+        state.kept = heard;
+        let agrees = |theirs| agree(theirs, reading.wall);
+        if state.jump.is_some() && is_news && heard.is_some_and(agrees) && database.is_none_or(agrees) {
+            let steady = Steady {
+                before: kept.map(|kept| kept.steady).unwrap_or_default(),
+                since: reading.uptime,
+            };
+            state.follow(reading, steady);
+        }
+        self.tell(&state, reading);
+    }
+
+    fn keep(&self) -> Option<KeptTime> {
+        let boot = self.machine.boot();
+        let (mut state, reading) = self.read();
+        state.is_sure(reading.uptime).then(|| state.kept(reading.uptime, boot))
+    }
+
+    fn trust(&self) -> KeptTime {
+        let boot = self.machine.boot();
+        let (mut state, reading) = self.read();
+        let steady = Steady {
+            before: self.settle,
+            since: reading.uptime,
+        };
+        state.follow(reading, steady);
+        self.tell(&state, reading);
+        state.kept(reading.uptime, boot)
+    }
+
+    fn view(&self) -> ClockView {
+        let (state, Reading { wall, uptime }) = self.read();
+        let service = state.time(uptime);
+        let database = state.database(uptime);
+        let may_stand = start::is_possible(wall) && database.is_none_or(|theirs| agree(theirs, wall));
+        let trusted_from = state.jump.filter(|_| may_stand);
+        ClockView {
+            service,
+            machine: wall,
+            database,
+            is_trusted: state.jump.is_none(),
+            is_settled: state.is_settled(uptime, self.settle),
+            trusted_from: trusted_from.map(|jump| service + self.settle.saturating_sub(uptime.since(jump.seen_at))),
+            trouble: self.trouble(&state, Reading { wall, uptime }),
         }
     }
 
-    #[test]
-    fn a_jump_that_stands_for_the_grace_is_trusted() {
-        for by in [500 * DAY, -2 * DAY] {
-            let seen = play(&[(1, by), (59 * MINUTE, by), (2 * MINUTE, by), (1, by)]);
-            assert_eq!(
-                seen,
-                [(0, false, true), (0, false, true), (by, true, false), (by, true, false)],
-                "{by}"
-            );
-        }
-    }
-
-    #[test]
-    fn another_jump_begins_the_grace_anew() {
-        let seen = play(&[(1, DAY), (59 * MINUTE, 2 * DAY), (59 * MINUTE, 2 * DAY), (2 * MINUTE, 2 * DAY)]);
-        assert_eq!(seen.last(), Some(&(2 * DAY, true, false)));
-        assert_eq!(seen[2], (0, false, true));
-    }
-
-    #[test]
-    fn steps_of_a_time_server_are_followed_at_once() {
-        assert_eq!(play(&[(1, 250), (1, -40)]), [(250, false, false), (-40, false, false)]);
-    }
-
-    #[test]
-    fn a_clock_that_drifts_is_followed() {
-        let steps: Vec<(i64, i64)> = (1..=100).map(|step| (10 * MINUTE, step * MINUTE)).collect();
-        assert_eq!(play(&steps).last(), Some(&(100 * MINUTE, true, false)));
-    }
-
-    #[test]
-    fn a_process_that_has_just_started_is_not_settled() {
-        assert_eq!(play(&[(59 * MINUTE, 0), (MINUTE, 0)]), [(0, false, false), (0, true, false)]);
+    fn changes(&self) -> u64 {
+        self.read().0.changes
     }
 }

@@ -48,7 +48,7 @@ mod webhook;
 
 pub use attempt::{AttemptOutcome, AttemptRecord, NotCalled, OutcomeWord, RecipientSet, RefusedRecipient, SettledBy};
 pub use channel::{Channel, Duplicates, OnExhausted, ProviderKind, Purpose, UnknownWord};
-pub use clock::{Clock, Monotonic, SystemClock, Timestamp};
+pub use clock::{Boot, Clock, ClockGuard, ClockView, KeptTime, Monotonic, SystemClock, Timestamp};
 pub use email_address::{EmailAddress, Mailbox};
 pub use event::{BounceKind, Event, EventKind, EventRecord, EventSubject};
 pub use failure::{
@@ -73,9 +73,9 @@ pub use segments::{Encoding, Segments};
 pub use shortage::{Shortage, has_way};
 pub use status::{RecipientKind, Status};
 pub use store::{
-    BreakerRecord, FeedbackStep, FeedbackStore, FeedbackTaken, IdempotencyKey, Lease, MessageFilter, MessagePage, MustNotContact,
-    NewMessage, OutboxStore, PaceGrant, PaceRequest, Parked, ProviderStore, Pruned, RateRow, RateStore, Recovered, Retention, Room, Step,
-    Store, StoreError, Stored, SuppressionStore, Target, Targets, Undo, Undone,
+    BreakerRecord, FeedbackStep, FeedbackStore, FeedbackTaken, IdempotencyKey, Lease, LongestWaits, MessageFilter, MessagePage,
+    MustNotContact, NewMessage, OutboxStore, PaceGrant, PaceRequest, Parked, ProviderStore, Pruned, RateRow, RateStore, Recovered,
+    Retention, Room, Step, Store, StoreError, Stored, SuppressionStore, Target, Targets, TimeStore, Undo, Undone,
 };
 pub use subscriber::{fold, spellings, subscriber_key};
 pub use suppression::{

@@ -5,6 +5,7 @@
 
 mod aftermath;
 mod forward;
+mod time;
 
 use std::fmt;
 use std::num::NonZeroU32;
@@ -23,6 +24,7 @@ pub use aftermath::{
     FeedbackStep, FeedbackStore, FeedbackTaken, MustNotContact, OutboxStore, Parked, ProviderStore, RateRow, RateStore, SuppressionStore,
     Target, Targets, Undo, Undone,
 };
+pub use time::{LongestWaits, TimeStore};
 
 /// Why the store refused or failed a call.
 #[derive(Debug, thiserror::Error)]
@@ -351,7 +353,7 @@ pub struct Recovered {
 /// names one of them, nothing is written and the answer is [`StoreError::MustNotContact`]. So no call to a provider begins for an address
 /// after the commit of its opt-out. The list never refuses a step that ends its message, nor a step that was stored before.
 #[async_trait]
-pub trait Store: FeedbackStore + SuppressionStore + OutboxStore + RateStore + ProviderStore + Send + Sync + fmt::Debug {
+pub trait Store: FeedbackStore + SuppressionStore + OutboxStore + RateStore + ProviderStore + TimeStore + Send + Sync + fmt::Debug {
     /// Whether stored messages outlive the process.
     fn is_durable(&self) -> bool;
 
@@ -422,11 +424,6 @@ pub trait Store: FeedbackStore + SuppressionStore + OutboxStore + RateStore + Pr
     /// Releases messages of this process, as [`Store::recover`] releases those of a dead process. The process calls it for messages that it
     /// does not know: the answer to their claim was lost.
     async fn give_back(&self, messages: &[(TenantId, MessageId)], now: Timestamp) -> Result<Recovered, StoreError>;
-
-    /// The time by the database's own clock; none where the store has no other clock than this process.
-    async fn database_time(&self) -> Result<Option<Timestamp>, StoreError> {
-        Ok(None)
-    }
 
     /// Empties or removes rows whose retention is over, at most `limit` rows of each kind, so that the transaction is short.
     async fn prune(&self, retention: Retention, now: Timestamp, limit: usize) -> Result<Pruned, StoreError>;

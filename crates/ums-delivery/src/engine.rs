@@ -2,6 +2,7 @@
 //!
 //! HTTP, the command line, the library and Python all go through [`Messaging`].
 
+mod clock;
 mod feedback;
 mod providers;
 mod start;

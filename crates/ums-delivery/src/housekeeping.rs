@@ -1,14 +1,18 @@
-//! The chores of the engine: recover the messages of dead processes, requeue messages of lost commits, count the backlog, prune the store.
+//! The chores of the engine: keep the time, recover the messages of dead processes, requeue messages of lost commits, count the backlog, prune the store.
 //!
 //! One task does one chore at a time, so that the chores never load the store together.
+
+mod timekeeping;
 
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use ums_core::{CLOCK_TOLERANCE, MessageId, Retention, StoreError, TenantId, Trouble, TroubleKind, Undone, failpoint};
+use ums_core::{MessageId, Retention, StoreError, TenantId, Undone, failpoint};
 
+use self::timekeeping::Timekeeping;
+pub(crate) use self::timekeeping::begin as begin_timekeeping;
 use crate::breaker::Now;
 use crate::chain::Chains;
 use crate::desk::Desk;
@@ -26,6 +30,7 @@ const CLAIM_PATIENCE: Duration = Duration::from_secs(2);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Chore {
+    KeepTime,
     Recover,
     Reconcile,
     Backlog,
@@ -38,12 +43,14 @@ pub(crate) async fn run(dispatch: Arc<Dispatch>) {
     let chores = desk.rules.chores;
     let start = Instant::now();
     let mut due = [
+        (start, Chore::KeepTime),
         (start + chores.recover, Chore::Recover),
         (start + chores.reconcile, Chore::Reconcile),
         (start, Chore::Backlog),
         (start + chores.prune, Chore::Prune),
     ];
     let mut suspects = HashSet::new();
+    let mut timekeeping = Timekeeping::default();
     loop {
         due.sort_by_key(|(at, _)| *at);
         let (at, chore) = due[0];
@@ -53,6 +60,7 @@ pub(crate) async fn run(dispatch: Arc<Dispatch>) {
             () = tokio::time::sleep_until(at) => {}
         }
         let (done, again) = match chore {
+            Chore::KeepTime => (timekeeping.look(desk).await, chores.recover),
             Chore::Recover => (recover(desk).await, chores.recover),
             Chore::Reconcile => (reconcile(&dispatch, &mut suspects).await, chores.reconcile),
             Chore::Backlog => (desk.queue.count(&*desk.ports.store, desk.rules.max_backlog).await, chores.backlog),
@@ -71,8 +79,6 @@ pub(crate) async fn run(dispatch: Arc<Dispatch>) {
 
 /// Requeues the messages of dead processes. When the sending process is gone, this one may become the sender.
 async fn recover(desk: &Desk) -> Result<(), StoreError> {
-    // A wrong clock is told when it is seen, not when it would do harm.
-    is_time_sure(desk).await?;
     let was_owner = desk.ports.store.is_owner();
     let recovered = desk.ports.store.recover(desk.now()).await?;
     failpoint::pass("recover.committed");
@@ -151,34 +157,9 @@ async fn reconcile(dispatch: &Dispatch, suspects: &mut HashSet<MessageId>) -> Re
     Ok(())
 }
 
-/// Whether what is over by this process's clock may be removed for good: its time has stood long enough, and the database's clock, where
-/// it has one, says the same. Several processes on one database must not lose by the wrong clock of one.
-async fn is_time_sure(desk: &Desk) -> Result<bool, StoreError> {
-    let (clock, troubles) = (&desk.ports.clock, &desk.ports.troubles);
-    let Some(theirs) = desk.ports.store.database_time().await? else {
-        return Ok(clock.is_settled());
-    };
-    let ours = clock.now();
-    if ours.since(theirs).max(theirs.since(ours)) <= CLOCK_TOLERANCE {
-        if clock.is_settled() {
-            troubles.clear(TroubleKind::Clock);
-        }
-        return Ok(clock.is_settled());
-    }
-    troubles.raise(Trouble {
-        kind: TroubleKind::Clock,
-        since: ours,
-        reason: format!(
-            "this process goes by {ours}, and the database's clock says {theirs}: nothing is removed here; set the clocks right"
-        ),
-        is_blocking: false,
-    });
-    Ok(false)
-}
-
-/// Removes up to [`PRUNE`] rows of each kind whose retention is over. Whether more are due.
+/// Removes up to [`PRUNE`] rows of each kind whose retention is over, if the time is sure enough. Whether more are due.
 async fn prune(desk: &Desk) -> Result<bool, StoreError> {
-    if !is_time_sure(desk).await? {
+    if !desk.ports.clock.is_settled() {
         return Ok(false);
     }
     let now = desk.now();

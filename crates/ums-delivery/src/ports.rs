@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use ums_core::{Clock, Random, Store, Troubles};
+use ums_core::{Clock, Random, Store};
 
 use crate::observer::Observer;
 use crate::shortages::Shortages;
@@ -34,15 +34,14 @@ impl Ports {
         random: Arc<dyn Random>,
         store: Arc<dyn Store>,
         observer: Arc<dyn Observer>,
-        troubles: Troubles,
+        shortages: Shortages,
     ) -> Self {
         Self {
             clock,
             random,
             store,
             observer,
-            shortages: Shortages::new(troubles.clone()),
-            troubles,
+            shortages,
             tasks: TaskTracker::new(),
             closing: CancellationToken::new(),
             ended: CancellationToken::new(),

@@ -3,6 +3,7 @@
 mod accept;
 pub(crate) mod acts;
 mod batch;
+mod clock;
 mod health;
 mod hooks;
 mod messages;
@@ -147,6 +148,8 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/v1/providers/{provider}/disable", post(providers::disable))
         .route("/v1/providers/{provider}/enable", post(providers::enable))
         .route("/v1/providers/{provider}/probe", post(providers::probe))
+        .route("/v1/clock", get(clock::show))
+        .route("/v1/clock/trust", post(clock::trust))
         .route_layer(from_fn_with_state(Arc::clone(&app.guard), auth::require_key));
     let open = Router::new()
         .route("/unsubscribe/style.css", get(unsubscribe::style))

@@ -17,6 +17,7 @@ mod facts;
 mod fence;
 mod json;
 mod kept;
+mod kept_time;
 mod listed;
 mod location;
 mod matching;

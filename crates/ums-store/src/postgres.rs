@@ -10,6 +10,7 @@ mod address;
 mod aftermath;
 mod attempts;
 mod breakers;
+mod clock;
 mod connection;
 mod contacts;
 mod contents;
@@ -335,12 +336,6 @@ impl Store for PostgresStore {
         let result = within(queue::give_back(&session, self.owner(), messages, now)).await;
         self.desk.heads.forget();
         session.wrote(result)
-    }
-
-    async fn database_time(&self) -> Result<Option<Timestamp>, StoreError> {
-        let session = self.readers.take().await?;
-        let result = within(owners::time(&session)).await;
-        session.read(result).map(Some)
     }
 
     async fn prune(&self, retention: Retention, now: Timestamp, limit: usize) -> Result<Pruned, StoreError> {

@@ -8,6 +8,7 @@ mod acts;
 mod aftermath;
 mod attempts;
 mod breakers;
+mod clock;
 mod connection;
 mod contents;
 mod cursors;

@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 pub(crate) mod classify;
+pub(crate) mod clock;
 pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod dev;

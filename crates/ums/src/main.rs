@@ -52,6 +52,9 @@ enum Command {
     /// Look at the providers, take one out of service, bring it back, have it asked
     #[command(subcommand)]
     Providers(cmd::providers::Command),
+    /// Show which time the service goes by, or say that the machine's clock is right
+    #[command(subcommand)]
+    Clock(cmd::clock::Command),
     /// Look at messages, stop them, send them again
     #[command(subcommand)]
     Messages(cmd::messages::Command),
@@ -119,6 +122,7 @@ fn run(command: Command) -> Result<Exit> {
         Command::Send(command) => on_one_core(cmd::send::run(command)),
         Command::Health(args) => on_one_core(cmd::health::run(args)),
         Command::Providers(command) => on_one_core(cmd::providers::run(command)),
+        Command::Clock(command) => on_one_core(cmd::clock::run(command)),
         Command::Messages(command) => on_one_core(cmd::messages::run(command)),
         Command::Suppressions(command) => on_one_core(cmd::suppressions::run(command)),
         Command::Webhooks(command) => on_one_core(cmd::webhooks::run(command)),

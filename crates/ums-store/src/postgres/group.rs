@@ -129,7 +129,7 @@ async fn sort_out(session: &Session, owner: i64, now: Timestamp, requests: &mut 
     let contacts = known.contacts(requests);
     let (taken, standings, is_alive, listings) = tokio::join!(
         biased;
-        idempotency::taken(session, &keys, now),
+        idempotency::taken(session, &keys),
         messages::standings(session, &ids),
         owners::is_alive(session, owner),
         suppressions::of_contacts(session, &contacts),
