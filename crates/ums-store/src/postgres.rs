@@ -14,6 +14,7 @@ mod connection;
 mod contacts;
 mod contents;
 mod cursors;
+mod door;
 mod endpoints;
 mod events;
 mod feedback;

@@ -4,9 +4,10 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
 
+use rustls::CertificateError;
 use tokio_postgres::error::{DbError, SqlState};
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{Client, Row, Statement};
+use tokio_postgres::{Client, Row, SimpleQueryMessage, Statement};
 use ums_core::StoreError;
 
 use super::address::Address;
@@ -87,6 +88,9 @@ impl From<tokio_postgres::Error> for Fault {
         if let Some(db) = error.as_db_error() {
             return of_database(db);
         }
+        if let Some(why) = untrusted(&error) {
+            return unusable(why);
+        }
         // A value that could not be encoded or decoded is named by its place only.
         let cause = std::error::Error::source(&error).and_then(|source| source.downcast_ref::<std::io::Error>());
         let reason = Reason(match cause {
@@ -95,6 +99,35 @@ impl From<tokio_postgres::Error> for Fault {
         });
         Self::Lost(reason)
     }
+}
+
+/// A database that cannot be used as it is.
+pub(crate) fn unusable(why: String) -> Fault {
+    Fault::Store(StoreError::Unusable(why))
+}
+
+/// Why TLS was not agreed on for good, and which setting says otherwise.
+fn untrusted(error: &tokio_postgres::Error) -> Option<String> {
+    let source = std::error::Error::source(error)?;
+    if source.to_string() == "server does not support TLS" {
+        return Some("PostgreSQL offers no TLS, but sslmode of the URL asks for it; set ssl = on at the server".to_owned());
+    }
+    let inner = source.downcast_ref::<std::io::Error>()?.get_ref()?;
+    let rustls::Error::InvalidCertificate(why) = inner.downcast_ref::<rustls::Error>()? else {
+        return None;
+    };
+    let (why, what) = match why {
+        CertificateError::UnknownIssuer => ("no authority that is trusted signed it", "name its authority by sslrootcert=FILE"),
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            ("it is another host's", "connect by a name that it holds, or set sslmode=verify-ca")
+        }
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => ("it has expired", "renew it at the server"),
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            ("it is not valid yet", "look at the clocks of both machines")
+        }
+        _ => ("it cannot be used", "give the server another one"),
+    };
+    Some(format!("the certificate of PostgreSQL is not trusted: {why}; {what}"))
 }
 
 fn of_database(error: &DbError) -> Fault {
@@ -112,6 +145,11 @@ fn of_database(error: &DbError) -> Fault {
     match class {
         // A wrong user, password or database, or no right to it.
         "28" | "3D" => Fault::Store(StoreError::Unusable(format!("PostgreSQL refuses: {}", error.message()))),
+        // The message names the table or schema; it holds no data.
+        "42" if *code == SqlState::INSUFFICIENT_PRIVILEGE => unusable(format!(
+            "PostgreSQL refuses: {}; the user needs GRANT USAGE, CREATE ON SCHEMA and GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA",
+            error.message()
+        )),
         "08" => Fault::Lost(reason),
         "57" if *code != SqlState::QUERY_CANCELED => Fault::Lost(reason),
         // A server that became a standby: another connection may find the new primary.
@@ -175,6 +213,11 @@ impl Session {
     /// Runs statements without parameters.
     pub(crate) async fn run(&self, sql: &str) -> Result<(), Fault> {
         Ok(self.client.batch_execute(sql).await?)
+    }
+
+    /// Runs a statement that is not prepared, and returns its rows as text.
+    pub(crate) async fn simple(&self, sql: &str) -> Result<Vec<SimpleQueryMessage>, Fault> {
+        within(async { Ok(self.client.simple_query(sql).await?) }).await
     }
 
     /// Runs a statement and returns its rows. Statements that are awaited together go out together.

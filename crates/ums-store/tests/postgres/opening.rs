@@ -89,3 +89,28 @@ async fn a_wrong_database_is_named_and_a_password_is_not() {
     let shown = format!("{:?}", database.store().await);
     assert!(shown.contains("owner") && !shown.contains("ums:"), "{shown}");
 }
+
+#[tokio::test]
+async fn a_database_of_another_encoding_or_that_only_reads_is_refused_with_what_to_do() {
+    let database = Database::new().await;
+    let stranger = database.stranger().await;
+    let (head, name) = database.url.rsplit_once('/').unwrap();
+    for (options, word) in [
+        ("ENCODING 'SQL_ASCII'", "ENCODING 'UTF8'"),
+        ("ENCODING 'LATIN1'", "ENCODING 'UTF8'"),
+    ] {
+        let other = format!("{name}_other");
+        let make = format!("CREATE DATABASE {other} {options} TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'");
+        stranger.batch_execute(&make).await.unwrap();
+        let text = refusal(&format!("{head}/{other}")).await;
+        stranger
+            .batch_execute(&format!("DROP DATABASE {other} WITH (FORCE)"))
+            .await
+            .unwrap();
+        assert!(text.contains(word), "{text}");
+    }
+    let read_only = format!("ALTER DATABASE {name} SET default_transaction_read_only = on");
+    stranger.batch_execute(&read_only).await.unwrap();
+    let text = refusal(&database.url).await;
+    assert!(text.contains("default_transaction_read_only"), "{text}");
+}

@@ -128,7 +128,8 @@ async fn build(settings: &Settings, clock: &Arc<dyn Clock>, metrics: &Arc<Metric
             .clock(Arc::clone(clock))
             .observer(metrics.clone());
         match Box::pin(builder.build()).await {
-            Err(Error::Store(StoreError::Unavailable(error))) if clock.monotonic() < give_up_at => {
+            // A start writes only that this process is there: after a commit that was cut off it registers anew.
+            Err(Error::Store(StoreError::Unavailable(error) | StoreError::CommitUnknown(error))) if clock.monotonic() < give_up_at => {
                 tracing::warn!(%error, "the database does not answer; trying again");
                 tokio::time::sleep(DATABASE_LOOK).await;
             }
