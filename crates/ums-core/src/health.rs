@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::channel::words;
-use crate::{FailureClass, ProviderKind, SwitchedOff, Timestamp};
+use crate::{FailureClass, ProviderKind, SwitchedOff, Timestamp, Trouble};
 
 words! {
     /// A breaker's state, as people see it.
@@ -123,4 +123,7 @@ pub struct HealthReport {
     pub sms_providers: Vec<ProviderHealth>,
     /// Providers that are left out.
     pub not_configured: Vec<NotConfigured>,
+    /// What ails the service itself, and no provider; empty while all is well.
+    #[serde(default)]
+    pub troubles: Vec<Trouble>,
 }

@@ -40,6 +40,7 @@ mod store;
 mod subscriber;
 mod suppression;
 mod switch;
+mod trouble;
 mod unseen;
 mod webhook;
 
@@ -78,6 +79,7 @@ pub use suppression::{
     SuppressionReason, SuppressionScope, suppression_address,
 };
 pub use switch::{ProviderSwitch, SwitchedOff};
+pub use trouble::{Trouble, TroubleKind, Troubles};
 pub use unseen::is_unseen;
 pub use webhook::{
     Disabled, Endpoint, EndpointUpdate, ListChange, ListNotice, Notice, NoticeFilter, NoticeKind, NoticeOutcome, NoticePage, NoticeState,

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use ums_core::{
     Content, Email, HealthReport, MessageFilter, MessageId, MessagePage, MessageRecord, NotConfigured, SendResult, Sms, StoreError,
-    TenantId,
+    TenantId, Troubles,
 };
 
 pub use self::providers::{SwitchError, SwitchOff, Tried};
@@ -40,6 +40,7 @@ struct Engine {
     outbox: Outbox,
     keeper: Arc<Keeper>,
     not_configured: Vec<NotConfigured>,
+    troubles: Troubles,
 }
 
 /// The standing of the engine, for monitoring.
@@ -118,11 +119,19 @@ impl Messaging {
         self.engine.desk.ports.store.messages(tenant, filter, cursor, limit).await
     }
 
-    /// The health of each provider, with reasons.
+    /// The health of each provider, with reasons, and the troubles of the service itself.
     pub fn health(&self) -> HealthReport {
         let desk = &self.engine.desk;
         let now = Now::read(&*desk.ports.clock);
-        health::report(&desk.chains, &desk.rates.verdicts(), &self.engine.not_configured, now)
+        HealthReport {
+            troubles: self.engine.troubles.all(),
+            ..health::report(&desk.chains, &desk.rates.verdicts(), &self.engine.not_configured, now)
+        }
+    }
+
+    /// What ails this process or its machine, and no provider.
+    pub fn troubles(&self) -> &Troubles {
+        &self.engine.troubles
     }
 
     /// Whether the store takes writes.

@@ -6,12 +6,13 @@ use crate::breaker::{Cause, Now, Snapshot};
 use crate::chain::{Chain, Chains};
 use crate::rates::Verdicts;
 
-/// Makes the report.
+/// Makes the report of the providers; troubles of the service itself are the engine's to add.
 pub(crate) fn report(chains: &Chains, verdicts: &Verdicts, not_configured: &[NotConfigured], now: Now) -> HealthReport {
     HealthReport {
         email_providers: providers(&chains.email, now, verdicts),
         sms_providers: providers(&chains.sms, now, verdicts),
         not_configured: not_configured.to_vec(),
+        troubles: Vec::new(),
     }
 }
 

@@ -12,7 +12,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
-use ums_core::{BreakerStateWord, Channel, HealthReport, ProviderKind};
+use ums_core::{BreakerStateWord, Channel, HealthReport, ProviderKind, TroubleKind};
 use ums_delivery::{AttemptEvent, BreakerEvent, FeedbackSeen, NoticeEvent, Observer, SettledEvent, Standing};
 
 /// Upper bounds of the latency histograms, in seconds: fine around a provider's usual 20–500 ms.
@@ -25,6 +25,11 @@ struct AttemptLabels {
     provider: &'static str,
     outcome: &'static str,
     class: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct TroubleLabels {
+    kind: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -106,6 +111,7 @@ pub struct Metrics {
     fenced_writes: Counter,
     backlog: Gauge,
     may_send: Gauge,
+    troubles: Family<TroubleLabels, Gauge>,
     http_requests: Family<RequestLabels, Counter>,
     http_durations: Histograms<RouteLabels>,
     http_connections: Gauge,
@@ -136,6 +142,7 @@ impl Metrics {
             fenced_writes: Counter::default(),
             backlog: Gauge::default(),
             may_send: Gauge::default(),
+            troubles: Family::default(),
             http_requests: Family::default(),
             http_durations: Family::new_with_constructor(constructor),
             http_connections: Gauge::default(),
@@ -183,6 +190,7 @@ impl Metrics {
             "1 while this process may call providers: its lease holds and no other process sends in its place",
             self.may_send.clone(),
         );
+        registry.register("trouble", "1 while this trouble of the service itself lasts", self.troubles.clone());
         registry.register(
             "http_requests",
             "Requests that ended (status 499: the client went away)",
@@ -220,6 +228,11 @@ impl Metrics {
     pub(crate) fn text(&self, health: &HealthReport, standing: Standing) -> Result<String, fmt::Error> {
         self.backlog.set(i64::try_from(standing.backlog).unwrap_or(i64::MAX));
         self.may_send.set(i64::from(standing.may_send));
+        for kind in TroubleKind::ALL {
+            let lasts = health.troubles.iter().any(|trouble| trouble.kind == *kind);
+            let labels = TroubleLabels { kind: kind.as_str() };
+            self.troubles.get_or_create(&labels).set(i64::from(lasts));
+        }
         for provider in health.email_providers.iter().chain(&health.sms_providers) {
             self.set_breaker(provider.provider, provider.circuit_breaker);
             let labels = ProviderLabels {

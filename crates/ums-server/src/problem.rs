@@ -109,6 +109,8 @@ codes! {
     AcceptUnknown = "UMS5005" SERVICE_UNAVAILABLE "It is not known whether the message was accepted",
     /// As many messages wait as may.
     BacklogFull = "UMS5006" SERVICE_UNAVAILABLE "Too many messages wait to be sent",
+    /// A trouble of the service itself lasts.
+    NotReady = "UMS5007" SERVICE_UNAVAILABLE "The service has a trouble of its own",
 }
 
 impl ErrorCode {
@@ -117,7 +119,7 @@ impl ErrorCode {
         match self {
             Self::Busy | Self::KeyInHand => Some(Duration::from_secs(1)),
             Self::BacklogFull => Some(Duration::from_secs(30)),
-            Self::Closing | Self::StoreUnavailable | Self::AcceptUnknown => Some(Duration::from_secs(5)),
+            Self::Closing | Self::NotReady | Self::StoreUnavailable | Self::AcceptUnknown => Some(Duration::from_secs(5)),
             Self::MalformedJson
             | Self::InvalidFields
             | Self::UnsupportedMediaType

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::sync::{Arc, Once};
 
 use ums_config::{ConfigError, Layered, LoadOptions, MapSource, Origin, Settings, StoreUrl};
-use ums_core::{Clock, Email, Provider, ProviderKind, Random, Sms, Store, SystemClock, SystemRandom};
+use ums_core::{Clock, Email, Provider, ProviderKind, Random, Sms, Store, SystemClock, SystemRandom, Troubles};
 use ums_delivery::{Messaging, NoObserver, Observer};
 use ums_store::MemoryStore;
 
@@ -27,6 +27,7 @@ pub struct Builder {
     clock: Option<Arc<dyn Clock>>,
     random: Option<Arc<dyn Random>>,
     observer: Option<Arc<dyn Observer>>,
+    troubles: Troubles,
     console: Option<Box<dyn Write + Send>>,
     email: Vec<Arc<dyn Provider<Email>>>,
     sms: Vec<Arc<dyn Provider<Sms>>>,
@@ -60,6 +61,7 @@ impl Builder {
             clock: None,
             random: None,
             observer: None,
+            troubles: Troubles::default(),
             console: None,
             email: Vec::new(),
             sms: Vec::new(),
@@ -165,6 +167,13 @@ impl Builder {
         self
     }
 
+    /// Takes a list of troubles that others note theirs in, too: the log, the listener.
+    #[must_use]
+    pub fn troubles(mut self, troubles: Troubles) -> Self {
+        self.troubles = troubles;
+        self
+    }
+
     /// Lets the console provider print here instead of on standard output.
     #[must_use]
     pub fn console_output(mut self, output: Box<dyn Write + Send>) -> Self {
@@ -240,6 +249,7 @@ impl Builder {
             clock: self.clock.unwrap_or_else(|| Arc::new(SystemClock::new())),
             random: self.random.unwrap_or_else(|| Arc::new(SystemRandom)),
             observer: self.observer.unwrap_or_else(|| Arc::new(NoObserver)),
+            troubles: self.troubles,
             console: self.console,
             email: self.email,
             sms: self.sms,

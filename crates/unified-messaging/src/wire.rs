@@ -7,7 +7,7 @@ use std::io::Write;
 use std::sync::Arc;
 
 use ums_config::{ConfigError, Endpoint, Environment, Fault, PostgresSettings, SenderRule, Settings, StoreUrl};
-use ums_core::{Clock, Email, PhoneNumber, Provider, ProviderKind, Random, Sms, Store};
+use ums_core::{Clock, Email, PhoneNumber, Provider, ProviderKind, Random, Sms, Store, Troubles};
 use ums_delivery::{
     BreakerSettings, Chores, Expiry, FeedbackRules, FeedbackWait, LinkParts, Observer, PaceSettings, Parts, Price, RateRules,
     RetentionRules, RetryBudget, RetrySchedule, Rules, WebhookRules,
@@ -26,6 +26,7 @@ pub(crate) struct Outside {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) random: Arc<dyn Random>,
     pub(crate) observer: Arc<dyn Observer>,
+    pub(crate) troubles: Troubles,
     /// Where the console prints; standard output without one.
     pub(crate) console: Option<Box<dyn Write + Send>>,
     /// Providers in front of those that are configured.
@@ -40,6 +41,7 @@ pub(crate) fn parts(settings: &Settings, store: Arc<dyn Store>, outside: Outside
         clock,
         random,
         observer,
+        troubles,
         console,
         email,
         sms,
@@ -63,6 +65,7 @@ pub(crate) fn parts(settings: &Settings, store: Arc<dyn Store>, outside: Outside
         random,
         store,
         observer,
+        troubles,
     })
 }
 

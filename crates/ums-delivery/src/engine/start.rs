@@ -3,7 +3,9 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use ums_core::{Clock, Email, FeedbackSource, NotConfigured, OnExhausted, Random, Secret, Sms, Store, StoreError, WebhookPost, failpoint};
+use ums_core::{
+    Clock, Email, FeedbackSource, NotConfigured, OnExhausted, Random, Secret, Sms, Store, StoreError, Troubles, WebhookPost, failpoint,
+};
 
 use super::{Engine, Messaging};
 use crate::breaker::Now;
@@ -49,6 +51,8 @@ pub struct Parts {
     pub rules: Rules,
     /// Feedback and notices.
     pub aftermath: Aftermath,
+    /// What ails this process or its machine; others may note theirs in it.
+    pub troubles: Troubles,
 }
 
 /// What comes after a message is sent: feedback that must be polled, and notices to the user's application.
@@ -127,6 +131,7 @@ impl Messaging {
             dispatch,
             keeper,
             not_configured: from.not_configured,
+            troubles: from.troubles,
         };
         spawn(&engine, postbox, sources);
         Ok(Self { engine: Arc::new(engine) })

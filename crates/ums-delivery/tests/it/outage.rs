@@ -50,6 +50,7 @@ impl Outage {
                 fingerprint: ums_delivery::Fingerprint::default(),
             }],
             sms: Vec::new(),
+            troubles: ums_core::Troubles::default(),
             aftermath: ums_delivery::Aftermath::default(),
             not_configured: Vec::new(),
             rules: Rules {

@@ -200,6 +200,7 @@ impl Setup {
                 link(&smtp, PaceSettings::default()),
             ],
             sms: vec![text(&sns), text(&twilio)],
+            troubles: ums_core::Troubles::default(),
             aftermath: ums_delivery::Aftermath {
                 sources: self.sources,
                 webhooks: self.webhooks,

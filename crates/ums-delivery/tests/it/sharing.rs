@@ -61,6 +61,7 @@ impl Replicas {
             observer: Arc::new(NoObserver),
             email: vec![link(&self.ses, pace), link(&self.sendgrid, PaceSettings::default())],
             sms: Vec::new(),
+            troubles: ums_core::Troubles::default(),
             aftermath: ums_delivery::Aftermath::default(),
             not_configured: Vec::new(),
             rules: Rules {

@@ -34,6 +34,9 @@ pub(super) async fn ready(State(app): State<Arc<App>>) -> Response {
     if app.closing.is_cancelled() {
         return Problem::new(ErrorCode::Closing, "no further messages should be sent here").into_response();
     }
+    if let Some(trouble) = app.messaging.troubles().blocking() {
+        return Problem::new(ErrorCode::NotReady, trouble.reason).into_response();
+    }
     if app.readiness.check(&app).await {
         json(StatusCode::OK, &value!({"status": "ready"}))
     } else {

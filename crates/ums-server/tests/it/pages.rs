@@ -1,6 +1,6 @@
 //! Pages, probes and counts.
 
-use ums_core::FailureClass;
+use ums_core::{FailureClass, Timestamp, Trouble, TroubleKind};
 use ums_server::ErrorCode;
 use ums_testkit::Reply;
 
@@ -44,6 +44,36 @@ async fn probes_say_alive_and_ready() {
     let bench = start().await;
     assert_eq!(bench.get("/livez").await.json()["status"], "alive");
     assert_eq!(bench.get("/readyz").await.json()["status"], "ready");
+}
+
+#[tokio::test]
+async fn a_trouble_of_the_service_is_told_and_one_that_blocks_makes_it_unready() {
+    let bench = start().await;
+    let troubles = bench.messaging.troubles().clone();
+    let trouble = |kind, is_blocking| Trouble {
+        kind,
+        since: Timestamp::from_micros(0),
+        reason: "it is as the test wants it; end the test".into(),
+        is_blocking,
+    };
+    troubles.raise(trouble(TroubleKind::Log, false));
+    assert_eq!(bench.get("/readyz").await.status, 200);
+    troubles.raise(trouble(TroubleKind::Database, true));
+    let answer = bench.get("/readyz").await;
+    assert_eq!((answer.status, answer.code().as_str()), (503, "UMS5007"));
+    assert_eq!(answer.json()["detail"], "it is as the test wants it; end the test");
+    let health = bench.get("/v1/providers/health").await.json();
+    let kinds: Vec<_> = health["troubles"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|trouble| &trouble["kind"])
+        .collect();
+    assert_eq!(kinds, ["database", "log"]);
+    let counts = bench.get("/metrics").await.body;
+    assert!(counts.contains("ums_trouble{kind=\"database\"} 1\n") && counts.contains("ums_trouble{kind=\"clock\"} 0\n"));
+    troubles.clear(TroubleKind::Database);
+    assert_eq!(bench.get("/readyz").await.status, 200);
 }
 
 #[tokio::test]

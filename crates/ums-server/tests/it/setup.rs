@@ -108,6 +108,7 @@ impl Setup {
             } else {
                 vec![link(&twilio, Price::Segment([(1, 8_300)].into()))]
             },
+            troubles: ums_core::Troubles::default(),
             aftermath: self.aftermath,
             not_configured: vec![NotConfigured {
                 provider: ProviderKind::AwsSns,

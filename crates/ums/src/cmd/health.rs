@@ -10,7 +10,7 @@ use crate::service::Remote;
 /// Arguments of `ums health`.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Exit code: 0 no provider is unhealthy, 1 at least one is, 2 wrong usage or configuration.
+    after_help = "Exit code: 0 no provider is unhealthy and the service has no trouble of its own, 1 otherwise, 2 wrong usage or configuration.
 A provider that nothing was sent by is unknown, which is not unhealthy.
 
 Examples:
@@ -29,7 +29,7 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: Args) -> Result<Exit> {
     let report = crate::service::health(&args.remote).await?;
     output::either(args.json, &report, || table(&report))?;
-    let all_well = providers(&report).all(|provider| provider.is_healthy);
+    let all_well = report.troubles.is_empty() && providers(&report).all(|provider| provider.is_healthy);
     Ok(if all_well { Exit::Done } else { Exit::Failed })
 }
 
@@ -63,5 +63,11 @@ pub(super) fn table(report: &HealthReport) -> String {
     }
     let left_out = report.not_configured.iter();
     let left_out = left_out.map(|left| format!("not configured: {} (missing {})", left.provider, left.missing.join(", ")));
-    std::iter::once(table.to_string()).chain(left_out).collect::<Vec<_>>().join("\n")
+    let troubles = report.troubles.iter();
+    let troubles = troubles.map(|trouble| format!("trouble: {} since {}: {}", trouble.kind, trouble.since, trouble.reason));
+    std::iter::once(table.to_string())
+        .chain(left_out)
+        .chain(troubles)
+        .collect::<Vec<_>>()
+        .join("\n")
 }

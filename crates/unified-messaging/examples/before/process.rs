@@ -185,6 +185,7 @@ impl Stage {
                 },
                 ..Rules::default()
             },
+            troubles: ums_core::Troubles::default(),
             aftermath: Aftermath {
                 webhooks: Some(Arc::new(Applications)),
                 keys: vec![Secret::new(KEY)],

@@ -218,6 +218,7 @@ impl<'a> Service<'a> {
                 retry_budget,
                 ..Rules::default()
             },
+            troubles: ums_core::Troubles::default(),
             aftermath: Aftermath {
                 webhooks: Some(applications.clone()),
                 keys: vec![Secret::new(KEY)],

@@ -147,6 +147,7 @@ impl Process {
                 .collect(),
             // Text messages would only add a walk of the same code, and a thread that reads numbering plans.
             sms: Vec::new(),
+            troubles: ums_core::Troubles::default(),
             aftermath: ums_delivery::Aftermath::default(),
             not_configured: Vec::new(),
             rules: rules(setting),
