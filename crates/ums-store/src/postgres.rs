@@ -141,7 +141,8 @@ impl PostgresStore {
             return Err(StoreError::Unusable("the URL is not a PostgreSQL database's".to_owned()));
         };
         let address = Arc::new(Address::parse(url.expose())?);
-        migrate::migrate(&address, clock.now()).await?;
+        // Boxed: callers would carry its room ever after.
+        Box::pin(migrate::migrate(&address, clock.now())).await?;
         let errands = Sessions::new(Arc::clone(&address), ERRANDS);
         let session = errands.take().await?;
         let registered = within(async {

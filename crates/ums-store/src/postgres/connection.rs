@@ -16,6 +16,10 @@ use super::{CONNECT_WITHIN, STATEMENT_WITHIN};
 /// The value of a parameter.
 pub(crate) type Value<'a> = &'a (dyn ToSql + Sync);
 
+/// The rights that the user of the database needs.
+pub(crate) const GRANTS: &str = "the user needs GRANT USAGE, CREATE ON SCHEMA, GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA \
+                                 and GRANT USAGE ON ALL SEQUENCES IN SCHEMA";
+
 /// What went wrong, without any value that a statement held.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
@@ -116,6 +120,7 @@ fn untrusted(error: &tokio_postgres::Error) -> Option<String> {
     let rustls::Error::InvalidCertificate(why) = inner.downcast_ref::<rustls::Error>()? else {
         return None;
     };
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the library's list is open")]
     let (why, what) = match why {
         CertificateError::UnknownIssuer => ("no authority that is trusted signed it", "name its authority by sslrootcert=FILE"),
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
@@ -146,10 +151,7 @@ fn of_database(error: &DbError) -> Fault {
         // A wrong user, password or database, or no right to it.
         "28" | "3D" => Fault::Store(StoreError::Unusable(format!("PostgreSQL refuses: {}", error.message()))),
         // The message names the table or schema; it holds no data.
-        "42" if *code == SqlState::INSUFFICIENT_PRIVILEGE => unusable(format!(
-            "PostgreSQL refuses: {}; the user needs GRANT USAGE, CREATE ON SCHEMA and GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA",
-            error.message()
-        )),
+        "42" if *code == SqlState::INSUFFICIENT_PRIVILEGE => unusable(format!("PostgreSQL refuses: {}; {GRANTS}", error.message())),
         "08" => Fault::Lost(reason),
         "57" if *code != SqlState::QUERY_CANCELED => Fault::Lost(reason),
         // A server that became a standby: another connection may find the new primary.

@@ -1,31 +1,25 @@
-//! The door: whether a database can hold messages at all, asked before the schema is looked at.
+//! The door: whether a database can hold messages at all, asked before the schema is brought forward.
 //!
-//! Only here: a file has neither an encoding of its server nor a pooler in front.
+//! Only here: a file has no encoding, users, standby or pooler.
 
 use tokio_postgres::SimpleQueryMessage;
 
 use super::address::Address;
-use super::connection::{Fault, Session, unusable};
+use super::connection::{Fault, Session, unusable, within};
+use super::migrate::MIGRATIONS;
+use super::row::one;
+
+/// How often a connection looks whether it still has its server process.
+const LOOKS: usize = 3;
 
 /// Refuses a database whose encoding, state or pooler does not fit.
 pub(crate) async fn check(session: &Session, address: &Address) -> Result<(), Fault> {
-    let encoding = text(session, "SELECT current_setting('server_encoding')").await?;
-    if encoding != "UTF8" {
-        return Err(unusable(format!(
-            "the database's encoding is {encoding}, which cannot hold every text; make one with CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0"
-        )));
+    let state = "SELECT current_setting('server_encoding'), pg_is_in_recovery(), current_setting('default_transaction_read_only')";
+    let [encoding, standby, only_reads] = texts(session, state).await?;
+    if let Some(why) = misfit(&encoding, &standby, &only_reads) {
+        return Err(unusable(why));
     }
-    if text(session, "SELECT pg_is_in_recovery()").await? == "t" {
-        return Err(unusable(
-            "the database is a standby, which only reads; name the primary, or all hosts with ?target_session_attrs=read-write".to_owned(),
-        ));
-    }
-    if text(session, "SELECT current_setting('default_transaction_read_only')").await? == "on" {
-        return Err(unusable(
-            "the database only reads (default_transaction_read_only is on); set it off for this user and database".to_owned(),
-        ));
-    }
-    if is_pooled_by_transaction(session, address).await? {
+    if within(is_pooled_by_transaction(session, address)).await? {
         return Err(unusable(
             "a pooler such as PgBouncer shares connections between transactions; set pool_mode = session for this database, or name PostgreSQL itself"
                 .to_owned(),
@@ -34,26 +28,116 @@ pub(crate) async fn check(session: &Session, address: &Address) -> Result<(), Fa
     Ok(())
 }
 
-/// Whether a connection changes its server process between transactions, or two open connections have the same one.
-/// <https://www.pgbouncer.org/features.html>, "Transaction pooling".
-async fn is_pooled_by_transaction(session: &Session, address: &Address) -> Result<bool, Fault> {
-    const PROCESS: &str = "SELECT pg_backend_pid()";
-    let before = text(session, PROCESS).await?;
-    let beside = Session::connect(address).await?;
-    beside.run("BEGIN").await?;
-    let other = text(&beside, PROCESS).await?;
-    if other == before {
-        return Ok(true);
+/// Why a database in this state cannot hold messages.
+fn misfit(encoding: &str, standby: &str, only_reads: &str) -> Option<String> {
+    if encoding != "UTF8" {
+        return Some(format!(
+            "the database's encoding is {encoding}, which cannot hold every text; make one with CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0"
+        ));
     }
-    Ok(text(session, PROCESS).await? != before)
+    if standby == "t" {
+        return Some(
+            "the database is a standby, which only reads; name the primary, or all hosts with ?target_session_attrs=read-write".to_owned(),
+        );
+    }
+    (only_reads == "on").then(|| {
+        "the database only reads (default_transaction_read_only is on); set default_transaction_read_only to off for this user and database"
+            .to_owned()
+    })
 }
 
-/// The one value of a statement, which is not prepared.
-async fn text(session: &Session, sql: &str) -> Result<String, Fault> {
-    let rows = session.simple(sql).await?;
-    let found = rows.iter().find_map(|message| match message {
-        SimpleQueryMessage::Row(row) => row.get(0),
-        _ => None,
-    });
-    Ok(found.unwrap_or_default().to_owned())
+/// Whether two connections share a server process, or one connection changes its process between transactions.
+///
+/// A connection sets a variable of its own. No other connection sees the value, and the connection itself sees the value
+/// until it ends, unless the pooler takes the server process away after the transaction
+/// (<https://www.pgbouncer.org/features.html>, "SQL feature map for pooling modes": `SET`).
+async fn is_pooled_by_transaction(session: &Session, address: &Address) -> Result<bool, Fault> {
+    const MARK: &str = "SELECT set_config('ums.door', pg_backend_pid() || ' ' || clock_timestamp(), false)";
+    const LOOK: &str = "SELECT coalesce(current_setting('ums.door', true), '')";
+    let beside = Session::connect(address).await?;
+    let [mark] = texts(session, MARK).await?;
+    // The transaction keeps a process to itself: with one process in the pool, the mark's.
+    beside.run("BEGIN").await?;
+    let [seen] = texts(&beside, LOOK).await?;
+    if seen == mark {
+        return Ok(true);
+    }
+    for _ in 0..LOOKS {
+        let [kept] = texts(session, LOOK).await?;
+        if kept != mark {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Refuses a user that lacks a right to a table or a sequence of the schema.
+pub(crate) async fn check_rights(session: &Session) -> Result<(), Fault> {
+    let (tables, sequences) = (made("CREATE TABLE "), made("CREATE SEQUENCE "));
+    let sql = "SELECT coalesce(min(relname::text), '') AS lacking FROM pg_class
+         WHERE relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = current_schema())
+           AND CASE WHEN relname = ANY ($1) THEN NOT (has_table_privilege(oid, 'SELECT') AND has_table_privilege(oid, 'INSERT')
+                      AND has_table_privilege(oid, 'UPDATE') AND has_table_privilege(oid, 'DELETE'))
+                    WHEN relname = ANY ($2) THEN NOT has_sequence_privilege(oid, 'USAGE')
+                    ELSE false END";
+    let lacking: String = one(&session.query(sql, &[&tables, &sequences]).await?, "lacking")?;
+    if lacking.is_empty() {
+        return Ok(());
+    }
+    Err(unusable(format!(
+        "the PostgreSQL user lacks rights to {lacking}; {}",
+        super::connection::GRANTS
+    )))
+}
+
+/// The names that the schema's versions make with a statement.
+fn made(statement: &str) -> Vec<&'static str> {
+    let lines = MIGRATIONS.iter().flat_map(|migration| migration.sql.lines());
+    let names = lines.filter_map(|line| line.strip_prefix(statement)?.split([' ', ';', '(']).next());
+    names.collect()
+}
+
+/// The first row of a statement, which is not prepared.
+async fn texts<const COLUMNS: usize>(session: &Session, sql: &str) -> Result<[String; COLUMNS], Fault> {
+    let messages = session.simple(sql).await?;
+    let mut texts = std::array::from_fn(|_| String::new());
+    for message in messages {
+        if let SimpleQueryMessage::Row(row) = message {
+            for (column, text) in texts.iter_mut().enumerate() {
+                row.get(column).unwrap_or_default().clone_into(text);
+            }
+        }
+    }
+    Ok(texts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{made, misfit};
+
+    #[test]
+    fn a_database_that_cannot_hold_messages_is_refused_with_what_to_do() {
+        for (encoding, standby, only_reads, word) in [
+            ("UTF8", "f", "off", None),
+            ("SQL_ASCII", "f", "off", Some("ENCODING 'UTF8'")),
+            ("LATIN1", "t", "on", Some("ENCODING 'UTF8'")),
+            ("UTF8", "t", "off", Some("target_session_attrs=read-write")),
+            ("UTF8", "t", "on", Some("standby")),
+            ("UTF8", "f", "on", Some("default_transaction_read_only to off")),
+        ] {
+            let why = misfit(encoding, standby, only_reads);
+            assert_eq!(why.is_some(), word.is_some(), "{encoding} {standby} {only_reads}");
+            assert!(
+                why.unwrap_or_default().contains(word.unwrap_or_default()),
+                "{encoding} {standby} {only_reads}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_names_of_tables_and_sequences_come_from_the_schema() {
+        let tables = made("CREATE TABLE ");
+        assert!(tables.contains(&"messages") && tables.contains(&"list_opt_outs"), "{tables:?}");
+        assert_eq!(made("CREATE SEQUENCE "), ["event_numbers", "breaker_versions"]);
+    }
 }
