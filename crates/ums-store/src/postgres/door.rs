@@ -6,8 +6,8 @@ use tokio_postgres::SimpleQueryMessage;
 
 use super::address::Address;
 use super::connection::{Fault, Session, unusable, within};
-use super::migrate::MIGRATIONS;
 use super::row::one;
+use crate::migration::Migration;
 
 /// How often a connection looks whether it still has its server process.
 const LOOKS: usize = 3;
@@ -72,8 +72,8 @@ async fn is_pooled_by_transaction(session: &Session, address: &Address) -> Resul
 }
 
 /// Refuses a user that lacks a right to a table or a sequence of the schema.
-pub(crate) async fn check_rights(session: &Session) -> Result<(), Fault> {
-    let (tables, sequences) = (made("CREATE TABLE "), made("CREATE SEQUENCE "));
+pub(crate) async fn check_rights(session: &Session, schema: &[Migration]) -> Result<(), Fault> {
+    let (tables, sequences) = (made(schema, "CREATE TABLE "), made(schema, "CREATE SEQUENCE "));
     let sql = "SELECT coalesce(min(relname::text), '') AS lacking FROM pg_class
          WHERE relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = current_schema())
            AND CASE WHEN relname = ANY ($1) THEN NOT (has_table_privilege(oid, 'SELECT') AND has_table_privilege(oid, 'INSERT')
@@ -91,8 +91,8 @@ pub(crate) async fn check_rights(session: &Session) -> Result<(), Fault> {
 }
 
 /// The names that the schema's versions make with a statement.
-fn made(statement: &str) -> Vec<&'static str> {
-    let lines = MIGRATIONS.iter().flat_map(|migration| migration.sql.lines());
+fn made(schema: &[Migration], statement: &str) -> Vec<&'static str> {
+    let lines = schema.iter().flat_map(|migration| migration.sql.lines());
     let names = lines.filter_map(|line| line.strip_prefix(statement)?.split([' ', ';', '(']).next());
     names.collect()
 }
@@ -114,6 +114,7 @@ async fn texts<const COLUMNS: usize>(session: &Session, sql: &str) -> Result<[St
 #[cfg(test)]
 mod tests {
     use super::{made, misfit};
+    use crate::migration::Migration;
 
     #[test]
     fn a_database_that_cannot_hold_messages_is_refused_with_what_to_do() {
@@ -136,8 +137,19 @@ mod tests {
 
     #[test]
     fn the_names_of_tables_and_sequences_come_from_the_schema() {
-        let tables = made("CREATE TABLE ");
-        assert!(tables.contains(&"messages") && tables.contains(&"list_opt_outs"), "{tables:?}");
-        assert_eq!(made("CREATE SEQUENCE "), ["event_numbers", "breaker_versions"]);
+        let version = |version, sql| Migration {
+            version,
+            name: "made up",
+            sql,
+        };
+        let schema = [
+            version(1, "CREATE TABLE one (\n  id bigint\n);\nCREATE SEQUENCE numbers INCREMENT 2;\n"),
+            version(
+                2,
+                "CREATE TABLE two(id bigint);\nCREATE INDEX by_id ON one (id);\nCREATE SEQUENCE others;",
+            ),
+        ];
+        assert_eq!(made(&schema, "CREATE TABLE "), ["one", "two"]);
+        assert_eq!(made(&schema, "CREATE SEQUENCE "), ["numbers", "others"]);
     }
 }
