@@ -10,6 +10,7 @@ mod address;
 mod aftermath;
 mod attempts;
 mod breakers;
+mod codes;
 mod connection;
 mod contacts;
 mod contents;
@@ -64,6 +65,7 @@ use writer::{Desk, Writers};
 use crate::encoded::Encoded;
 use crate::fence;
 use crate::location::Location;
+use crate::plain;
 
 /// How long a connection may take to be ready.
 pub(crate) const CONNECT_WITHIN: Duration = Duration::from_secs(3);
@@ -237,8 +239,13 @@ impl Store for PostgresStore {
     }
 
     async fn record(&self, step: Step) -> Result<(), StoreError> {
+        // The mark of the step as it was given: by it the step is known when it is repeated.
         let mark = fence::mark(self.owner(), &step);
-        self.writers.submit(Work::Record(Box::new(step), mark)).await.map(drop)
+        plain::until_taken(
+            step,
+            |step| async move { self.writers.submit(Work::Record(step, mark)).await.map(drop) },
+        )
+        .await
     }
 
     async fn message(&self, tenant: &TenantId, id: MessageId) -> Result<Option<MessageRecord>, StoreError> {

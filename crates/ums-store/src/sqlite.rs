@@ -8,6 +8,7 @@ mod acts;
 mod aftermath;
 mod attempts;
 mod breakers;
+mod codes;
 mod connection;
 mod contents;
 mod cursors;
@@ -49,6 +50,7 @@ use ums_core::{
 use crate::encoded::{Encoded, EncodedStep};
 use crate::fence::{self, Process};
 use crate::location::Location;
+use crate::plain;
 use connection::{Opening, create_private, store_error};
 use owners::Ownership;
 use queue::Turns;
@@ -224,12 +226,14 @@ impl Store for SqliteStore {
 
     async fn record(&self, step: Step) -> Result<(), StoreError> {
         let (process, now) = (self.process(), self.clock.now());
-        let step = EncodedStep::new(step, process.owner)?;
-        self.writer
-            .submit(0, move |connection| {
-                messages::record(connection, (process, fence::judge), &step, now)
-            })
-            .await
+        // The mark of the step as it was given: by it the step is known when it is repeated.
+        let mark = fence::mark(process.owner, &step);
+        plain::until_taken(step, |step| async move {
+            let step = EncodedStep::new(step, mark)?;
+            let work = move |connection: &Connection| messages::record(connection, (process, fence::judge), &step, now);
+            self.writer.submit(0, work).await
+        })
+        .await
     }
 
     async fn message(&self, tenant: &TenantId, id: MessageId) -> Result<Option<MessageRecord>, StoreError> {

@@ -5,20 +5,18 @@ use std::fmt;
 use std::sync::{Mutex, PoisonError};
 
 use rustls::CertificateError;
-use tokio_postgres::error::{DbError, SqlState};
+use tokio_postgres::error::DbError;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Row, SimpleQueryMessage, Statement};
 use ums_core::StoreError;
 
 use super::address::Address;
+use super::codes;
 use super::{CONNECT_WITHIN, STATEMENT_WITHIN};
+use crate::remedy::Remedy;
 
 /// The value of a parameter.
 pub(crate) type Value<'a> = &'a (dyn ToSql + Sync);
-
-/// The rights that the user of the database needs.
-pub(crate) const GRANTS: &str = "the user needs GRANT USAGE, CREATE ON SCHEMA, GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA \
-                                 and GRANT USAGE ON ALL SEQUENCES IN SCHEMA";
 
 /// What went wrong, without any value that a statement held.
 #[derive(Debug, thiserror::Error)]
@@ -34,8 +32,8 @@ pub(crate) enum Fault {
     Busy(Reason),
     /// A row of that key is there already.
     Taken(Reason),
-    /// The statement does not fit the database; another one may.
-    Bad(Reason),
+    /// The database refuses a value of the statement; another statement may pass.
+    Data(Reason),
     /// The database cannot do it at this time.
     Refused(Reason),
     /// It is known what to tell the caller.
@@ -63,7 +61,8 @@ impl Fault {
     pub(crate) fn not_written(self) -> StoreError {
         match self {
             Self::Store(error) => error,
-            Self::Lost(reason) | Self::Busy(reason) | Self::Taken(reason) | Self::Bad(reason) | Self::Refused(reason) => {
+            Self::Data(reason) => StoreError::RefusedData(reason.0),
+            Self::Lost(reason) | Self::Busy(reason) | Self::Taken(reason) | Self::Refused(reason) => {
                 StoreError::Unavailable(Box::new(reason))
             }
         }
@@ -73,7 +72,7 @@ impl Fault {
     pub(crate) fn at_commit(self) -> StoreError {
         match self {
             Self::Lost(reason) => StoreError::CommitUnknown(Box::new(reason)),
-            fault @ (Self::Store(_) | Self::Busy(_) | Self::Taken(_) | Self::Bad(_) | Self::Refused(_)) => fault.not_written(),
+            fault @ (Self::Store(_) | Self::Busy(_) | Self::Taken(_) | Self::Data(_) | Self::Refused(_)) => fault.not_written(),
         }
     }
 }
@@ -81,7 +80,7 @@ impl Fault {
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Lost(reason) | Self::Busy(reason) | Self::Taken(reason) | Self::Bad(reason) | Self::Refused(reason) => reason.fmt(f),
+            Self::Lost(reason) | Self::Busy(reason) | Self::Taken(reason) | Self::Data(reason) | Self::Refused(reason) => reason.fmt(f),
             Self::Store(error) => error.fmt(f),
         }
     }
@@ -136,30 +135,21 @@ fn untrusted(error: &tokio_postgres::Error) -> Option<String> {
 }
 
 fn of_database(error: &DbError) -> Fault {
-    let code = error.code();
-    let class = code.code().get(..2).unwrap_or_default();
-    // The text of an error about data may hold the data.
-    let reason = Reason(match class {
-        "21" | "22" | "23" | "P0" => format!(
-            "error {} {}",
-            code.code(),
-            error.constraint().or(error.column()).or(error.table()).unwrap_or("in a statement")
-        ),
-        _ => format!("error {}: {}", code.code(), error.message()),
+    let code = error.code().code();
+    let place = || error.constraint().or(error.column()).or(error.table()).unwrap_or("in a statement");
+    let reason = Reason(if codes::may_hold_data(code) {
+        format!("error {code} {}", place())
+    } else {
+        format!("error {code}: {}", error.message())
     });
-    match class {
-        // A wrong user, password or database, or no right to it.
-        "28" | "3D" => Fault::Store(StoreError::Unusable(format!("PostgreSQL refuses: {}", error.message()))),
-        // The message names the table or schema; it holds no data.
-        "42" if *code == SqlState::INSUFFICIENT_PRIVILEGE => unusable(format!("PostgreSQL refuses: {}; {GRANTS}", error.message())),
-        "08" => Fault::Lost(reason),
-        "57" if *code != SqlState::QUERY_CANCELED => Fault::Lost(reason),
-        // A server that became a standby: another connection may find the new primary.
-        "25" if *code == SqlState::READ_ONLY_SQL_TRANSACTION => Fault::Lost(reason),
-        "40" => Fault::Busy(reason),
-        "23" if *code == SqlState::UNIQUE_VIOLATION => Fault::Taken(reason),
-        "21" | "22" | "23" | "42" | "P0" => Fault::Bad(reason),
-        _ => Fault::Refused(reason),
+    match codes::remedy(code) {
+        Remedy::Again => Fault::Busy(reason),
+        Remedy::Reconnect => Fault::Lost(reason),
+        Remedy::Wait => Fault::Refused(reason),
+        Remedy::LookAgain => Fault::Taken(reason),
+        Remedy::ReplaceTexts => Fault::Data(reason),
+        // The message names a user, a database, a table or a schema; it holds no data.
+        Remedy::Refuse(what_to_do) => unusable(format!("PostgreSQL refuses: {}; {what_to_do}", error.message())),
     }
 }
 

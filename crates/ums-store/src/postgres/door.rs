@@ -86,7 +86,7 @@ pub(crate) async fn check_rights(session: &Session, schema: &[Migration]) -> Res
     }
     Err(unusable(format!(
         "the PostgreSQL user lacks rights to {lacking}; {}",
-        super::connection::GRANTS
+        super::codes::GRANTS
     )))
 }
 

@@ -21,7 +21,7 @@ pub(crate) enum Work {
     /// Messages: all of them or none.
     Accept(Vec<Encoded>),
     /// A step, with its mark.
-    Record(Box<Step>, i64),
+    Record(Arc<Step>, i64),
 }
 
 /// What came of it.
