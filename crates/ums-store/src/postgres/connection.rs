@@ -129,7 +129,10 @@ fn untrusted(error: &tokio_postgres::Error) -> Option<String> {
         CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
             ("it is not valid yet", "look at the clocks of both machines")
         }
-        _ => ("it cannot be used", "give the server another one"),
+        _ => (
+            "it cannot be a server's, as one that signs itself by openssl req -x509",
+            "give the server one that an authority signed, and name the authority by sslrootcert=FILE",
+        ),
     };
     Some(format!("the certificate of PostgreSQL is not trusted: {why}; {what}"))
 }

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends where it fails")]
 
 mod crash;
+mod door;
 mod ground;
 mod group_commit;
 mod leaks;

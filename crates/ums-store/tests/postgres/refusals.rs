@@ -13,9 +13,17 @@ use crate::ground::{Database, clock};
 /// A trigger that refuses with a code, as the server itself does where a limit of its own is reached.
 fn refusing(table: &str, condition: &str, code: &str) -> String {
     format!(
-        "CREATE FUNCTION refuse_{table}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no' USING ERRCODE = '{code}'; END $$;
+        "DROP FUNCTION IF EXISTS refuse_{table} CASCADE;
+         CREATE FUNCTION refuse_{table}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no' USING ERRCODE = '{code}'; END $$;
          CREATE TRIGGER refuse BEFORE INSERT OR UPDATE ON {table} FOR EACH ROW WHEN ({condition}) EXECUTE FUNCTION refuse_{table}()"
     )
+}
+
+/// A text that an index cannot make short enough for a page.
+fn hard_to_compress(characters: usize) -> String {
+    let numbers = std::iter::successors(Some(7_u32), |n| Some(n.wrapping_mul(1_664_525).wrapping_add(1_013_904_223)));
+    let letters = numbers.map(|n| char::from_u32(0x4e00 + (n >> 19)).unwrap_or('é'));
+    letters.take(characters).collect()
 }
 
 fn sent(number: u32, detail: &str) -> Step {
@@ -34,62 +42,57 @@ fn sent(number: u32, detail: &str) -> Step {
 
 #[tokio::test]
 async fn a_step_that_is_refused_for_its_data_is_written_with_its_texts_replaced() {
+    let long = hard_to_compress(8_000);
     let rows = [
         // 22001: the text is too long for its column.
         (
             "ALTER TABLE attempts ALTER COLUMN detail TYPE varchar(16)".to_owned(),
             "250 taken, a long text",
             "(replaced)",
-            None,
+            false,
         ),
         // 22021 and 22P05: the text holds a character that the database lacks.
         (
-            refusing("attempts", "NEW.detail ~ '[^ -~]'", "22021"),
+            format!(
+                "ALTER TABLE attempts ALTER COLUMN detail TYPE text; {}",
+                refusing("attempts", "NEW.detail ~ '[^ -~]'", "22021")
+            ),
             "250 grüße",
             "250 gr??e",
-            Some("id-1"),
+            true,
         ),
-        (
-            refusing("attempts", "NEW.detail ~ '[^ -~]'", "22P05"),
-            "grüße\n",
-            "gr??e?",
-            Some("id-1"),
-        ),
+        (refusing("attempts", "NEW.detail ~ '[^ -~]'", "22P05"), "grüße\n", "gr??e?", true),
         // 54000: a row is too long for an index.
         (
-            "CREATE INDEX too_long ON attempts (detail)".to_owned(),
-            &*std::iter::successors(Some(7_u32), |n| Some(n.wrapping_mul(1_664_525).wrapping_add(1_013_904_223)))
-                .take(2_000)
-                .map(|n| char::from(b'a' + u8::try_from(n >> 24).unwrap_or(0) % 26))
-                .map(|c| format!("{c}é"))
-                .collect::<String>()
-                .leak(),
+            "DROP FUNCTION refuse_attempts CASCADE; CREATE INDEX too_long ON attempts (detail)".to_owned(),
+            &long,
             "?",
-            Some("id-1"),
+            true,
         ),
         // 23514: a check of an operator.
         (
             "ALTER TABLE attempts ADD CHECK (detail IS NULL OR detail NOT LIKE '%word%')".to_owned(),
             "a word",
             "(replaced)",
-            None,
+            false,
         ),
         (
             refusing("attempts", "NEW.provider_message_id IS NOT NULL", "P0001"),
             "taken",
             "(replaced)",
-            None,
+            false,
         ),
     ];
-    for (change, detail, kept, id) in rows {
-        let database = Database::new().await;
-        let store = database.store().await;
-        store.accept(Sample::sms(1).sending().unwrap()).await.unwrap();
-        database.stranger().await.batch_execute(&change).await.unwrap();
-        store.record(sent(1, detail)).await.unwrap();
+    let database = Database::new().await;
+    let (store, stranger) = (database.store().await, database.stranger().await);
+    for (number, (change, detail, kept, has_id)) in (1..).zip(rows) {
+        let sample = Sample::sms(number);
+        store.accept(sample.sending().unwrap()).await.unwrap();
+        stranger.batch_execute(&change).await.unwrap();
+        store.record(sent(number, detail)).await.unwrap();
         // Who repeats the step, since the answer was lost, is told that it is written.
-        store.record(sent(1, detail)).await.unwrap();
-        let record = store.message(Sample::sms(1).tenant(), Sample::sms(1).id()).await.unwrap().unwrap();
+        store.record(sent(number, detail)).await.unwrap();
+        let record = store.message(sample.tenant(), sample.id()).await.unwrap().unwrap();
         let attempt = record.attempts.first().unwrap();
         assert_eq!(
             (record.status, attempt.outcome),
@@ -100,7 +103,7 @@ async fn a_step_that_is_refused_for_its_data_is_written_with_its_texts_replaced(
             attempt.detail.as_deref().unwrap_or_default().contains(kept),
             "{change}: {attempt:?}"
         );
-        assert_eq!(attempt.provider_message_id.as_deref(), id, "{change}");
+        assert_eq!(attempt.provider_message_id.is_some(), has_id, "{change}");
     }
 }
 
