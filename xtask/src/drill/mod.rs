@@ -10,6 +10,7 @@ mod breaker;
 mod chance;
 mod checker;
 mod crash;
+mod database;
 mod disk_full;
 mod faults;
 mod feedback;

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::{Mutex, PoisonError};
 
 use rustls::CertificateError;
-use tokio_postgres::error::DbError;
+use tokio_postgres::error::{DbError, SqlState};
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Row, SimpleQueryMessage, Statement};
 use ums_core::StoreError;
@@ -208,6 +208,15 @@ impl Session {
     /// Runs statements without parameters.
     pub(crate) async fn run(&self, sql: &str) -> Result<(), Fault> {
         Ok(self.client.batch_execute(sql).await?)
+    }
+
+    /// Begins a transaction. False where a pooler allows none: PgBouncer by statement answers with a protocol violation
+    /// (<https://www.pgbouncer.org/config.html>, `pool_mode`).
+    pub(crate) async fn begin(&self) -> Result<bool, Fault> {
+        match self.client.batch_execute("BEGIN").await {
+            Err(error) if error.code() == Some(&SqlState::PROTOCOL_VIOLATION) => Ok(false),
+            begun => Ok(begun.map(|()| true)?),
+        }
     }
 
     /// Runs a statement that is not prepared, and returns its rows as text.

@@ -19,11 +19,10 @@ pub(crate) async fn check(session: &Session, address: &Address) -> Result<(), Fa
     if let Some(why) = misfit(&encoding, &standby, &only_reads) {
         return Err(unusable(why));
     }
-    if within(is_pooled_by_transaction(session, address)).await? {
-        return Err(unusable(
-            "a pooler such as PgBouncer shares connections between transactions; set pool_mode = session for this database, or name PostgreSQL itself"
-                .to_owned(),
-        ));
+    if let Some(what) = within(shared_between(session, address)).await? {
+        return Err(unusable(format!(
+            "a pooler such as PgBouncer shares connections between {what}; set pool_mode = session for this database, or name PostgreSQL itself"
+        )));
     }
     Ok(())
 }
@@ -46,29 +45,31 @@ fn misfit(encoding: &str, standby: &str, only_reads: &str) -> Option<String> {
     })
 }
 
-/// Whether two connections share a server process, or one connection changes its process between transactions.
+/// Between what a pooler shares server processes: two connections have one, or one connection changes its process.
 ///
 /// A connection sets a variable of its own. No other connection sees the value, and the connection itself sees the value
 /// until it ends, unless the pooler takes the server process away after the transaction
 /// (<https://www.pgbouncer.org/features.html>, "SQL feature map for pooling modes": `SET`).
-async fn is_pooled_by_transaction(session: &Session, address: &Address) -> Result<bool, Fault> {
+async fn shared_between(session: &Session, address: &Address) -> Result<Option<&'static str>, Fault> {
     const MARK: &str = "SELECT set_config('ums.door', pg_backend_pid() || ' ' || clock_timestamp(), false)";
     const LOOK: &str = "SELECT coalesce(current_setting('ums.door', true), '')";
     let beside = Session::connect(address).await?;
     let [mark] = texts(session, MARK).await?;
     // The transaction keeps a process to itself: with one process in the pool, the mark's.
-    beside.run("BEGIN").await?;
+    if !beside.begin().await? {
+        return Ok(Some("statements"));
+    }
     let [seen] = texts(&beside, LOOK).await?;
     if seen == mark {
-        return Ok(true);
+        return Ok(Some("transactions"));
     }
     for _ in 0..LOOKS {
         let [kept] = texts(session, LOOK).await?;
         if kept != mark {
-            return Ok(true);
+            return Ok(Some("transactions"));
         }
     }
-    Ok(false)
+    Ok(None)
 }
 
 /// Refuses a user that lacks a right to a table or a sequence of the schema.

@@ -63,19 +63,15 @@ impl Greeter {
         if code != SSL_REQUEST {
             return self.refuse(&mut stream, length - 8).await;
         }
-        match &self.tls {
-            Some(tls) => {
-                stream.write_all(b"S").await?;
-                let mut stream = tls.accept(stream).await?;
-                let length = stream.read_i32().await?;
-                self.refuse(&mut stream, length - 4).await
-            }
-            None => {
-                stream.write_all(b"N").await?;
-                let length = stream.read_i32().await?;
-                self.refuse(&mut stream, length - 4).await
-            }
-        }
+        let Some(tls) = &self.tls else {
+            stream.write_all(b"N").await?;
+            let length = stream.read_i32().await?;
+            return self.refuse(&mut stream, length - 4).await;
+        };
+        stream.write_all(b"S").await?;
+        let mut stream = tls.accept(stream).await?;
+        let length = stream.read_i32().await?;
+        self.refuse(&mut stream, length - 4).await
     }
 
     /// Answers the start-up message, of which so many bytes are left, with an error.
