@@ -1,11 +1,17 @@
-//! Plain forms of a step, for a database that refuses the step for its data.
+//! Plain forms of what is written, for a database that refuses it for its data.
 //!
 //! A step tells what became of a call, and that must not be lost because of a text beside it. So a refused step is written again with its
-//! texts replaced. Statuses, times, outcomes, recipients and what goes on the suppression list stay as they are.
+//! texts replaced, and so is a new message with the texts that we put beside it. Statuses, times, outcomes, recipients, what goes on the
+//! suppression list, and what a caller wants to be sent stay as they are.
 
 use std::sync::Arc;
 
-use ums_core::{AttemptRecord, EventRecord, FeedbackStep, ListNotice, MessageId, Notice, Parked, Step, StoreError, Suppression};
+use ums_core::{
+    AttemptRecord, EventRecord, FeedbackStep, ListNotice, MessageId, NewMessage, Notice, Parked, RecipientRecord, Skip, Step, StoreError,
+    Suppression,
+};
+
+use crate::encoded::Encoded;
 
 /// What stands for a text that the database refuses.
 const REPLACED: &str = "(replaced)";
@@ -43,6 +49,24 @@ where
         taken = write(Arc::new(form.of_step(&step))).await;
     }
     taken.map_err(give_up)
+}
+
+/// Stores new messages; while the database refuses them for their data, with plainer forms of our texts.
+///
+/// # Errors
+/// [`StoreError::RefusedData`] if the database refuses what the caller wants to be sent.
+pub(crate) async fn until_stored<T, F>(rows: Arc<[Encoded]>, write: impl Fn(Arc<[Encoded]>) -> F) -> Result<T, StoreError>
+where
+    F: Future<Output = Result<T, StoreError>>,
+{
+    let mut stored = write(Arc::clone(&rows)).await;
+    for form in FORMS {
+        let Err(StoreError::RefusedData(place)) = &stored else { break };
+        tracing::warn!(place, "the database refuses a new message; it is written with our texts replaced");
+        let plain = rows.iter().map(|row| Encoded::new(form.of_new(&row.new)));
+        stored = write(plain.collect::<Result<_, _>>()?).await;
+    }
+    stored
 }
 
 /// Takes the steps of a batch one by one; those that the database refuses for their data, in plainer forms.
@@ -106,12 +130,7 @@ impl Form {
         for attempt in &mut step.attempts {
             self.simplify_attempt(attempt);
         }
-        for skip in &mut step.skips {
-            skip.detail = self.of_text(&skip.detail);
-        }
-        for recipient in step.recipients.iter_mut().flatten() {
-            recipient.reason = self.of_optional(recipient.reason.as_ref());
-        }
+        self.simplify_reasons(&mut step.skips, step.recipients.as_deref_mut().unwrap_or_default());
         if let Some(act) = &mut step.act {
             act.detail = self.of_text(&act.detail);
         }
@@ -121,6 +140,14 @@ impl Form {
         self.simplify_entries(&mut step.suppress);
         simplify_notices(&mut step.notices, &mut step.list_notices);
         step
+    }
+
+    fn of_new(self, new: &NewMessage) -> NewMessage {
+        let mut new = new.clone();
+        new.error = self.of_optional(new.error.as_ref());
+        self.simplify_reasons(&mut new.skips, &mut new.recipients);
+        simplify_notices(&mut new.notices, &mut []);
+        new
     }
 
     fn of_feedback(self, step: &FeedbackStep) -> FeedbackStep {
@@ -133,6 +160,15 @@ impl Form {
                 simplify_notices(&mut [], &mut parked.notices);
                 FeedbackStep::Park(parked)
             }
+        }
+    }
+
+    fn simplify_reasons(self, skips: &mut [Skip], recipients: &mut [RecipientRecord]) {
+        for skip in skips {
+            skip.detail = self.of_text(&skip.detail);
+        }
+        for recipient in recipients {
+            recipient.reason = self.of_optional(recipient.reason.as_ref());
         }
     }
 

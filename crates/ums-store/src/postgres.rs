@@ -190,8 +190,8 @@ impl PostgresStore {
     }
 
     async fn store(&self, new: Vec<NewMessage>) -> Result<Vec<Stored>, StoreError> {
-        let rows = new.into_iter().map(Encoded::new).collect::<Result<Vec<_>, _>>()?;
-        match self.writers.submit(Work::Accept(rows)).await? {
+        let rows = new.into_iter().map(Encoded::new).collect::<Result<_, _>>()?;
+        match plain::until_stored(rows, |rows| self.writers.submit(Work::Accept(rows))).await? {
             Answer::Stored(answers) => Ok(answers),
             Answer::Recorded => Ok(Vec::new()),
         }

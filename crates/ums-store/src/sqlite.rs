@@ -150,6 +150,19 @@ impl SqliteStore {
         self.read(messages::count).await
     }
 
+    async fn store(&self, rows: Arc<[Encoded]>) -> Result<Vec<Stored>, StoreError> {
+        let (process, now) = (self.process(), self.clock.now());
+        plain::until_stored(rows, |rows| {
+            let bytes = rows.iter().map(Encoded::bytes).sum();
+            let work = move |connection: &Connection| match &*rows {
+                [row] => Ok(vec![messages::accept(connection, process, row, now)?]),
+                rows => messages::accept_all(connection, process, rows, now),
+            };
+            self.writer.submit(bytes, work)
+        })
+        .await
+    }
+
     fn process(&self) -> Process {
         Process {
             owner: self.owner,
@@ -217,11 +230,11 @@ impl Store for SqliteStore {
     }
 
     async fn accept(&self, new: NewMessage) -> Result<Stored, StoreError> {
-        let row = Encoded::new(new)?;
-        let (process, now) = (self.process(), self.clock.now());
-        self.writer
-            .submit(row.bytes(), move |connection| messages::accept(connection, process, &row, now))
-            .await
+        let answers = self.store(Arc::new([Encoded::new(new)?])).await?;
+        answers
+            .first()
+            .copied()
+            .ok_or_else(|| StoreError::CommitUnknown("the answer was lost".into()))
     }
 
     async fn record(&self, step: Step) -> Result<(), StoreError> {
@@ -277,12 +290,7 @@ impl Store for SqliteStore {
     }
 
     async fn accept_all(&self, new: Vec<NewMessage>) -> Result<Vec<Stored>, StoreError> {
-        let rows = new.into_iter().map(Encoded::new).collect::<Result<Vec<_>, _>>()?;
-        let bytes = rows.iter().map(Encoded::bytes).sum();
-        let (process, now) = (self.process(), self.clock.now());
-        self.writer
-            .submit(bytes, move |connection| messages::accept_all(connection, process, &rows, now))
-            .await
+        self.store(new.into_iter().map(Encoded::new).collect::<Result<_, _>>()?).await
     }
 
     async fn backlog(&self, at_most: u64) -> Result<u64, StoreError> {

@@ -19,7 +19,7 @@ pub(super) const WITHDRAWN: u8 = 2;
 #[derive(Debug)]
 pub(crate) enum Work {
     /// Messages: all of them or none.
-    Accept(Vec<Encoded>),
+    Accept(Arc<[Encoded]>),
     /// A step, with its mark.
     Record(Arc<Step>, i64),
 }

@@ -386,7 +386,7 @@ impl Pen {
         for request in requests {
             let answer = match &request.work {
                 Work::Accept(rows) => {
-                    for row in rows {
+                    for row in rows.iter() {
                         self.desk.heads.stored(&row.new);
                     }
                     Answer::Stored(rows.iter().map(|_| Stored::New).collect())

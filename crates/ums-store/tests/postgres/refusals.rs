@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use ums_core::{
-    AttemptOutcome, AttemptRecord, Event, EventKind, EventRecord, FeedbackStep, FeedbackStore, FeedbackTaken, Parked, ProviderKind, Status,
-    Step, Store, StoreError, Stored,
+    AccountId, AttemptOutcome, AttemptRecord, Event, EventKind, EventRecord, FeedbackStep, FeedbackStore, FeedbackTaken, Parked,
+    ProviderKind, Skip, SkipReason, Status, Step, Store, StoreError, Stored,
 };
+use ums_store::PostgresOptions;
 use ums_store::conformance::Sample;
 
 use crate::ground::{Database, clock};
@@ -92,7 +93,15 @@ async fn a_step_that_is_refused_for_its_data_is_written_with_its_texts_replaced(
         store.record(sent(number, detail)).await.unwrap();
         // Who repeats the step, since the answer was lost, is told that it is written.
         store.record(sent(number, detail)).await.unwrap();
-        let record = store.message(sample.tenant(), sample.id()).await.unwrap().unwrap();
+        // A statement that was prepared before a column changed its type fails once on each connection.
+        let mut found = Err(StoreError::NotFound);
+        for _ in 0..=PostgresOptions::default().readers {
+            found = store.message(sample.tenant(), sample.id()).await;
+            if found.is_ok() {
+                break;
+            }
+        }
+        let record = found.unwrap().unwrap();
         let attempt = record.attempts.first().unwrap();
         assert_eq!(
             (record.status, attempt.outcome),
@@ -204,4 +213,25 @@ async fn one_refused_report_of_a_batch_is_kept_without_its_texts() {
     let parked = store.parked_events(clock().now(), 10).await.unwrap();
     let words: Vec<&str> = parked.iter().map(|parked| &*parked.record.event.word).collect();
     assert_eq!(words, ["one", "gr??e", "three"]);
+}
+
+#[tokio::test]
+async fn a_new_message_is_stored_although_a_text_of_ours_beside_it_is_refused() {
+    let database = Database::new().await;
+    let store = database.store().await;
+    let check = "ALTER TABLE skips ADD CHECK (length(detail) < 12)";
+    database.stranger().await.batch_execute(check).await.unwrap();
+    let sample = Sample::sms(1);
+    let mut new = sample.sending().unwrap();
+    new.skips = vec![Skip {
+        provider: ProviderKind::Twilio,
+        account: AccountId::default(),
+        at: clock().now(),
+        reason: SkipReason::Open,
+        detail: "reopens in 30 s".to_owned(),
+    }];
+    assert_eq!(store.accept(new).await.unwrap(), Stored::New);
+    let record = store.message(sample.tenant(), sample.id()).await.unwrap().unwrap();
+    assert_eq!(record.skips.first().unwrap().detail, "(replaced)");
+    assert_eq!(record.message.content, sample.message().unwrap().content);
 }
