@@ -25,7 +25,9 @@ mod memory;
 mod migration;
 mod migrations;
 mod newer;
+mod plain;
 mod postgres;
+mod remedy;
 mod sqlite;
 mod turns;
 

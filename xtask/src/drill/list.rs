@@ -8,8 +8,8 @@ use anyhow::Result;
 use super::report::Report;
 use super::stage::Store;
 use super::{
-    Play, breaker, busy, clock, crash, descriptors, disk_full, door, feedback, fsync, idempotency, judging, log, pace, replicas, sigterm,
-    upgrade,
+    Play, breaker, busy, clock, crash, database, descriptors, disk_full, door, feedback, fsync, idempotency, judging, log, pace, replicas,
+    sigterm, upgrade,
 };
 
 type Playing<'a> = Pin<Box<dyn Future<Output = Result<Report>> + 'a>>;
@@ -90,6 +90,15 @@ pub(super) const DRILLS: &[Drill] = &[
         short: &[],
         is_alone: false,
         run: |play, store| Box::pin(idempotency::run(play, store)),
+    },
+    Drill {
+        name: "database",
+        what: "databases that do not fit, a pooler, a first commit that is cut off, texts that are refused; rounds are messages",
+        stores: &[Store::Postgres],
+        rounds: 2_000,
+        short: &[(Store::Postgres, 150)],
+        is_alone: false,
+        run: |play, _| Box::pin(database::run(play)),
     },
     Drill {
         name: "disk-full",

@@ -12,6 +12,7 @@ mod chance;
 mod checker;
 mod clock;
 mod crash;
+mod database;
 mod descriptors;
 mod disk_full;
 mod door;

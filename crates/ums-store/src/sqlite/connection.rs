@@ -9,6 +9,9 @@ use std::time::Duration;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use ums_core::{Shortage, StoreError};
 
+use super::codes;
+use crate::remedy::Remedy;
+
 /// Prepared statements kept by a connection; there are fewer.
 const STATEMENTS: usize = 128;
 /// What the writer keeps of the file in memory, in KiB: with SQLite's own 2 MiB it reads pages of older messages again for each report about one.
@@ -111,15 +114,16 @@ pub(crate) fn create_private(path: &Path) -> io::Result<std::fs::File> {
 
 /// What an error of SQLite means to a caller. Errors hold names of tables, never values.
 pub(crate) fn store_error(error: rusqlite::Error) -> StoreError {
-    match error.sqlite_error_code() {
-        Some(ErrorCode::NotADatabase) => StoreError::Unusable("the file is not a SQLite database".to_owned()),
-        Some(ErrorCode::DatabaseCorrupt) => {
-            StoreError::Unusable("the database file is damaged; restore a backup, or try sqlite3's .recover".to_owned())
-        }
-        _ => match shortage(&error) {
-            Some(shortage) => StoreError::Unavailable(Box::new(shortage)),
-            None => StoreError::Unavailable(Box::new(error)),
-        },
+    if let Some(shortage) = shortage(&error) {
+        return StoreError::Unavailable(Box::new(shortage));
+    }
+    match codes::remedy(&error) {
+        Remedy::Refuse(why) => StoreError::Unusable(why.to_owned()),
+        Remedy::ReplaceTexts => StoreError::RefusedData(match error.sqlite_error() {
+            Some(error) => format!("error {}", error.extended_code),
+            None => String::new(),
+        }),
+        Remedy::Again | Remedy::Reconnect | Remedy::Wait | Remedy::LookAgain => StoreError::Unavailable(Box::new(error)),
     }
 }
 
@@ -134,10 +138,5 @@ fn shortage(error: &rusqlite::Error) -> Option<Shortage> {
 
 /// Whether the connection itself may be broken, so that a new one must be opened.
 pub(crate) fn wants_reopening(error: &rusqlite::Error) -> bool {
-    matches!(
-        error.sqlite_error_code(),
-        Some(
-            ErrorCode::SystemIoFailure | ErrorCode::CannotOpen | ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::ReadOnly
-        )
-    )
+    matches!(codes::remedy(error), Remedy::Reconnect | Remedy::Refuse(_))
 }

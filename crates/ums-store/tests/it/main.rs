@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends where it fails")]
 
 mod crash;
+mod door;
 mod ground;
 mod group_commit;
 mod leaks;
@@ -10,6 +11,7 @@ mod memory;
 mod opening;
 mod parity;
 mod parity_after;
+mod refusals;
 mod upgrade;
 
 ums_store::store_suite!(in_memory, crate::ground::Memory::new());

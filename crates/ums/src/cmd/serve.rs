@@ -134,13 +134,19 @@ async fn build(
             .troubles(troubles.clone())
             .observer(metrics.clone());
         match Box::pin(builder.build()).await {
-            Err(Error::Store(StoreError::Unavailable(error))) if clock.monotonic() < give_up_at => {
+            Err(error) if is_away(&error) && clock.monotonic() < give_up_at => {
                 tracing::warn!(%error, "the database does not answer; trying again");
                 tokio::time::sleep(DATABASE_LOOK).await;
             }
             built => return built,
         }
     }
+}
+
+/// Whether the same start may go well a moment later. A start may be made again after a commit of unknown outcome: the schema's versions are
+/// counted anew, and what else a start writes is that this process is there.
+fn is_away(error: &Error) -> bool {
+    matches!(error, Error::Store(StoreError::Unavailable(_) | StoreError::CommitUnknown(_)))
 }
 
 fn server_settings(settings: &Settings, clock: Arc<dyn Clock>) -> ServerSettings {
@@ -185,4 +191,25 @@ fn hooks(readers: ProviderHooks) -> Hooks {
 
 fn count(number: u32) -> usize {
     usize::try_from(number).unwrap_or(usize::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use ums_core::StoreError;
+    use unified_messaging::Error;
+
+    use super::is_away;
+
+    #[test]
+    fn a_start_waits_for_a_database_that_is_away_or_cut_the_first_commit_off() {
+        for (error, waits) in [
+            (StoreError::Unavailable("gone".into()), true),
+            (StoreError::CommitUnknown("57P01".into()), true),
+            (StoreError::Unusable("a standby".to_owned()), false),
+            (StoreError::Fenced, false),
+        ] {
+            let error = Error::Store(error);
+            assert_eq!(is_away(&error), waits, "{error:?}");
+        }
+    }
 }
