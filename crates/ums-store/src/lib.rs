@@ -10,6 +10,7 @@
 //! **Invariant:** what [`Store::accept`] and [`Store::record`] have answered is on stable storage
 //! when the store is durable. **Invariant:** no error names an address, a body or a key.
 
+mod backup;
 mod batch;
 mod before;
 mod encoded;
@@ -35,6 +36,7 @@ use std::sync::Arc;
 
 use ums_core::{Clock, Store, StoreError};
 
+pub use backup::{Backup, Restored, backup, restore};
 pub use memory::MemoryStore;
 pub use migration::Migration;
 pub use migrations::{migrate, migrations_of, pending_migrations};

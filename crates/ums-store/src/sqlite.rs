@@ -7,6 +7,7 @@
 mod acts;
 mod aftermath;
 mod attempts;
+pub(crate) mod backup;
 mod breakers;
 mod connection;
 mod contents;
@@ -24,6 +25,7 @@ mod queue;
 mod rates;
 mod readers;
 mod recipients;
+pub(crate) mod restore;
 mod retention;
 mod row;
 mod skips;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior, params};
 use ums_core::{StoreError, Timestamp, failpoint};
 
+use super::backup;
 use super::connection::{create_private, store_error};
 use crate::migration::{Migration, lacking};
 
@@ -57,6 +58,12 @@ pub(crate) fn migrate(connection: &mut Connection, now: Timestamp) -> Result<Vec
         .transaction_with_behavior(TransactionBehavior::Immediate)
         .map_err(store_error)?;
     let mut applied = Vec::new();
+    if backup::has_stamp(&transaction)? {
+        return Err(StoreError::Unusable(
+            "the file is a backup, and what it would send may have been sent since; put it in a database's place with `ums restore`"
+                .to_owned(),
+        ));
+    }
     for migration in lacking(&MIGRATIONS, version(&transaction)?)? {
         let Migration { version, name, sql } = migration;
         transaction.execute_batch(sql).map_err(store_error)?;
@@ -102,6 +109,13 @@ fn version(connection: &Connection) -> Result<i64, StoreError> {
         )
         .map_err(store_error)?;
     Ok(0)
+}
+
+/// The version of a database that this program can read.
+pub(crate) fn known_version(connection: &Connection) -> Result<i64, StoreError> {
+    let version = found(connection)?.unwrap_or(0);
+    drop(lacking(&MIGRATIONS, version)?);
+    Ok(version)
 }
 
 /// The version that the database has; none for an empty file.

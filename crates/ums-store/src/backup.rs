@@ -1,0 +1,74 @@
+//! A backup of a database, and the way back.
+//!
+//! A restored database is of the past: what waited or was in a call at the backup's instant may have been sent since. So a restore
+//! lets none of it go out by itself; an operator has it sent again, or says what became of it.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use ums_core::{Clock, StoreError, Timestamp};
+
+use crate::location::Location;
+use crate::migrations::in_the_background;
+use crate::sqlite;
+
+/// What a backup holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Backup {
+    /// All that was answered before it is in the backup.
+    pub taken_at: Timestamp,
+    /// Version of the schema.
+    pub schema_version: i64,
+    /// Messages.
+    pub messages: u64,
+    /// Rows of all tables.
+    pub rows: u64,
+    /// Size of the file.
+    pub bytes: u64,
+}
+
+/// What a restore did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Restored {
+    /// What the backup held.
+    pub backup: Backup,
+    /// Messages that had not ended, and may have been sent since: `unknown` now.
+    pub held: u64,
+    /// Messages whose `send_at` has not come: they go out then.
+    pub scheduled: u64,
+    /// Where the database from before is.
+    pub kept_aside: Option<PathBuf>,
+}
+
+/// Whether the backup's way is built for a database: only a SQLite file so far.
+fn file_of(url: &str) -> Result<PathBuf, StoreError> {
+    let unusable = |why: &str| Err(StoreError::Unusable(why.to_owned()));
+    match Location::parse(url)? {
+        Location::SqliteFile(path) => Ok(path),
+        Location::Memory | Location::SqliteMemory => unusable("a database in memory has no backup"),
+        Location::Postgres(_) => {
+            unusable("`ums backup` and `ums restore` work on SQLite alone; docs/backup.md says what to do for PostgreSQL")
+        }
+    }
+}
+
+/// Writes a backup of a database to a new file, while others work on the database. A backup that is cut off leaves no file of that name.
+///
+/// # Errors
+/// [`StoreError::Unusable`] when there is no such database, the file is there already, or the copy is not sound,
+/// [`StoreError::Unavailable`] when the disk fails.
+pub async fn backup(url: &str, to: &Path, clock: Arc<dyn Clock>) -> Result<Backup, StoreError> {
+    let (database, to) = (file_of(url)?, to.to_owned());
+    in_the_background(move || sqlite::backup::backup(&database, &to, clock.now())).await
+}
+
+/// Puts a backup in the place of a database that no process has open. Cut off at any point, it leaves the database from before or the
+/// restored one.
+///
+/// # Errors
+/// [`StoreError::Unusable`] when a process has the database open, the backup is not sound or of a newer program, or the database holds
+/// something and `may_replace` is not set; [`StoreError::Unavailable`] when the disk fails. The database is as it was then.
+pub async fn restore(url: &str, from: &Path, may_replace: bool, clock: Arc<dyn Clock>) -> Result<Restored, StoreError> {
+    let (database, from) = (file_of(url)?, from.to_owned());
+    in_the_background(move || sqlite::restore::restore(&database, &from, may_replace, clock.now())).await
+}

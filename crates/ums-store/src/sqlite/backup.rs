@@ -1,0 +1,188 @@
+//! A backup: a copy of one instant, made while others write, and checked before it gets its name.
+//!
+//! `VACUUM INTO` reads one snapshot and holds up no writer; the write-ahead log grows until it is done. It does not sync the copy
+//! (<https://www.sqlite.org/lang_vacuum.html>, read 2026-11-29), so that is done here. The last thing that is written to the copy is its
+//! stamp: a copy without one was cut off.
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags, OptionalExtension as _, params};
+use ums_core::{StoreError, Timestamp, failpoint};
+
+use super::connection::{create_private, store_error};
+use super::migrate;
+use crate::backup::Backup;
+
+/// How long the start of the copy waits for a process that opens or closes the database.
+const BUSY: Duration = Duration::from_secs(30);
+/// The stamp's row with the instant; each other row has a table's name and its number of rows.
+const TAKEN_AT: &str = "(taken at)";
+
+/// Writes a backup.
+pub(crate) fn backup(database: &Path, to: &Path, now: Timestamp) -> Result<Backup, StoreError> {
+    if std::fs::metadata(database).map_or(true, |file| file.len() == 0) {
+        return Err(StoreError::Unusable(format!("there is no database at {}", database.display())));
+    }
+    if to.exists() {
+        return Err(StoreError::Unusable(format!(
+            "{} is there already; name another file",
+            to.display()
+        )));
+    }
+    let partial = beside(to, &format!(".partial-{}", std::process::id()));
+    let written = write(database, &partial, now).and_then(|backup| {
+        failpoint::pass("backup.written");
+        put(&partial, to).map_err(|error| failed("the backup cannot be written", &error))?;
+        Ok(backup)
+    });
+    if written.is_err() {
+        // The fault that is told is the first one.
+        drop(std::fs::remove_file(&partial));
+    }
+    written
+}
+
+fn write(database: &Path, partial: &Path, now: Timestamp) -> Result<Backup, StoreError> {
+    let file = create_private(partial).map_err(|error| failed("the backup's file cannot be made", &error))?;
+    file.set_len(0)
+        .map_err(|error| failed("the backup's file cannot be made", &error))?;
+    drop(file);
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let source = Connection::open_with_flags(database, flags).map_err(store_error)?;
+    source.busy_timeout(BUSY).map_err(store_error)?;
+    migrate::known_version(&source)?;
+    let name = partial
+        .to_str()
+        .ok_or_else(|| StoreError::Unusable("the backup's file must have a name in UTF-8".to_owned()))?;
+    source.execute("VACUUM INTO ?1", [name]).map_err(store_error)?;
+    drop(source);
+    failpoint::pass("backup.copied");
+    stamp(partial, now)?;
+    read(partial)
+}
+
+/// Counts what the copy holds, and notes it in the copy.
+fn stamp(copy: &Path, now: Timestamp) -> Result<(), StoreError> {
+    let connection = Connection::open(copy).map_err(store_error)?;
+    let tables = counts(&connection)?;
+    connection
+        .execute_batch("PRAGMA synchronous = FULL; BEGIN; CREATE TABLE backup_stamp (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT")
+        .map_err(store_error)?;
+    for (name, value) in tables
+        .iter()
+        .map(|(name, rows)| (name.as_str(), *rows))
+        .chain([(TAKEN_AT, now.as_micros())])
+    {
+        connection
+            .execute("INSERT INTO backup_stamp (name, value) VALUES (?1, ?2)", params![name, value])
+            .map_err(store_error)?;
+    }
+    connection.execute_batch("COMMIT").map_err(store_error)
+}
+
+/// The tables with their numbers of rows.
+fn counts(connection: &Connection) -> Result<Vec<(String, i64)>, StoreError> {
+    let mut statement = connection
+        .prepare(
+            "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%' AND name <> 'backup_stamp' ORDER BY name",
+        )
+        .map_err(store_error)?;
+    let names = statement.query_map([], |row| row.get::<_, String>(0)).map_err(store_error)?;
+    let names = names.collect::<rusqlite::Result<Vec<_>>>().map_err(store_error)?;
+    let count = |name: String| {
+        // Names of our own schema; SQLite takes no parameter here.
+        let sql = ["SELECT count(*) FROM \"", &name.replace('"', "\"\""), "\""].concat();
+        let rows = connection.query_row(&sql, [], |row| row.get(0)).map_err(store_error)?;
+        Ok((name, rows))
+    };
+    names.into_iter().map(count).collect()
+}
+
+/// Reads what a backup is, and checks that it is whole: its stamp, SQLite's own check of every page and index, each table's rows.
+pub(crate) fn read(file: &Path) -> Result<Backup, StoreError> {
+    let unusable = |why: &str| Err(StoreError::Unusable(format!("{} {why}", file.display())));
+    let connection = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(store_error)?;
+    if !has_stamp(&connection)? {
+        return unusable("is no backup that `ums backup` finished");
+    }
+    let schema_version = migrate::known_version(&connection)?;
+    let verdict: String = connection
+        .query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))
+        .map_err(store_error)?;
+    if verdict != "ok" {
+        return unusable("is damaged: SQLite's integrity check fails");
+    }
+    let stamped = |name: &str| {
+        connection
+            .query_row("SELECT value FROM backup_stamp WHERE name = ?1", [name], |row| row.get::<_, i64>(0))
+            .optional()
+            .map_err(store_error)
+    };
+    let (mut rows, mut messages) = (0, 0);
+    for (name, found) in counts(&connection)? {
+        if stamped(&name)? != Some(found) {
+            return unusable("is damaged: a table has another number of rows than when it was made");
+        }
+        let found = u64::try_from(found).unwrap_or(0);
+        rows += found;
+        if name == "messages" {
+            messages = found;
+        }
+    }
+    let Some(taken_at) = stamped(TAKEN_AT)? else {
+        return unusable("is no backup that `ums backup` finished");
+    };
+    let bytes = std::fs::metadata(file)
+        .map_err(|error| failed("the backup cannot be read", &error))?
+        .len();
+    Ok(Backup {
+        taken_at: Timestamp::from_micros(taken_at),
+        schema_version,
+        messages,
+        rows,
+        bytes,
+    })
+}
+
+/// Whether a database is a backup, which nobody may send from as it is.
+pub(crate) fn has_stamp(connection: &Connection) -> Result<bool, StoreError> {
+    connection
+        .query_row(
+            "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'backup_stamp')",
+            [],
+            |row| row.get(0),
+        )
+        .map_err(store_error)
+}
+
+/// Gives a file that is whole its name: after the disk has it, and in one step.
+pub(crate) fn put(file: &Path, name: &Path) -> io::Result<()> {
+    File::open(file)?.sync_all()?;
+    std::fs::rename(file, name)?;
+    sync_folder(name)
+}
+
+/// Has the disk keep the names in a file's folder.
+pub(crate) fn sync_folder(file: &Path) -> io::Result<()> {
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+    if cfg!(unix) {
+        File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+    } else {
+        Ok(())
+    }
+}
+
+/// A name in the same folder.
+pub(crate) fn beside(file: &Path, suffix: &str) -> PathBuf {
+    let mut name = file.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+/// A fault of the disk, in words.
+pub(crate) fn failed(what: &str, error: &io::Error) -> StoreError {
+    StoreError::Unavailable(format!("{what}: {error}").into())
+}

@@ -1,0 +1,99 @@
+//! `ums restore`: a backup takes the database's place.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::Result;
+use serde::Serialize;
+use ums_core::{SystemClock, Timestamp};
+use ums_store::Restored;
+
+use super::backup::told;
+use crate::exit::Exit;
+use crate::{output, progress, settings};
+
+/// Arguments of `ums restore`.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Stop the service first. A message that had not ended at the backup's instant may have been sent since: it becomes `unknown` and does
+not go out by itself. What is scheduled for later goes out at its time. Opt-outs since the backup are lost: see docs/backup.md.
+
+Examples:
+  ums restore monday.db
+  ums restore monday.db --force
+  ums restore monday.db --database sqlite:///var/lib/ums/ums.db --json"
+)]
+pub(crate) struct Args {
+    /// A file that `ums backup` wrote
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// Replace a database that is not empty; it is kept aside
+    #[arg(long)]
+    force: bool,
+    /// The database, instead of `UMS_DATABASE_URL`
+    #[arg(long, value_name = "URL")]
+    database: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// What was done.
+#[derive(Debug, Serialize)]
+struct Report {
+    database: String,
+    taken_at: Timestamp,
+    messages: u64,
+    held: u64,
+    scheduled: u64,
+    kept_aside: Option<PathBuf>,
+}
+
+/// Runs the command.
+pub(crate) async fn run(args: Args) -> Result<Exit> {
+    let place = settings::store_url(args.database.as_deref())?;
+    let url = unified_messaging::store_url(&place);
+    let restoring = ums_store::restore(&url, &args.file, args.force, Arc::new(SystemClock::new()));
+    let restored = Box::pin(progress::shown("checking and restoring", restoring)).await;
+    let Restored {
+        backup,
+        held,
+        scheduled,
+        kept_aside,
+    } = restored.map_err(|error| told(error, "nothing was restored; the database is as it was"))?;
+    let report = Report {
+        database: place.to_string(),
+        taken_at: backup.taken_at,
+        messages: backup.messages,
+        held,
+        scheduled,
+        kept_aside,
+    };
+    output::either(args.json, &report, || for_people(&report))?;
+    Ok(Exit::Done)
+}
+
+fn for_people(report: &Report) -> String {
+    let Report {
+        database,
+        taken_at,
+        messages,
+        held,
+        scheduled,
+        kept_aside,
+    } = report;
+    let aside = kept_aside
+        .as_ref()
+        .map(|file| format!("The database from before is kept in {}.\n", file.display()));
+    format!(
+        "{database} is as it was at {taken_at}: {messages} messages.
+{held} of them had not ended and may have been sent since. They are `unknown` and do not go out by themselves:
+  ums messages list --status unknown
+  ums messages resend ID      (a double is possible), or
+  ums messages mark ID sent
+{scheduled} are scheduled for later and go out at their time, also those that were cancelled since the backup.
+{}Lost since the backup: messages, opt-outs and bounces, idempotency keys. Before you start the service, import newer opt-outs:
+  ums suppressions import FILE",
+        aside.unwrap_or_default()
+    )
+}
