@@ -47,7 +47,9 @@ fn file_of(url: &str) -> Result<PathBuf, StoreError> {
         Location::SqliteFile(path) => Ok(path),
         Location::Memory | Location::SqliteMemory => unusable("a database in memory has no backup"),
         Location::Postgres(_) => {
-            unusable("`ums backup` and `ums restore` work on SQLite alone; docs/backup.md says what to do for PostgreSQL")
+            unusable(
+                "this is for SQLite; a PostgreSQL database is kept by pg_dump and pg_restore, and sends again what waited unless the statements of docs/backup.md are run before a service starts on it",
+            )
         }
     }
 }

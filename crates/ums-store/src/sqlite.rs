@@ -28,6 +28,7 @@ mod recipients;
 pub(crate) mod restore;
 mod retention;
 mod row;
+mod seal;
 mod skips;
 mod suppressions;
 mod switches;

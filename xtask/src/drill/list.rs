@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use super::report::Report;
 use super::stage::Store;
-use super::{Play, breaker, crash, disk_full, feedback, fsync, idempotency, judging, pace, replicas, sigterm, upgrade};
+use super::{Play, backup, breaker, crash, disk_full, feedback, fsync, idempotency, judging, pace, replicas, sigterm, upgrade};
 
 type Playing<'a> = Pin<Box<dyn Future<Output = Result<Report>> + 'a>>;
 
@@ -96,6 +96,15 @@ pub(super) const DRILLS: &[Drill] = &[
         short: &[],
         is_alone: false,
         run: |play, _| Box::pin(disk_full::run(play)),
+    },
+    Drill {
+        name: "backup",
+        what: "a backup under load, kill -9, the database destroyed, the backup restored",
+        stores: &[Store::Sqlite],
+        rounds: 12,
+        short: &[(Store::Sqlite, 2)],
+        is_alone: false,
+        run: |play, _| Box::pin(backup::run(play)),
     },
     Drill {
         name: "fsync",

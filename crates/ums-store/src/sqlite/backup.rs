@@ -1,8 +1,8 @@
 //! A backup: a copy of one instant, made while others write, and checked before it gets its name.
 //!
 //! `VACUUM INTO` reads one snapshot and holds up no writer; the write-ahead log grows until it is done. It does not sync the copy
-//! (<https://www.sqlite.org/lang_vacuum.html>, read 2026-11-29), so that is done here. The last thing that is written to the copy is its
-//! stamp: a copy without one was cut off.
+//! (<https://www.sqlite.org/lang_vacuum.html>, read 2026-11-29), so that is done here. The copy gets a stamp
+//! (the instant, and each table's rows), then a seal: one without them was cut off.
 
 use std::fs::File;
 use std::io;
@@ -13,6 +13,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension as _, params};
 use ums_core::{StoreError, Timestamp, failpoint};
 
 use super::connection::{create_private, store_error};
+use super::seal::{Verdict, seal, unseal};
 use super::migrate;
 use crate::backup::Backup;
 
@@ -61,6 +62,7 @@ fn write(database: &Path, partial: &Path, now: Timestamp) -> Result<Backup, Stor
     drop(source);
     failpoint::pass("backup.copied");
     stamp(partial, now)?;
+    seal(partial).map_err(|error| failed("the backup cannot be sealed", &error))?;
     read(partial)
 }
 
@@ -101,8 +103,27 @@ fn counts(connection: &Connection) -> Result<Vec<(String, i64)>, StoreError> {
     names.into_iter().map(count).collect()
 }
 
-/// Reads what a backup is, and checks that it is whole: its stamp, SQLite's own check of every page and index, each table's rows.
+/// Reads what a backup is, and checks that it is whole: its seal, its stamp, SQLite's own check, each table's rows.
 pub(crate) fn read(file: &Path) -> Result<Backup, StoreError> {
+    copy_out(file, &mut io::sink())?;
+    contents(file)
+}
+
+/// Copies the database out of a backup. The copy is of use only if every byte is as it was sealed.
+pub(crate) fn copy_out(file: &Path, to: &mut impl io::Write) -> Result<(), StoreError> {
+    let unusable = |why: &str| Err(StoreError::Unusable(format!("{} {why}", file.display())));
+    if !file.is_file() {
+        return unusable("is no file");
+    }
+    match unseal(file, to).map_err(|error| failed("the backup cannot be read", &error))? {
+        Verdict::Whole => Ok(()),
+        Verdict::Altered => unusable("is damaged: its bytes are not those that were written"),
+        Verdict::Unsealed => unusable("is no backup that `ums backup` finished"),
+    }
+}
+
+/// Checks the stamp, SQLite's structures and the rows of each table.
+pub(crate) fn contents(file: &Path) -> Result<Backup, StoreError> {
     let unusable = |why: &str| Err(StoreError::Unusable(format!("{} {why}", file.display())));
     let connection = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(store_error)?;
     if !has_stamp(&connection)? {

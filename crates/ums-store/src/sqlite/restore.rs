@@ -112,9 +112,14 @@ impl Before {
     fn exclusive(database: &Path) -> rusqlite::Result<(Connection, bool)> {
         let connection = Connection::open(database)?;
         connection.busy_timeout(Duration::ZERO)?;
-        connection.execute_batch("PRAGMA locking_mode = EXCLUSIVE")?;
-        connection.query_row("PRAGMA journal_mode = DELETE", [], |row| row.get::<_, String>(0))?;
+        let mode = |sql| connection.query_row(sql, [], |row| row.get::<_, String>(0));
+        mode("PRAGMA journal_mode = DELETE")?;
         connection.execute_batch("BEGIN EXCLUSIVE")?;
+        if mode("PRAGMA journal_mode")? != "delete" {
+            // Another process was faster, and has its log again.
+            let busy = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_BUSY);
+            return Err(rusqlite::Error::SqliteFailure(busy, None));
+        }
         let is_empty: bool = connection.query_row("SELECT NOT EXISTS (SELECT 1 FROM sqlite_schema)", [], |row| row.get(0))?;
         let holds_something = !is_empty && {
             let has = |table: &str| {
@@ -136,29 +141,44 @@ impl Before {
 
     /// Gives the database a second name, and moves away what would meet the restored one. The database keeps its own name meanwhile.
     fn keep_aside(&self, database: &Path, now: Timestamp) -> Result<Option<PathBuf>, StoreError> {
+        let failed = |error| backup::failed("the database cannot be kept aside", &error);
         let aside = backup::beside(database, &format!(".before-{}", now.as_micros()));
-        let keep = || -> io::Result<()> {
-            if self.is_there {
-                // A file system without hard links gets a copy.
-                std::fs::hard_link(database, &aside).or_else(|_| std::fs::copy(database, &aside).map(drop))?;
+        if self.is_there {
+            // A file system without hard links gets a copy.
+            std::fs::hard_link(database, &aside)
+                .or_else(|_| std::fs::copy(database, &aside).map(drop))
+                .map_err(failed)?;
+        }
+        // A restore that is cut off between the next two steps leaves the database without its log. One that was taken whole has none any
+        // more. A damaged one must be of no use without it, too: else a service would go on from an older state, and send again.
+        if self.is_there && self._exclusive.is_none() && is_readable(&aside) {
+            drop(std::fs::remove_file(&aside));
+            return Err(StoreError::Unusable(format!(
+                "the database {0} is damaged together with its log; move {0} and the files {0}-* away yourself, then restore",
+                database.display()
+            )));
+        }
+        for companion in COMPANIONS {
+            match std::fs::rename(backup::beside(database, companion), backup::beside(&aside, companion)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
+                Ok(()) | Err(_) => {}
             }
-            for companion in COMPANIONS {
-                match std::fs::rename(backup::beside(database, companion), backup::beside(&aside, companion)) {
-                    Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                    Ok(()) | Err(_) => {}
-                }
-            }
-            backup::sync_folder(database)
-        };
-        keep().map_err(|error| backup::failed("the database cannot be kept aside", &error))?;
+        }
+        backup::sync_folder(database).map_err(failed)?;
         Ok(self.is_there.then_some(aside))
     }
 }
 
+/// Whether SQLite reads a file that has no log beside it.
+fn is_readable(file: &Path) -> bool {
+    let schema = |connection: Connection| connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get::<_, i64>(0));
+    Connection::open(file).and_then(schema).is_ok()
+}
+
 /// Makes the restored database beside the one from before: the backup, the messages held, the schema of this program, checked.
 fn stage(from: &Path, staged: &Path, now: Timestamp) -> Result<(crate::backup::Backup, u64, u64), StoreError> {
-    copy(from, staged).map_err(|error| backup::failed("the backup cannot be copied beside the database", &error))?;
-    let found = backup::read(staged)?;
+    copy(from, staged)?;
+    let found = backup::contents(staged)?;
     let mut connection = Connection::open(staged).map_err(store_error)?;
     connection
         .execute_batch("PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON")
@@ -186,14 +206,13 @@ fn stage(from: &Path, staged: &Path, now: Timestamp) -> Result<(crate::backup::B
     Ok((found, held, u64::try_from(scheduled).unwrap_or(0)))
 }
 
-fn copy(from: &Path, staged: &Path) -> io::Result<()> {
+fn copy(from: &Path, staged: &Path) -> Result<(), StoreError> {
     for companion in COMPANIONS {
         drop(std::fs::remove_file(backup::beside(staged, companion)));
     }
-    let mut source = std::fs::File::open(from)?;
-    let mut target = create_private(staged)?;
-    target.set_len(0)?;
-    io::copy(&mut source, &mut target).map(drop)
+    let target = create_private(staged).and_then(|target| target.set_len(0).map(|()| target));
+    let mut target = target.map_err(|error| backup::failed("the backup cannot be copied beside the database", &error))?;
+    backup::copy_out(from, &mut target)
 }
 
 /// Ends what may have been sent since as `unknown`: nothing more is tried until an operator says so.

@@ -14,8 +14,7 @@ use crate::{output, progress, settings};
 /// Arguments of `ums backup`.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "The service may run and send meanwhile. All that was answered before the instant is in the backup. The file is checked before it
-gets its name; it holds addresses and bodies: keep it as safe as the database. SQLite only.
+    after_help = "The service may run and send meanwhile. All that was answered before the instant is in the backup. The file is checked before it gets its name; it holds addresses and bodies: keep it as safe as the database. SQLite only: for PostgreSQL see docs/backup.md.
 
 Examples:
   ums backup

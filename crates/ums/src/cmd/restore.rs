@@ -15,8 +15,7 @@ use crate::{output, progress, settings};
 /// Arguments of `ums restore`.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Stop the service first. A message that had not ended at the backup's instant may have been sent since: it becomes `unknown` and does
-not go out by itself. What is scheduled for later goes out at its time. Opt-outs since the backup are lost: see docs/backup.md.
+    after_help = "Stop the service first. A message that had not ended at the backup's instant may have been sent since: it becomes `unknown` and does not go out by itself. What is scheduled for later goes out at its time. Opt-outs since the backup are lost: see docs/backup.md.
 
 Examples:
   ums restore monday.db
@@ -82,18 +81,28 @@ fn for_people(report: &Report) -> String {
         scheduled,
         kept_aside,
     } = report;
-    let aside = kept_aside
-        .as_ref()
-        .map(|file| format!("The database from before is kept in {}.\n", file.display()));
-    format!(
-        "{database} is as it was at {taken_at}: {messages} messages.
-{held} of them had not ended and may have been sent since. They are `unknown` and do not go out by themselves:
+    let mut lines = vec![format!("{database} is as it was at {taken_at}: {messages} messages.")];
+    if *held > 0 {
+        lines.push(format!(
+            "{held} of them had not ended and may have been sent since. They are `unknown` and do not go out by themselves:
   ums messages list --status unknown
   ums messages resend ID      (a double is possible), or
-  ums messages mark ID sent
-{scheduled} are scheduled for later and go out at their time, also those that were cancelled since the backup.
-{}Lost since the backup: messages, opt-outs and bounces, idempotency keys. Before you start the service, import newer opt-outs:
-  ums suppressions import FILE",
-        aside.unwrap_or_default()
-    )
+  ums messages mark ID sent"
+        ));
+    }
+    if *scheduled > 0 {
+        lines.push(format!(
+            "{scheduled} are scheduled for later and go out at their time, also those that were cancelled since the backup."
+        ));
+    }
+    lines.push("Lost since the backup: messages, opt-outs and bounces, idempotency keys.".to_owned());
+    if let Some(file) = kept_aside {
+        let file = file.display();
+        lines.push(format!(
+            "The database from before is kept in {file}. Carry its newer opt-outs over before you start the service:
+  UMS_DATABASE_URL=sqlite://{file} ums suppressions export --output newer.csv
+  ums suppressions import newer.csv"
+        ));
+    }
+    lines.join("\n")
 }

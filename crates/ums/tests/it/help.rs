@@ -2,7 +2,7 @@
 
 use crate::program::Place;
 
-const COMMANDS: [&[&str]; 24] = [
+const COMMANDS: [&[&str]; 26] = [
     &[],
     &["dev"],
     &["serve"],
@@ -24,6 +24,8 @@ const COMMANDS: [&[&str]; 24] = [
     &["config", "show"],
     &["config", "check"],
     &["config", "docs"],
+    &["backup"],
+    &["restore"],
     &["openapi"],
     &["simulator"],
     &["completions"],
