@@ -10,7 +10,7 @@ use ums_core::{Clock, StoreError, Timestamp};
 
 use crate::location::Location;
 use crate::migrations::in_the_background;
-use crate::sqlite;
+use crate::{postgres, sqlite};
 
 /// What a backup holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +40,18 @@ pub struct Restored {
     pub kept_aside: Option<PathBuf>,
 }
 
+/// What was done to a restored database, so that it is safe to send from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// Messages that had not ended, and may have been sent since: `unknown` now.
+    pub held: u64,
+    /// Messages whose `send_at` has not come: they go out then.
+    pub scheduled: u64,
+}
+
+/// What messages say that may have been sent since.
+pub(crate) const WHY: &str = "restored from a backup; it may have been sent since";
+
 /// Whether the backup's way is built for a database: only a SQLite file so far.
 fn file_of(url: &str) -> Result<PathBuf, StoreError> {
     let unusable = |why: &str| Err(StoreError::Unusable(why.to_owned()));
@@ -48,7 +60,7 @@ fn file_of(url: &str) -> Result<PathBuf, StoreError> {
         Location::Memory | Location::SqliteMemory => unusable("a database in memory has no backup"),
         Location::Postgres(_) => {
             unusable(
-                "this is for SQLite; a PostgreSQL database is kept by pg_dump and pg_restore, and sends again what waited unless the statements of docs/backup.md are run before a service starts on it",
+                "this is for SQLite; take pg_dump and pg_restore for PostgreSQL, and run `ums restore --mark-restored` before a service starts on what was restored: else it sends again what waited",
             )
         }
     }
@@ -73,4 +85,18 @@ pub async fn backup(url: &str, to: &Path, clock: Arc<dyn Clock>) -> Result<Backu
 pub async fn restore(url: &str, from: &Path, may_replace: bool, clock: Arc<dyn Clock>) -> Result<Restored, StoreError> {
     let (database, from) = (file_of(url)?, from.to_owned());
     in_the_background(move || sqlite::restore::restore(&database, &from, may_replace, clock.now())).await
+}
+
+/// Makes a database that PostgreSQL's own tools restored safe to send from: ends as `unknown` what may have been sent since.
+///
+/// # Errors
+/// [`StoreError::Unusable`] when a process's lease holds, or it is a SQLite database; [`StoreError::Unavailable`] when it cannot be reached. The
+/// database is as it was then.
+pub async fn mark_restored(url: &str, clock: Arc<dyn Clock>) -> Result<Held, StoreError> {
+    match Location::parse(url)? {
+        Location::Postgres(url) => postgres::restore::hold(&postgres::Address::parse(url.expose())?, clock.now()).await,
+        Location::Memory | Location::SqliteMemory | Location::SqliteFile(_) => Err(StoreError::Unusable(
+            "this is for PostgreSQL; `ums restore FILE` restores a SQLite database and marks it".to_owned(),
+        )),
+    }
 }

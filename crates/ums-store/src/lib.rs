@@ -36,7 +36,7 @@ use std::sync::Arc;
 
 use ums_core::{Clock, Store, StoreError};
 
-pub use backup::{Backup, Restored, backup, restore};
+pub use backup::{Backup, Held, Restored, backup, mark_restored, restore};
 pub use memory::MemoryStore;
 pub use migration::Migration;
 pub use migrations::{migrate, migrations_of, pending_migrations};

@@ -30,6 +30,7 @@ mod queue;
 mod rates;
 mod recipients;
 mod request;
+pub(crate) mod restore;
 mod retention;
 mod row;
 mod sessions;

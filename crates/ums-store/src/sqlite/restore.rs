@@ -13,10 +13,8 @@ use ums_core::{StoreError, Timestamp, failpoint};
 use super::connection::{create_private, store_error};
 use super::owners::Ownership;
 use super::{backup, migrate};
-use crate::backup::Restored;
+use crate::backup::{Restored, WHY};
 
-/// What messages say that may have been sent since.
-const WHY: &str = "restored from a backup; it may have been sent since";
 /// By how much the ids of processes move on, so that no process that knew the database from before has an id in the restored one.
 const OWNERS_AHEAD: i64 = 1 << 32;
 /// What SQLite keeps beside a database, and must not meet another one.

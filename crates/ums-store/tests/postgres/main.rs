@@ -9,6 +9,7 @@ mod group_commit;
 mod leases;
 mod opening;
 mod opt_outs;
+mod restored;
 mod sharing;
 mod upgrade;
 

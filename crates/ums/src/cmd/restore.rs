@@ -1,12 +1,13 @@
 //! `ums restore`: a backup takes the database's place.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Result;
 use serde::Serialize;
+use ums_config::StoreUrl;
 use ums_core::{SystemClock, Timestamp};
-use ums_store::Restored;
+use ums_store::{Held, Restored};
 
 use super::backup::told;
 use crate::exit::Exit;
@@ -17,18 +18,24 @@ use crate::{output, progress, settings};
 #[command(
     after_help = "Stop the service first. A message that had not ended at the backup's instant may have been sent since: it becomes `unknown` and does not go out by itself. What is scheduled for later goes out at its time. Opt-outs since the backup are lost: see docs/backup.md.
 
+For PostgreSQL, restore with pg_restore, then run it with --mark-restored before a service starts: it does the same to what had not ended.
+
 Examples:
   ums restore monday.db
   ums restore monday.db --force
-  ums restore monday.db --database sqlite:///var/lib/ums/ums.db --json"
+  ums restore monday.db --database sqlite:///var/lib/ums/ums.db --json
+  ums restore --mark-restored --database postgres://ums@db.example.com/ums"
 )]
 pub(crate) struct Args {
     /// A file that `ums backup` wrote
-    #[arg(value_name = "FILE")]
-    file: PathBuf,
+    #[arg(value_name = "FILE", required_unless_present = "mark_restored")]
+    file: Option<PathBuf>,
     /// Replace a database that is not empty; it is kept aside
     #[arg(long)]
     force: bool,
+    /// Restore nothing: make a PostgreSQL database that `pg_restore` put back safe to send from
+    #[arg(long, conflicts_with_all = ["file", "force"])]
+    mark_restored: bool,
     /// The database, instead of `UMS_DATABASE_URL`
     #[arg(long, value_name = "URL")]
     database: Option<String>,
@@ -41,18 +48,30 @@ pub(crate) struct Args {
 #[derive(Debug, Serialize)]
 struct Report {
     database: String,
-    taken_at: Timestamp,
-    messages: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    taken_at: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    messages: Option<u64>,
     held: u64,
     scheduled: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
     kept_aside: Option<PathBuf>,
 }
 
 /// Runs the command.
 pub(crate) async fn run(args: Args) -> Result<Exit> {
     let place = settings::store_url(args.database.as_deref())?;
-    let url = unified_messaging::store_url(&place);
-    let restoring = ums_store::restore(&url, &args.file, args.force, Arc::new(SystemClock::new()));
+    let report = match &args.file {
+        Some(file) => restored(&place, file, args.force).await?,
+        None => marked(&place).await?,
+    };
+    output::either(args.json, &report, || for_people(&report))?;
+    Ok(Exit::Done)
+}
+
+async fn restored(place: &StoreUrl, file: &Path, may_replace: bool) -> Result<Report> {
+    let url = unified_messaging::store_url(place);
+    let restoring = ums_store::restore(&url, file, may_replace, Arc::new(SystemClock::new()));
     let restored = Box::pin(progress::shown("checking and restoring", restoring)).await;
     let Restored {
         backup,
@@ -60,16 +79,29 @@ pub(crate) async fn run(args: Args) -> Result<Exit> {
         scheduled,
         kept_aside,
     } = restored.map_err(|error| told(error, "nothing was restored; the database is as it was"))?;
-    let report = Report {
+    Ok(Report {
         database: place.to_string(),
-        taken_at: backup.taken_at,
-        messages: backup.messages,
+        taken_at: Some(backup.taken_at),
+        messages: Some(backup.messages),
         held,
         scheduled,
         kept_aside,
-    };
-    output::either(args.json, &report, || for_people(&report))?;
-    Ok(Exit::Done)
+    })
+}
+
+async fn marked(place: &StoreUrl) -> Result<Report> {
+    let url = unified_messaging::store_url(place);
+    let marking = ums_store::mark_restored(&url, Arc::new(SystemClock::new()));
+    let marked = Box::pin(progress::shown("marking what had not ended", marking)).await;
+    let Held { held, scheduled } = marked.map_err(|error| told(error, "nothing was marked; the database is as it was"))?;
+    Ok(Report {
+        database: place.to_string(),
+        taken_at: None,
+        messages: None,
+        held,
+        scheduled,
+        kept_aside: None,
+    })
 }
 
 fn for_people(report: &Report) -> String {
@@ -81,10 +113,13 @@ fn for_people(report: &Report) -> String {
         scheduled,
         kept_aside,
     } = report;
-    let mut lines = vec![format!("{database} is as it was at {taken_at}: {messages} messages.")];
+    let mut lines = vec![match (taken_at, messages) {
+        (Some(taken_at), Some(messages)) => format!("{database} is as it was at {taken_at}: {messages} messages."),
+        _ => format!("{database} is safe to send from."),
+    }];
     if *held > 0 {
         lines.push(format!(
-            "{held} of them had not ended and may have been sent since. They are `unknown` and do not go out by themselves:
+            "{held} messages had not ended and may have been sent since. They are `unknown` and do not go out by themselves:
   ums messages list --status unknown
   ums messages resend ID      (a double is possible), or
   ums messages mark ID sent"
