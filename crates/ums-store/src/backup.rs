@@ -58,11 +58,9 @@ fn file_of(url: &str) -> Result<PathBuf, StoreError> {
     match Location::parse(url)? {
         Location::SqliteFile(path) => Ok(path),
         Location::Memory | Location::SqliteMemory => unusable("a database in memory has no backup"),
-        Location::Postgres(_) => {
-            unusable(
-                "this is for SQLite; take pg_dump and pg_restore for PostgreSQL, and run `ums restore --mark-restored` before a service starts on what was restored: else it sends again what waited",
-            )
-        }
+        Location::Postgres(_) => unusable(
+            "this is for SQLite; take pg_dump and pg_restore for PostgreSQL, and run `ums restore --mark-restored` before a service starts on what was restored: else it sends again what waited",
+        ),
     }
 }
 

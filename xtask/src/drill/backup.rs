@@ -176,7 +176,10 @@ fn findings(stage: &Stage, rows: &[Row], lost: &[Lost]) -> Result<Findings> {
 fn owed(arrivals: Vec<Arrival>, rows: &[Row], lost: &[Lost]) -> Vec<Arrival> {
     let mut before = BTreeSet::new();
     let is_owed = |arrival: &Arrival| {
-        let Some(row) = arrival.mark().and_then(|mark| rows.iter().find(|row| row.mark.as_deref() == Some(mark))) else {
+        let Some(row) = arrival
+            .mark()
+            .and_then(|mark| rows.iter().find(|row| row.mark.as_deref() == Some(mark)))
+        else {
             return false;
         };
         let Some(lost) = lost.iter().find(|lost| lost.held.contains(&row.id)) else {

@@ -13,8 +13,8 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension as _, params};
 use ums_core::{StoreError, Timestamp, failpoint};
 
 use super::connection::{create_private, store_error};
-use super::seal::{Verdict, seal, unseal};
 use super::migrate;
+use super::seal::{Verdict, seal, unseal};
 use crate::backup::Backup;
 
 /// How long the start of the copy waits for a process that opens or closes the database.

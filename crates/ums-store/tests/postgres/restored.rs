@@ -52,7 +52,10 @@ async fn what_had_not_ended_is_unknown_and_goes_out_to_nobody() {
         let sample = Sample::sms(number);
         let record = store.message(sample.tenant(), sample.id()).await.unwrap().unwrap();
         assert_eq!((number, record.status, record.recipients[0].status), (number, status, status));
-        assert_eq!(record.attempts.first().and_then(|attempt| attempt.code.as_deref()), (number == 5).then_some("restored"));
+        assert_eq!(
+            record.attempts.first().and_then(|attempt| attempt.code.as_deref()),
+            (number == 5).then_some("restored")
+        );
     }
     let newest = "SELECT max(id) FROM owners";
     let id: i64 = database.stranger().await.query_one(newest, &[]).await.unwrap().get(0);

@@ -34,7 +34,17 @@ fn serve(place: &Place) -> (Running, String) {
 }
 
 fn send(place: &Place, to: &str, more: &[&str]) -> String {
-    let words = ["send", "email", "--to", to, "--subject", "Receipt", "--text", "Thank you.", "--json"];
+    let words = [
+        "send",
+        "email",
+        "--to",
+        to,
+        "--subject",
+        "Receipt",
+        "--text",
+        "Thank you.",
+        "--json",
+    ];
     let result = place.run(&[&words, more].concat()).json();
     result["message_id"].as_str().unwrap().to_owned()
 }
@@ -86,7 +96,11 @@ fn what_waited_in_the_backup_is_not_sent_again_after_a_restore() {
     let backup = place.run(&["backup", "--to", "monday.db", "--json"]).expect(0).json();
     assert_eq!((&backup["messages"], &backup["file"]), (&json!(3), &json!("monday.db")), "{backup}");
     let refused = place.run(&["restore", "monday.db", "--force"]).expect(2);
-    assert!(refused.err.contains("a process has the database") && refused.err.contains("stop the service"), "{}", refused.err);
+    assert!(
+        refused.err.contains("a process has the database") && refused.err.contains("stop the service"),
+        "{}",
+        refused.err
+    );
     // What happens after the backup is lost; the message that waited has gone out.
     for provider in PROVIDERS {
         simulator.heal(provider);
@@ -96,16 +110,28 @@ fn what_waited_in_the_backup_is_not_sent_again_after_a_restore() {
     assert_eq!(service.terminate().0, 0);
 
     let refused = place.run(&["restore", "monday.db"]).expect(2);
-    assert!(refused.err.contains("is not empty") && refused.err.contains("--force"), "{}", refused.err);
+    assert!(
+        refused.err.contains("is not empty") && refused.err.contains("--force"),
+        "{}",
+        refused.err
+    );
     let restored = place.run(&["restore", "monday.db", "--force", "--json"]).expect(0).json();
     assert_eq!(restored["taken_at"], backup["taken_at"]);
-    assert_eq!((&restored["messages"], &restored["held"], &restored["scheduled"]), (&json!(3), &json!(1), &json!(1)), "{restored}");
+    assert_eq!(
+        (&restored["messages"], &restored["held"], &restored["scheduled"]),
+        (&json!(3), &json!(1), &json!(1)),
+        "{restored}"
+    );
 
     let (service, _) = serve(&place);
     assert_eq!(shown(&place, &done)["status"], "sent");
     assert_eq!(shown(&place, &later)["status"], "scheduled");
     let held = shown(&place, &waiting);
-    assert_eq!((&held["status"], &held["open_recipients"]), (&json!("unknown"), &json!(0)), "{held}");
+    assert_eq!(
+        (&held["status"], &held["open_recipients"]),
+        (&json!("unknown"), &json!(0)),
+        "{held}"
+    );
     place.run(&["messages", "show", &lost]).expect(1);
     send(&place, "new@example.com", &[]);
     assert_eq!(arrivals(&simulator, "waiting@example.com"), 1, "sent once, before the restore");
@@ -142,7 +168,11 @@ fn the_database_kept_aside_gives_its_newer_opt_outs_and_sends_nothing() {
         .output()
         .unwrap();
     assert!(exported.status.success(), "{exported:?}");
-    assert_eq!(arrivals(&simulator, "waiting@example.com"), 0, "reading the old database sends nothing");
+    assert_eq!(
+        arrivals(&simulator, "waiting@example.com"),
+        0,
+        "reading the old database sends nothing"
+    );
     place.run(&["suppressions", "show", "newer@example.com"]).expect(0);
     place.run(&["suppressions", "import", "newer.csv"]).expect(0);
     let listed = place.run(&["suppressions", "list", "--json"]).expect(0).json();
@@ -163,11 +193,20 @@ fn files_that_are_no_whole_backup_are_refused_and_nothing_is_changed() {
     altered[middle..middle + 4096].fill(0x5a);
     std::fs::write(place.path().join("altered.db"), &altered).unwrap();
     std::fs::write(place.path().join("cut.db"), &good[..good.len() / 2]).unwrap();
-    std::fs::write(place.path().join("text.db"), "no database at all, and long enough to be read as one ".repeat(20)).unwrap();
+    std::fs::write(
+        place.path().join("text.db"),
+        "no database at all, and long enough to be read as one ".repeat(20),
+    )
+    .unwrap();
     std::fs::write(place.path().join("empty.db"), "").unwrap();
     for name in ["altered.db", "cut.db", "text.db", "empty.db", "missing.db", "ums.db", "."] {
         let refused = place.run(&["restore", name, "--force"]);
-        assert!(refused.code == 2 && refused.err.contains("nothing was restored"), "{name}: {} {}", refused.code, refused.err);
+        assert!(
+            refused.code == 2 && refused.err.contains("nothing was restored"),
+            "{name}: {} {}",
+            refused.code,
+            refused.err
+        );
     }
     assert_eq!(shown(&place, &id)["status"], "sent");
     assert_eq!((files_with(&place, ".before-"), files_with(&place, "restoring")), (vec![], vec![]));
@@ -188,7 +227,9 @@ fn files_that_are_no_whole_backup_are_refused_and_nothing_is_changed() {
 fn postgresql_is_refused_with_what_to_do() {
     let place = Place::new();
     for words in [&["backup"][..], &["restore", "monday.db"]] {
-        let run = place.run(&[words, &["--database", "postgres://ums:canary@127.0.0.1:1/ums"]].concat()).expect(2);
+        let run = place
+            .run(&[words, &["--database", "postgres://ums:canary@127.0.0.1:1/ums"]].concat())
+            .expect(2);
         assert!(run.err.contains("pg_dump") && !run.err.contains("canary"), "{}", run.err);
     }
 }
