@@ -6,51 +6,12 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use ums_core::{Clock, StoreError, Timestamp};
+use ums_core::{Clock, StoreError};
 
 use crate::location::Location;
 use crate::migrations::in_the_background;
+use crate::restored::{Backup, Held, Restored};
 use crate::{postgres, sqlite};
-
-/// What a backup holds.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Backup {
-    /// All that was answered before it is in the backup.
-    pub taken_at: Timestamp,
-    /// Version of the schema.
-    pub schema_version: i64,
-    /// Messages.
-    pub messages: u64,
-    /// Rows of all tables.
-    pub rows: u64,
-    /// Size of the file.
-    pub bytes: u64,
-}
-
-/// What a restore did.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Restored {
-    /// What the backup held.
-    pub backup: Backup,
-    /// Messages that had not ended, and may have been sent since: `unknown` now.
-    pub held: u64,
-    /// Messages whose `send_at` has not come: they go out then.
-    pub scheduled: u64,
-    /// Where the database from before is.
-    pub kept_aside: Option<PathBuf>,
-}
-
-/// What was done to a restored database, so that it is safe to send from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Held {
-    /// Messages that had not ended, and may have been sent since: `unknown` now.
-    pub held: u64,
-    /// Messages whose `send_at` has not come: they go out then.
-    pub scheduled: u64,
-}
-
-/// What messages say that may have been sent since.
-pub(crate) const WHY: &str = "restored from a backup; it may have been sent since";
 
 /// Whether the backup's way is built for a database: only a SQLite file so far.
 fn file_of(url: &str) -> Result<PathBuf, StoreError> {

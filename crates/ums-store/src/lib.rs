@@ -26,6 +26,7 @@ mod migration;
 mod migrations;
 mod newer;
 mod postgres;
+mod restored;
 mod sqlite;
 mod turns;
 
@@ -36,11 +37,12 @@ use std::sync::Arc;
 
 use ums_core::{Clock, Store, StoreError};
 
-pub use backup::{Backup, Held, Restored, backup, mark_restored, restore};
+pub use backup::{backup, mark_restored, restore};
 pub use memory::MemoryStore;
 pub use migration::Migration;
 pub use migrations::{migrate, migrations_of, pending_migrations};
 pub use postgres::{PostgresOptions, PostgresStore};
+pub use restored::{Backup, Held, Restored};
 pub use sqlite::{SqliteOptions, SqliteStore};
 
 use location::Location;

@@ -148,9 +148,10 @@ fn settle(record: &mut MessageRecord, mark: Mark, now: Timestamp) -> Result<ActR
     let sent_at = record.unknown_attempts().map(|attempt| attempt.called_at).max();
     let recipients = record.recipients.len();
     // A restored message may have been sent by an attempt that the backup does not have: to everybody.
-    let mut carried = match record.has_unknown_attempt() {
-        true => RecipientSet::NOBODY,
-        false => RecipientSet::NOT_RECORDED,
+    let mut carried = if record.has_unknown_attempt() {
+        RecipientSet::NOBODY
+    } else {
+        RecipientSet::NOT_RECORDED
     };
     for attempt in record
         .attempts

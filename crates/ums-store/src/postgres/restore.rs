@@ -8,7 +8,7 @@ use ums_core::{StoreError, Timestamp, failpoint};
 use super::address::Address;
 use super::connection::{Fault, Session};
 use super::row::one;
-use crate::backup::{Held, WHY};
+use crate::restored::{Held, WHY};
 
 /// Holds what may have been sent since, in one transaction.
 pub(crate) async fn hold(address: &Address, now: Timestamp) -> Result<Held, StoreError> {

@@ -1,3 +1,5 @@
+//! Only here: PostgreSQL has tools of its own.
+//!
 //! A backup: a copy of one instant, made while others write, and checked before it gets its name.
 //!
 //! `VACUUM INTO` reads one snapshot and holds up no writer; the write-ahead log grows until it is done. It does not sync the copy
@@ -15,7 +17,7 @@ use ums_core::{StoreError, Timestamp, failpoint};
 use super::connection::{create_private, store_error};
 use super::migrate;
 use super::seal::{Verdict, seal, unseal};
-use crate::backup::Backup;
+use crate::restored::Backup;
 
 /// How long the start of the copy waits for a process that opens or closes the database.
 const BUSY: Duration = Duration::from_secs(30);
@@ -126,7 +128,7 @@ pub(crate) fn copy_out(file: &Path, to: &mut impl io::Write) -> Result<(), Store
 pub(crate) fn contents(file: &Path) -> Result<Backup, StoreError> {
     let unusable = |why: &str| Err(StoreError::Unusable(format!("{} {why}", file.display())));
     let connection = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(store_error)?;
-    if !has_stamp(&connection)? {
+    if !migrate::has_stamp(&connection)? {
         return unusable("is no backup that `ums backup` finished");
     }
     let schema_version = migrate::known_version(&connection)?;
@@ -166,17 +168,6 @@ pub(crate) fn contents(file: &Path) -> Result<Backup, StoreError> {
         rows,
         bytes,
     })
-}
-
-/// Whether a database is a backup, which nobody may send from as it is.
-pub(crate) fn has_stamp(connection: &Connection) -> Result<bool, StoreError> {
-    connection
-        .query_row(
-            "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'backup_stamp')",
-            [],
-            |row| row.get(0),
-        )
-        .map_err(store_error)
 }
 
 /// Gives a file that is whole its name: after the disk has it, and in one step.

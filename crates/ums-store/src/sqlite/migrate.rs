@@ -6,7 +6,6 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior, params};
 use ums_core::{StoreError, Timestamp, failpoint};
 
-use super::backup;
 use super::connection::{create_private, store_error};
 use crate::migration::{Migration, lacking};
 
@@ -58,7 +57,7 @@ pub(crate) fn migrate(connection: &mut Connection, now: Timestamp) -> Result<Vec
         .transaction_with_behavior(TransactionBehavior::Immediate)
         .map_err(store_error)?;
     let mut applied = Vec::new();
-    if backup::has_stamp(&transaction)? {
+    if has_stamp(&transaction)? {
         return Err(StoreError::Unusable(
             "the file is a backup, and what it would send may have been sent since; put it in a database's place with `ums restore`"
                 .to_owned(),
@@ -109,6 +108,17 @@ fn version(connection: &Connection) -> Result<i64, StoreError> {
         )
         .map_err(store_error)?;
     Ok(0)
+}
+
+/// Whether a database is a backup, which nobody may send from as it is.
+pub(crate) fn has_stamp(connection: &Connection) -> Result<bool, StoreError> {
+    connection
+        .query_row(
+            "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'backup_stamp')",
+            [],
+            |row| row.get(0),
+        )
+        .map_err(store_error)
 }
 
 /// The version of a database that this program can read.

@@ -13,7 +13,7 @@ use ums_core::{StoreError, Timestamp, failpoint};
 use super::connection::{create_private, store_error};
 use super::owners::Ownership;
 use super::{backup, migrate};
-use crate::backup::{Restored, WHY};
+use crate::restored::{Restored, WHY};
 
 /// By how much the ids of processes move on, so that no process that knew the database from before has an id in the restored one.
 const OWNERS_AHEAD: i64 = 1 << 32;
@@ -65,7 +65,7 @@ fn in_use(database: &Path) -> StoreError {
 /// The database that a restore replaces.
 struct Before {
     /// Keeps everybody else out. None when there is no database, or SQLite cannot read it.
-    _exclusive: Option<Connection>,
+    exclusive: Option<Connection>,
     is_there: bool,
     holds_something: bool,
 }
@@ -73,7 +73,7 @@ struct Before {
 impl Before {
     fn of(database: &Path) -> Result<Self, StoreError> {
         let absent = Self {
-            _exclusive: None,
+            exclusive: None,
             is_there: false,
             holds_something: false,
         };
@@ -82,7 +82,7 @@ impl Before {
         }
         match Self::exclusive(database) {
             Ok((connection, holds_something)) => Ok(Self {
-                _exclusive: Some(connection),
+                exclusive: Some(connection),
                 is_there: true,
                 holds_something,
             }),
@@ -149,7 +149,7 @@ impl Before {
         }
         // A restore that is cut off between the next two steps leaves the database without its log. One that was taken whole has none any
         // more. A damaged one must be of no use without it, too: else a service would go on from an older state, and send again.
-        if self.is_there && self._exclusive.is_none() && is_readable(&aside) {
+        if self.is_there && self.exclusive.is_none() && is_readable(&aside) {
             drop(std::fs::remove_file(&aside));
             return Err(StoreError::Unusable(format!(
                 "the database {0} is damaged together with its log; move {0} and the files {0}-* away yourself, then restore",
@@ -174,7 +174,7 @@ fn is_readable(file: &Path) -> bool {
 }
 
 /// Makes the restored database beside the one from before: the backup, the messages held, the schema of this program, checked.
-fn stage(from: &Path, staged: &Path, now: Timestamp) -> Result<(crate::backup::Backup, u64, u64), StoreError> {
+fn stage(from: &Path, staged: &Path, now: Timestamp) -> Result<(crate::restored::Backup, u64, u64), StoreError> {
     copy(from, staged)?;
     let found = backup::contents(staged)?;
     let mut connection = Connection::open(staged).map_err(store_error)?;

@@ -1,4 +1,4 @@
-//! The seal of a backup: SHA-256 of the file, behind its last page. SQLite's own check reads structure and would take another address for
+//! Only here: the seal of a backup: SHA-256 of the file, behind its last page. SQLite's own check reads structure and would take another address for
 //! the one that was written. SQLite reads as many pages as the header counts, and not what is behind them
 //! (<https://www.sqlite.org/fileformat2.html>, 1.3.8, read 2026-11-29).
 

@@ -123,7 +123,7 @@ async fn an_empty_database_and_none_are_replaced_without_being_asked_twice() {
 async fn with_all_kinds(ground: &SqliteFile) {
     let store = ground.store().await;
     let now = clock().now();
-    let soon = now + Duration::from_secs(3600);
+    let soon = now + Duration::from_hours(1);
     let due = |number, status, at| Sample::sms(number).new_message(status, Some(at)).unwrap();
     store.accept(due(1, Status::Queued, Timestamp::from_micros(1))).await.unwrap();
     store.accept(due(2, Status::Queued, soon)).await.unwrap();

@@ -13,7 +13,7 @@ const LEASE: Duration = Duration::from_secs(1);
 async fn what_had_not_ended_is_unknown_and_goes_out_to_nobody() {
     let database = Database::new().await;
     let store = database.store_with_lease(LEASE).await;
-    let soon = clock().now() + Duration::from_secs(3600);
+    let soon = clock().now() + Duration::from_hours(1);
     let due = |number, status, at| Sample::sms(number).new_message(status, Some(at)).unwrap();
     let past = Timestamp::from_micros(1);
     for (number, status, at) in [
