@@ -4,7 +4,8 @@
 //!
 //! `VACUUM INTO` reads one snapshot and holds up no writer; the write-ahead log grows until it is done. It does not sync the copy
 //! (<https://www.sqlite.org/lang_vacuum.html>, read 2026-11-29), so that is done here. The copy gets a stamp
-//! (the instant, and each table's rows), then a seal: one without them was cut off.
+//! (the instant, and each table's rows), is checked and synced, then gets a seal: one without them was cut off. What a backup that was cut
+//! off leaves has a name that is refused, sealed or not.
 
 use std::fs::File;
 use std::io;
@@ -23,6 +24,8 @@ use crate::restored::Backup;
 const BUSY: Duration = Duration::from_secs(30);
 /// The stamp's row with the instant; each other row has a table's name and its number of rows.
 const TAKEN_AT: &str = "(taken at)";
+/// Ends the name of a backup that is being written, with the number of its process.
+const PARTIAL: &str = ".partial-";
 
 /// Writes a backup.
 pub(crate) fn backup(database: &Path, to: &Path, now: Timestamp) -> Result<Backup, StoreError> {
@@ -35,7 +38,7 @@ pub(crate) fn backup(database: &Path, to: &Path, now: Timestamp) -> Result<Backu
             to.display()
         )));
     }
-    let partial = beside(to, &format!(".partial-{}", std::process::id()));
+    let partial = beside(to, &format!("{PARTIAL}{}", std::process::id()));
     let written = write(database, &partial, now).and_then(|backup| {
         failpoint::pass("backup.written");
         put(&partial, to).map_err(|error| failed("the backup cannot be written", &error))?;
@@ -64,8 +67,23 @@ fn write(database: &Path, partial: &Path, now: Timestamp) -> Result<Backup, Stor
     drop(source);
     failpoint::pass("backup.copied");
     stamp(partial, now)?;
-    seal(partial).map_err(|error| failed("the backup cannot be sealed", &error))?;
-    read(partial)
+    let mut backup = contents(partial)?;
+    let sealed = File::open(partial).and_then(|file| file.sync_all()).and_then(|()| seal(partial));
+    sealed.map_err(|error| failed("the backup cannot be sealed", &error))?;
+    backup.bytes = length(partial)?;
+    Ok(backup)
+}
+
+/// Whether a file's name says that its backup was cut off.
+fn is_partial(file: &Path) -> bool {
+    let name = file.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
+    let process = name.rsplit_once(PARTIAL).map(|(_, process)| process);
+    process.is_some_and(|process| process.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+fn length(file: &Path) -> Result<u64, StoreError> {
+    let found = std::fs::metadata(file).map_err(|error| failed("the backup cannot be read", &error))?;
+    Ok(found.len())
 }
 
 /// Counts what the copy holds, and notes it in the copy.
@@ -73,7 +91,9 @@ fn stamp(copy: &Path, now: Timestamp) -> Result<(), StoreError> {
     let connection = Connection::open(copy).map_err(store_error)?;
     let tables = counts(&connection)?;
     connection
-        .execute_batch("PRAGMA synchronous = FULL; BEGIN; CREATE TABLE backup_stamp (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT")
+        .execute_batch(
+            "PRAGMA journal_mode = MEMORY; BEGIN; CREATE TABLE backup_stamp (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT",
+        )
         .map_err(store_error)?;
     for (name, value) in tables
         .iter()
@@ -117,6 +137,9 @@ pub(crate) fn copy_out(file: &Path, to: &mut impl io::Write) -> Result<(), Store
     if !file.is_file() {
         return unusable("is no file");
     }
+    if is_partial(file) {
+        return unusable("is what a backup left that was cut off; remove it, and take a backup that has its name");
+    }
     match unseal(file, to).map_err(|error| failed("the backup cannot be read", &error))? {
         Verdict::Whole => Ok(()),
         Verdict::Altered => unusable("is damaged: its bytes are not those that were written"),
@@ -158,9 +181,7 @@ pub(crate) fn contents(file: &Path) -> Result<Backup, StoreError> {
     let Some(taken_at) = stamped(TAKEN_AT)? else {
         return unusable("is no backup that `ums backup` finished");
     };
-    let bytes = std::fs::metadata(file)
-        .map_err(|error| failed("the backup cannot be read", &error))?
-        .len();
+    let bytes = length(file)?;
     Ok(Backup {
         taken_at: Timestamp::from_micros(taken_at),
         schema_version,

@@ -18,7 +18,9 @@ use crate::restored::{Restored, WHY};
 /// By how much the ids of processes move on, so that no process that knew the database from before has an id in the restored one.
 const OWNERS_AHEAD: i64 = 1 << 32;
 /// What SQLite keeps beside a database, and must not meet another one.
-const COMPANIONS: [&str; 3] = ["-wal", "-journal", "-shm"];
+const COMPANIONS: [&str; 3] = ["-wal", "-journal", INDEX];
+/// The index of the write-ahead log.
+const INDEX: &str = "-shm";
 
 /// Restores a backup.
 pub(crate) fn restore(database: &Path, from: &Path, may_replace: bool, now: Timestamp) -> Result<Restored, StoreError> {
@@ -157,7 +159,14 @@ impl Before {
             )));
         }
         for companion in COMPANIONS {
-            match std::fs::rename(backup::beside(database, companion), backup::beside(&aside, companion)) {
+            let beside = backup::beside(database, companion);
+            // The index of a log is made anew from it, and a log without its database is of no use.
+            let moved = if self.is_there && companion != INDEX {
+                std::fs::rename(beside, backup::beside(&aside, companion))
+            } else {
+                std::fs::remove_file(beside)
+            };
+            match moved {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
                 Ok(()) | Err(_) => {}
             }

@@ -231,3 +231,22 @@ async fn a_damaged_database_is_kept_aside_and_its_log_meets_no_other() {
     assert!(std::fs::read(&aside).unwrap().starts_with(b"no database any more"));
     assert_eq!(damaged.store().await.count().await.unwrap(), 6);
 }
+
+#[tokio::test]
+async fn the_log_of_a_database_that_was_deleted_meets_no_other_and_stays_nowhere() {
+    let ground = SqliteFile::new();
+    with_all_kinds(&ground).await;
+    backup(&ground).await;
+    let target = SqliteFile::new();
+    for companion in ["-wal", "-shm"] {
+        std::fs::write(format!("{}{companion}", target.path().display()), "of a database that is gone").unwrap();
+    }
+    assert_eq!(restore(&target, &beside(&ground), false).await.unwrap().kept_aside, None);
+    let names = std::fs::read_dir(target.path().parent().unwrap()).unwrap();
+    let left: Vec<_> = names
+        .map(|file| file.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name.contains("-wal") || name.contains("-shm"))
+        .collect();
+    assert_eq!(left, Vec::<String>::new());
+    assert_eq!(target.store().await.count().await.unwrap(), 6);
+}

@@ -250,6 +250,11 @@ fn a_command_that_is_killed_leaves_the_old_or_the_new_and_nothing_that_looks_who
     for point in ["backup.copied", "backup.written"] {
         killed_at(point, &["backup", "--to", "cut.db"]);
         assert!(!place.path().join("cut.db").exists(), "{point}");
+        let left = files_with(&place, ".partial-").pop().unwrap();
+        let refused = place.run(&["restore", left.to_str().unwrap(), "--force"]).expect(2);
+        assert!(refused.err.contains("was cut off"), "{point}: {}", refused.err);
+        std::fs::remove_file(left).unwrap();
+        assert_eq!(files_with(&place, ".partial-"), Vec::<PathBuf>::new(), "nothing else is left");
     }
     // The next one does not stumble over what is left.
     place.run(&["backup", "--to", "cut.db"]).expect(0);
