@@ -10,6 +10,7 @@
 //! **Invariant:** what [`Store::accept`] and [`Store::record`] have answered is on stable storage
 //! when the store is durable. **Invariant:** no error names an address, a body or a key.
 
+mod archive;
 mod backup;
 mod batch;
 mod before;

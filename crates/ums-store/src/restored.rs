@@ -22,8 +22,10 @@ pub struct Backup {
 /// What a restore did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Restored {
-    /// What the backup held.
-    pub backup: Backup,
+    /// The instant of the backup; none where the file does not tell.
+    pub taken_at: Option<Timestamp>,
+    /// Messages in it.
+    pub messages: u64,
     /// Messages that had not ended, and may have been sent since: `unknown` now.
     pub held: u64,
     /// Messages whose `send_at` has not come: they go out then.
@@ -41,5 +43,13 @@ pub struct Held {
     pub scheduled: u64,
 }
 
-/// What messages say that may have been sent since.
-pub(crate) const WHY: &str = "restored from a backup; it may have been sent since";
+/// What messages say that may have been sent since, as part of a statement.
+macro_rules! why {
+    () => {
+        "restored from a backup; it may have been sent since"
+    };
+}
+pub(crate) use why;
+
+/// What messages say that may have been sent since, as a value.
+pub(crate) const WHY: &str = why!();

@@ -1,5 +1,3 @@
-//! Only here: PostgreSQL has tools of its own.
-//!
 //! A backup: a copy of one instant, made while others write, and checked before it gets its name.
 //!
 //! `VACUUM INTO` reads one snapshot and holds up no writer; the write-ahead log grows until it is done. It does not sync the copy
@@ -9,53 +7,32 @@
 
 use std::fs::File;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, params};
 use ums_core::{StoreError, Timestamp, failpoint};
 
-use super::connection::{create_private, store_error};
+use super::connection::store_error;
 use super::migrate;
 use super::seal::{Verdict, seal, unseal};
+use crate::archive;
 use crate::restored::Backup;
 
 /// How long the start of the copy waits for a process that opens or closes the database.
 const BUSY: Duration = Duration::from_secs(30);
 /// The stamp's row with the instant; each other row has a table's name and its number of rows.
 const TAKEN_AT: &str = "(taken at)";
-/// Ends the name of a backup that is being written, with the number of its process.
-const PARTIAL: &str = ".partial-";
 
 /// Writes a backup.
 pub(crate) fn backup(database: &Path, to: &Path, now: Timestamp) -> Result<Backup, StoreError> {
     if std::fs::metadata(database).map_or(true, |file| file.len() == 0) {
         return Err(StoreError::Unusable(format!("there is no database at {}", database.display())));
     }
-    if to.exists() {
-        return Err(StoreError::Unusable(format!(
-            "{} is there already; name another file",
-            to.display()
-        )));
-    }
-    let partial = beside(to, &format!("{PARTIAL}{}", std::process::id()));
-    let written = write(database, &partial, now).and_then(|backup| {
-        failpoint::pass("backup.written");
-        put(&partial, to).map_err(|error| failed("the backup cannot be written", &error))?;
-        Ok(backup)
-    });
-    if written.is_err() {
-        // The fault that is told is the first one.
-        drop(std::fs::remove_file(&partial));
-    }
-    written
+    archive::written(to, |partial| write(database, partial, now))
 }
 
 fn write(database: &Path, partial: &Path, now: Timestamp) -> Result<Backup, StoreError> {
-    let file = create_private(partial).map_err(|error| failed("the backup's file cannot be made", &error))?;
-    file.set_len(0)
-        .map_err(|error| failed("the backup's file cannot be made", &error))?;
-    drop(file);
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let source = Connection::open_with_flags(database, flags).map_err(store_error)?;
     source.busy_timeout(BUSY).map_err(store_error)?;
@@ -69,21 +46,9 @@ fn write(database: &Path, partial: &Path, now: Timestamp) -> Result<Backup, Stor
     stamp(partial, now)?;
     let mut backup = contents(partial)?;
     let sealed = File::open(partial).and_then(|file| file.sync_all()).and_then(|()| seal(partial));
-    sealed.map_err(|error| failed("the backup cannot be sealed", &error))?;
-    backup.bytes = length(partial)?;
+    sealed.map_err(|error| archive::failed("the backup cannot be sealed", &error))?;
+    backup.bytes = archive::length(partial)?;
     Ok(backup)
-}
-
-/// Whether a file's name says that its backup was cut off.
-fn is_partial(file: &Path) -> bool {
-    let name = file.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
-    let process = name.rsplit_once(PARTIAL).map(|(_, process)| process);
-    process.is_some_and(|process| process.bytes().all(|byte| byte.is_ascii_digit()))
-}
-
-fn length(file: &Path) -> Result<u64, StoreError> {
-    let found = std::fs::metadata(file).map_err(|error| failed("the backup cannot be read", &error))?;
-    Ok(found.len())
 }
 
 /// Counts what the copy holds, and notes it in the copy.
@@ -134,13 +99,8 @@ pub(crate) fn read(file: &Path) -> Result<Backup, StoreError> {
 /// Copies the database out of a backup. The copy is of use only if every byte is as it was sealed.
 pub(crate) fn copy_out(file: &Path, to: &mut impl io::Write) -> Result<(), StoreError> {
     let unusable = |why: &str| Err(StoreError::Unusable(format!("{} {why}", file.display())));
-    if !file.is_file() {
-        return unusable("is no file");
-    }
-    if is_partial(file) {
-        return unusable("is what a backup left that was cut off; remove it, and take a backup that has its name");
-    }
-    match unseal(file, to).map_err(|error| failed("the backup cannot be read", &error))? {
+    archive::check_name(file)?;
+    match unseal(file, to).map_err(|error| archive::failed("the backup cannot be read", &error))? {
         Verdict::Whole => Ok(()),
         Verdict::Altered => unusable("is damaged: its bytes are not those that were written"),
         Verdict::Unsealed => unusable("is no backup that `ums backup` finished"),
@@ -181,7 +141,7 @@ pub(crate) fn contents(file: &Path) -> Result<Backup, StoreError> {
     let Some(taken_at) = stamped(TAKEN_AT)? else {
         return unusable("is no backup that `ums backup` finished");
     };
-    let bytes = length(file)?;
+    let bytes = archive::length(file)?;
     Ok(Backup {
         taken_at: Timestamp::from_micros(taken_at),
         schema_version,
@@ -189,33 +149,4 @@ pub(crate) fn contents(file: &Path) -> Result<Backup, StoreError> {
         rows,
         bytes,
     })
-}
-
-/// Gives a file that is whole its name: after the disk has it, and in one step.
-pub(crate) fn put(file: &Path, name: &Path) -> io::Result<()> {
-    File::open(file)?.sync_all()?;
-    std::fs::rename(file, name)?;
-    sync_folder(name)
-}
-
-/// Has the disk keep the names in a file's folder.
-pub(crate) fn sync_folder(file: &Path) -> io::Result<()> {
-    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
-    if cfg!(unix) {
-        File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
-    } else {
-        Ok(())
-    }
-}
-
-/// A name in the same folder.
-pub(crate) fn beside(file: &Path, suffix: &str) -> PathBuf {
-    let mut name = file.as_os_str().to_owned();
-    name.push(suffix);
-    name.into()
-}
-
-/// A fault of the disk, in words.
-pub(crate) fn failed(what: &str, error: &io::Error) -> StoreError {
-    StoreError::Unavailable(format!("{what}: {error}").into())
 }

@@ -13,6 +13,7 @@ use ums_core::{StoreError, Timestamp, failpoint};
 use super::connection::{create_private, store_error};
 use super::owners::Ownership;
 use super::{backup, migrate};
+use crate::archive;
 use crate::restored::{Restored, WHY};
 
 /// By how much the ids of processes move on, so that no process that knew the database from before has an id in the restored one.
@@ -36,14 +37,15 @@ pub(crate) fn restore(database: &Path, from: &Path, may_replace: bool, now: Time
             database.display()
         )));
     }
-    let staged = backup::beside(database, ".restoring");
+    let staged = archive::beside(database, ".restoring");
     let made = stage(from, &staged, now).and_then(|(backup, held, scheduled)| {
         failpoint::pass("restore.staged");
         let kept_aside = before.keep_aside(database, now)?;
         failpoint::pass("restore.kept");
-        backup::put(&staged, database).map_err(|error| backup::failed("the restored database cannot take its place", &error))?;
+        archive::put(&staged, database).map_err(|error| archive::failed("the restored database cannot take its place", &error))?;
         Ok(Restored {
-            backup,
+            taken_at: Some(backup.taken_at),
+            messages: backup.messages,
             held,
             scheduled,
             kept_aside,
@@ -141,8 +143,8 @@ impl Before {
 
     /// Gives the database a second name, and moves away what would meet the restored one. The database keeps its own name meanwhile.
     fn keep_aside(&self, database: &Path, now: Timestamp) -> Result<Option<PathBuf>, StoreError> {
-        let failed = |error| backup::failed("the database cannot be kept aside", &error);
-        let aside = backup::beside(database, &format!(".before-{}", now.as_micros()));
+        let failed = |error| archive::failed("the database cannot be kept aside", &error);
+        let aside = archive::beside(database, &format!(".before-{}", now.as_micros()));
         if self.is_there {
             // A file system without hard links gets a copy.
             std::fs::hard_link(database, &aside)
@@ -159,10 +161,10 @@ impl Before {
             )));
         }
         for companion in COMPANIONS {
-            let beside = backup::beside(database, companion);
+            let beside = archive::beside(database, companion);
             // The index of a log is made anew from it, and a log without its database is of no use.
             let moved = if self.is_there && companion != INDEX {
-                std::fs::rename(beside, backup::beside(&aside, companion))
+                std::fs::rename(beside, archive::beside(&aside, companion))
             } else {
                 std::fs::remove_file(beside)
             };
@@ -171,7 +173,7 @@ impl Before {
                 Ok(()) | Err(_) => {}
             }
         }
-        backup::sync_folder(database).map_err(failed)?;
+        archive::sync_folder(database).map_err(failed)?;
         Ok(self.is_there.then_some(aside))
     }
 }
@@ -215,10 +217,10 @@ fn stage(from: &Path, staged: &Path, now: Timestamp) -> Result<(crate::restored:
 
 fn copy(from: &Path, staged: &Path) -> Result<(), StoreError> {
     for companion in COMPANIONS {
-        drop(std::fs::remove_file(backup::beside(staged, companion)));
+        drop(std::fs::remove_file(archive::beside(staged, companion)));
     }
     let target = create_private(staged).and_then(|target| target.set_len(0).map(|()| target));
-    let mut target = target.map_err(|error| backup::failed("the backup cannot be copied beside the database", &error))?;
+    let mut target = target.map_err(|error| archive::failed("the backup cannot be copied beside the database", &error))?;
     backup::copy_out(from, &mut target)
 }
 

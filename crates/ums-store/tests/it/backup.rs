@@ -150,7 +150,7 @@ async fn what_had_not_ended_is_unknown_and_due_to_nobody() {
     backup(&ground).await;
     let target = SqliteFile::new();
     let restored = restore(&target, &beside(&ground), false).await.unwrap();
-    assert_eq!((restored.held, restored.scheduled, restored.backup.messages), (4, 1, 6));
+    assert_eq!((restored.held, restored.scheduled, restored.messages), (4, 1, 6));
     let store = target.store().await;
     assert_eq!(
         store.recover(clock().now()).await.unwrap(),

@@ -14,12 +14,13 @@ use crate::{output, progress, settings};
 /// Arguments of `ums backup`.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "The service may run and send meanwhile. All that was answered before the instant is in the backup. The file is checked before it gets its name; it holds addresses and bodies: keep it as safe as the database. SQLite only: for PostgreSQL see docs/backup.md.
+    after_help = "The service may run and send meanwhile. All that was answered before the instant is in the backup. The file is checked before it gets its name; it holds addresses and bodies: keep it as safe as the database. For PostgreSQL it runs pg_dump on the service's tables, and the file is a dump in the custom format.
 
 Examples:
   ums backup
   ums backup --to /var/backups/ums/monday.db
-  ums backup --database sqlite:///var/lib/ums/ums.db --to monday.db --json"
+  ums backup --database sqlite:///var/lib/ums/ums.db --to monday.db --json
+  ums backup --database postgres://ums@db.example.com/ums --to monday.dump"
 )]
 pub(crate) struct Args {
     /// The file to write, which must not be there; ums-TIME.backup in this folder unless told

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::Result;
 use serde::Serialize;
 use ums_config::StoreUrl;
-use ums_core::{SystemClock, Timestamp};
+use ums_core::{StoreError, SystemClock, Timestamp};
 use ums_store::{Held, Restored};
 
 use super::backup::told;
@@ -18,22 +18,23 @@ use crate::{output, progress, settings};
 #[command(
     after_help = "Stop the service first. A message that had not ended at the backup's instant may have been sent since: it becomes `unknown` and does not go out by itself. What is scheduled for later goes out at its time. Opt-outs since the backup are lost: see docs/backup.md.
 
-For PostgreSQL, restore with pg_restore, then run it with --mark-restored before a service starts: it does the same to what had not ended.
+On PostgreSQL it runs pg_restore and psql on a backup or on what `pg_dump --format=custom` wrote. Where you restore by other means, run it with --mark-restored before a service starts: it does the same to what had not ended.
 
 Examples:
   ums restore monday.db
   ums restore monday.db --force
   ums restore monday.db --database sqlite:///var/lib/ums/ums.db --json
+  ums restore monday.dump --database postgres://ums@db.example.com/ums
   ums restore --mark-restored --database postgres://ums@db.example.com/ums"
 )]
 pub(crate) struct Args {
-    /// A file that `ums backup` wrote
+    /// A file that `ums backup` wrote; for PostgreSQL, or `pg_dump --format=custom`
     #[arg(value_name = "FILE", required_unless_present = "mark_restored")]
     file: Option<PathBuf>,
-    /// Replace a database that is not empty; it is kept aside
+    /// Replace a database that is not empty; a SQLite file is kept aside
     #[arg(long)]
     force: bool,
-    /// Restore nothing: make a PostgreSQL database that `pg_restore` put back safe to send from
+    /// Restore nothing: make a PostgreSQL database that was restored by other means safe to send from
     #[arg(long, conflicts_with_all = ["file", "force"])]
     mark_restored: bool,
     /// The database, instead of `UMS_DATABASE_URL`
@@ -74,15 +75,19 @@ async fn restored(place: &StoreUrl, file: &Path, may_replace: bool) -> Result<Re
     let restoring = ums_store::restore(&url, file, may_replace, Arc::new(SystemClock::new()));
     let restored = Box::pin(progress::shown("checking and restoring", restoring)).await;
     let Restored {
-        backup,
+        taken_at,
+        messages,
         held,
         scheduled,
         kept_aside,
-    } = restored.map_err(|error| told(error, "nothing was restored; the database is as it was"))?;
+    } = restored.map_err(|error| match error {
+        StoreError::CommitUnknown(_) => told(error, "it is not known whether the backup was restored; run it again"),
+        error => told(error, "nothing was restored; the database is as it was"),
+    })?;
     Ok(Report {
         database: place.to_string(),
-        taken_at: Some(backup.taken_at),
-        messages: Some(backup.messages),
+        taken_at,
+        messages: Some(messages),
         held,
         scheduled,
         kept_aside,
@@ -91,7 +96,7 @@ async fn restored(place: &StoreUrl, file: &Path, may_replace: bool) -> Result<Re
 
 async fn marked(place: &StoreUrl) -> Result<Report> {
     let url = unified_messaging::store_url(place);
-    let marking = ums_store::mark_restored(&url, Arc::new(SystemClock::new()));
+    let marking = ums_store::mark_restored(&url);
     let marked = Box::pin(progress::shown("marking what had not ended", marking)).await;
     let Held { held, scheduled } = marked.map_err(|error| told(error, "nothing was marked; the database is as it was"))?;
     Ok(Report {
@@ -115,7 +120,8 @@ fn for_people(report: &Report) -> String {
     } = report;
     let mut lines = vec![match (taken_at, messages) {
         (Some(taken_at), Some(messages)) => format!("{database} is as it was at {taken_at}: {messages} messages."),
-        _ => format!("{database} is safe to send from."),
+        (None, Some(messages)) => format!("{database} is as it was when the backup was taken: {messages} messages."),
+        (_, None) => format!("{database} is safe to send from."),
     }];
     if *held > 0 {
         lines.push(format!(

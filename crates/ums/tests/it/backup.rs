@@ -224,13 +224,17 @@ fn files_that_are_no_whole_backup_are_refused_and_nothing_is_changed() {
 }
 
 #[test]
-fn postgresql_is_refused_with_what_to_do() {
+fn without_postgresql_s_programs_the_lines_to_run_are_told() {
     let place = Place::new();
-    for words in [&["backup"][..], &["restore", "monday.db"]] {
-        let run = place
-            .run(&[words, &["--database", "postgres://ums:canary@127.0.0.1:1/ums"]].concat())
-            .expect(2);
-        assert!(run.err.contains("pg_dump") && !run.err.contains("canary"), "{}", run.err);
+    std::fs::write(place.path().join("monday.dump"), "PGDMP").unwrap();
+    for words in [&["backup"][..], &["restore", "monday.dump"]] {
+        let words = [words, &["--database", "postgres://ums:canary@127.0.0.1:1/ums"]].concat();
+        let output = place.command(&words).env("PATH", "/nowhere").output().unwrap();
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{told}");
+        for part in ["pg_dump --format=custom", "pg_restore --clean", "ums restore --mark-restored"] {
+            assert!(told.contains(part) && !told.contains("canary"), "{told}");
+        }
     }
 }
 
