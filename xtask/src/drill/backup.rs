@@ -1,8 +1,7 @@
-//! A backup under load, `kill -9`, the database destroyed, the backup restored: what was promised before the backup's instant is there
+//! On both databases: a backup under load, `kill -9`, the database destroyed, the backup restored: what was promised before the backup's instant is there
 //! and comes to an end, and nothing goes out a second time because of it.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -24,6 +23,8 @@ const EXPIRES_IN: u64 = 20;
 const CALL_MS: u64 = 1_200;
 /// What lies beside a SQLite database.
 const COMPANIONS: [&str; 3] = ["", "-wal", "-shm"];
+/// How long the lease of a process that was killed keeps a PostgreSQL database from being restored, and some more.
+const LEASE_ENDS: Duration = Duration::from_secs(75);
 
 /// One backup that was restored.
 #[derive(Debug)]
@@ -47,9 +48,9 @@ struct Rounds {
     refused: Vec<String>,
 }
 
-pub(super) async fn run(play: &Play<'_>) -> Result<Report> {
-    let mut report = play.report("backup", Some(Store::Sqlite));
-    let mut stage = Stage::set(play.workspace, "backup", &play.binary, Store::Sqlite, settings::QUICK)?;
+pub(super) async fn run(play: &Play<'_>, store: Store) -> Result<Report> {
+    let mut report = play.report("backup", Some(store));
+    let mut stage = Stage::set(play.workspace, "backup", &play.binary, store, settings::QUICK)?;
     let mut chance = Chance::of(play.seed, "backups");
     for provider in faults::PROVIDERS {
         let slow = json!({"mode": "slow", "delay_ms": CALL_MS, "rate": 0.7});
@@ -106,9 +107,9 @@ async fn play_round(play: &Play<'_>, stage: &mut Stage, chance: &mut Chance, rou
     rounds.refused.extend(load.seen().refused());
     // Nobody repeats a request: its key is lost with what came after the backup, so it would be a new message.
     drop(load);
-    destroy(&stage.folder.join("ums.db"), round)?;
+    destroy(stage, round)?;
     let start = Instant::now();
-    let restored = json_of(stage.ums(&["restore", file, "--force", "--json"])).await?;
+    let restored = restored(stage, file).await?;
     rounds.restores.push(start.elapsed());
     rounds.scheduled += restored["scheduled"].as_u64().context("a restore without its figures")?;
     let to = Timestamp::now();
@@ -122,21 +123,43 @@ async fn play_round(play: &Play<'_>, stage: &mut Stage, chance: &mut Chance, rou
     server.kill()
 }
 
+/// Restores a backup. On PostgreSQL the killed service's lease has to end first.
+async fn restored(stage: &Stage, file: &str) -> Result<Value> {
+    let begun = Instant::now();
+    loop {
+        match json_of(stage.ums(&["restore", file, "--force", "--json"])).await {
+            Err(error)
+                if stage.cluster.is_some() && format!("{error:#}").contains("stop every service") && begun.elapsed() < LEASE_ENDS =>
+            {
+                tokio::time::sleep(Duration::from_millis(500)).await;
+            }
+            done => return done,
+        }
+    }
+}
+
 /// Destroys a database, each time in another way.
-fn destroy(database: &Path, round: u64) -> Result<()> {
-    let file = |suffix: &str| {
-        let mut name = database.as_os_str().to_owned();
-        name.push(suffix);
-        std::path::PathBuf::from(name)
-    };
-    match round % 3 {
-        1 => std::fs::write(database, "not a database any more".repeat(1_000))?,
+fn destroy(stage: &Stage, round: u64) -> Result<()> {
+    // Round three: it is whole, and an operator goes back all the same.
+    let kind = round % 3;
+    if let Some(cluster) = &stage.cluster {
+        return match kind {
+            // Not all of it: the lease of the service that was killed is known to nobody then.
+            1 => cluster.run_sql("DROP TABLE contents, recipients, attempts CASCADE"),
+            2 => cluster.run_sql("DROP SCHEMA public CASCADE; CREATE SCHEMA public"),
+            _ => Ok(()),
+        };
+    }
+    let database = stage.folder.join("ums.db");
+    match kind {
+        1 => std::fs::write(&database, "not a database any more".repeat(1_000))?,
         2 => {
             for suffix in COMPANIONS {
-                drop(std::fs::remove_file(file(suffix)));
+                let mut name = database.clone().into_os_string();
+                name.push(suffix);
+                drop(std::fs::remove_file(name));
             }
         }
-        // It is whole, and an operator goes back all the same.
         _ => {}
     }
     Ok(())

@@ -100,11 +100,11 @@ pub(super) const DRILLS: &[Drill] = &[
     Drill {
         name: "backup",
         what: "a backup under load, kill -9, the database destroyed, the backup restored",
-        stores: &[Store::Sqlite],
+        stores: BOTH,
         rounds: 12,
-        short: &[(Store::Sqlite, 2)],
+        short: &[(Store::Sqlite, 2), (Store::Postgres, 2)],
         is_alone: false,
-        run: |play, _| Box::pin(backup::run(play)),
+        run: |play, store| Box::pin(backup::run(play, store)),
     },
     Drill {
         name: "fsync",

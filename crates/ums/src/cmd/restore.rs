@@ -80,9 +80,13 @@ async fn restored(place: &StoreUrl, file: &Path, may_replace: bool) -> Result<Re
         held,
         scheduled,
         kept_aside,
-    } = restored.map_err(|error| match error {
-        StoreError::CommitUnknown(_) => told(error, "it is not known whether the backup was restored; run it again"),
-        error => told(error, "nothing was restored; the database is as it was"),
+    } = restored.map_err(|error| {
+        let what = if matches!(error, StoreError::CommitUnknown(_)) {
+            "it is not known whether the backup was restored; run it again"
+        } else {
+            "nothing was restored; the database is as it was"
+        };
+        told(error, what)
     })?;
     Ok(Report {
         database: place.to_string(),
