@@ -24,7 +24,9 @@ const CALL_MS: u64 = 1_200;
 /// What lies beside a SQLite database.
 const COMPANIONS: [&str; 3] = ["", "-wal", "-shm"];
 /// How long the lease of a process that was killed keeps a PostgreSQL database from being restored, and some more.
-const LEASE_ENDS: Duration = Duration::from_secs(75);
+const LEASE_ENDS: Duration = Duration::from_secs(30);
+/// Settings of the services: a short lease, so that a restore need not wait for long.
+const SHORT_LEASE: &str = "\n[postgres]\nlease = \"10s\"\n";
 
 /// One backup that was restored.
 #[derive(Debug)]
@@ -50,7 +52,7 @@ struct Rounds {
 
 pub(super) async fn run(play: &Play<'_>, store: Store) -> Result<Report> {
     let mut report = play.report("backup", Some(store));
-    let mut stage = Stage::set(play.workspace, "backup", &play.binary, store, settings::QUICK)?;
+    let mut stage = Stage::set(play.workspace, "backup", &play.binary, store, &[settings::QUICK, SHORT_LEASE].concat())?;
     let mut chance = Chance::of(play.seed, "backups");
     for provider in faults::PROVIDERS {
         let slow = json!({"mode": "slow", "delay_ms": CALL_MS, "rate": 0.7});
