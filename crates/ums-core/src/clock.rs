@@ -112,8 +112,16 @@ impl Add<Duration> for Monotonic {
 pub trait Clock: Send + Sync + fmt::Debug {
     /// Wall time; jumps when an operator or a time server sets the clock.
     fn now(&self) -> Timestamp;
-    /// Monotonic time; never jumps back.
+    /// Monotonic time; never jumps back. May stand still while the machine sleeps.
     fn monotonic(&self) -> Monotonic;
+    /// Monotonic time that runs on while the machine sleeps, so that wall time can be held against it.
+    fn uptime(&self) -> Monotonic {
+        self.monotonic()
+    }
+    /// Whether the wall time has stood long enough to remove, for good, what is over by it.
+    fn is_settled(&self) -> bool {
+        true
+    }
 }
 
 /// The operating system's clocks.
@@ -144,6 +152,14 @@ impl Clock for SystemClock {
 
     fn monotonic(&self) -> Monotonic {
         Monotonic(self.start.elapsed())
+    }
+
+    /// `CLOCK_BOOTTIME` of `clock_gettime(2)`: as `CLOCK_MONOTONIC`, "except that it also includes any time that the system is suspended".
+    #[cfg(target_os = "linux")]
+    fn uptime(&self) -> Monotonic {
+        let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+        let seconds = Duration::from_secs(u64::try_from(time.tv_sec).unwrap_or(0));
+        Monotonic(seconds + Duration::from_nanos(u64::try_from(time.tv_nsec).unwrap_or(0)))
     }
 }
 

@@ -38,6 +38,8 @@ words! {
         Unavailable = "unavailable",
         /// The provider may have accepted the message.
         Unknown = "unknown",
+        /// This machine or process has no descriptor, local port, memory or thread left for the call; nothing was sent.
+        LocalShortage = "local_shortage",
     }
 }
 
@@ -166,6 +168,8 @@ impl FailureClass {
             Self::Throttled => (N::Yes, R::BySchedule, B::Pauses, false, E::Waits, S::Nothing),
             Self::Unavailable => (N::Yes, R::BySchedule, B::Counted, false, E::Waits, S::Nothing),
             Self::Unknown => (N::IfDuplicatesAllowed, R::BySchedule, B::Counted, false, E::Waits, S::Nothing),
+            // The next provider may have an open connection, which wants nothing more. Health tells the operator, once for all messages.
+            Self::LocalShortage => (N::Yes, R::BySchedule, B::NotCounted, false, E::Waits, S::Nothing),
         };
         Consequence {
             next_provider,

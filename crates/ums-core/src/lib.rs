@@ -22,6 +22,7 @@ pub mod failpoint;
 mod failure;
 mod feedback;
 pub mod guard;
+mod guarded_clock;
 mod health;
 mod helo_name;
 mod ids;
@@ -54,6 +55,7 @@ pub use failure::{
     Suppress, redact,
 };
 pub use feedback::{FeedbackSource, Hook, HookFault, HookRequest, Polled};
+pub use guarded_clock::{CLOCK_TOLERANCE, GuardedClock};
 pub use health::{BreakerStateWord, HealthReport, HealthStatus, LastFailure, NotConfigured, Priority, ProviderHealth};
 pub use helo_name::{HeloName, HeloNameFault};
 pub use ids::{AccountId, AttemptId, EndpointId, MessageId, NoticeId, TenantId};

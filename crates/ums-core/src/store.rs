@@ -423,6 +423,11 @@ pub trait Store: FeedbackStore + SuppressionStore + OutboxStore + RateStore + Pr
     /// does not know: the answer to their claim was lost.
     async fn give_back(&self, messages: &[(TenantId, MessageId)], now: Timestamp) -> Result<Recovered, StoreError>;
 
+    /// The time by the database's own clock; none where the store has no other clock than this process.
+    async fn database_time(&self) -> Result<Option<Timestamp>, StoreError> {
+        Ok(None)
+    }
+
     /// Empties or removes rows whose retention is over, at most `limit` rows of each kind, so that the transaction is short.
     async fn prune(&self, retention: Retention, now: Timestamp, limit: usize) -> Result<Pruned, StoreError>;
 

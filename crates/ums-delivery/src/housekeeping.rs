@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use ums_core::{MessageId, Retention, StoreError, TenantId, Undone, failpoint};
+use ums_core::{CLOCK_TOLERANCE, MessageId, Retention, StoreError, TenantId, Trouble, TroubleKind, Undone, failpoint};
 
 use crate::breaker::Now;
 use crate::chain::Chains;
@@ -71,6 +71,8 @@ pub(crate) async fn run(dispatch: Arc<Dispatch>) {
 
 /// Requeues the messages of dead processes. When the sending process is gone, this one may become the sender.
 async fn recover(desk: &Desk) -> Result<(), StoreError> {
+    // A wrong clock is told when it is seen, not when it would do harm.
+    is_time_sure(desk).await?;
     let was_owner = desk.ports.store.is_owner();
     let recovered = desk.ports.store.recover(desk.now()).await?;
     failpoint::pass("recover.committed");
@@ -149,8 +151,36 @@ async fn reconcile(dispatch: &Dispatch, suspects: &mut HashSet<MessageId>) -> Re
     Ok(())
 }
 
+/// Whether what is over by this process's clock may be removed for good: its time has stood long enough, and the database's clock, where
+/// it has one, says the same. Several processes on one database must not lose by the wrong clock of one.
+async fn is_time_sure(desk: &Desk) -> Result<bool, StoreError> {
+    let (clock, troubles) = (&desk.ports.clock, &desk.ports.troubles);
+    let Some(theirs) = desk.ports.store.database_time().await? else {
+        return Ok(clock.is_settled());
+    };
+    let ours = clock.now();
+    if ours.since(theirs).max(theirs.since(ours)) <= CLOCK_TOLERANCE {
+        if clock.is_settled() {
+            troubles.clear(TroubleKind::Clock);
+        }
+        return Ok(clock.is_settled());
+    }
+    troubles.raise(Trouble {
+        kind: TroubleKind::Clock,
+        since: ours,
+        reason: format!(
+            "this process goes by {ours}, and the database's clock says {theirs}: nothing is removed here; set the clocks right"
+        ),
+        is_blocking: false,
+    });
+    Ok(false)
+}
+
 /// Removes up to [`PRUNE`] rows of each kind whose retention is over. Whether more are due.
 async fn prune(desk: &Desk) -> Result<bool, StoreError> {
+    if !is_time_sure(desk).await? {
+        return Ok(false);
+    }
     let now = desk.now();
     let retention = Retention {
         bodies_before: now - desk.rules.retention.bodies,

@@ -39,6 +39,7 @@ use self::connection::Connection;
 pub(crate) use self::origin::{BadOrigin, Origin};
 pub use self::proxy::{BadProxy, Proxy};
 pub(crate) use self::reply::{Answer, Reply};
+use crate::shortage::Shortage;
 
 /// How long the parts of a call may take.
 #[derive(Clone, Copy, Debug)]
@@ -269,6 +270,8 @@ pub(crate) enum Cause {
     TooLong,
     Proxy,
     ProxyLogin,
+    /// Our own machine had nothing left to open the connection with.
+    Shortage(Shortage),
 }
 
 impl Cause {
@@ -288,6 +291,7 @@ impl Cause {
             Self::TooLong => "reply_too_long",
             Self::Proxy => "proxy",
             Self::ProxyLogin => "proxy_login",
+            Self::Shortage(shortage) => shortage.code(),
         }
     }
 
@@ -307,6 +311,7 @@ impl Cause {
             Self::TooLong => "the answer is longer than is read",
             Self::Proxy => "the proxy did not open a connection to the provider",
             Self::ProxyLogin => "the proxy wants a login; set user and password in http.proxy",
+            Self::Shortage(shortage) => shortage.words(),
         }
     }
 }
@@ -340,6 +345,7 @@ impl NoReply {
     pub(crate) const fn class(self) -> FailureClass {
         match (self.sent, self.cause) {
             (true, _) => FailureClass::Unknown,
+            (false, Cause::Shortage(_)) => FailureClass::LocalShortage,
             (false, Cause::NoRoots | Cause::ProxyLogin) => FailureClass::Misconfigured,
             (false, _) => FailureClass::Unavailable,
         }
@@ -348,6 +354,9 @@ impl NoReply {
 
 impl From<NoReply> for Failure {
     fn from(no_reply: NoReply) -> Self {
-        Self::transport(no_reply.class(), no_reply.cause.code(), no_reply.cause.words())
+        match (no_reply.sent, no_reply.cause) {
+            (false, Cause::Shortage(shortage)) => shortage.into(),
+            (_, cause) => Self::transport(no_reply.class(), cause.code(), cause.words()),
+        }
     }
 }

@@ -25,6 +25,7 @@ mod registry;
 mod samples;
 pub mod send;
 mod sender;
+mod shortage;
 mod verdict;
 pub mod webhook;
 

@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::{Request, State};
 use axum::middleware::Next;
@@ -11,14 +12,27 @@ use hyper::HeaderMap;
 use hyper::header;
 use ring::digest;
 use subtle::ConstantTimeEq as _;
+use tokio_util::sync::CancellationToken;
 use ums_core::Secret;
 
 use crate::accept_loop::Peer;
 use crate::body;
+use crate::door::PeerKey;
 use crate::problem::{ErrorCode, Problem};
+use crate::slowing::{Refusals, TrustedProxies};
 
 /// The key that callers must have, as a digest.
 pub(crate) struct ApiKey(Option<digest::Digest>);
+
+/// Who lets requests through.
+#[derive(Debug)]
+pub(crate) struct Guard {
+    pub(crate) key: ApiKey,
+    pub(crate) refusals: Refusals,
+    pub(crate) proxies: TrustedProxies,
+    /// Once the service is closing, no refusal is kept back.
+    pub(crate) closing: CancellationToken,
+}
 
 impl fmt::Debug for ApiKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -80,18 +94,29 @@ fn check_host(headers: &HeaderMap) -> Result<(), Problem> {
 }
 
 /// Lets a request through that has the key.
-pub(crate) async fn require_key(State(key): State<Arc<ApiKey>>, request: Request, next: Next) -> Response {
-    match key.check(request.headers()) {
-        Ok(()) => next.run(request).await,
+///
+/// A refusal is kept back for a while when its peer was refused often; whoever has the key is asked nothing of that.
+pub(crate) async fn require_key(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
+    let peer = request.extensions().get::<Peer>().cloned();
+    match guard.key.check(request.headers()) {
+        Ok(()) => {
+            if let Some(peer) = peer {
+                peer.connection.is_a_callers();
+            }
+            next.run(request).await
+        }
         Err(problem) => {
+            let client = peer.map(|peer| guard.proxies.client(peer.address, request.headers()));
             body::discard(request).await;
+            let wait = client.map_or(Duration::ZERO, |client| guard.refusals.count(PeerKey::of(client)));
+            guard.closing.run_until_cancelled(tokio::time::sleep(wait)).await;
             problem.into_response()
         }
     }
 }
 
 /// Lets a request through that has the key, or that comes from this machine and not through a proxy.
-pub(crate) async fn require_key_or_loopback(key: State<Arc<ApiKey>>, request: Request, next: Next) -> Response {
+pub(crate) async fn require_key_or_loopback(guard: State<Arc<Guard>>, request: Request, next: Next) -> Response {
     let is_local = request
         .extensions()
         .get::<Peer>()
@@ -102,7 +127,7 @@ pub(crate) async fn require_key_or_loopback(key: State<Arc<ApiKey>>, request: Re
     if is_local && !is_forwarded {
         return next.run(request).await;
     }
-    require_key(key, request, next).await
+    require_key(guard, request, next).await
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use hyper::header::{self, HeaderName, HeaderValue};
-use hyper::{HeaderMap, Method};
+use hyper::{HeaderMap, Method, Version};
 use tokio::time::Instant;
 use ums_core::Random;
 
@@ -60,9 +60,13 @@ pub(crate) async fn edge(State(Edge { metrics, random }): State<Edge>, request: 
             body::discard(request).await;
             Problem::new(
                 ErrorCode::AmbiguousLength,
-                "give Content-Length once, or Transfer-Encoding, not both",
+                "give Content-Length once, or Transfer-Encoding: chunked once, not both",
             )
             .into_response()
+        }
+        _ if !names_one_host(&request) => {
+            body::discard(request).await;
+            Problem::new(ErrorCode::InvalidHeader, "give the header Host once").into_response()
         }
         _ => run(next, request).await,
     };
@@ -80,6 +84,12 @@ pub(crate) async fn edge(State(Edge { metrics, random }): State<Edge>, request: 
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     entry.end(response.status().as_u16(), response.extensions().get::<ErrorCode>().copied());
     response
+}
+
+/// Whether a request says for which host it is: once, and only HTTP/1.0 may leave it out (RFC 9112 §3.2).
+fn names_one_host(request: &Request) -> bool {
+    let hosts = request.headers().get_all(header::HOST).iter().count();
+    hosts == 1 || (hosts == 0 && request.version() < Version::HTTP_11)
 }
 
 /// Runs the rest; a panic becomes a problem, and the connection lives on.

@@ -113,6 +113,9 @@ impl Framing {
         let colon = line.iter().position(|byte| *byte == b':').unwrap_or(line.len());
         let (name, value) = line.split_at(colon);
         if name.eq_ignore_ascii_case(b"transfer-encoding") {
+            // RFC 9112 §6.1: any other coding, or a second one, is read differently by different programs.
+            let value = value.get(1..).unwrap_or_default().trim_ascii();
+            self.ambiguous |= self.chunked || !value.eq_ignore_ascii_case(b"chunked");
             self.chunked = true;
         } else if name.eq_ignore_ascii_case(b"content-length") {
             let value = value.get(1..).unwrap_or_default().trim_ascii();
@@ -170,6 +173,21 @@ mod tests {
             Phase::Body,
             false,
         );
+    }
+
+    #[test]
+    fn a_coding_other_than_one_chunked_is_ambiguous() {
+        for lines in [
+            "transfer-encoding: gzip, chunked",
+            "transfer-encoding: chunked, chunked",
+            "transfer-encoding: identity",
+            "transfer-encoding:",
+            "transfer-encoding: chunked;a=b",
+            "transfer-encoding: chunked\r\ntransfer-encoding: chunked",
+        ] {
+            check(&format!("POST / HTTP/1.1\r\n{lines}\r\n\r\n"), Phase::Body, true);
+        }
+        check("POST / HTTP/1.1\r\nTransfer-Encoding:  CHUNKED \r\n\r\n", Phase::Body, false);
     }
 
     #[test]

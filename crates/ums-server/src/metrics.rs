@@ -109,6 +109,7 @@ pub struct Metrics {
     costs: Family<CostLabels, Money>,
     possible_duplicates: Family<ChannelLabels, Counter>,
     fenced_writes: Counter,
+    log_lines_dropped: Counter,
     backlog: Gauge,
     may_send: Gauge,
     troubles: Family<TroubleLabels, Gauge>,
@@ -140,6 +141,7 @@ impl Metrics {
             costs: Family::default(),
             possible_duplicates: Family::default(),
             fenced_writes: Counter::default(),
+            log_lines_dropped: Counter::default(),
             backlog: Gauge::default(),
             may_send: Gauge::default(),
             troubles: Family::default(),
@@ -183,6 +185,11 @@ impl Metrics {
             "fenced_writes",
             "Writes that the store refused because another process had taken the message over",
             self.fenced_writes.clone(),
+        );
+        registry.register(
+            "log_lines_dropped",
+            "Lines of the log that were dropped because nobody read those before them",
+            self.log_lines_dropped.clone(),
         );
         registry.register("backlog_messages", "Messages that wait in the store", self.backlog.clone());
         registry.register(
@@ -279,6 +286,11 @@ impl Metrics {
     }
 
     /// Counts a connection until the guard is dropped.
+    /// Counts lines of the log that were dropped.
+    pub fn log_lines_dropped(&self, lines: u64) {
+        self.log_lines_dropped.inc_by(lines);
+    }
+
     pub(crate) fn connection(&self) -> ConnectionGuard {
         self.http_connections.inc();
         ConnectionGuard(self.http_connections.clone())

@@ -9,24 +9,16 @@ use std::future::Future as _;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
+use crate::door::ConnectionState;
 use crate::framing::{Framing, Phase};
 use crate::settings::Limits;
-
-/// What the service and the stream of a connection tell each other.
-#[derive(Debug, Default)]
-pub(crate) struct ConnectionState {
-    /// A request is being worked on.
-    pub(crate) busy: AtomicBool,
-    /// A request came whose length can be read in two ways.
-    pub(crate) ambiguous: AtomicBool,
-}
 
 /// A stream with a watch on it.
 #[derive(Debug)]
@@ -63,7 +55,7 @@ impl<S> WatchedStream<S> {
             phase @ (Phase::Awaiting(_) | Phase::Head(_) | Phase::Body) => phase,
         };
         match phase {
-            _ if self.state.busy.load(Ordering::Acquire) => None,
+            _ if self.state.is_busy() => None,
             Phase::Body => None,
             Phase::Awaiting(_) => Some((phase, self.idle_time)),
             Phase::Head(_) => Some((phase, self.header_time)),
@@ -76,6 +68,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for WatchedStream<S> {
         let this = self.get_mut();
         let before = buffer.filled().len();
         if let Poll::Ready(done) = Pin::new(&mut this.stream).poll_read(cx, buffer) {
+            this.state.saw_byte();
             this.framing.follow(buffer.filled().get(before..).unwrap_or_default());
             if this.framing.is_ambiguous() {
                 this.state.ambiguous.store(true, Ordering::Release);
@@ -97,7 +90,10 @@ impl<S: AsyncRead + Unpin> AsyncRead for WatchedStream<S> {
 impl<S> WatchedStream<S> {
     fn watch_write(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         let late = match written {
-            Poll::Ready(_) => self.writing.stop(),
+            Poll::Ready(_) => {
+                self.state.saw_byte();
+                self.writing.stop()
+            }
             Poll::Pending => self.writing.is_over(cx, (), self.write_time),
         };
         if late {

@@ -340,6 +340,12 @@ impl Store for PostgresStore {
         session.wrote(result)
     }
 
+    async fn database_time(&self) -> Result<Option<Timestamp>, StoreError> {
+        let session = self.readers.take().await?;
+        let result = within(owners::time(&session)).await;
+        session.read(result).map(Some)
+    }
+
     async fn prune(&self, retention: Retention, now: Timestamp, limit: usize) -> Result<Pruned, StoreError> {
         let session = self.readers.take().await?;
         let result = within(retention::prune(&session, &self.walks, retention, now, limit)).await;

@@ -6,6 +6,7 @@
 mod aftermath;
 mod client;
 mod cmd;
+mod descriptors;
 mod exit;
 mod input;
 mod log;
@@ -17,6 +18,7 @@ mod stop;
 mod words;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use clap::Parser;
@@ -104,6 +106,7 @@ fn main() -> ExitCode {
         output::error(&error);
         exit::of_error(&error)
     });
+    log::flush();
     exit.into()
 }
 
@@ -132,13 +135,18 @@ fn run(command: Command) -> Result<Exit> {
     }
 }
 
+/// Longest time that the end of a service waits for threads that are stuck, as in a write to an output that nobody reads.
+const STUCK_THREADS_TIME: Duration = Duration::from_secs(1);
+
 /// For what runs until it is told to stop.
 fn on_all_cores(work: impl Future<Output = Result<Exit>>) -> Result<Exit> {
-    tokio::runtime::Builder::new_multi_thread()
+    let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
-        .context("starting the runtime")?
-        .block_on(work)
+        .context("starting the runtime")?;
+    let exit = runtime.block_on(work);
+    runtime.shutdown_timeout(STUCK_THREADS_TIME);
+    exit
 }
 
 /// For what does one thing.

@@ -52,7 +52,13 @@ struct Rounds {
 
 pub(super) async fn run(play: &Play<'_>, store: Store) -> Result<Report> {
     let mut report = play.report("backup", Some(store));
-    let mut stage = Stage::set(play.workspace, "backup", &play.binary, store, &[settings::QUICK, SHORT_LEASE].concat())?;
+    let mut stage = Stage::set(
+        play.workspace,
+        "backup",
+        &play.binary,
+        store,
+        &[settings::QUICK, SHORT_LEASE].concat(),
+    )?;
     let mut chance = Chance::of(play.seed, "backups");
     for provider in faults::PROVIDERS {
         let slow = json!({"mode": "slow", "delay_ms": CALL_MS, "rate": 0.7});

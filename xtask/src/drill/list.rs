@@ -7,7 +7,10 @@ use anyhow::Result;
 
 use super::report::Report;
 use super::stage::Store;
-use super::{Play, backup, breaker, crash, disk_full, feedback, fsync, idempotency, judging, pace, replicas, sigterm, upgrade};
+use super::{
+    Play, backup, breaker, clock, crash, descriptors, disk_full, door, feedback, fsync, idempotency, judging, log, pace, replicas, sigterm,
+    upgrade,
+};
 
 type Playing<'a> = Pin<Box<dyn Future<Output = Result<Report>> + 'a>>;
 
@@ -107,6 +110,15 @@ pub(super) const DRILLS: &[Drill] = &[
         run: |play, store| Box::pin(backup::run(play, store)),
     },
     Drill {
+        name: "descriptors",
+        what: "strangers and a limit take all file descriptors: no provider is blamed",
+        stores: &[Store::Sqlite],
+        rounds: 1,
+        short: &[(Store::Sqlite, 1)],
+        is_alone: false,
+        run: |play, _| Box::pin(descriptors::run(play)),
+    },
+    Drill {
         name: "fsync",
         what: "before each 2xx lies a sync that covers it; rounds are messages",
         stores: BOTH,
@@ -143,6 +155,15 @@ pub(super) const DRILLS: &[Drill] = &[
         run: |play, _| Box::pin(feedback::run(play)),
     },
     Drill {
+        name: "clock",
+        what: "the clock jumps ahead by 500 days and back by 2 under load; rounds are jumps ahead",
+        stores: BOTH,
+        rounds: 1,
+        short: &[(Store::Sqlite, 1)],
+        is_alone: false,
+        run: |play, store| Box::pin(clock::run(play, store)),
+    },
+    Drill {
         name: "sigterm",
         what: "SIGTERM under load",
         stores: BOTH,
@@ -150,5 +171,23 @@ pub(super) const DRILLS: &[Drill] = &[
         short: &[],
         is_alone: false,
         run: |play, store| Box::pin(sigterm::run(play, store)),
+    },
+    Drill {
+        name: "door",
+        what: "strangers hold every connection, drip, read nothing and try keys, while callers post and an orchestrator probes; rounds are seconds",
+        stores: &[Store::Sqlite],
+        rounds: 60,
+        short: &[(Store::Sqlite, 8)],
+        is_alone: true,
+        run: |play, _| Box::pin(door::run(play)),
+    },
+    Drill {
+        name: "log",
+        what: "nobody reads the log: posts, SIGHUP, SIGTERM, a second signal",
+        stores: &[Store::Sqlite],
+        rounds: 1,
+        short: &[(Store::Sqlite, 1)],
+        is_alone: false,
+        run: |play, _| Box::pin(log::run(play)),
     },
 ];

@@ -1,7 +1,7 @@
 //! What the service is, where it listens, keeps its messages and writes its log.
 
 use std::fmt;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use ums_core::Secret;
 
@@ -11,7 +11,7 @@ use crate::values::{Endpoint, StoreUrl};
 /// Shortest key that sealing and keyed hashes may be derived from, in bytes.
 const MIN_SECRET_KEY_BYTES: usize = 16;
 /// Where the service listens unless told otherwise.
-const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
+const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
 
 /// Where the service runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,16 +64,33 @@ pub(crate) fn store_url(reader: &mut Reader<'_>, default: &StoreUrl) -> StoreUrl
         .unwrap_or_else(|| default.clone())
 }
 
-/// `UMS_LISTEN`; `localhost` and a bare `:port` mean loopback.
+/// `UMS_LISTEN`.
 pub(crate) fn listen(reader: &mut Reader<'_>) -> SocketAddr {
-    let read = reader.parsed("UMS_LISTEN", |text| {
-        let port = text.strip_prefix("localhost:").or_else(|| text.strip_prefix(':'));
-        let address = port.map_or_else(|| text.to_owned(), |port| format!("127.0.0.1:{port}"));
-        address
-            .parse()
-            .map_err(|_| "must be an IP address and a port, such as 127.0.0.1:8080")
-    });
-    read.unwrap_or(DEFAULT_LISTEN)
+    reader.parsed("UMS_LISTEN", place_to_listen).unwrap_or(DEFAULT_LISTEN)
+}
+
+/// `UMS_PROBE_LISTEN`.
+pub(crate) fn probe_listen(reader: &mut Reader<'_>) -> Option<SocketAddr> {
+    reader.parsed("UMS_PROBE_LISTEN", place_to_listen)
+}
+
+/// An address and a port; `localhost` and a bare `:port` mean loopback.
+fn place_to_listen(text: &str) -> Result<SocketAddr, &'static str> {
+    let port = text.strip_prefix("localhost:").or_else(|| text.strip_prefix(':'));
+    let address = port.map_or_else(|| text.to_owned(), |port| format!("127.0.0.1:{port}"));
+    address
+        .parse()
+        .map_err(|_| "must be an IP address and a port, such as 127.0.0.1:8080")
+}
+
+/// `UMS_TRUSTED_PROXIES`.
+pub(crate) fn trusted_proxies(reader: &mut Reader<'_>) -> Vec<IpAddr> {
+    let texts = reader.list("UMS_TRUSTED_PROXIES").unwrap_or_default();
+    let read: Result<Vec<IpAddr>, _> = texts.iter().map(|text| text.parse()).collect();
+    read.unwrap_or_else(|_| {
+        reader.fault("UMS_TRUSTED_PROXIES", "must be IP addresses, separated by commas".to_owned());
+        Vec::new()
+    })
 }
 
 /// `UMS_PUBLIC_URL`.

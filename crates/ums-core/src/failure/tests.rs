@@ -27,6 +27,7 @@ fn the_table_says_what_the_design_says() {
         (C::Throttled, N::Yes, R::BySchedule, B::Pauses, false, None, None),
         (C::Unavailable, N::Yes, R::BySchedule, B::Counted, false, None, None),
         (C::Unknown, N::IfDuplicatesAllowed, R::BySchedule, B::Counted, false, None, None),
+        (C::LocalShortage, N::Yes, R::BySchedule, B::NotCounted, false, None, None),
     ];
     assert_eq!(rows.len(), FailureClass::ALL.len());
     for (class, next, retry, breaker, tell, recipient, suppress) in rows {

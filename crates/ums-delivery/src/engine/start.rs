@@ -74,7 +74,13 @@ impl Messaging {
     /// # Errors
     /// The error of a store that cannot be read.
     pub async fn start(from: Parts) -> Result<Self, StoreError> {
-        let ports = Arc::new(Ports::new(from.clock, from.random, from.store, from.observer));
+        let ports = Arc::new(Ports::new(
+            from.clock,
+            from.random,
+            from.store,
+            from.observer,
+            from.troubles.clone(),
+        ));
         let rules = with_defaults_of_store(from.rules, &*ports.store);
         let asked = ports.clock.monotonic();
         let lease = Arc::new(HeldLease::new(ports.store.renew().await?, asked));

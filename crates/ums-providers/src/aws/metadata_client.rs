@@ -93,9 +93,15 @@ fn connector_error(no_reply: NoReply) -> ConnectorError {
     let words = no_reply.cause.words().into();
     match no_reply.cause {
         Cause::ConnectTimeout | Cause::WriteStalled | Cause::ReplyTimeout | Cause::Deadline => ConnectorError::timeout(words),
-        Cause::Dns | Cause::Refused | Cause::Connect | Cause::Tls | Cause::NoRoots | Cause::Lost | Cause::Proxy | Cause::ProxyLogin => {
-            ConnectorError::io(words)
-        }
+        Cause::Dns
+        | Cause::Refused
+        | Cause::Connect
+        | Cause::Tls
+        | Cause::NoRoots
+        | Cause::Lost
+        | Cause::Proxy
+        | Cause::ProxyLogin
+        | Cause::Shortage(_) => ConnectorError::io(words),
         Cause::Unreadable | Cause::TooLong => ConnectorError::user(words),
     }
 }

@@ -16,6 +16,7 @@ use tokio_rustls::TlsConnector;
 use super::connection::Connection;
 use super::stream::Socket;
 use super::{Cause, NoReply, Origin, TimeLimits, Transport, TrustedRoots};
+use crate::shortage::Shortage;
 
 /// Opens a connection to an endpoint, within its own limit and the message's.
 pub(super) async fn connect(transport: &Transport, origin: &Origin, limits: &TimeLimits, deadline: Instant) -> Result<Connection, NoReply> {
@@ -86,10 +87,13 @@ async fn open_tcp(place: &Uri) -> Result<TcpStream, Cause> {
 
 /// The kind of a failed connect, from the error's own chain of causes.
 fn tcp_cause(error: &(dyn std::error::Error + 'static)) -> Cause {
+    if let Some(shortage) = Shortage::of(error) {
+        return Cause::Shortage(shortage);
+    }
     let mut link = Some(error);
     while let Some(cause) = link {
         if cause.to_string().starts_with("dns error") {
-            return Cause::Dns;
+            return Shortage::of_lookup(cause).map_or(Cause::Dns, Cause::Shortage);
         }
         match cause.downcast_ref::<io::Error>().map(io::Error::kind) {
             Some(ErrorKind::ConnectionRefused) => return Cause::Refused,
@@ -106,7 +110,8 @@ async fn tls_connector(roots: TrustedRoots) -> Result<TlsConnector, Cause> {
         .await
         .map_err(|_| Cause::NoRoots)?;
     if store.is_empty() {
-        return Err(Cause::NoRoots);
+        // Files that could not be opened for want of a descriptor leave the store empty, too; the next call reads them again.
+        return Err(Shortage::now().map_or(Cause::NoRoots, Cause::Shortage));
     }
     let mut config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .with_safe_default_protocol_versions()

@@ -17,7 +17,7 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::time::{Instant, sleep_until};
 
-use super::stream::{Meter, Metered, Socket};
+use super::stream::{Meter, Metered, READ_BUFFER, Socket};
 use super::watch::{Watch, first_look};
 use super::{Cause, NoReply, Outgoing, Reply, TimeLimits};
 
@@ -36,7 +36,11 @@ impl Connection {
     pub(super) async fn start(socket: Socket) -> Result<Self, Cause> {
         let meter = Arc::new(Meter::new());
         let stream = TokioIo::new(Metered::new(socket, Arc::clone(&meter)));
-        let (sender, driver) = http1::Builder::new().handshake(stream).await.map_err(|_| Cause::Connect)?;
+        let (sender, driver) = http1::Builder::new()
+            .max_buf_size(READ_BUFFER)
+            .handshake(stream)
+            .await
+            .map_err(|_| Cause::Connect)?;
         Ok(Self {
             sender,
             driver,
@@ -56,7 +60,7 @@ impl Connection {
         max_bytes: usize,
     ) -> Result<(Reply, Option<Self>), NoReply> {
         let reused = std::mem::replace(&mut self.used, true);
-        self.meter.begin(reused);
+        self.meter.begin();
         let timer = pin!(sleep_until(first_look(limits, deadline)));
         let mut watch = Watch { limits, deadline, timer };
         if reused {
@@ -93,7 +97,7 @@ impl Connection {
         deadline: Instant,
         max_bytes: usize,
     ) -> Result<u16, Cause> {
-        self.meter.begin(false);
+        self.meter.begin();
         let timer = pin!(sleep_until(first_look(limits, deadline)));
         let mut watch = Watch { limits, deadline, timer };
         match self.exchange(host, request, &mut watch, max_bytes).await {
@@ -110,15 +114,22 @@ impl Connection {
         watch: &mut Watch<'_>,
         max_bytes: usize,
     ) -> Result<Reply, (Cause, Option<(u16, HeaderMap)>)> {
-        let outgoing = build(host, request);
+        let mut outgoing = build(host, request);
+        let informed = Arc::clone(&self.meter);
+        hyper::ext::on_informational(&mut outgoing, move |_| informed.informed());
         let mut response = pin!(self.sender.send_request(outgoing));
         let (driver, meter) = (&mut self.driver, &*self.meter);
         let answer = poll_fn(|cx| poll_driven(driver, watch, meter, cx, |cx| response.as_mut().poll(cx))).await;
         let (head, mut body) = match answer {
             Ok(Ok(response)) => response.into_parts(),
+            Ok(Err(_)) | Err(Cause::Lost) if meter.overran() => return Err((Cause::TooLong, None)),
             Ok(Err(error)) => return Err((cause_of(&error), None)),
             Err(cause) => return Err((cause, None)),
         };
+        meter.head_ended();
+        if meter.overran() {
+            return Err((Cause::TooLong, None));
+        }
         let status = head.status.as_u16();
         match self.read_body(&mut body, watch, max_bytes).await {
             Ok(body) => Ok(Reply {
@@ -180,7 +191,10 @@ impl Connection {
     }
 }
 
-/// Polls what is waited for, then the driver, which may have brought it, then the watch.
+/// Polls what is waited for, then the watch, then the driver, which may have brought what is waited for.
+///
+/// The watch comes before the driver: a peer that always has more to say uses up the task's budget, and a timer that is asked without
+/// budget is never due.
 fn poll_driven<T>(
     driver: &mut http1::Connection<TokioIo<Metered>, Full<Bytes>>,
     watch: &mut Watch<'_>,
@@ -191,6 +205,9 @@ fn poll_driven<T>(
     if let Poll::Ready(value) = awaited(cx) {
         return Poll::Ready(Ok(value));
     }
+    if let Poll::Ready(cause) = watch.poll_expired(meter, cx) {
+        return Poll::Ready(Err(cause));
+    }
     let ended = driver.poll_without_shutdown(cx).is_ready();
     if let Poll::Ready(value) = awaited(cx) {
         return Poll::Ready(Ok(value));
@@ -198,7 +215,7 @@ fn poll_driven<T>(
     if ended {
         return Poll::Ready(Err(Cause::Lost));
     }
-    watch.poll_expired(meter, cx).map(Err)
+    Poll::Pending
 }
 
 fn build(host: &HeaderValue, request: &Outgoing<'_>) -> Request<Full<Bytes>> {

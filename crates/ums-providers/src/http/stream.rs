@@ -4,7 +4,7 @@ use std::io::{self, ErrorKind, IoSlice};
 use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -13,6 +13,14 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tokio_rustls::client::TlsStream;
+
+/// Most informational replies (RFC 9110 §15.2) before an answer.
+const MAX_INFORMATIONAL: usize = 8;
+/// Most bytes that are read until the head of an answer is in: the head, and the body's first bytes that came with it. A flood of
+/// informational replies or of header lines ends here.
+const MAX_BEFORE_BODY: usize = 2 * READ_BUFFER;
+/// Most bytes that hyper takes at once, so that what it parses between two looks at the timer is little.
+pub(super) const READ_BUFFER: usize = 64 * 1024;
 
 /// TCP, or TLS over it.
 pub(super) enum Socket {
@@ -28,12 +36,19 @@ impl Socket {
         }
     }
 
-    /// Asks the kernel, not the runtime's last notice, whether the other side has closed.
-    fn is_closed_by_peer(&self) -> bool {
+    /// Whether the other side is still there and has said nothing yet. Asks the kernel, not the runtime's last notice.
+    ///
+    /// TLS talks below the dialogue (RFC 8446 §4.6.1: tickets after the handshake), so there what came is read first.
+    fn is_quiet(&mut self, cx: &mut Context<'_>) -> bool {
         let mut byte = [MaybeUninit::uninit()];
-        match SockRef::from(self.tcp()).peek(&mut byte) {
-            Ok(read) => read == 0,
-            Err(error) => !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted),
+        let peeked = SockRef::from(self.tcp()).peek(&mut byte);
+        match (peeked, self) {
+            (Err(error), _) => matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted),
+            (Ok(0), _) | (Ok(_), Self::Plain(_)) => false,
+            (Ok(_), Self::Tls(tls)) => {
+                let mut byte = [0];
+                Pin::new(tls).poll_read(cx, &mut ReadBuf::new(&mut byte)).is_pending()
+            }
         }
     }
 }
@@ -48,6 +63,11 @@ pub(super) struct Meter {
     flushed: AtomicBool,
     progress_micros: AtomicU64,
     check_peer: AtomicBool,
+    /// Bytes read since the request began, until the head of its answer is in.
+    head_bytes: AtomicUsize,
+    in_head: AtomicBool,
+    informational: AtomicUsize,
+    overrun: AtomicBool,
 }
 
 impl Meter {
@@ -58,14 +78,22 @@ impl Meter {
             flushed: AtomicBool::new(false),
             progress_micros: AtomicU64::new(0),
             check_peer: AtomicBool::new(false),
+            head_bytes: AtomicUsize::new(0),
+            in_head: AtomicBool::new(false),
+            informational: AtomicUsize::new(0),
+            overrun: AtomicBool::new(false),
         }
     }
 
-    /// Starts a new request; a connection that lay idle is looked at before its first byte.
-    pub(super) fn begin(&self, reused: bool) {
+    /// Starts a new request; the connection is looked at before its first byte.
+    pub(super) fn begin(&self) {
         self.handed.store(false, Ordering::Relaxed);
         self.flushed.store(false, Ordering::Relaxed);
-        self.check_peer.store(reused, Ordering::Relaxed);
+        self.check_peer.store(true, Ordering::Relaxed);
+        self.head_bytes.store(0, Ordering::Relaxed);
+        self.in_head.store(true, Ordering::Relaxed);
+        self.informational.store(0, Ordering::Relaxed);
+        self.overrun.store(false, Ordering::Relaxed);
         self.mark_progress();
     }
 
@@ -77,6 +105,35 @@ impl Meter {
     /// Whether the whole request was.
     pub(super) fn flushed(&self) -> bool {
         self.flushed.load(Ordering::Relaxed)
+    }
+
+    /// Notes an informational reply (1xx).
+    pub(super) fn informed(&self) {
+        self.informational.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The head of the answer is in: from here on the body's own cap holds.
+    pub(super) fn head_ended(&self) {
+        self.in_head.store(false, Ordering::Relaxed);
+    }
+
+    /// Whether the other side said more before the head of its answer than is read.
+    pub(super) fn overran(&self) -> bool {
+        self.overrun.load(Ordering::Relaxed) || self.informational.load(Ordering::Relaxed) > MAX_INFORMATIONAL
+    }
+
+    /// Counts what was read; an error ends the connection.
+    fn read(&self, bytes: usize) -> io::Result<()> {
+        if self.in_head.load(Ordering::Relaxed) {
+            let total = self.head_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
+            if total > MAX_BEFORE_BODY {
+                self.overrun.store(true, Ordering::Relaxed);
+            }
+            if self.overran() {
+                return Err(io::Error::new(ErrorKind::InvalidData, "more before the answer than is read"));
+            }
+        }
+        Ok(())
     }
 
     /// When the last byte was, or when the request began.
@@ -109,10 +166,10 @@ impl Metered {
         Self { socket, meter }
     }
 
-    /// The last look before the first byte: a peer that closed while the connection lay idle must
-    /// not turn "not sent" into "maybe sent".
-    fn check_peer(&self) -> io::Result<()> {
-        if self.meter.check_peer.swap(false, Ordering::Relaxed) && self.socket.is_closed_by_peer() {
+    /// The last look before the first byte: a peer that closed while the connection lay idle must not turn "not sent" into "maybe sent",
+    /// and what came before the request must not be read as its answer.
+    fn check_peer(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        if self.meter.check_peer.swap(false, Ordering::Relaxed) && !self.socket.is_quiet(cx) {
             return Err(ErrorKind::ConnectionAborted.into());
         }
         Ok(())
@@ -121,17 +178,19 @@ impl Metered {
 
 impl AsyncRead for Metered {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        match &mut self.get_mut().socket {
+        let (this, before) = (self.get_mut(), buf.filled().len());
+        ready!(match &mut this.socket {
             Socket::Plain(tcp) => Pin::new(tcp).poll_read(cx, buf),
             Socket::Tls(tls) => Pin::new(tls).poll_read(cx, buf),
-        }
+        })?;
+        Poll::Ready(this.meter.read(buf.filled().len() - before))
     }
 }
 
 impl AsyncWrite for Metered {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        this.check_peer()?;
+        this.check_peer(cx)?;
         let written = ready!(match &mut this.socket {
             Socket::Plain(tcp) => Pin::new(tcp).poll_write(cx, buf),
             Socket::Tls(tls) => Pin::new(tls).poll_write(cx, buf),
@@ -142,7 +201,7 @@ impl AsyncWrite for Metered {
 
     fn poll_write_vectored(self: Pin<&mut Self>, cx: &mut Context<'_>, bufs: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        this.check_peer()?;
+        this.check_peer(cx)?;
         let written = ready!(match &mut this.socket {
             Socket::Plain(tcp) => Pin::new(tcp).poll_write_vectored(cx, bufs),
             Socket::Tls(tls) => Pin::new(tls).poll_write_vectored(cx, bufs),

@@ -136,6 +136,54 @@ async fn what_was_handed_over_without_a_whole_answer_is_maybe_sent() {
     }
 }
 
+/// RFC 9110 §15.2 sets no bound on informational replies, and a peer that has always more to say keeps the task ready.
+#[tokio::test]
+async fn a_flood_before_the_answer_starves_no_timer() {
+    let mut early_hints = b"HTTP/1.1 103 Early Hints\r\n\r\n".repeat(8);
+    early_hints.extend(answer("200 OK", &[], "body"));
+    let (reply, _server) = outcome(Act::Answer(early_hints)).await;
+    assert_eq!(reply.ok().unwrap().status, 200, "8 are read");
+
+    let nine = b"HTTP/1.1 100 Continue\r\n\r\n".repeat(9);
+    let lines = b"x: y\r\n".repeat(40_000);
+    for flood in [
+        [nine, answer("200 OK", &[], "body")].concat(),
+        b"HTTP/1.1 100 Continue\r\n\r\n".repeat(200_000),
+        [b"HTTP/1.1 200 OK\r\n".to_vec(), lines].concat(),
+    ] {
+        let started = Instant::now();
+        let (result, _server) = outcome(Act::Flood(flood, 0)).await;
+        let failed = no_reply(result);
+        assert!(
+            failed.sent && matches!(failed.cause, Cause::TooLong | Cause::Unreadable),
+            "{failed:?}"
+        );
+        assert!(started.elapsed() < ms(2_000), "{:?}", started.elapsed());
+    }
+}
+
+#[tokio::test]
+async fn an_answer_before_the_request_is_never_read_as_its_answer() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let tcp = tokio::net::TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    let (mut peer, _) = listener.accept().await.unwrap();
+    tokio::io::AsyncWriteExt::write_all(&mut peer, &answer("200 OK", &[], "forged"))
+        .await
+        .unwrap();
+    tcp.readable().await.unwrap();
+    let connection = Connection::start(stream::Socket::Plain(tcp)).await.unwrap();
+    let target = Uri::from_static("/send");
+    let request = Outgoing {
+        method: Method::POST,
+        target: &target,
+        headers: &[],
+        body: Bytes::from_static(b"hello"),
+    };
+    let (host, limits) = (HeaderValue::from_static("localhost"), TimeLimits::default());
+    let run = connection.run(&host, &request, &limits, Instant::now() + ms(5_000), 1_000).await;
+    assert!(run.is_err_and(|no_reply| !no_reply.sent));
+}
+
 #[tokio::test]
 async fn a_long_refusal_is_understood_by_its_status() {
     let (result, _server) = outcome(Act::Flood(b"HTTP/1.1 401 Unauthorized\r\nx-code: 7\r\n\r\n".to_vec(), 1 << 24)).await;

@@ -7,6 +7,8 @@
 
 use std::time::Duration;
 
+use ums_core::Timestamp;
+
 use super::connection::{Fault, Session};
 use super::row::one;
 
@@ -50,6 +52,12 @@ pub(crate) async fn find_dead(session: &Session, owner: i64, grace: Duration) ->
 pub(crate) async fn forget_dead(session: &Session, owner: i64) -> Result<(), Fault> {
     let sql = "DELETE FROM owners o WHERE o.id <> $1 AND o.until = 0 AND NOT EXISTS (SELECT 1 FROM messages m WHERE m.owner = o.id)";
     session.execute(sql, &[&owner]).await.map(drop)
+}
+
+/// The time by the database's clock.
+pub(crate) async fn time(session: &Session) -> Result<Timestamp, Fault> {
+    let sql = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS now";
+    Ok(Timestamp::from_micros(one(&session.query(sql, &[]).await?, "now")?))
 }
 
 /// Leases a chore to the process, or renews its lease, unless another process holds the lease.

@@ -7,15 +7,17 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use tokio_util::sync::CancellationToken;
 use ums_config::{Environment, Settings};
-use ums_core::{AccountId, Clock, StoreError, SystemClock};
+use ums_core::{AccountId, Clock, StoreError, Trouble, TroubleKind, Troubles};
 use ums_providers::feedback::aws::CertificateSource;
-use ums_server::{HookName, Hooks, Metrics, Server, ServerSettings};
-use unified_messaging::{Error, ProviderHooks, UnifiedMessagingService};
+use ums_server::{HookName, Hooks, Metrics, Server, ServerSettings, TrustedProxies};
+use unified_messaging::{Error, ProviderHooks, UnifiedMessagingService, machine_clock};
 
 use crate::exit::{Exit, Usage};
-use crate::settings;
 use crate::stop::Stop;
+use crate::{descriptors, log, settings};
 
+/// How often the reader of the log is looked after.
+const LOG_LOOK: Duration = Duration::from_secs(1);
 /// Time at the end that the engine and the store keep for themselves.
 const ENGINE_TIME: Duration = Duration::from_secs(5);
 /// How long a start waits for a database that does not answer, and how often it looks.
@@ -26,7 +28,7 @@ const DATABASE_LOOK: Duration = Duration::from_millis(500);
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Settings come from the environment, .env and UMS_CONFIG; all that is wrong with them is told at once (exit code 2).
-SIGTERM or SIGINT: it takes no more requests, finishes those in hand and ends within 25 s.
+SIGTERM or SIGINT: it takes no more requests, finishes those in hand and ends within 25 s; a second one ends it at once. SIGHUP is ignored.
 
 Examples:
   UMS_API_KEY=… ums serve
@@ -72,12 +74,14 @@ impl Running {
     /// # Errors
     /// When the store or the address cannot be used.
     pub(super) async fn start(settings: Settings, certificates: Option<Arc<dyn CertificateSource>>) -> Result<Self> {
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let troubles = Troubles::default();
+        let clock = machine_clock(&settings, &troubles);
         let metrics = Arc::new(Metrics::new());
         let shutdown_time = settings.limits.shutdown;
         let mut server_settings = server_settings(&settings, Arc::clone(&clock));
         server_settings.hooks = hooks(ProviderHooks::build(&settings, &clock, certificates).map_err(settings::explained)?);
-        let service = build(&settings, &clock, &metrics).await.map_err(settings::explained)?;
+        let service = build(&settings, &clock, &troubles, &metrics).await.map_err(settings::explained)?;
+        tokio::spawn(look_after_log(troubles, Arc::clone(&metrics), Arc::clone(&clock)));
         let server = Server::bind(server_settings, service.engine().clone(), metrics).await;
         let server = server
             .map_err(anyhow::Error::new)
@@ -98,8 +102,7 @@ impl Running {
         self.address
     }
 
-    /// Serves until it is told to stop, then ends in order: requests, messages, store. A second
-    /// signal ends it at once; what was accepted is in the store.
+    /// Serves until it is told to stop, then ends in order: requests, messages, store.
     pub(super) async fn until(self, stop: &mut Stop) {
         stop.requested().await;
         tracing::info!("told to stop");
@@ -114,18 +117,50 @@ impl Running {
         tokio::select! {
             () = orderly => {}
             () = tokio::time::sleep(self.shutdown_time) => tracing::warn!("stopped late: the rest is taken up at the next start"),
-            () = stop.requested() => tracing::warn!("told to stop again: the rest is taken up at the next start"),
         }
     }
 }
 
+/// Counts the lines of the log that were dropped, and tells of it while it lasts.
+async fn look_after_log(troubles: Troubles, metrics: Arc<Metrics>, clock: Arc<dyn Clock>) {
+    let mut before = log::reader();
+    metrics.log_lines_dropped(before.dropped);
+    loop {
+        tokio::time::sleep(LOG_LOOK).await;
+        let now = log::reader();
+        metrics.log_lines_dropped(now.dropped - before.dropped);
+        let is_stuck = now.is_writing && now.writes == before.writes;
+        if now.dropped > before.dropped {
+            let reason = "nobody reads the log (standard error); its lines are dropped: let its reader go on, or raise UMS_LOG to warn";
+            troubles.raise(Trouble {
+                kind: TroubleKind::Log,
+                since: clock.now(),
+                reason: reason.to_owned(),
+                is_blocking: false,
+            });
+        } else if !is_stuck && troubles.clear(TroubleKind::Log) {
+            tracing::warn!(
+                dropped = now.dropped,
+                "the log is read again; lines were dropped meanwhile, counted since the start"
+            );
+        }
+        before = now;
+    }
+}
+
 /// Builds the service. A database that is being restarted, as it may be when both are started together, is waited for.
-async fn build(settings: &Settings, clock: &Arc<dyn Clock>, metrics: &Arc<Metrics>) -> Result<UnifiedMessagingService, Error> {
+async fn build(
+    settings: &Settings,
+    clock: &Arc<dyn Clock>,
+    troubles: &Troubles,
+    metrics: &Arc<Metrics>,
+) -> Result<UnifiedMessagingService, Error> {
     let give_up_at = clock.monotonic() + DATABASE_TIME;
     loop {
         let builder = UnifiedMessagingService::builder()
             .settings(settings.clone())
             .clock(Arc::clone(clock))
+            .troubles(troubles.clone())
             .observer(metrics.clone());
         match Box::pin(builder.build()).await {
             Err(Error::Store(StoreError::Unavailable(error))) if clock.monotonic() < give_up_at => {
@@ -139,6 +174,8 @@ async fn build(settings: &Settings, clock: &Arc<dyn Clock>, metrics: &Arc<Metric
 
 fn server_settings(settings: &Settings, clock: Arc<dyn Clock>) -> ServerSettings {
     let mut server = ServerSettings::new(settings.listen);
+    server.probe_listen = settings.probe_listen;
+    server.trusted_proxies = TrustedProxies(settings.trusted_proxies.clone());
     server.api_key.clone_from(&settings.api_key);
     server.secret_key = settings.secret_keys.first().cloned();
     server.development = settings.environment == Environment::Development;
@@ -146,7 +183,10 @@ fn server_settings(settings: &Settings, clock: Arc<dyn Clock>) -> ServerSettings
     server.version = env!("UMS_VERSION");
     server.clock = clock;
     let (limits, wanted) = (&mut server.limits, &settings.limits);
-    limits.connections = count(wanted.max_connections);
+    limits.connections = descriptors::connections(count(wanted.max_connections), descriptors::raise_limit());
+    limits.connections_per_peer = count(wanted.connections_per_peer);
+    limits.connection_life = wanted.connection_life;
+    limits.connection_requests = u64::from(wanted.connection_requests);
     limits.header_bytes = count(wanted.request_head_bytes);
     limits.email_body_bytes = count(wanted.request_body_bytes);
     limits.batch_messages = count(wanted.batch_messages);

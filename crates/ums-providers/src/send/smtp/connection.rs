@@ -183,13 +183,14 @@ async fn within<T>(inner: &Inner, line: &Line, until: Instant, exchange: impl Fu
         let deadline = line.deadline(&inner.settings.timeouts).min(until);
         tokio::select! {
             biased;
-            done = &mut exchange => return Ok(done),
-            () = sleep_until(deadline) => {
+            // Asked first and without the task's budget: a server that always has more to say must not keep the timer from being asked.
+            () = tokio::task::unconstrained(sleep_until(deadline)) => {
                 // A byte may have been written meanwhile.
                 if Instant::now() >= line.deadline(&inner.settings.timeouts).min(until) {
                     return Err(Ending::Timeout);
                 }
             }
+            done = &mut exchange => return Ok(done),
         }
     }
 }

@@ -9,6 +9,7 @@ use ums_core::{Failure, FailureClass};
 use super::Inner;
 use super::stream::Line;
 use super::tls::{Tls, is_lasting};
+use crate::shortage::Shortage;
 
 /// Negotiates TLS within the time of one reply.
 pub(super) async fn secure(inner: &Inner, line: &Line, tls: &Tls, until: Instant) -> Result<(), Failure> {
@@ -40,7 +41,10 @@ pub(super) async fn dial(inner: &Inner, until: Instant) -> Result<(TcpStream, Ip
     let host = (inner.settings.host.as_str(), inner.settings.port);
     let addresses: Vec<SocketAddr> = match timeout_at(until, tokio::net::lookup_host(host)).await {
         Ok(Ok(addresses)) => addresses.collect(),
-        Ok(Err(_)) => return Err(unavailable("dns_failed", "the server's name could not be resolved")),
+        Ok(Err(error)) => {
+            let unresolved = || unavailable("dns_failed", "the server's name could not be resolved");
+            return Err(Shortage::of_lookup(&error).map_or_else(unresolved, Failure::from));
+        }
         Err(_) => return Err(unavailable("dns_timeout", "the server's name was not resolved in time")),
     };
     let mut failure = unavailable("dns_failed", "the server's name has no address");
@@ -62,7 +66,10 @@ pub(super) async fn dial(inner: &Inner, until: Instant) -> Result<(TcpStream, Ip
             Ok(Err(error)) if error.kind() == std::io::ErrorKind::ConnectionRefused => {
                 failure = unavailable("connect_refused", "the server refused the connection");
             }
-            Ok(Err(_)) => failure = unavailable("connect_failed", "the server could not be reached"),
+            Ok(Err(error)) => {
+                let unreachable = || unavailable("connect_failed", "the server could not be reached");
+                failure = Shortage::of(&error).map_or_else(unreachable, Failure::from);
+            }
             Err(_) => failure = unavailable("connect_timeout", "the server did not answer in time"),
         }
     }

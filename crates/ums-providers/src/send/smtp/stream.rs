@@ -103,6 +103,8 @@ struct State {
     read: usize,
     /// Bytes since the last line end.
     column: usize,
+    /// Bytes that came since [`Line::begin`], as they came: tidying drops some.
+    came: usize,
     ending: Option<Ending>,
 }
 
@@ -123,6 +125,7 @@ impl Line {
             heard: Vec::with_capacity(512),
             read: 0,
             column: 0,
+            came: 0,
             ending: None,
         };
         Arc::new(Self(Mutex::new(state)))
@@ -139,6 +142,7 @@ impl Line {
         state.heard.drain(..read);
         state.read = 0;
         state.writing = false;
+        state.came = 0;
         if let Some(socket) = state.io.socket_mut() {
             socket.last_write = Instant::now();
         }
@@ -220,7 +224,8 @@ impl State {
             self.ending = Some(Ending::Closed);
         }
         tidy(buf.filled(), &mut self.column, &mut self.heard);
-        if self.heard.len() > MAX_HEARD_BYTES {
+        self.came += buf.filled().len();
+        if self.came.max(self.heard.len()) > MAX_HEARD_BYTES {
             self.ending = Some(Ending::Unreadable);
             return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, "reply too long")));
         }

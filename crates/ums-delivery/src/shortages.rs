@@ -1,0 +1,62 @@
+//! Shortages of our own machine, as calls meet them: one trouble for operators, however many messages wait for it.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use ums_core::{Clock, Failure, FailureClass, Monotonic, Trouble, TroubleKind, Troubles};
+
+/// The trouble is over when no call met a shortage for so long.
+const OVER_AFTER: Duration = Duration::from_secs(10);
+
+/// What calls met of late.
+#[derive(Debug, Default)]
+pub(crate) struct Shortages {
+    troubles: Troubles,
+    last: Mutex<Option<Monotonic>>,
+}
+
+impl Shortages {
+    pub(crate) fn new(troubles: Troubles) -> Self {
+        Self {
+            troubles,
+            last: Mutex::default(),
+        }
+    }
+
+    /// Notes a failed call; only a shortage is of interest.
+    pub(crate) fn failed(&self, failure: &Failure, clock: &dyn Clock) {
+        if failure.class == FailureClass::LocalShortage {
+            self.met(&failure.detail, clock);
+        }
+    }
+
+    /// Notes a shortage, in words for operators.
+    pub(crate) fn met(&self, reason: &str, clock: &dyn Clock) {
+        *self.last() = Some(clock.monotonic());
+        let is_new = self.troubles.raise(Trouble {
+            kind: TroubleKind::Descriptors,
+            since: clock.now(),
+            reason: reason.to_owned(),
+            is_blocking: false,
+        });
+        if is_new {
+            tracing::error!(
+                reason,
+                "this machine has too little left to call providers; messages wait, no provider is to blame"
+            );
+        }
+    }
+
+    /// Strikes the trouble out when it is over.
+    pub(crate) fn look(&self, now: Monotonic) {
+        let mut last = self.last();
+        if last.is_some_and(|last| now.since(last) >= OVER_AFTER) {
+            *last = None;
+            self.troubles.clear(TroubleKind::Descriptors);
+        }
+    }
+
+    fn last(&self) -> std::sync::MutexGuard<'_, Option<Monotonic>> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
