@@ -131,13 +131,13 @@ pub(super) fn read(file: impl io::Read, rules: Rules) -> Result<Sheet> {
 
 /// A file that cannot be read on. What is wrong with its form is told in words, and nothing of it is imported.
 fn unread(error: csv::Error) -> anyhow::Error {
-    match error.into_kind() {
-        csv::ErrorKind::Io(error) if matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::FileTooLarge) => {
-            usage(format!("{error}; nothing was imported"))
-        }
-        csv::ErrorKind::Io(error) => anyhow::Error::new(error).context("reading the file"),
-        kind => usage(format!("the file is no CSV text: {kind:?}")),
+    let csv::ErrorKind::Io(error) = error.into_kind() else {
+        return usage("the line of headings is not UTF-8 text");
+    };
+    if matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::FileTooLarge) {
+        return usage(format!("{error}; nothing was imported"));
     }
+    anyhow::Error::new(error).context("reading the file")
 }
 
 struct Columns {
