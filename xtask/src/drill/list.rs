@@ -105,7 +105,7 @@ pub(super) const DRILLS: &[Drill] = &[
         what: "a backup under load, kill -9, the database destroyed, the backup restored",
         stores: BOTH,
         rounds: 12,
-        short: &[(Store::Sqlite, 2), (Store::Postgres, 2)],
+        short: &[(Store::Sqlite, 2), (Store::Postgres, 1)],
         is_alone: false,
         run: |play, store| Box::pin(backup::run(play, store)),
     },
