@@ -184,6 +184,14 @@ impl Cluster {
         self.end("-KILL")
     }
 
+    /// Runs statements as the cluster's owner.
+    pub(crate) fn run_sql(&self, sql: &str) -> Result<()> {
+        let mut command = self.client("psql");
+        command.args(["-h", "127.0.0.1", "-p", &self.port.to_string(), "-U", NAME, "-d", NAME]);
+        command.args(["--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--command", sql]);
+        output(&mut command).map(drop)
+    }
+
     /// The amcheck of all tables and indexes; what it prints is its complaints.
     pub(crate) fn check_integrity(&self) -> Result<()> {
         let mut command = self.client("pg_amcheck");

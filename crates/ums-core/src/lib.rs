@@ -77,7 +77,7 @@ pub use store::{
     MustNotContact, NewMessage, OutboxStore, PaceGrant, PaceRequest, Parked, ProviderStore, Pruned, RateRow, RateStore, Recovered,
     Retention, Room, Step, Store, StoreError, Stored, SuppressionStore, Target, Targets, TimeStore, Undo, Undone,
 };
-pub use subscriber::{fold, spellings, subscriber_key};
+pub use subscriber::{fold, listed_key, spellings, subscriber_key};
 pub use suppression::{
     InvalidListName, Lift, ListName, Occasion, Suppression, SuppressionCursor, SuppressionFilter, SuppressionOrigin, SuppressionPage,
     SuppressionReason, SuppressionScope, suppression_address,

@@ -7,6 +7,7 @@
 mod acts;
 mod aftermath;
 mod attempts;
+pub(crate) mod backup;
 mod breakers;
 mod clock;
 mod codes;
@@ -26,8 +27,10 @@ mod queue;
 mod rates;
 mod readers;
 mod recipients;
+pub(crate) mod restore;
 mod retention;
 mod row;
+mod seal;
 mod skips;
 mod suppressions;
 mod switches;

@@ -8,8 +8,8 @@ use anyhow::Result;
 use super::report::Report;
 use super::stage::Store;
 use super::{
-    Play, breaker, busy, clock, crash, database, descriptors, disk_full, door, feedback, fsync, idempotency, judging, log, pace, replicas,
-    sigterm, upgrade,
+    Play, backup, breaker, busy, clock, crash, database, descriptors, disk_full, door, feedback, fsync, idempotency, judging, log, pace,
+    replicas, sigterm, upgrade,
 };
 
 type Playing<'a> = Pin<Box<dyn Future<Output = Result<Report>> + 'a>>;
@@ -108,6 +108,15 @@ pub(super) const DRILLS: &[Drill] = &[
         short: &[],
         is_alone: false,
         run: |play, _| Box::pin(disk_full::run(play)),
+    },
+    Drill {
+        name: "backup",
+        what: "a backup under load, kill -9, the database destroyed, the backup restored",
+        stores: BOTH,
+        rounds: 12,
+        short: &[(Store::Sqlite, 2), (Store::Postgres, 1)],
+        is_alone: false,
+        run: |play, store| Box::pin(backup::run(play, store)),
     },
     Drill {
         name: "descriptors",

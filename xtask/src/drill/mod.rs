@@ -6,6 +6,7 @@
 //! against the store and the arrivals: what was lost, what came twice without a cause, what is
 //! claimed and never happened.
 
+mod backup;
 mod breaker;
 mod busy;
 mod chance;

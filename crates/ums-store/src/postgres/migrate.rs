@@ -113,7 +113,7 @@ async fn next(session: &Session, now: Timestamp) -> Result<Option<Migration>, Fa
 }
 
 /// The version that the database has; none when there is nothing of ours.
-async fn found(session: &Session) -> Result<Option<i64>, Fault> {
+pub(super) async fn found(session: &Session) -> Result<Option<i64>, Fault> {
     let rows = session
         .query(
             "SELECT EXISTS (SELECT 1 FROM pg_tables WHERE schemaname = current_schema() AND tablename = 'schema_migrations') AS listed,

@@ -10,6 +10,7 @@ mod leases;
 mod opening;
 mod opt_outs;
 mod refusals;
+mod restored;
 mod sharing;
 mod upgrade;
 

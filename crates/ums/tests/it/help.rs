@@ -26,6 +26,8 @@ const COMMANDS: [&[&str]; 26] = [
     &["config", "show"],
     &["config", "check"],
     &["config", "docs"],
+    &["backup"],
+    &["restore"],
     &["openapi"],
     &["simulator"],
     &["completions"],

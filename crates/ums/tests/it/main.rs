@@ -5,6 +5,7 @@
 mod account;
 mod acts;
 mod aftermath;
+mod backup;
 mod bad_input;
 mod canary;
 mod classify;
