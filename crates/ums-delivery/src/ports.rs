@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use ums_core::{Clock, Random, Store};
+use ums_core::{Clock, Random, Store, Troubles};
 
 use crate::observer::Observer;
 use crate::shortages::Shortages;
@@ -18,8 +18,6 @@ pub(crate) struct Ports {
     pub(crate) observer: Arc<dyn Observer>,
     /// What our own machine lacks.
     pub(crate) shortages: Shortages,
-    /// What ails this process or its machine.
-    pub(crate) troubles: Troubles,
     /// Tasks that a shutdown waits for.
     pub(crate) tasks: TaskTracker,
     /// The shutdown has begun: this process accepts and claims no more messages.
@@ -34,14 +32,14 @@ impl Ports {
         random: Arc<dyn Random>,
         store: Arc<dyn Store>,
         observer: Arc<dyn Observer>,
-        shortages: Shortages,
+        troubles: Troubles,
     ) -> Self {
         Self {
             clock,
             random,
             store,
             observer,
-            shortages,
+            shortages: Shortages::new(troubles),
             tasks: TaskTracker::new(),
             closing: CancellationToken::new(),
             ended: CancellationToken::new(),

@@ -27,7 +27,6 @@ use crate::rates::Rates;
 use crate::rejection::Reports;
 use crate::rules::Rules;
 use crate::sharing::{Keeper, Plug, Share};
-use crate::shortages::Shortages;
 use crate::unsubscribe::Links;
 use crate::{asking, feedback, housekeeping, lease, outbox, rates, worker};
 
@@ -80,7 +79,7 @@ impl Messaging {
             from.random,
             from.store,
             from.observer,
-            Shortages::new(from.troubles.clone()),
+            from.troubles.clone(),
         ));
         housekeeping::begin_timekeeping(&ports).await?;
         let rules = with_defaults_of_store(from.rules, &*ports.store);
