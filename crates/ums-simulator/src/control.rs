@@ -23,6 +23,10 @@ const GREETING: &str = "This is the UMS simulator. Base URLs: /ses /sns /sendgri
 /// Answers what belongs to no provider.
 pub(crate) async fn answer(panel: &Arc<Panel>, request: Request<Incoming>) -> Result<Response<Payload>, Dropped> {
     let path = request.uri().path().to_owned();
+    if !panel.asked.is_by_a_name_of_ours(request.headers()) {
+        let text = "Host names another machine: ask by localhost, by an address of this machine, or by a name given with --listen";
+        return Ok(problem(403, text).whole());
+    }
     let call = match Call::read(request, path).await {
         Ok(call) => call,
         Err(Unread::TooLarge) => return Ok(problem(413, "too long").whole()),

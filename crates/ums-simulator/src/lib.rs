@@ -16,6 +16,7 @@
 //! are the reports that the providers would send ([`FeedbackSettings`]), to the one place it was told.
 
 mod address;
+mod asked;
 mod aws;
 mod call;
 mod clock;

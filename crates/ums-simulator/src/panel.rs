@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::asked::Asked;
 use crate::port::Port;
 use crate::world::World;
 use crate::{Error, Fault, Mode, Provider};
@@ -11,15 +12,17 @@ use crate::{Error, Fault, Mode, Provider};
 pub(crate) struct Panel {
     pub(crate) world: Arc<World>,
     ports: [Port; 5],
+    pub(crate) asked: Asked,
     /// One change at a time: a fault and its port must not come apart.
     turn: tokio::sync::Mutex<()>,
 }
 
 impl Panel {
-    pub(crate) fn new(world: Arc<World>, ports: [Port; 5]) -> Self {
+    pub(crate) fn new(world: Arc<World>, ports: [Port; 5], asked: Asked) -> Self {
         Self {
             world,
             ports,
+            asked,
             turn: tokio::sync::Mutex::new(()),
         }
     }

@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::asked::Asked;
 use crate::http::Door;
 use crate::journal::Journal;
 use crate::listen::{self, Bound};
@@ -18,6 +19,8 @@ use crate::{Error, Fault, FeedbackSettings, FeedbackStats, Provider, SimMessage,
 pub struct SimulatorConfig {
     /// Address of all ports; loopback unless told otherwise.
     pub host: IpAddr,
+    /// Names, beside addresses of this machine, by which the control may be asked.
+    pub names: Vec<String>,
     /// The common port: control at `/_sim`, providers below `/ses /sns /sendgrid /twilio`.
     pub http_port: u16,
     /// SES's own port.
@@ -40,6 +43,7 @@ impl Default for SimulatorConfig {
     fn default() -> Self {
         Self {
             host: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            names: Vec::new(),
             http_port: 8081,
             ses_port: 8082,
             sns_port: 8083,
@@ -95,6 +99,7 @@ impl Simulator {
     /// [`Error::Journal`] if the journal cannot be written, [`Error::Setting`] if the feedback's settings make no sense.
     #[expect(clippy::unused_async, reason = "it needs a runtime, and says so by being async")]
     pub async fn start(config: SimulatorConfig) -> Result<Self, Error> {
+        let asked = Asked::new(config.host, config.names.clone());
         let journal = Journal::open(config.journal.as_deref())?;
         let bind = |port| listen::bind(SocketAddr::new(config.host, port));
         let http = bind(config.http_port)?;
@@ -112,7 +117,7 @@ impl Simulator {
             return Err(Error::Stopped);
         };
         let ports = [ses, sns, sendgrid, twilio, smtp];
-        let panel = Arc::new(Panel::new(Arc::clone(&world), ports));
+        let panel = Arc::new(Panel::new(Arc::clone(&world), ports, asked));
         let front = http.serve(&world, Door::Front(Arc::clone(&panel)));
         Ok(Self { panel, front })
     }

@@ -3,6 +3,7 @@
 //! The providers' transport stays inside `ums-providers`: it is made to tell sent from not sent,
 //! which matters there and not here.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,6 +22,7 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 use ums_core::Secret;
 
 use crate::exit::{Usage, usage};
+use crate::output;
 
 /// For DNS, TCP and TLS together.
 const CONNECT_TIME: Duration = Duration::from_secs(5);
@@ -48,6 +50,11 @@ impl Client {
             .map_err(|_| usage("--server must be a URL such as http://127.0.0.1:8080"))?;
         if !matches!(base.scheme_str(), Some("http" | "https")) || base.host().is_none() || base.query().is_some() {
             return Err(usage("--server must be a URL such as http://127.0.0.1:8080"));
+        }
+        if key.is_some() && is_readable_on_the_way(&base) {
+            output::note(
+                "warning: the key goes over plain HTTP to another machine, where anybody on the way can read it: use an https URL",
+            );
         }
         Ok(Self { base, key })
     }
@@ -229,6 +236,14 @@ fn read<T: DeserializeOwned>((status, body): (StatusCode, Bytes)) -> Result<T> {
     bail!(told)
 }
 
+/// Whether what is sent there leaves this machine without TLS.
+fn is_readable_on_the_way(base: &Uri) -> bool {
+    let host = base.host().unwrap_or_default().trim_matches(['[', ']']).to_ascii_lowercase();
+    let is_local = host == "localhost" || host.ends_with(".localhost");
+    let is_loopback = host.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback());
+    base.scheme_str() != Some("https") && !is_local && !is_loopback
+}
+
 /// Makes a query of the pairs that have a value.
 pub(crate) fn query(pairs: impl IntoIterator<Item = (&'static str, Option<String>)>) -> String {
     let given = pairs
@@ -254,6 +269,23 @@ fn encoded(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_plain_http_to_another_machine_is_readable_on_the_way() {
+        for (url, expected) in [
+            ("http://ums.example.com", true),
+            ("http://192.0.2.1:8080", true),
+            ("http://[2001:db8::1]:8080", true),
+            ("http://localhost.example.com", true),
+            ("https://ums.example.com", false),
+            ("http://127.0.0.1:8080", false),
+            ("http://[::1]:8080", false),
+            ("http://localhost", false),
+            ("http://ums.localhost:8080", false),
+        ] {
+            assert_eq!(is_readable_on_the_way(&url.parse().unwrap()), expected, "{url}");
+        }
+    }
 
     #[test]
     fn a_query_survives_plus_and_ampersand() {

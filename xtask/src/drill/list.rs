@@ -195,7 +195,7 @@ pub(super) const DRILLS: &[Drill] = &[
         what: "strangers hold every connection, drip, read nothing and try keys, while callers post and an orchestrator probes; rounds are seconds",
         stores: &[Store::Sqlite],
         rounds: 60,
-        short: &[(Store::Sqlite, 8)],
+        short: &[(Store::Sqlite, 4)],
         is_alone: true,
         run: |play, _| Box::pin(door::run(play)),
     },

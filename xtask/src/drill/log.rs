@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::json;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
 
 use super::chance::Chance;
 use super::load::{Load, Mix};
@@ -19,9 +21,9 @@ const EXIT: Duration = Duration::from_secs(25);
 const AT_ONCE: Duration = Duration::from_secs(1);
 /// How long the log may take to fill up, and how long posts are counted afterwards.
 const FILLS_WITHIN: Duration = Duration::from_secs(30);
-const COUNTED: Duration = Duration::from_secs(2);
+const COUNTED: Duration = Duration::from_secs(1);
 /// When messages expire, in seconds.
-const EXPIRES_IN: u64 = 12;
+const EXPIRES_IN: u64 = 5;
 /// Standard error becomes a pipe that has room for 64 KiB and no reader.
 const NO_READER: &[&str] = &["sh", "-c", "exec \"$@\" 2<>stuck", "sh"];
 
@@ -36,17 +38,19 @@ pub(super) async fn run(play: &Play<'_>) -> Result<Report> {
         callers: 16,
         pause: Duration::ZERO,
         expires_in: EXPIRES_IN,
-        per_second: Some(400),
+        per_second: Some(150),
         ..Mix::default()
     };
     let load = Load::start(play.seed, &mix, &[at], &stage.journals.acks)?;
     let mut server = stuck_server(&mut stage, at).await?;
     let start = Instant::now();
+    let chatter = tokio::spawn(chatter(at));
     let mut dropped = 0.0;
     while dropped == 0.0 && start.elapsed() < FILLS_WITHIN && server.ended().is_none() {
         tokio::time::sleep(Duration::from_millis(250)).await;
         dropped = server.metric("ums_log_lines_dropped_total", "").await.unwrap_or_default();
     }
+    chatter.abort();
     report.hold("lines dropped and counted", dropped, "> 0", dropped > 0.0);
     let trouble = server.metric("ums_trouble", "\"log\"").await.unwrap_or_default();
     report.hold("trouble `log`", trouble, "1", trouble > 0.0);
@@ -79,6 +83,16 @@ pub(super) async fn run(play: &Play<'_>) -> Result<Report> {
     report.tell("statuses", settle::statuses(&rows));
     report.none_of("posts refused for good", &seen.refused());
     Ok(report)
+}
+
+/// Asks without a pause, as each question is a line of the log.
+async fn chatter(at: SocketAddr) -> std::io::Result<()> {
+    let (mut answers, mut questions) = TcpStream::connect(at).await?.into_split();
+    tokio::spawn(async move { tokio::io::copy(&mut answers, &mut tokio::io::sink()).await });
+    let many = "GET /livez HTTP/1.1\r\nhost: a\r\n\r\n".repeat(100);
+    loop {
+        questions.write_all(many.as_bytes()).await?;
+    }
 }
 
 async fn stuck_server(stage: &mut Stage, at: SocketAddr) -> Result<Server> {

@@ -21,11 +21,12 @@ Examples:
   curl -X PUT http://127.0.0.1:8081/_sim/ses/fault -d '{\"mode\": \"error\", \"status\": 503}'
   curl -X PUT http://127.0.0.1:8081/_sim/smtp/fault -d '{\"mode\": \"defer\", \"recipients\": [\"busy@example.com\"]}'
   ums simulator --feedback-to http://127.0.0.1:8080 --feedback-delay 0,2000 --feedback-copies 1,5 --feedback-shuffle
+  ums simulator --listen 0.0.0.0 --listen simulator
   curl http://127.0.0.1:8081/_sim/messages")]
 pub(crate) struct Args {
-    /// Address of all ports
-    #[arg(long, default_value = "127.0.0.1", value_name = "ADDRESS")]
-    host: IpAddr,
+    /// Address of all ports; a name is looked up. The control at /_sim answers to addresses of this machine and to each name given
+    #[arg(long, alias = "listen", default_value = "127.0.0.1", value_name = "ADDRESS")]
+    host: Vec<String>,
     #[command(flatten)]
     ports: Ports,
     /// Report what became of messages to the service at this URL, signed as the providers do; only `ums dev` trusts Amazon's
@@ -109,6 +110,7 @@ impl Ports {
     pub(crate) fn config(&self, host: IpAddr, feedback_to: Option<String>) -> SimulatorConfig {
         SimulatorConfig {
             host,
+            names: Vec::new(),
             http_port: self.http_port,
             ses_port: self.ses_port,
             sns_port: self.sns_port,
@@ -129,7 +131,11 @@ pub(crate) async fn run(args: Args) -> Result<Exit> {
         ));
     }
     let mut stop = Stop::listen()?;
-    let simulator = start(args.ports.config(args.host, args.feedback_to.clone())).await?;
+    let simulator = start(SimulatorConfig {
+        names: args.host.clone(),
+        ..args.ports.config(address_of(&args.host).await?, args.feedback_to.clone())
+    })
+    .await?;
     let addresses = addresses(&simulator);
     if let Some(file) = &args.ports.addresses_file {
         write_addresses(file, &addresses)?;
@@ -143,6 +149,17 @@ pub(crate) async fn run(args: Args) -> Result<Exit> {
     stop.requested().await;
     simulator.shutdown().await;
     Ok(Exit::Done)
+}
+
+/// The first address that is given, else the first name's.
+async fn address_of(hosts: &[String]) -> Result<IpAddr> {
+    if let Some(address) = hosts.iter().find_map(|host| host.parse().ok()) {
+        return Ok(address);
+    }
+    let name = hosts.first().map_or("", String::as_str);
+    let mut found = tokio::net::lookup_host((name, 0)).await.ok().into_iter().flatten();
+    let address = found.next().map(|address| address.ip());
+    address.ok_or_else(|| usage("--host is neither an address nor a name that has one"))
 }
 
 /// Starts a simulator; a port that is taken is the caller's to change.

@@ -187,3 +187,44 @@ fn wrong_keys_are_slowed_whatever_address_they_claim_and_the_right_key_is_not() 
         guesser.join().unwrap();
     }
 }
+
+#[test]
+fn the_simulators_control_answers_to_names_of_this_machine_and_to_those_given() {
+    let place = Place::new();
+    let simulator = place.start(&["simulator", "--listen", "127.0.0.1", "--listen", "simulator"], "Stop with Ctrl-C");
+    let address = simulator.address("http").to_owned();
+    for (host, status) in [
+        (address.as_str(), 200),
+        ("localhost:8081", 200),
+        ("simulator:8081", 200),
+        ("evil.example:8081", 403),
+        ("localhost\r\nhost: evil.example", 403),
+        ("localhost\r\norigin: http://evil.example", 403),
+    ] {
+        let mut stream = connect(&address);
+        let head = format!("GET /_sim/messages HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
+        stream.write_all(head.as_bytes()).unwrap();
+        assert_eq!(answer(&mut stream).unwrap().0, status, "{host}");
+    }
+    // Providers are called by any name.
+    let mut stream = connect(&address);
+    stream
+        .write_all(b"GET /sendgrid/v3/scopes HTTP/1.1\r\nhost: api.sendgrid.example\r\n\r\n")
+        .unwrap();
+    assert_ne!(answer(&mut stream).unwrap().0, 403);
+}
+
+#[test]
+fn a_key_over_plain_http_to_another_machine_is_warned_of() {
+    let mut place = Place::new();
+    place.set("UMS_API_KEY", KEY);
+    for (url, is_told) in [
+        ("http://ums.invalid:1", true),
+        ("http://127.0.0.1:1", false),
+        ("https://ums.invalid:1", false),
+    ] {
+        let run = place.run(&["health", "--server", url]);
+        assert_eq!(run.err.contains("plain HTTP"), is_told, "{url}: {}", run.err);
+        assert!(!run.err.contains(KEY));
+    }
+}
