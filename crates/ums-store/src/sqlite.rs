@@ -154,14 +154,11 @@ impl SqliteStore {
         self.read(messages::count).await
     }
 
-    async fn store(&self, rows: Arc<[Encoded]>) -> Result<Vec<Stored>, StoreError> {
+    async fn store(&self, rows: Arc<[Encoded]>, accept: messages::Accept) -> Result<Vec<Stored>, StoreError> {
         let (process, now) = (self.process(), self.clock.now());
         plain::until_stored(rows, |rows| {
             let bytes = rows.iter().map(Encoded::bytes).sum();
-            let work = move |connection: &Connection| match &*rows {
-                [row] => Ok(vec![messages::accept(connection, process, row, now)?]),
-                rows => messages::accept_all(connection, process, rows, now),
-            };
+            let work = move |connection: &Connection| accept(connection, process, &rows, now);
             self.writer.submit(bytes, work)
         })
         .await
@@ -234,7 +231,7 @@ impl Store for SqliteStore {
     }
 
     async fn accept(&self, new: NewMessage) -> Result<Stored, StoreError> {
-        let answers = self.store(Arc::new([Encoded::new(new)?])).await?;
+        let answers = self.store(Arc::new([Encoded::new(new)?]), messages::accept_each).await?;
         answers
             .first()
             .copied()
@@ -294,7 +291,8 @@ impl Store for SqliteStore {
     }
 
     async fn accept_all(&self, new: Vec<NewMessage>) -> Result<Vec<Stored>, StoreError> {
-        self.store(new.into_iter().map(Encoded::new).collect::<Result<_, _>>()?).await
+        self.store(new.into_iter().map(Encoded::new).collect::<Result<_, _>>()?, messages::accept_all)
+            .await
     }
 
     async fn backlog(&self, at_most: u64) -> Result<u64, StoreError> {

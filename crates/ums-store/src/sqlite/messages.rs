@@ -15,8 +15,11 @@ use crate::encoded::{Encoded, EncodedStep};
 use crate::fence::{self, Judge, Leave, Process, Standing};
 use crate::{kept, listed};
 
+/// How new messages are stored: [`accept_each`] or [`accept_all`].
+pub(crate) type Accept = fn(&Connection, Process, &[Encoded], Timestamp) -> Result<Vec<Stored>, StoreError>;
+
 /// Stores a message and all that belongs to it.
-pub(crate) fn accept(connection: &Connection, process: Process, row: &Encoded, now: Timestamp) -> Result<Stored, StoreError> {
+fn accept(connection: &Connection, process: Process, row: &Encoded, now: Timestamp) -> Result<Stored, StoreError> {
     let Encoded { new, .. } = row;
     if !process.may_send && new.intent.is_some() {
         return Err(StoreError::Fenced);
@@ -53,6 +56,11 @@ fn insert(connection: &Connection, process: Process, row: &Encoded, now: Timesta
     skips::append(connection, tenant, id, &new.skips)?;
     notices::add(connection, &new.notices)?;
     Ok(Stored::New)
+}
+
+/// Stores messages, each for itself.
+pub(crate) fn accept_each(connection: &Connection, process: Process, rows: &[Encoded], now: Timestamp) -> Result<Vec<Stored>, StoreError> {
+    rows.iter().map(|row| accept(connection, process, row, now)).collect()
 }
 
 /// Stores many messages, unless one of them was stored before or its key taken: then none.
