@@ -21,11 +21,15 @@ use ums_core::Shortage;
 use super::stream::{Meter, Metered, READ_BUFFER, Socket};
 use super::watch::{Watch, first_look};
 use super::{Cause, NoReply, Outgoing, Reply, TimeLimits};
+use crate::bounded_read::REST;
 
 const OUR_NAME: HeaderValue = HeaderValue::from_static(concat!("unified-messaging/", env!("CARGO_PKG_VERSION")));
 
 /// Most chunks of a body. Each costs as much as a small answer, and one may have one byte; servers send some KiB in each.
 const MAX_CHUNKS: usize = 1_024;
+
+/// Most chunks of a turn, after which the task rests as [`REST`] says.
+const TURN_CHUNKS: usize = 32;
 
 /// An open connection.
 pub(super) struct Connection {
@@ -155,8 +159,11 @@ impl Connection {
             return Err(Cause::TooLong);
         }
         let (mut first, mut joined) = (Bytes::new(), BytesMut::new());
-        for _ in 0..MAX_CHUNKS {
-            tokio::task::coop::consume_budget().await;
+        for chunk in 1..=MAX_CHUNKS {
+            // A yield would not do: the task is ready again at once, and no timer or other socket is looked at between.
+            if chunk % TURN_CHUNKS == 0 {
+                tokio::time::sleep(REST).await;
+            }
             let (driver, meter) = (&mut self.driver, &*self.meter);
             let frame = poll_fn(|cx| poll_driven(driver, watch, meter, cx, |cx| Pin::new(&mut *body).poll_frame(cx))).await?;
             let Some(frame) = frame else {

@@ -1,4 +1,4 @@
-//! Receivers of calls that answer with a flood until they are told to calm down; from then on they pass calls on to the sink.
+//! Receivers of calls that pass them on to the sink while they are calm, and answer with a flood while they are not.
 //!
 //! Each connection has a thread: a flood must not wait for anybody else's turn.
 
@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::Result;
+use rustix::process::setpriority_process;
 
 /// What a receiver never stops saying.
 #[derive(Debug, Clone, Copy)]
@@ -89,7 +90,7 @@ impl Receiver {
         let shared = Arc::new(Shared {
             flood,
             sink,
-            is_calm: AtomicBool::new(false),
+            is_calm: AtomicBool::new(true),
             floods: AtomicU64::new(0),
         });
         let receiver = Self {
@@ -97,6 +98,11 @@ impl Receiver {
             shared: Arc::clone(&shared),
         };
         std::thread::spawn(move || {
+            // Strangers have machines of their own: here they get what the service leaves of this one. setpriority(2) is of this thread and
+            // of those that it starts.
+            if let Err(error) = setpriority_process(None, 19) {
+                eprintln!("   the receivers compete with the service: {error}");
+            }
             for caller in listener.incoming().flatten() {
                 let shared = Arc::clone(&shared);
                 // A caller who goes away ends the connection, and nothing else.
@@ -106,8 +112,8 @@ impl Receiver {
         Ok(receiver)
     }
 
-    pub(super) fn calm_down(&self) {
-        self.shared.is_calm.store(true, Ordering::Release);
+    pub(super) fn set_calm(&self, is_calm: bool) {
+        self.shared.is_calm.store(is_calm, Ordering::Release);
     }
 
     /// How many calls were answered with a flood.
