@@ -111,11 +111,11 @@ pub const SETTINGS: &[Setting] = &[
     Setting {
         name: "UMS_TRUSTED_PROXIES",
         kind: "list",
-        unit: "IP addresses",
+        unit: "IP addresses and networks",
         default: "",
         secret: false,
         group: Group::Service,
-        meaning: "Proxies in front of the service: their connections are not counted by `limits.connections_per_peer`, and `X-Forwarded-For` is believed of them alone, when refused keys are slowed by address.",
+        meaning: "Proxies in front of the service, such as `10.0.0.0/8, 192.0.2.1`: their connections are not counted by `limits.connections_per_peer`, and `X-Forwarded-For` and `Forwarded` are believed of them alone, when refused keys are slowed by address. Where both headers are there and name different clients, neither is believed.",
     },
     Setting {
         name: "UMS_PUBLIC_URL",

@@ -1,8 +1,9 @@
 //! All settings, read and checked at once.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use ipnet::IpNet;
 use ums_core::{Channel, NotConfigured, ProviderKind, Region, Secret};
 
 use crate::layered::Layered;
@@ -51,7 +52,7 @@ pub struct Settings {
     /// Where an orchestrator's probes are answered, beside that.
     pub probe_listen: Option<SocketAddr>,
     /// Proxies in front of the service.
-    pub trusted_proxies: Vec<IpAddr>,
+    pub trusted_proxies: Vec<IpNet>,
     /// The URL under which the service is reached from outside.
     pub public_url: Option<Endpoint>,
     /// Key of the HTTP API.

@@ -36,6 +36,7 @@ pub mod request;
 mod result;
 mod secret;
 mod segments;
+mod shortage;
 mod status;
 mod store;
 mod subscriber;
@@ -69,13 +70,14 @@ pub use request::{InvalidRequest, Parsed, SendEmail, SendSms};
 pub use result::{AttemptResult, RecipientResult, SendResult, format_micros, millis};
 pub use secret::Secret;
 pub use segments::{Encoding, Segments};
+pub use shortage::{Shortage, has_way};
 pub use status::{RecipientKind, Status};
 pub use store::{
     BreakerRecord, FeedbackStep, FeedbackStore, FeedbackTaken, IdempotencyKey, Lease, LongestWaits, MessageFilter, MessagePage,
     MustNotContact, NewMessage, OutboxStore, PaceGrant, PaceRequest, Parked, ProviderStore, Pruned, RateRow, RateStore, Recovered,
     Retention, Room, Step, Store, StoreError, Stored, SuppressionStore, Target, Targets, TimeStore, Undo, Undone,
 };
-pub use subscriber::{fold, spellings, subscriber_key};
+pub use subscriber::{fold, listed_key, spellings, subscriber_key};
 pub use suppression::{
     InvalidListName, Lift, ListName, Occasion, Suppression, SuppressionCursor, SuppressionFilter, SuppressionOrigin, SuppressionPage,
     SuppressionReason, SuppressionScope, suppression_address,

@@ -52,6 +52,10 @@ pub enum StoreError {
     /// Recipients are on the suppression list, and a call to a provider would contact them; nothing was written.
     #[error("a recipient is on the suppression list")]
     MustNotContact(Vec<MustNotContact>),
+    /// The database refuses a value of a new message, such as a text that is too long for it; nothing was written, and the same call is
+    /// refused again. The text names the place. No step ends so: the store replaces its texts.
+    #[error("the database refuses a value: {0}")]
+    RefusedData(String),
     /// A stored value cannot be read back.
     #[error("{table}.{column} of {id} cannot be read")]
     Corrupt {

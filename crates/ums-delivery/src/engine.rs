@@ -135,6 +135,13 @@ impl Messaging {
         &self.engine.troubles
     }
 
+    /// Notes why something outside the engine did not work, if that is a shortage of this machine: it is told as a trouble while it
+    /// lasts. Gives whether it is one.
+    pub fn note_shortage(&self, error: &(dyn std::error::Error + 'static)) -> bool {
+        let ports = &self.engine.desk.ports;
+        ports.shortages.noted(error, &*ports.clock)
+    }
+
     /// Whether the store takes writes.
     ///
     /// # Errors

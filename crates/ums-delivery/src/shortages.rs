@@ -1,14 +1,15 @@
 //! Shortages of our own machine, as calls meet them: one trouble for operators, however many messages wait for it.
 
+use std::error::Error;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use ums_core::{Clock, Failure, FailureClass, Monotonic, Trouble, TroubleKind, Troubles};
+use ums_core::{Clock, Failure, FailureClass, Monotonic, Shortage, Trouble, TroubleKind, Troubles};
 
 /// The trouble is over when no call met a shortage for so long.
 const OVER_AFTER: Duration = Duration::from_secs(10);
 
-/// What calls met of late.
+/// What calls of providers and receivers, the store and the door met of late.
 #[derive(Debug, Default)]
 pub(crate) struct Shortages {
     troubles: Troubles,
@@ -30,6 +31,15 @@ impl Shortages {
         }
     }
 
+    /// Notes why something did not work, if that is a shortage; gives whether it is.
+    pub(crate) fn noted(&self, error: &(dyn Error + 'static), clock: &dyn Clock) -> bool {
+        let shortage = Shortage::of(error);
+        if let Some(shortage) = shortage {
+            self.met(shortage.words(), clock);
+        }
+        shortage.is_some()
+    }
+
     /// Notes a shortage, in words for operators.
     pub(crate) fn met(&self, reason: &str, clock: &dyn Clock) {
         *self.last() = Some(clock.monotonic());
@@ -42,7 +52,7 @@ impl Shortages {
         if is_new {
             tracing::error!(
                 reason,
-                "this machine has too little left to call providers; messages wait, no provider is to blame"
+                "this process or its machine has too little left; messages wait, and neither a provider nor the database is to blame"
             );
         }
     }

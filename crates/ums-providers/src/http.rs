@@ -33,13 +33,12 @@ use http::{HeaderName, HeaderValue, Method, Uri};
 use rustls::pki_types::CertificateDer;
 use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
-use ums_core::{Clock, Failure, FailureClass};
+use ums_core::{Clock, Failure, FailureClass, Shortage};
 
 use self::connection::Connection;
 pub(crate) use self::origin::{BadOrigin, Origin};
 pub use self::proxy::{BadProxy, Proxy};
 pub(crate) use self::reply::{Answer, Reply};
-use crate::shortage::Shortage;
 
 /// How long the parts of a call may take.
 #[derive(Clone, Copy, Debug)]

@@ -19,12 +19,11 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method};
 use tokio::time::Instant;
-use ums_core::{Clock, WebhookCall, WebhookFault, WebhookPost};
+use ums_core::{Clock, Shortage, WebhookCall, WebhookFault, WebhookPost};
 
 use self::networks::Networks;
 use self::target::{Host, Target};
 use crate::http::{Cause, Origin, Outgoing, TimeLimits, Transport, TransportSettings, TrustedRoots};
-use crate::shortage::Shortage;
 
 const OUR_NAME: HeaderValue = HeaderValue::from_static(concat!("ums-webhooks/", env!("CARGO_PKG_VERSION")));
 /// Longest reply that is read, in bytes; nothing is made of it.

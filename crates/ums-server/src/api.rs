@@ -216,6 +216,7 @@ pub(crate) fn store_problem(error: &StoreError) -> Problem {
             Problem::new(ErrorCode::StoreUnavailable, "the store cannot be used at the moment; try again")
         }
         StoreError::Fenced
+        | StoreError::RefusedData(_)
         | StoreError::MustNotContact(_)
         | StoreError::NotFound
         | StoreError::IllegalMove { .. }

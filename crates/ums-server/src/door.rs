@@ -1,11 +1,13 @@
 //! Who stands in the door: the connections that are open, how many a peer has, and which of them goes when there is no room.
 //!
 //! Strangers cost nothing to make, so room is never asked of whoever comes last: the longest idle connection goes.
-//! A stranger's request whose body drips goes after those; a request with a valid key never does.
+//!
+//! **Invariant:** a request that is worked on or answered is never cut; only a stranger's that drips is.
+
+mod connection;
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -13,7 +15,11 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-/// Who a peer is: an IPv4 address, or the 64 bits of a network that one host is given whole (RFC 4291 §2.5.4).
+pub(crate) use connection::{ConnectionState, Stage};
+
+use crate::metrics::Metrics;
+
+/// Who a peer is: an IPv4 address, or 64 bits of an IPv6 address, which one host may be given whole (RFC 8273 §3, RFC 7934 §6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct PeerKey(IpAddr);
 
@@ -26,94 +32,6 @@ impl PeerKey {
     }
 }
 
-/// What the service, the stream and the door tell each other of one connection.
-#[derive(Debug)]
-pub(crate) struct ConnectionState {
-    /// A request is being worked on.
-    busy: AtomicBool,
-    /// The last request showed a valid key.
-    is_known: AtomicBool,
-    /// A request came whose length can be read in two ways.
-    pub(crate) ambiguous: AtomicBool,
-    /// Requests that have come.
-    requests: AtomicU64,
-    /// When a byte last came, and when the last request began (or the connection, before its first), in milliseconds since `start`.
-    last_byte: AtomicU64,
-    last_request: AtomicU64,
-    start: Instant,
-}
-
-/// In which order connections go; a smaller one goes first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Rank {
-    NeverAsked,
-    IdleStranger,
-    IdleCaller,
-    StrangersRequest,
-}
-
-impl ConnectionState {
-    pub(crate) fn new(start: Instant) -> Self {
-        let state = Self {
-            busy: AtomicBool::new(false),
-            is_known: AtomicBool::new(false),
-            ambiguous: AtomicBool::new(false),
-            requests: AtomicU64::new(0),
-            last_byte: AtomicU64::new(0),
-            last_request: AtomicU64::new(0),
-            start,
-        };
-        state.saw_byte();
-        state.last_request.store(state.now(), Ordering::Relaxed);
-        state
-    }
-
-    pub(crate) fn is_busy(&self) -> bool {
-        self.busy.load(Ordering::Acquire)
-    }
-
-    /// Notes bytes that came or went.
-    pub(crate) fn saw_byte(&self) {
-        self.last_byte.store(self.now(), Ordering::Relaxed);
-    }
-
-    /// Notes that a request begins; gives how many have come.
-    pub(crate) fn begin_request(&self) -> u64 {
-        self.last_request.store(self.now(), Ordering::Relaxed);
-        self.is_known.store(false, Ordering::Relaxed);
-        self.busy.store(true, Ordering::Release);
-        self.requests.fetch_add(1, Ordering::Relaxed) + 1
-    }
-
-    pub(crate) fn end_request(&self) {
-        self.saw_byte();
-        self.busy.store(false, Ordering::Release);
-    }
-
-    /// Notes that the request has a valid key.
-    pub(crate) fn is_a_callers(&self) {
-        self.is_known.store(true, Ordering::Release);
-    }
-
-    fn now(&self) -> u64 {
-        u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX)
-    }
-
-    /// When this one goes, if it may be made to.
-    fn rank(&self) -> Option<(Rank, u64)> {
-        let is_known = self.is_known.load(Ordering::Acquire);
-        let last_byte = self.last_byte.load(Ordering::Relaxed);
-        match (self.requests.load(Ordering::Relaxed), self.is_busy(), is_known) {
-            // Bytes of a head that drips are no merit: who came first goes first.
-            (0, _, _) => Some((Rank::NeverAsked, self.last_request.load(Ordering::Relaxed))),
-            (_, false, false) => Some((Rank::IdleStranger, last_byte)),
-            (_, false, true) => Some((Rank::IdleCaller, last_byte)),
-            (_, true, false) => Some((Rank::StrangersRequest, self.last_request.load(Ordering::Relaxed))),
-            (_, true, true) => None,
-        }
-    }
-}
-
 /// The connections that are open.
 #[derive(Clone, Debug)]
 pub(crate) struct Door(Arc<Inner>);
@@ -122,6 +40,7 @@ pub(crate) struct Door(Arc<Inner>);
 struct Inner {
     most: usize,
     most_per_peer: usize,
+    metrics: Arc<Metrics>,
     start: Instant,
     guests: Mutex<Guests>,
     left: Notify,
@@ -131,7 +50,9 @@ struct Inner {
 struct Guests {
     next: u64,
     open: HashMap<u64, Guest>,
+    /// How many of a peer's stay: not those that were told to go.
     peers: HashMap<PeerKey, usize>,
+    leaving: usize,
 }
 
 #[derive(Debug)]
@@ -151,44 +72,63 @@ pub(crate) struct Place {
     pub(crate) leave: CancellationToken,
 }
 
+/// What becomes of a connection that comes.
+#[derive(Debug)]
+enum Entry {
+    Taken(Place),
+    /// There is no room yet.
+    Waits,
+    /// Its peer has as many as it may have, all of them with requests in hand.
+    Refused,
+}
+
 /// How long a connection waits for a place before it is looked again who may go.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 impl Door {
-    pub(crate) fn new(most: usize, most_per_peer: usize) -> Self {
+    pub(crate) fn new(most: usize, most_per_peer: usize, metrics: Arc<Metrics>) -> Self {
         Self(Arc::new(Inner {
             most: most.max(1),
-            most_per_peer,
+            most_per_peer: most_per_peer.max(1),
+            metrics,
             start: Instant::now(),
             guests: Mutex::default(),
             left: Notify::new(),
         }))
     }
 
-    /// A place for a connection of this peer (none: one that is not counted); who is longest idle makes room.
-    pub(crate) async fn enter(&self, peer: Option<PeerKey>) -> Place {
+    /// A place for a connection of this peer (no peer: one that is not counted); who is longest idle makes room.
+    /// None if the peer has as many connections as it may have, all of them with requests in hand.
+    pub(crate) async fn enter(&self, peer: Option<PeerKey>) -> Option<Place> {
         loop {
             let left = self.0.left.notified();
-            if let Some(place) = self.try_enter(peer) {
-                return place;
+            match self.try_enter(peer) {
+                Entry::Taken(place) => return Some(place),
+                Entry::Refused => {
+                    self.0.metrics.connection_turned_out("refused");
+                    return None;
+                }
+                Entry::Waits => drop(tokio::time::timeout(LOOK_AGAIN, left).await),
             }
-            drop(tokio::time::timeout(LOOK_AGAIN, left).await);
         }
     }
 
-    fn try_enter(&self, peer: Option<PeerKey>) -> Option<Place> {
+    fn try_enter(&self, peer: Option<PeerKey>) -> Entry {
         let mut guests = self.guests();
         if let Some(key) = peer
             && guests.peers.get(&key).copied().unwrap_or_default() >= self.0.most_per_peer
         {
-            guests.dismiss(|guest| guest.peer == peer);
+            if !guests.dismiss(|guest| guest.peer == peer) {
+                return Entry::Refused;
+            }
+            self.0.metrics.connection_turned_out("peer");
         }
         if guests.open.len() >= self.0.most {
             // Who was told to go is counted until it has gone; nobody else goes meanwhile.
-            if !guests.open.values().any(|guest| guest.leave.is_cancelled()) {
-                guests.dismiss(|_| true);
+            if guests.leaving == 0 && guests.dismiss(|_| true) {
+                self.0.metrics.connection_turned_out("room");
             }
-            return None;
+            return Entry::Waits;
         }
         let number = guests.next;
         guests.next += 1;
@@ -205,7 +145,7 @@ impl Door {
         }
         drop(guests);
         let door = self.clone();
-        Some(Place {
+        Entry::Taken(Place {
             door,
             number,
             state,
@@ -219,14 +159,34 @@ impl Door {
 }
 
 impl Guests {
-    /// Tells the first who may go to go.
-    fn dismiss(&self, of: impl Fn(&Guest) -> bool) {
-        let staying = self.open.values().filter(|guest| of(guest) && !guest.leave.is_cancelled());
-        let first = staying
-            .filter_map(|guest| guest.state.rank().map(|rank| (rank, guest)))
-            .min_by_key(|(rank, _)| *rank);
-        if let Some((_, guest)) = first {
-            guest.leave.cancel();
+    /// Tells the first who may go to go; tells whether anybody does.
+    fn dismiss(&mut self, of: impl Fn(&Guest) -> bool) -> bool {
+        loop {
+            let staying = self.open.iter().filter(|(_, guest)| of(guest));
+            let ranked = staying.filter_map(|(number, guest)| guest.state.rank().map(|(rank, stage)| (rank, stage, *number)));
+            let Some((_, stage, number)) = ranked.min_by_key(|(rank, ..)| *rank) else {
+                return false;
+            };
+            let Some(guest) = self.open.get_mut(&number) else { return false };
+            // Who began a request meanwhile stays, and somebody else is looked for.
+            if guest.state.leave(stage) {
+                guest.leave.cancel();
+                self.leaving += 1;
+                let peer = guest.peer.take();
+                self.uncount(peer);
+                return true;
+            }
+        }
+    }
+
+    fn uncount(&mut self, peer: Option<PeerKey>) {
+        if let Some(key) = peer
+            && let Some(count) = self.peers.get_mut(&key)
+        {
+            *count -= 1;
+            if *count == 0 {
+                self.peers.remove(&key);
+            }
         }
     }
 }
@@ -234,14 +194,9 @@ impl Guests {
 impl Drop for Place {
     fn drop(&mut self) {
         let mut guests = self.door.guests();
-        let peer = guests.open.remove(&self.number).and_then(|guest| guest.peer);
-        if let Some(key) = peer
-            && let Some(count) = guests.peers.get_mut(&key)
-        {
-            *count -= 1;
-            if *count == 0 {
-                guests.peers.remove(&key);
-            }
+        if let Some(guest) = guests.open.remove(&self.number) {
+            guests.leaving -= usize::from(guest.leave.is_cancelled());
+            guests.uncount(guest.peer);
         }
         drop(guests);
         self.door.0.left.notify_one();
@@ -256,8 +211,23 @@ mod tests {
         PeerKey::of(address.parse().unwrap())
     }
 
+    fn door(most: usize, most_per_peer: usize) -> Door {
+        Door::new(most, most_per_peer, Arc::new(Metrics::new()))
+    }
+
     async fn after(millis: u64) {
         tokio::time::advance(Duration::from_millis(millis)).await;
+    }
+
+    /// A connection in that stage, with a caller's key or without.
+    fn put(place: &Place, stage: Option<Stage>, is_callers: bool) {
+        let Some(stage) = stage else { return };
+        place.state.begin_request().unwrap();
+        if is_callers {
+            place.state.is_a_callers();
+        }
+        let mut waits = Box::pin(place.state.wait(stage, std::future::pending::<()>()));
+        let _ = std::future::Future::poll(waits.as_mut(), &mut std::task::Context::from_waker(std::task::Waker::noop()));
     }
 
     #[test]
@@ -269,56 +239,82 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn whoever_never_asked_goes_first_and_a_callers_request_never() {
-        let door = Door::new(5, 5);
+    async fn connections_go_in_their_order_and_requests_in_hand_never() {
+        let order = [
+            (None, false),
+            (Some(Stage::Idle), false),
+            (Some(Stage::Withheld), false),
+            // These two are slow.
+            (Some(Stage::Reading), false),
+            (Some(Stage::Answering), false),
+            (Some(Stage::Idle), true),
+            (Some(Stage::Reading), false),
+        ];
+        let stays = [
+            (Some(Stage::Working), false),
+            (Some(Stage::Answering), false),
+            (Some(Stage::Reading), true),
+            (Some(Stage::Working), true),
+            (Some(Stage::Answering), true),
+        ];
+        let door = door(12, 12);
         let mut places = Vec::new();
-        for _ in 0..5 {
-            places.push(door.enter(None).await);
+        for (number, (stage, is_callers)) in order.into_iter().chain(stays).enumerate() {
+            // Whoever is later in the order is longer here, but for the last ones.
+            let place = door.enter(None).await.unwrap();
+            put(&place, stage, is_callers);
+            places.push(place);
+            after(if number == 5 { 2_000 } else { 1 }).await;
+        }
+        let (goes, stays) = places.split_at(order.len());
+        for (place, expected) in goes.iter().zip(order) {
+            assert!(!place.leave.is_cancelled(), "{expected:?} goes too early");
+            assert!(door.guests().dismiss(|_| true));
+            assert!(place.leave.is_cancelled(), "{expected:?} goes next");
+            assert_eq!(place.state.begin_request(), None, "it begins nothing any more");
+        }
+        assert!(!door.guests().dismiss(|_| true));
+        assert!(stays.iter().all(|place| !place.leave.is_cancelled()));
+        assert!(matches!(door.try_enter(None), Entry::Waits));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn among_equals_the_one_longest_without_a_request_goes() {
+        let door = door(2, 2);
+        let [first, second] = [door.enter(None).await.unwrap(), door.enter(None).await.unwrap()];
+        for place in [&second, &first] {
             after(10).await;
-        }
-        let [callers_request, strangers_request, idle_caller, idle_stranger, silent] = &places[..] else {
-            panic!()
-        };
-        for place in [callers_request, strangers_request, idle_caller, idle_stranger] {
             place.state.begin_request();
+            place.state.begin_answer();
+            place.state.flushed();
         }
-        callers_request.state.is_a_callers();
-        idle_caller.state.is_a_callers();
-        idle_caller.state.end_request();
-        idle_stranger.state.end_request();
-        for expected in [silent, idle_stranger, idle_caller, strangers_request] {
-            assert!(!expected.leave.is_cancelled());
-            door.guests().dismiss(|_| true);
-            assert!(expected.leave.is_cancelled());
-        }
-        assert!(door.try_enter(None).is_none());
-        assert!(!callers_request.leave.is_cancelled());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn among_equals_the_one_longest_without_a_byte_goes() {
-        let door = Door::new(2, 2);
-        let (first, second) = (door.enter(None).await, door.enter(None).await);
-        for place in [&first, &second] {
-            place.state.begin_request();
-            place.state.end_request();
-        }
-        after(10).await;
-        first.state.saw_byte();
-        assert!(door.try_enter(None).is_none());
+        assert!(matches!(door.try_enter(None), Entry::Waits));
         assert!(second.leave.is_cancelled() && !first.leave.is_cancelled());
+        assert!(matches!(door.try_enter(None), Entry::Waits));
+        assert!(!first.leave.is_cancelled(), "one goes for one that comes");
         drop(second);
-        assert!(door.try_enter(None).is_some());
+        assert!(matches!(door.try_enter(None), Entry::Taken(_)));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_peer_with_too_many_makes_room_among_its_own() {
-        let door = Door::new(9, 2);
-        let other = door.enter(Some(key("192.0.2.1"))).await;
+    async fn a_peer_with_too_many_makes_room_among_its_own_or_is_refused() {
+        let door = door(9, 2);
+        let other = door.enter(Some(key("192.0.2.1"))).await.unwrap();
         after(10).await;
-        let mine = [door.enter(Some(key("192.0.2.2"))).await, door.enter(Some(key("192.0.2.2"))).await];
-        let third = door.enter(Some(key("192.0.2.2"))).await;
-        assert!(mine.iter().any(|place| place.leave.is_cancelled()));
+        let mine = [
+            door.enter(Some(key("192.0.2.2"))).await.unwrap(),
+            door.enter(Some(key("192.0.2.2"))).await.unwrap(),
+        ];
+        let third = door.enter(Some(key("192.0.2.2"))).await.unwrap();
+        assert_eq!(mine.iter().filter(|place| place.leave.is_cancelled()).count(), 1);
         assert!(!other.leave.is_cancelled() && !third.leave.is_cancelled());
+        for place in mine.iter().chain([&third]) {
+            place.state.begin_request();
+        }
+        assert!(door.enter(Some(key("192.0.2.2"))).await.is_none());
+        assert!(door.enter(Some(key("192.0.2.3"))).await.is_some());
+        assert!(door.enter(None).await.is_some());
+        drop(third);
+        assert!(door.enter(Some(key("192.0.2.2"))).await.is_some());
     }
 }

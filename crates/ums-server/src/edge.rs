@@ -10,6 +10,7 @@ use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use hyper::header::{self, HeaderName, HeaderValue};
+use hyper::http::uri::Authority;
 use hyper::{HeaderMap, Method, Version};
 use tokio::time::Instant;
 use ums_core::Random;
@@ -66,7 +67,8 @@ pub(crate) async fn edge(State(Edge { metrics, random }): State<Edge>, request: 
         }
         _ if !names_one_host(&request) => {
             body::discard(request).await;
-            Problem::new(ErrorCode::InvalidHeader, "give the header Host once").into_response()
+            let detail = "give the header Host once, with a host and perhaps a port";
+            Problem::new(ErrorCode::InvalidHeader, detail).into_response()
         }
         _ => run(next, request).await,
     };
@@ -86,10 +88,30 @@ pub(crate) async fn edge(State(Edge { metrics, random }): State<Edge>, request: 
     response
 }
 
-/// Whether a request says for which host it is: once, and only HTTP/1.0 may leave it out (RFC 9112 §3.2).
+/// Whether a request says for which host it is, once and well; only HTTP/1.0 may leave it out (RFC 9112 §3.2).
+///
+/// An empty host would be right for a target without an authority only; a URI of HTTP has one (RFC 9110 §4.2.1).
 fn names_one_host(request: &Request) -> bool {
-    let hosts = request.headers().get_all(header::HOST).iter().count();
-    hosts == 1 || (hosts == 0 && request.version() < Version::HTTP_11)
+    let mut hosts = request.headers().get_all(header::HOST).iter();
+    match (hosts.next(), hosts.next()) {
+        (None, _) => request.version() < Version::HTTP_11,
+        (Some(host), None) => is_host(host),
+        (Some(_), Some(_)) => false,
+    }
+}
+
+/// Whether a value is `uri-host [ ":" port ]`.
+fn is_host(value: &HeaderValue) -> bool {
+    let authority = value.to_str().ok().and_then(|text| text.parse::<Authority>().ok());
+    authority.is_some_and(|authority| {
+        let rest = authority.as_str().strip_prefix(authority.host());
+        !authority.host().is_empty() && rest.is_some_and(|rest| rest.is_empty() || is_port(rest))
+    })
+}
+
+fn is_port(text: &str) -> bool {
+    text.strip_prefix(':')
+        .is_some_and(|digits| digits.is_empty() || digits.parse::<u16>().is_ok())
 }
 
 /// Runs the rest; a panic becomes a problem, and the connection lives on.
@@ -196,6 +218,19 @@ mod tests {
         let response = router.oneshot(Request::new(axum::body::Body::empty())).await.unwrap();
         assert_eq!(response.status().as_u16(), 500);
         assert_eq!(response.extensions().get::<ErrorCode>(), Some(&ErrorCode::Internal));
+    }
+
+    #[test]
+    fn a_host_is_a_name_or_an_address_and_perhaps_a_port() {
+        for good in ["localhost", "ums.example.com:8080", "192.0.2.1", "[2001:db8::1]:80", "a_b", "h:"] {
+            assert!(is_host(&HeaderValue::from_static(good)), "{good}");
+        }
+        for bad in [
+            "", ":80", "a b", "a/b", "http://a", "user@a", "a:b", "a:70000", "a:1:2", "[::1", "a, b", "a?b", "a#b",
+        ] {
+            assert!(!is_host(&HeaderValue::from_static(bad)), "{bad}");
+        }
+        assert!(!is_host(&HeaderValue::from_bytes(b"\xff").unwrap()));
     }
 
     #[test]

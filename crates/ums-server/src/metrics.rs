@@ -92,6 +92,11 @@ struct HookLabels {
     result: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct WhyLabels {
+    why: &'static str,
+}
+
 type Histograms<L> = Family<L, Histogram, fn() -> Histogram>;
 type Money = Counter<f64, AtomicU64>;
 
@@ -116,6 +121,7 @@ pub struct Metrics {
     http_requests: Family<RequestLabels, Counter>,
     http_durations: Histograms<RouteLabels>,
     http_connections: Gauge,
+    connections_turned_out: Family<WhyLabels, Counter>,
     hook_requests: Family<HookLabels, Counter>,
     feedback: Family<FeedbackLabels, Counter>,
     notices: Family<NoticeLabels, Counter>,
@@ -148,6 +154,7 @@ impl Metrics {
             http_requests: Family::default(),
             http_durations: Family::new_with_constructor(constructor),
             http_connections: Gauge::default(),
+            connections_turned_out: Family::default(),
             hook_requests: Family::default(),
             feedback: Family::default(),
             notices: Family::default(),
@@ -206,6 +213,8 @@ impl Metrics {
         let durations = self.http_durations.clone();
         registry.register_with_unit("http_request_duration", "How long requests took", Unit::Seconds, durations);
         registry.register("http_connections", "Open connections", self.http_connections.clone());
+        let what = "Connections closed to make room (room), or for another of the same peer (peer), or refused because of their peer";
+        registry.register("http_connections_turned_out", what, self.connections_turned_out.clone());
         registry.register(
             "hook_requests",
             "Reports that providers posted, by what became of them: ok, or why not",
@@ -285,12 +294,17 @@ impl Metrics {
             .observe(time.as_secs_f64());
     }
 
-    /// Counts a connection until the guard is dropped.
+    /// Counts a connection that had to go, or was not let in.
+    pub(crate) fn connection_turned_out(&self, why: &'static str) {
+        self.connections_turned_out.get_or_create(&WhyLabels { why }).inc();
+    }
+
     /// Counts lines of the log that were dropped.
     pub fn log_lines_dropped(&self, lines: u64) {
         self.log_lines_dropped.inc_by(lines);
     }
 
+    /// Counts a connection until the guard is dropped.
     pub(crate) fn connection(&self) -> ConnectionGuard {
         self.http_connections.inc();
         ConnectionGuard(self.http_connections.clone())

@@ -10,8 +10,8 @@ use ums_delivery::Messaging;
 use crate::accept_loop::AcceptLoop;
 use crate::api::{self, App};
 use crate::metrics::Metrics;
+use crate::proxies::TrustedProxies;
 use crate::settings::ServerSettings;
-use crate::slowing::TrustedProxies;
 
 /// Why the service cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -65,10 +65,11 @@ impl Server {
         };
         let closing = CancellationToken::new();
         let (limits, proxies) = (settings.limits.clone(), settings.trusted_proxies.clone());
-        let app = App::new(settings, messaging, Arc::clone(&metrics), closing.clone());
+        let app = App::new(settings, messaging.clone(), Arc::clone(&metrics), closing.clone());
         let probes = probes.map(|listener| {
             let accept_loop = AcceptLoop {
                 router: api::probes(Arc::clone(&app)),
+                messaging: messaging.clone(),
                 metrics: Arc::clone(&metrics),
                 limits: limits.of_probes(),
                 proxies: TrustedProxies::default(),
@@ -77,6 +78,7 @@ impl Server {
         });
         let accept_loop = AcceptLoop {
             router: api::router(app),
+            messaging,
             metrics,
             limits,
             proxies,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use ums_core::{Clock, Random, Region, Secret, SystemClock, SystemRandom};
 
 use crate::hooks::Hooks;
-use crate::slowing::TrustedProxies;
+use crate::proxies::TrustedProxies;
 
 /// Settings of the service.
 #[derive(Clone, Debug)]
@@ -104,7 +104,7 @@ pub struct Limits {
     pub hook_body_bytes: usize,
     /// Most bytes of all reports that are held in memory together.
     pub hook_memory_bytes: usize,
-    /// Most reports that are read and checked at the same time; for more the provider is asked to post again.
+    /// Most reports that are checked at the same time; for more the provider is asked to post again.
     pub hook_requests: usize,
     /// How long the check of a report may take.
     pub hook_time: Duration,

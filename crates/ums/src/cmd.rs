@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+pub(crate) mod backup;
 pub(crate) mod classify;
 pub(crate) mod clock;
 pub(crate) mod completions;
@@ -12,6 +13,7 @@ pub(crate) mod messages;
 pub(crate) mod migrate;
 pub(crate) mod openapi;
 pub(crate) mod providers;
+pub(crate) mod restore;
 pub(crate) mod send;
 pub(crate) mod serve;
 pub(crate) mod ses;

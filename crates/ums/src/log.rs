@@ -6,9 +6,10 @@
 //! **Invariant:** crates that are not ours never log below INFO, whatever `UMS_LOG` says: at DEBUG
 //! and TRACE they print headers and bodies, which hold credentials and recipients.
 
+mod care;
 mod queue;
 
-use std::io::IsTerminal as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::sync::LazyLock;
 use std::time::Duration;
 
@@ -19,8 +20,8 @@ use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::exit::usage;
+pub(crate) use care::look_after;
 use queue::Queue;
-pub(crate) use queue::Reader;
 
 /// Longest time that the end of the process waits for the reader of the log.
 const FLUSH_TIME: Duration = Duration::from_millis(500);
@@ -66,9 +67,14 @@ pub(crate) fn start(filter: &str, format: Format) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// How the reader of the log does.
-pub(crate) fn reader() -> Reader {
-    LINES.reader()
+/// Writes a text for people where the log goes, behind its lines.
+pub(crate) fn tell(text: &str) {
+    // Nobody is left to be told when either fails.
+    if LINES.is_started() {
+        drop((&mut &*LINES).write_all(text.as_bytes()));
+    } else {
+        drop(std::io::stderr().lock().write_all(text.as_bytes()));
+    }
 }
 
 /// Waits until the lines are written, but not for ever.

@@ -79,6 +79,10 @@ enum Command {
     Config(cmd::config::Command),
     /// Bring the database to this program's schema
     Migrate(cmd::migrate::Args),
+    /// Write a backup of the database while the service runs
+    Backup(cmd::backup::Args),
+    /// Put a backup in the database's place; nothing that waited goes out by itself
+    Restore(cmd::restore::Args),
     /// Print the OpenAPI description of the HTTP interface
     Openapi(cmd::openapi::Args),
     /// Run the simulated providers alone
@@ -129,6 +133,8 @@ fn run(command: Command) -> Result<Exit> {
         Command::Feedback(cmd::feedback::Command::Check(args)) => cmd::feedback::run_check(args),
         Command::Feedback(cmd::feedback::Command::Dsn(args)) => on_one_core(cmd::feedback::run_dsn(args)),
         Command::Migrate(args) => on_one_core(cmd::migrate::run(args)),
+        Command::Backup(args) => on_one_core(cmd::backup::run(args)),
+        Command::Restore(args) => on_one_core(cmd::restore::run(args)),
         Command::Ses(command) => on_one_core(cmd::ses::run(command)),
     }
 }

@@ -8,7 +8,8 @@ use anyhow::Result;
 use super::report::Report;
 use super::stage::Store;
 use super::{
-    Play, breaker, clock, crash, descriptors, disk_full, door, feedback, fsync, idempotency, judging, log, pace, replicas, sigterm, upgrade,
+    Play, backup, breaker, busy, clock, crash, database, descriptors, disk_full, door, feedback, fsync, idempotency, judging, log, pace,
+    replicas, sigterm, upgrade,
 };
 
 type Playing<'a> = Pin<Box<dyn Future<Output = Result<Report>> + 'a>>;
@@ -91,6 +92,15 @@ pub(super) const DRILLS: &[Drill] = &[
         run: |play, store| Box::pin(idempotency::run(play, store)),
     },
     Drill {
+        name: "database",
+        what: "databases that do not fit, a pooler, a first commit that is cut off, texts that are refused; rounds are messages",
+        stores: &[Store::Postgres],
+        rounds: 2_000,
+        short: &[(Store::Postgres, 150)],
+        is_alone: false,
+        run: |play, _| Box::pin(database::run(play)),
+    },
+    Drill {
         name: "disk-full",
         what: "the disk fills up and gets room again (wants root)",
         stores: &[Store::Sqlite],
@@ -100,6 +110,15 @@ pub(super) const DRILLS: &[Drill] = &[
         run: |play, _| Box::pin(disk_full::run(play)),
     },
     Drill {
+        name: "backup",
+        what: "a backup under load, kill -9, the database destroyed, the backup restored",
+        stores: BOTH,
+        rounds: 12,
+        short: &[(Store::Sqlite, 2), (Store::Postgres, 1)],
+        is_alone: false,
+        run: |play, store| Box::pin(backup::run(play, store)),
+    },
+    Drill {
         name: "descriptors",
         what: "strangers and a limit take all file descriptors: no provider is blamed",
         stores: &[Store::Sqlite],
@@ -107,6 +126,15 @@ pub(super) const DRILLS: &[Drill] = &[
         short: &[(Store::Sqlite, 1)],
         is_alone: false,
         run: |play, _| Box::pin(descriptors::run(play)),
+    },
+    Drill {
+        name: "busy",
+        what: "receivers that never stop talking, while /livez is looked at; rounds are seconds",
+        stores: &[Store::Sqlite],
+        rounds: 30,
+        short: &[(Store::Sqlite, 8)],
+        is_alone: true,
+        run: |play, _| Box::pin(busy::run(play)),
     },
     Drill {
         name: "fsync",

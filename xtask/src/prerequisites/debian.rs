@@ -1,4 +1,4 @@
-//! Programs from Debian packages: Postfix and its load tools, nginx, PostgreSQL, strace, libfaketime.
+//! Programs from Debian packages: Postfix and its load tools, nginx, PostgreSQL, PgBouncer, strace, libfaketime.
 //!
 //! They are found on the machine, or else the package is downloaded and unpacked under
 //! `target/beds/debian`. Installing it would start a mail server, a web server and a database of
@@ -120,6 +120,11 @@ pub(crate) fn nginx(workspace: &Workspace) -> Result<Tool> {
     provide(workspace, "nginx", "nginx")
 }
 
+/// Shares connections to PostgreSQL between clients.
+pub(crate) fn pgbouncer(workspace: &Workspace) -> Result<Tool> {
+    provide(workspace, "pgbouncer", "pgbouncer")
+}
+
 /// Tells which system calls a process makes.
 pub(crate) fn strace(workspace: &Workspace) -> Result<Tool> {
     provide(workspace, "strace", "strace")
@@ -170,7 +175,7 @@ impl Postgres {
 }
 
 /// What the suite and the drills run of PostgreSQL.
-const POSTGRES_PROGRAMS: &[&str] = &["initdb", "postgres", "createdb", "pg_isready", "pg_amcheck"];
+const POSTGRES_PROGRAMS: &[&str] = &["initdb", "postgres", "createdb", "pg_isready", "pg_amcheck", "psql"];
 
 /// PostgreSQL of the distribution: the newest version that is here.
 pub(crate) fn postgres(workspace: &Workspace) -> Result<Postgres> {

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+use ipnet::IpNet;
 use ums_core::Secret;
 
 use crate::reader::Reader;
@@ -84,13 +85,24 @@ fn place_to_listen(text: &str) -> Result<SocketAddr, &'static str> {
 }
 
 /// `UMS_TRUSTED_PROXIES`.
-pub(crate) fn trusted_proxies(reader: &mut Reader<'_>) -> Vec<IpAddr> {
+pub(crate) fn trusted_proxies(reader: &mut Reader<'_>) -> Vec<IpNet> {
     let texts = reader.list("UMS_TRUSTED_PROXIES").unwrap_or_default();
-    let read: Result<Vec<IpAddr>, _> = texts.iter().map(|text| text.parse()).collect();
-    read.unwrap_or_else(|_| {
-        reader.fault("UMS_TRUSTED_PROXIES", "must be IP addresses, separated by commas".to_owned());
-        Vec::new()
-    })
+    let Some(networks) = texts.iter().map(|text| network(text)).collect::<Option<Vec<_>>>() else {
+        let reason = "must be IP addresses or networks such as 10.0.0.0/8, separated by commas";
+        reader.fault("UMS_TRUSTED_PROXIES", reason.to_owned());
+        return Vec::new();
+    };
+    if networks.iter().any(|network| network.prefix_len() == 0) {
+        let reason = "names every address: connections of one peer are not bounded, and anybody may say whose they are";
+        reader.warn("UMS_TRUSTED_PROXIES", reason);
+    }
+    networks
+}
+
+/// An address is a network of one.
+fn network(text: &str) -> Option<IpNet> {
+    let address = text.parse::<IpAddr>().map(|address| IpNet::from(address.to_canonical()));
+    address.ok().or_else(|| text.parse().ok())
 }
 
 /// `UMS_PUBLIC_URL`.

@@ -16,12 +16,16 @@ use hyper::body::{Body as _, Incoming};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::time::{Instant, sleep_until};
+use ums_core::Shortage;
 
 use super::stream::{Meter, Metered, READ_BUFFER, Socket};
 use super::watch::{Watch, first_look};
 use super::{Cause, NoReply, Outgoing, Reply, TimeLimits};
 
 const OUR_NAME: HeaderValue = HeaderValue::from_static(concat!("unified-messaging/", env!("CARGO_PKG_VERSION")));
+
+/// Most chunks of a body. Each costs as much as a small answer, and one may have one byte; servers send some KiB in each.
+const MAX_CHUNKS: usize = 1_024;
 
 /// An open connection.
 pub(super) struct Connection {
@@ -60,7 +64,7 @@ impl Connection {
         max_bytes: usize,
     ) -> Result<(Reply, Option<Self>), NoReply> {
         let reused = std::mem::replace(&mut self.used, true);
-        self.meter.begin();
+        self.meter.begin(max_bytes);
         let timer = pin!(sleep_until(first_look(limits, deadline)));
         let mut watch = Watch { limits, deadline, timer };
         if reused {
@@ -97,7 +101,7 @@ impl Connection {
         deadline: Instant,
         max_bytes: usize,
     ) -> Result<u16, Cause> {
-        self.meter.begin();
+        self.meter.begin(max_bytes);
         let timer = pin!(sleep_until(first_look(limits, deadline)));
         let mut watch = Watch { limits, deadline, timer };
         match self.exchange(host, request, &mut watch, max_bytes).await {
@@ -122,7 +126,7 @@ impl Connection {
         let answer = poll_fn(|cx| poll_driven(driver, watch, meter, cx, |cx| response.as_mut().poll(cx))).await;
         let (head, mut body) = match answer {
             Ok(Ok(response)) => response.into_parts(),
-            Ok(Err(_)) | Err(Cause::Lost) if meter.overran() => return Err((Cause::TooLong, None)),
+            Ok(Err(_)) | Err(Cause::Lost | Cause::Unreadable) if meter.overran() => return Err((Cause::TooLong, None)),
             Ok(Err(error)) => return Err((cause_of(&error), None)),
             Err(cause) => return Err((cause, None)),
         };
@@ -137,7 +141,10 @@ impl Connection {
                 headers: head.headers,
                 body,
             }),
-            Err(cause) => Err((cause, Some((status, head.headers)))),
+            Err(cause) => {
+                let cause = if self.meter.overran() { Cause::TooLong } else { cause };
+                Err((cause, Some((status, head.headers))))
+            }
         }
     }
 
@@ -148,13 +155,15 @@ impl Connection {
             return Err(Cause::TooLong);
         }
         let (mut first, mut joined) = (Bytes::new(), BytesMut::new());
-        loop {
+        for _ in 0..MAX_CHUNKS {
+            tokio::task::coop::consume_budget().await;
             let (driver, meter) = (&mut self.driver, &*self.meter);
             let frame = poll_fn(|cx| poll_driven(driver, watch, meter, cx, |cx| Pin::new(&mut *body).poll_frame(cx))).await?;
-            let Some(frame) = frame else { break };
-            let Ok(data) = frame.map_err(|error| cause_of(&error))?.into_data() else {
-                continue;
+            let Some(frame) = frame else {
+                return Ok(if joined.is_empty() { first } else { joined.freeze() });
             };
+            let frame = frame.map_err(|error| cause_of(&error))?;
+            let Ok(data) = frame.into_data() else { continue };
             if first.len() + joined.len() + data.len() > max_bytes {
                 return Err(Cause::TooLong);
             }
@@ -167,7 +176,7 @@ impl Connection {
             }
             joined.extend_from_slice(&data);
         }
-        Ok(if joined.is_empty() { first } else { joined.freeze() })
+        Err(Cause::TooLong)
     }
 
     /// Lets hyper see what the other side did while the connection lay idle.
@@ -233,7 +242,9 @@ fn build(host: &HeaderValue, request: &Outgoing<'_>) -> Request<Full<Bytes>> {
 }
 
 fn cause_of(error: &hyper::Error) -> Cause {
-    if error.is_parse() && !error.is_incomplete_message() {
+    if let Some(shortage) = Shortage::of(error) {
+        Cause::Shortage(shortage)
+    } else if error.is_parse() && !error.is_incomplete_message() {
         Cause::Unreadable
     } else {
         Cause::Lost

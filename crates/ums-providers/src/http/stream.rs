@@ -1,54 +1,51 @@
 //! The socket as hyper sees it, with a meter on what is written.
 
 use std::io::{self, ErrorKind, IoSlice};
-use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tokio_rustls::client::TlsStream;
+
+use crate::bounded_read::BoundedRead;
 
 /// Most informational replies (RFC 9110 §15.2) before an answer.
 const MAX_INFORMATIONAL: usize = 8;
 /// Most bytes that are read until the head of an answer is in: the head, and the body's first bytes that came with it. A flood of
 /// informational replies or of header lines ends here.
 const MAX_BEFORE_BODY: usize = 2 * READ_BUFFER;
-/// Most bytes that hyper takes at once, so that what it parses between two looks at the timer is little.
+/// Most bytes on the wire for each byte of a body: frames of chunks and of TLS. Chunk extensions, zeros before a length and empty records
+/// have no bound of their own.
+const MAX_FRAMING: usize = 2;
+/// Most bytes that hyper keeps of a head.
 pub(super) const READ_BUFFER: usize = 64 * 1024;
 
 /// TCP, or TLS over it.
 pub(super) enum Socket {
-    Plain(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
+    Plain(BoundedRead),
+    Tls(Box<TlsStream<BoundedRead>>),
 }
 
 impl Socket {
-    fn tcp(&self) -> &TcpStream {
+    /// Whether the other side is still there and has said nothing yet.
+    fn is_silent(&mut self) -> bool {
         match self {
-            Self::Plain(tcp) => tcp,
-            Self::Tls(tls) => tls.get_ref().0,
+            Self::Plain(tcp) => tcp.is_silent(),
+            Self::Tls(tls) => {
+                let (tcp, session) = tls.get_mut();
+                tcp.is_silent_under(session)
+            }
         }
     }
 
-    /// Whether the other side is still there and has said nothing yet. Asks the kernel, not the runtime's last notice.
-    ///
-    /// TLS talks below the dialogue (RFC 8446 §4.6.1: tickets after the handshake), so there what came is read first.
-    fn is_quiet(&mut self, cx: &mut Context<'_>) -> bool {
-        let mut byte = [MaybeUninit::uninit()];
-        let peeked = SockRef::from(self.tcp()).peek(&mut byte);
-        match (peeked, self) {
-            (Err(error), _) => matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted),
-            (Ok(0), _) | (Ok(_), Self::Plain(_)) => false,
-            (Ok(_), Self::Tls(tls)) => {
-                let mut byte = [0];
-                Pin::new(tls).poll_read(cx, &mut ReadBuf::new(&mut byte)).is_pending()
-            }
+    fn below(&mut self) -> &mut BoundedRead {
+        match self {
+            Self::Plain(tcp) => tcp,
+            Self::Tls(tls) => tls.get_mut().0,
         }
     }
 }
@@ -68,6 +65,8 @@ pub(super) struct Meter {
     in_head: AtomicBool,
     informational: AtomicUsize,
     overrun: AtomicBool,
+    /// Bytes that may be read on the wire for the answer.
+    wire_bytes: AtomicUsize,
 }
 
 impl Meter {
@@ -82,11 +81,14 @@ impl Meter {
             in_head: AtomicBool::new(false),
             informational: AtomicUsize::new(0),
             overrun: AtomicBool::new(false),
+            wire_bytes: AtomicUsize::new(0),
         }
     }
 
-    /// Starts a new request; the connection is looked at before its first byte.
-    pub(super) fn begin(&self) {
+    /// Starts a new request, the answer to which has a body of so many bytes at most; the connection is looked at before its first byte.
+    pub(super) fn begin(&self, max_body: usize) {
+        let wire_bytes = MAX_BEFORE_BODY.saturating_add(max_body.saturating_mul(MAX_FRAMING));
+        self.wire_bytes.store(wire_bytes, Ordering::Relaxed);
         self.handed.store(false, Ordering::Relaxed);
         self.flushed.store(false, Ordering::Relaxed);
         self.check_peer.store(true, Ordering::Relaxed);
@@ -168,9 +170,12 @@ impl Metered {
 
     /// The last look before the first byte: a peer that closed while the connection lay idle must not turn "not sent" into "maybe sent",
     /// and what came before the request must not be read as its answer.
-    fn check_peer(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
-        if self.meter.check_peer.swap(false, Ordering::Relaxed) && !self.socket.is_quiet(cx) {
-            return Err(ErrorKind::ConnectionAborted.into());
+    fn check_peer(&mut self) -> io::Result<()> {
+        if self.meter.check_peer.swap(false, Ordering::Relaxed) {
+            if !self.socket.is_silent() {
+                return Err(ErrorKind::ConnectionAborted.into());
+            }
+            self.socket.below().begin(self.meter.wire_bytes.load(Ordering::Relaxed));
         }
         Ok(())
     }
@@ -179,10 +184,14 @@ impl Metered {
 impl AsyncRead for Metered {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let (this, before) = (self.get_mut(), buf.filled().len());
-        ready!(match &mut this.socket {
+        let read = ready!(match &mut this.socket {
             Socket::Plain(tcp) => Pin::new(tcp).poll_read(cx, buf),
             Socket::Tls(tls) => Pin::new(tls).poll_read(cx, buf),
-        })?;
+        });
+        if this.socket.below().overran() {
+            this.meter.overrun.store(true, Ordering::Relaxed);
+        }
+        read?;
         Poll::Ready(this.meter.read(buf.filled().len() - before))
     }
 }
@@ -190,7 +199,7 @@ impl AsyncRead for Metered {
 impl AsyncWrite for Metered {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        this.check_peer(cx)?;
+        this.check_peer()?;
         let written = ready!(match &mut this.socket {
             Socket::Plain(tcp) => Pin::new(tcp).poll_write(cx, buf),
             Socket::Tls(tls) => Pin::new(tls).poll_write(cx, buf),
@@ -201,7 +210,7 @@ impl AsyncWrite for Metered {
 
     fn poll_write_vectored(self: Pin<&mut Self>, cx: &mut Context<'_>, bufs: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        this.check_peer(cx)?;
+        this.check_peer()?;
         let written = ready!(match &mut this.socket {
             Socket::Plain(tcp) => Pin::new(tcp).poll_write_vectored(cx, bufs),
             Socket::Tls(tls) => Pin::new(tls).poll_write_vectored(cx, bufs),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use tokio_util::sync::CancellationToken;
 use ums_config::{Environment, Settings};
-use ums_core::{AccountId, Clock, StoreError, Trouble, TroubleKind, Troubles};
+use ums_core::{AccountId, Clock, StoreError, Troubles};
 use ums_providers::feedback::aws::CertificateSource;
 use ums_server::{HookName, Hooks, Metrics, Server, ServerSettings, TrustedProxies};
 use unified_messaging::{Error, ProviderHooks, UnifiedMessagingService, machine_clock};
@@ -16,8 +16,6 @@ use crate::exit::{Exit, Usage};
 use crate::stop::Stop;
 use crate::{descriptors, log, settings};
 
-/// How often the reader of the log is looked after.
-const LOG_LOOK: Duration = Duration::from_secs(1);
 /// Time at the end that the engine and the store keep for themselves.
 const ENGINE_TIME: Duration = Duration::from_secs(5);
 /// How long a start waits for a database that does not answer, and how often it looks.
@@ -81,7 +79,7 @@ impl Running {
         let mut server_settings = server_settings(&settings, Arc::clone(&clock));
         server_settings.hooks = hooks(ProviderHooks::build(&settings, &clock, certificates).map_err(settings::explained)?);
         let service = build(&settings, &clock, &troubles, &metrics).await.map_err(settings::explained)?;
-        tokio::spawn(look_after_log(troubles, Arc::clone(&metrics), Arc::clone(&clock)));
+        tokio::spawn(log::look_after(troubles, Arc::clone(&metrics), Arc::clone(&clock)));
         let server = Server::bind(server_settings, service.engine().clone(), metrics).await;
         let server = server
             .map_err(anyhow::Error::new)
@@ -121,33 +119,6 @@ impl Running {
     }
 }
 
-/// Counts the lines of the log that were dropped, and tells of it while it lasts.
-async fn look_after_log(troubles: Troubles, metrics: Arc<Metrics>, clock: Arc<dyn Clock>) {
-    let mut before = log::reader();
-    metrics.log_lines_dropped(before.dropped);
-    loop {
-        tokio::time::sleep(LOG_LOOK).await;
-        let now = log::reader();
-        metrics.log_lines_dropped(now.dropped - before.dropped);
-        let is_stuck = now.is_writing && now.writes == before.writes;
-        if now.dropped > before.dropped {
-            let reason = "nobody reads the log (standard error); its lines are dropped: let its reader go on, or raise UMS_LOG to warn";
-            troubles.raise(Trouble {
-                kind: TroubleKind::Log,
-                since: clock.now(),
-                reason: reason.to_owned(),
-                is_blocking: false,
-            });
-        } else if !is_stuck && troubles.clear(TroubleKind::Log) {
-            tracing::warn!(
-                dropped = now.dropped,
-                "the log is read again; lines were dropped meanwhile, counted since the start"
-            );
-        }
-        before = now;
-    }
-}
-
 /// Builds the service. A database that is being restarted, as it may be when both are started together, is waited for.
 async fn build(
     settings: &Settings,
@@ -163,13 +134,19 @@ async fn build(
             .troubles(troubles.clone())
             .observer(metrics.clone());
         match Box::pin(builder.build()).await {
-            Err(Error::Store(StoreError::Unavailable(error))) if clock.monotonic() < give_up_at => {
+            Err(error) if is_away(&error) && clock.monotonic() < give_up_at => {
                 tracing::warn!(%error, "the database does not answer; trying again");
                 tokio::time::sleep(DATABASE_LOOK).await;
             }
             built => return built,
         }
     }
+}
+
+/// Whether the same start may go well a moment later. A start may be made again after a commit of unknown outcome: the schema's versions are
+/// counted anew, and what else a start writes is that this process is there.
+fn is_away(error: &Error) -> bool {
+    matches!(error, Error::Store(StoreError::Unavailable(_) | StoreError::CommitUnknown(_)))
 }
 
 fn server_settings(settings: &Settings, clock: Arc<dyn Clock>) -> ServerSettings {
@@ -214,4 +191,25 @@ fn hooks(readers: ProviderHooks) -> Hooks {
 
 fn count(number: u32) -> usize {
     usize::try_from(number).unwrap_or(usize::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use ums_core::StoreError;
+    use unified_messaging::Error;
+
+    use super::is_away;
+
+    #[test]
+    fn a_start_waits_for_a_database_that_is_away_or_cut_the_first_commit_off() {
+        for (error, waits) in [
+            (StoreError::Unavailable("gone".into()), true),
+            (StoreError::CommitUnknown("57P01".into()), true),
+            (StoreError::Unusable("a standby".to_owned()), false),
+            (StoreError::Fenced, false),
+        ] {
+            let error = Error::Store(error);
+            assert_eq!(is_away(&error), waits, "{error:?}");
+        }
+    }
 }

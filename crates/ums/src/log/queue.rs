@@ -5,9 +5,12 @@
 
 use std::fs::File;
 use std::io::{self, Write};
-use std::os::fd::AsFd as _;
+use std::os::fd::AsFd;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
 
 /// Most bytes that wait to be written; as many may be in the hands of the writer.
 const MOST_BYTES: usize = 1_024 * 1_024;
@@ -32,7 +35,7 @@ struct State {
 /// How the reader of the log does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Reader {
-    /// Lines that were dropped since the start, because nobody took those before them.
+    /// Lines that were dropped since the start, because nobody took those before them, or the output is closed or full.
     pub(crate) dropped: u64,
     /// Writes that were done since the start.
     pub(crate) writes: u64,
@@ -55,14 +58,14 @@ impl Queue {
         drop(writer.spawn(move || self.write_to(&mut File::from(stderr))));
     }
 
-    fn write_to(&self, out: &mut impl Write) {
+    fn write_to(&self, out: &mut (impl Write + AsFd)) {
         loop {
             let lines = self.next();
-            // A closed output takes nothing; there is nobody to tell.
-            let _closed = out.write_all(&lines);
+            let lost = write_lines(out, &lines);
             let mut state = self.lock();
             state.is_writing = false;
             state.writes += 1;
+            state.dropped += lost;
             self.written.notify_all();
         }
     }
@@ -76,6 +79,11 @@ impl Queue {
             .unwrap_or_else(PoisonError::into_inner);
         state.is_writing = true;
         std::mem::take(&mut state.waiting)
+    }
+
+    /// Whether lines are taken: a program that does not log writes to standard error itself.
+    pub(super) fn is_started(&self) -> bool {
+        self.lock().is_started
     }
 
     fn push(&self, line: &[u8]) {
@@ -108,6 +116,26 @@ impl Queue {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Writes all of it; gives how many lines were lost because the output is closed or full.
+fn write_lines(out: &mut (impl Write + AsFd), mut lines: &[u8]) -> u64 {
+    while !lines.is_empty() {
+        match out.write(lines) {
+            Ok(0) => break,
+            Ok(written) => lines = lines.get(written..).unwrap_or_default(),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            // Whoever started us may have made the output so that a write does not wait; this thread does.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                let mut room = [PollFd::new(&*out, PollFlags::OUT)];
+                if poll(&mut room, None).is_err_and(|error| error != Errno::INTR) {
+                    break;
+                }
+            }
+            Err(_) => break,
+        }
+    }
+    lines.iter().filter(|byte| **byte == b'\n').count() as u64
 }
 
 impl Write for &Queue {
@@ -151,7 +179,20 @@ mod tests {
         drop(reader);
         queue.lock().is_started = true;
         std::thread::spawn(move || queue.write_to(&mut writer));
-        (&mut &*queue).write_all(b"line").unwrap();
+        (&mut &*queue).write_all(b"line\nline\n").unwrap();
         assert!(queue.flush(Duration::from_mins(1)));
+        assert_eq!(queue.reader().dropped, 2, "lines that nobody gets are counted");
+    }
+
+    #[test]
+    fn an_output_that_does_not_wait_loses_nothing() {
+        let (mut reader, mut writer) = io::pipe().unwrap();
+        rustix::io::ioctl_fionbio(&writer, true).unwrap();
+        let lines = b"line\n".repeat(100_000);
+        let all = lines.len();
+        let writing = std::thread::spawn(move || write_lines(&mut writer, &lines));
+        let mut read = Vec::new();
+        reader.read_to_end(&mut read).unwrap();
+        assert_eq!((writing.join().unwrap(), read.len()), (0, all));
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::program::Place;
 
-const COMMANDS: [&[&str]; 26] = [
+const COMMANDS: [&[&str]; 28] = [
     &[],
     &["dev"],
     &["serve"],
@@ -26,6 +26,8 @@ const COMMANDS: [&[&str]; 26] = [
     &["config", "show"],
     &["config", "check"],
     &["config", "docs"],
+    &["backup"],
+    &["restore"],
     &["openapi"],
     &["simulator"],
     &["completions"],
