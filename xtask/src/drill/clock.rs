@@ -1,4 +1,5 @@
-//! The clock of a running service jumps, far ahead and back, and is set right again: nothing expires, nothing is forgotten.
+//! The clock of a running service jumps, far ahead and back, and is set right again; the service is killed and started under a wrong clock; an
+//! operator has a clock trusted. Nothing expires, nothing is forgotten.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -21,9 +22,11 @@ use crate::prerequisites::debian;
 const RIGHT: &str = "+0";
 const AHEAD: &str = "+500d";
 const BEHIND: &str = "-2d";
+/// About 1972: a machine without a battery for its clock.
+const NO_CLOCK: &str = "-20000d";
 /// How long a wrong clock stands, in both forms.
 const LONG: Duration = Duration::from_secs(45);
-const SHORT: Duration = Duration::from_secs(4);
+const SHORT: Duration = Duration::from_secs(2);
 /// Far more than the drill takes; far less than a jump.
 const EXPIRES_IN: u64 = 600;
 const KEYS: usize = 30;
@@ -50,7 +53,7 @@ pub(super) async fn run(play: &Play<'_>, store: Store) -> Result<Report> {
     stage.set_setting("FAKETIME_NO_CACHE", "1");
     stage.set_setting("FAKETIME_DONT_FAKE_MONOTONIC", "1");
     let at = fixed_address(&mut Chance::of(play.seed, "addresses"))?;
-    let (server, _) = stage.serve(at).await?;
+    let (mut server, _) = stage.serve(at).await?;
     let mix = Mix {
         callers: 4,
         expires_in: EXPIRES_IN,
@@ -65,20 +68,42 @@ pub(super) async fn run(play: &Play<'_>, store: Store) -> Result<Report> {
     keys.post(&stage, &AckJournal::create(&stage.journals.acks)?).await?;
     let load = Load::start(play.seed, &mix, &[at], &stage.journals.acks)?;
     let stands = if play.is_short { SHORT } else { LONG };
-    let mut told = 0;
+    let (mut told, mut told_at_start) = (0, 0);
     for _ in 0..play.rounds {
         for wrong in [AHEAD, BEHIND] {
-            told += usize::from(jump(&stage, &server, &dial, wrong, stands, &mut keys).await?);
+            hold(&stage).await?;
+            set(&dial, wrong)?;
+            told += usize::from(stands_wrong(&stage, &server, &dial, stands, &mut keys).await?);
+        }
+        for wrong in [AHEAD, NO_CLOCK] {
+            hold(&stage).await?;
+            server.kill()?;
+            set(&dial, wrong)?;
+            server = stage.serve(at).await?.0;
+            told_at_start += usize::from(stands_wrong(&stage, &server, &dial, stands, &mut keys).await?);
         }
     }
     let seen = load.finish().await?;
     settle::settled(&server, SETTLED).await?;
     keys.repeat(&stage).await?;
+    let mut words = 0;
+    for to in [BEHIND, RIGHT] {
+        set(&dial, to)?;
+        words += usize::from(is_trusted_at_a_word(&stage, &server).await?);
+        keys.repeat(&stage).await?;
+    }
     stage.sink_lives()?;
     let (findings, rows) = settle::findings(&stage, &server).await?;
 
     let jumps = usize::try_from(play.rounds)? * 2;
     report.hold("jumps told as a trouble while they last", told, &jumps.to_string(), told == jumps);
+    report.hold(
+        "starts under a wrong clock told as a trouble while they last",
+        told_at_start,
+        &jumps.to_string(),
+        told_at_start == jumps,
+    );
+    report.hold("clocks trusted at an operator's word, and not before", words, "2", words == 2);
     report.none_of("keys that forgot their message", &keys.strayed);
     let expired: Vec<String> = rows
         .iter()
@@ -92,15 +117,18 @@ pub(super) async fn run(play: &Play<'_>, store: Store) -> Result<Report> {
     Ok(report)
 }
 
-/// Sets the clock wrong while no provider takes messages, and right again. Whether the service told it meanwhile, and only meanwhile.
-async fn jump(stage: &Stage, server: &Server, dial: &Path, wrong: &str, stands: Duration, keys: &mut Keys) -> Result<bool> {
+/// Has messages held: no provider takes any.
+async fn hold(stage: &Stage) -> Result<()> {
     let down = json!({"mode": "error", "status": 503});
     for provider in faults::PROVIDERS {
         faults::put(&stage.web, stage.control()?, provider, &down).await?;
     }
-    // Messages are held by then.
     tokio::time::sleep(Duration::from_millis(800)).await;
-    set(dial, wrong)?;
+    Ok(())
+}
+
+/// Lets the wrong clock stand, and sets it right. Whether the service told it meanwhile, and only meanwhile.
+async fn stands_wrong(stage: &Stage, server: &Server, dial: &Path, stands: Duration, keys: &mut Keys) -> Result<bool> {
     tokio::time::sleep(stands / 2).await;
     keys.repeat(stage).await?;
     for provider in faults::PROVIDERS {
@@ -112,6 +140,18 @@ async fn jump(stage: &Stage, server: &Server, dial: &Path, wrong: &str, stands: 
     tokio::time::sleep(Duration::from_millis(1_500)).await;
     keys.repeat(stage).await?;
     Ok(during && !has_trouble(server).await?)
+}
+
+/// Whether the service goes by its clock, which has just jumped, as soon as an operator says so.
+async fn is_trusted_at_a_word(stage: &Stage, server: &Server) -> Result<bool> {
+    // A program of before knows no such word.
+    let Ok(before) = server.get("/v1/clock").await else {
+        return Ok(false);
+    };
+    let ask = Ask::with_json("POST", "/v1/clock/trust", &json!({"by": "the drill"}));
+    let answer = stage.web.ask(server.at, &ask).await;
+    let after = answer.map_err(|lost| anyhow::anyhow!("trusting the clock: {lost:?}"))?.json();
+    Ok(before["is_trusted"] == false && after["is_trusted"] == true && after["service"] != before["service"])
 }
 
 fn set(dial: &Path, to: &str) -> Result<()> {

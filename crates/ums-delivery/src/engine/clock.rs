@@ -1,6 +1,6 @@
 //! The clock: an operator looks at it, or says that it is right.
 
-use ums_core::ClockView;
+use ums_core::{ClockGuard, ClockView};
 
 use super::Messaging;
 use super::providers::{MAX_BY_BYTES, SwitchError, text};
@@ -19,7 +19,7 @@ impl Messaging {
                 trusted_from: None,
                 trouble: None,
             },
-            |guard| guard.view(),
+            ClockGuard::view,
         )
     }
 

@@ -57,7 +57,7 @@ pub async fn what_a_wrong_clock_put_off_is_due_now(ground: &dyn Ground) -> Outco
     let waits = LongestWaits {
         messages: Duration::from_secs(100),
         notices: Duration::from_secs(200),
-        events: Duration::from_secs(300),
+        events: Duration::from_mins(5),
         tolerance: Duration::from_secs(10),
     };
     let store = ground.open().await?;

@@ -71,31 +71,29 @@ pub(crate) async fn run(command: Command) -> Result<Exit> {
 }
 
 async fn show(args: Show) -> Result<Exit> {
-    let view: ClockView = match args.remote.client().transpose()? {
-        Some(client) => client.get("/v1/clock").await?,
-        None => {
-            let service = open_here().await?;
-            let view = service.engine().clock();
-            service.shutdown().await;
-            view
-        }
+    let view: ClockView = if let Some(client) = args.remote.client().transpose()? {
+        client.get("/v1/clock").await?
+    } else {
+        let service = open_here().await?;
+        let view = service.engine().clock();
+        service.shutdown().await;
+        view
     };
     print(&view, args.json)
 }
 
 async fn trust(args: Trust) -> Result<Exit> {
-    let view: ClockView = match args.remote.client().transpose()? {
-        Some(client) => client.post("/v1/clock/trust", &json!({"by": args.by})).await?,
-        None => {
-            let service = open_here().await?;
-            let trusted = service.engine().trust_clock(&args.by).await;
-            service.shutdown().await;
-            trusted.map_err(|error| match error {
-                SwitchError::Invalid(field, reason) => usage(format!("--{field} {reason}")),
-                SwitchError::Store(error) => explained(Error::Store(error)),
-                SwitchError::NotConfigured(_) => anyhow::Error::new(error),
-            })?
-        }
+    let view: ClockView = if let Some(client) = args.remote.client().transpose()? {
+        client.post("/v1/clock/trust", &json!({"by": args.by})).await?
+    } else {
+        let service = open_here().await?;
+        let trusted = service.engine().trust_clock(&args.by).await;
+        service.shutdown().await;
+        trusted.map_err(|error| match error {
+            SwitchError::Invalid(field, reason) => usage(format!("--{field} {reason}")),
+            SwitchError::Store(error) => explained(Error::Store(error)),
+            SwitchError::NotConfigured(_) => anyhow::Error::new(error),
+        })?
     };
     print(&view, args.json)
 }
