@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     AccountId, ActRecord, AttemptRecord, Channel, EventRecord, Lift, ListNotice, Message, MessageId, MessageRecord, Notice, Occasion,
-    ProviderKind, Purpose, RecipientRecord, Skip, Status, Suppression, TenantId, Timestamp, Work,
+    ProviderKind, Purpose, RecipientRecord, Skip, Status, Suppression, TenantId, Timestamp, Troubles, Work,
 };
 
 pub use aftermath::{
@@ -360,6 +360,9 @@ pub trait Store: FeedbackStore + SuppressionStore + OutboxStore + RateStore + Pr
     fn is_owner(&self) -> bool {
         true
     }
+
+    /// Hands over the list in which the store tells, from now on, that its database is gone or that another process sends from it.
+    fn tell_troubles(&self, _troubles: &Troubles) {}
 
     /// Whether other processes send from the same store at the same time. They share breakers, probes and pace through the store.
     fn is_shared(&self) -> bool {

@@ -14,10 +14,12 @@ mod cursors;
 mod endpoints;
 mod events;
 mod feedback;
+mod ground;
 mod idempotency;
 mod listing;
 mod messages;
 pub(crate) mod migrate;
+mod mounts;
 mod notices;
 mod owners;
 mod queue;
@@ -43,13 +45,13 @@ use async_trait::async_trait;
 use rusqlite::Connection;
 use ums_core::{
     AccountId, BreakerRecord, Clock, Lease, MessageFilter, MessageId, MessagePage, MessageRecord, NewMessage, ProviderKind, Pruned,
-    Recovered, Retention, Room, Step, Store, StoreError, Stored, TenantId, Timestamp,
+    Recovered, Retention, Room, Step, Store, StoreError, Stored, TenantId, Timestamp, Troubles,
 };
 
 use crate::encoded::{Encoded, EncodedStep};
 use crate::fence::{self, Process};
 use crate::location::Location;
-use connection::{Opening, create_private, store_error};
+use connection::{Opening, store_error};
 use owners::Ownership;
 use queue::Turns;
 use readers::Readers;
@@ -113,13 +115,7 @@ impl SqliteStore {
                 return Err(StoreError::Unusable("the database URL does not name a SQLite database".to_owned()));
             }
         };
-        let max_pages = AtomicU32::new(options.max_pages.unwrap_or(0));
-        let opening = Arc::new(Opening {
-            path,
-            busy: options.busy_timeout,
-            max_pages,
-        });
-        let opened = tokio::task::spawn_blocking(move || open_blocking(opening, clock, options.readers));
+        let opened = tokio::task::spawn_blocking(move || open_blocking(path.as_deref(), clock, options));
         opened.await.map_err(|error| StoreError::Unavailable(Box::new(error)))?
     }
 
@@ -160,6 +156,9 @@ impl SqliteStore {
         T: Send + 'static,
         F: Fn(&Connection) -> Result<T, StoreError> + Send + 'static,
     {
+        if let Some(gone) = self.ownership.gone() {
+            return Err(owners::unavailable(gone.clone()));
+        }
         match &self.readers {
             Some(readers) => readers.read(work).await,
             None => self.writer.submit(0, work).await,
@@ -167,26 +166,28 @@ impl SqliteStore {
     }
 }
 
-fn open_blocking(opening: Arc<Opening>, clock: Arc<dyn Clock>, readers: usize) -> Result<SqliteStore, StoreError> {
-    let ownership = Arc::new(match &opening.path {
-        Some(path) => {
-            let unusable = |error| StoreError::Unusable(format!("the database file {} cannot be opened: {error}", path.display()));
-            create_private(path).map_err(unusable)?;
-            Ownership::beside(path)?
-        }
-        None => Ownership::alone(),
+fn open_blocking(path: Option<&Path>, clock: Arc<dyn Clock>, options: SqliteOptions) -> Result<SqliteStore, StoreError> {
+    let ownership = Arc::new(match path {
+        Some(path) => Ownership::of(path, Arc::clone(&clock))?,
+        None => Ownership::alone(Arc::clone(&clock)),
+    });
+    let opening = Arc::new(Opening {
+        path: ownership.path().map(Path::to_owned),
+        busy: options.busy_timeout,
+        max_pages: AtomicU32::new(options.max_pages.unwrap_or(0)),
     });
     let mut connection = opening.writer().map_err(store_error)?;
     drop(migrate::migrate(&mut connection, clock.now())?);
     let owner = owners::register(&connection, clock.now())?;
     if !ownership.is_held() {
-        tracing::info!("another process sends from this database; this one only stores messages for it");
+        tracing::info!("{}", ownership.holder());
     }
     let readers = opening
         .path
         .as_deref()
-        .map(|path: &Path| Readers::new(Arc::clone(&opening), path.to_owned(), readers));
+        .map(|path: &Path| Readers::new(Arc::clone(&opening), path.to_owned(), options.readers));
     let writer = Writer::start(connection, Arc::clone(&opening), Arc::clone(&ownership), Arc::clone(&clock))?;
+    owners::watch(&ownership)?;
     Ok(SqliteStore {
         writer,
         readers,
@@ -212,6 +213,10 @@ impl Store for SqliteStore {
 
     fn is_owner(&self) -> bool {
         self.ownership.is_held()
+    }
+
+    fn tell_troubles(&self, troubles: &Troubles) {
+        self.ownership.tell(troubles.clone());
     }
 
     async fn accept(&self, new: NewMessage) -> Result<Stored, StoreError> {

@@ -1,73 +1,294 @@
-//! Who may send: one process at a time on one file.
+//! Who may send: one process at a time on one file, whatever the names that lead to it.
 //!
-//! A file beside the database carries an operating system's lock, which ends with its process, so a
-//! dead owner is known at once. Every process that opens the database registers a row; a message under way
-//! names the row of the process that works on it, and that name is the fence.
+//! The lock lies on the database file itself (Linux: `flock(2)`, which does not touch SQLite's own POSIX locks) and on a file beside it,
+//! which releases before took alone; beside the path as given, too, where links lead elsewhere. It ends with its process, so a dead owner is
+//! known at once and an owner that holds the lock is never called dead. Every process that opens the database registers a row; a message
+//! under way names the row of the process that works on it, and that name is the fence.
 
 use std::fs::{File, TryLockError};
-use std::path::Path;
+use std::io::{Read as _, Write as _};
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::time::Duration;
 
 use rusqlite::{Connection, params};
-use ums_core::{StoreError, Timestamp};
+use ums_core::{Clock, StoreError, Timestamp, Trouble, TroubleKind, Troubles};
 
 use super::connection::{create_private, store_error};
+use super::ground::{Gone, Ground, Identity, with_suffix};
 
-/// The lock file of a database, held or not.
+/// How often the ground is looked at without traffic.
+const LOOK: Duration = Duration::from_secs(1);
+/// Longest text of a holder that is believed.
+const HOLDER_BYTES: u64 = 64;
+
+/// A file beside the database that is locked.
+#[derive(Debug)]
+struct Mark {
+    path: PathBuf,
+    identity: Identity,
+    file: File,
+}
+
+impl Mark {
+    /// Opens and locks the file; none if another process has it.
+    fn take(path: &Path) -> Result<Option<Self>, StoreError> {
+        let unusable = |error| {
+            StoreError::Unusable(format!(
+                "the lock file {} beside the database cannot be opened: {error}",
+                path.display()
+            ))
+        };
+        let file = create_private(path).map_err(unusable)?;
+        if !try_lock(&file)? {
+            return Ok(None);
+        }
+        let identity = Identity::of(&file.metadata().map_err(unusable)?);
+        let mark = Self {
+            path: path.to_owned(),
+            identity,
+            file,
+        };
+        // Another process may have removed the file since it was opened; then the lock says nothing.
+        Ok(mark.is_there().then_some(mark))
+    }
+
+    fn is_there(&self) -> bool {
+        Identity::at(&self.path) == Some(self.identity)
+    }
+
+    /// Writes down who holds the lock, for people.
+    fn sign(&mut self) {
+        let written = self
+            .file
+            .set_len(0)
+            .and_then(|()| write!(self.file, "process {}", std::process::id()));
+        if let Err(error) = written {
+            tracing::warn!(%error, "the database's lock file could not be written");
+        }
+    }
+}
+
+fn try_lock(file: &File) -> Result<bool, StoreError> {
+    match file.try_lock() {
+        Ok(()) => Ok(true),
+        Err(TryLockError::WouldBlock) => Ok(false),
+        Err(TryLockError::Error(error)) => Err(StoreError::Unusable(format!(
+            "the file system of the database has no locks, so nothing keeps a second process from sending: {error}"
+        ))),
+    }
+}
+
+/// The lock of a database, held or not, and the ground under it.
 #[derive(Debug)]
 pub(crate) struct Ownership {
     /// None for a database in memory, which nobody else can open.
-    file: Option<File>,
+    ground: Option<Ground>,
+    /// Paths of the files that are locked beside the database.
+    places: Vec<PathBuf>,
+    /// Those that are held.
+    marks: Mutex<Vec<Mark>>,
     held: AtomicBool,
+    clock: Arc<dyn Clock>,
+    troubles: OnceLock<Troubles>,
 }
 
 impl Ownership {
-    /// Opens the lock file beside the database and takes the lock if it is free.
-    pub(crate) fn beside(database: &Path) -> Result<Self, StoreError> {
-        let mut name = database.as_os_str().to_owned();
-        name.push(".lock");
-        let file = create_private(Path::new(&name))
-            .map_err(|error| StoreError::Unusable(format!("the lock file beside the database cannot be opened: {error}")))?;
+    /// Opens a database file, or makes it, and takes its lock if it is free.
+    pub(crate) fn of(given: &Path, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
+        let ground = Ground::open(given)?;
+        let mut places = vec![with_suffix(ground.path(), ".lock")];
+        let named = with_suffix(given, ".lock");
+        if given.is_symlink() && !places.contains(&named) {
+            places.push(named);
+        }
         let ownership = Self {
-            file: Some(file),
+            ground: Some(ground),
+            places,
+            marks: Mutex::default(),
             held: AtomicBool::new(false),
+            clock,
+            troubles: OnceLock::new(),
         };
         ownership.try_take()?;
         Ok(ownership)
     }
 
     /// The ownership of a database that only this process can see.
-    pub(crate) fn alone() -> Self {
+    pub(crate) fn alone(clock: Arc<dyn Clock>) -> Self {
         Self {
-            file: None,
+            ground: None,
+            places: Vec::new(),
+            marks: Mutex::default(),
             held: AtomicBool::new(true),
+            clock,
+            troubles: OnceLock::new(),
         }
+    }
+
+    /// The path of the file, without links.
+    pub(crate) fn path(&self) -> Option<&Path> {
+        self.ground.as_ref().map(Ground::path)
     }
 
     /// Takes the lock if it is free. Says whether it is held by us now.
     pub(crate) fn try_take(&self) -> Result<bool, StoreError> {
-        let Some(file) = self.file.as_ref().filter(|_| !self.is_held()) else {
+        self.check().map_err(unavailable)?;
+        let mut marks = self.marks();
+        let Some(ground) = self.ground.as_ref().filter(|_| !self.is_held()) else {
             return Ok(self.is_held());
         };
-        match file.try_lock() {
-            Ok(()) => self.held.store(true, Ordering::Release),
-            Err(TryLockError::WouldBlock) => {}
-            Err(TryLockError::Error(error)) => return Err(StoreError::Unavailable(Box::new(error))),
+        // The file itself first: of two processes that start together one gets it, and with it all.
+        let itself = ground.file().filter(|_| cfg!(target_os = "linux"));
+        if let Some(file) = itself
+            && !try_lock(file)?
+        {
+            return Ok(false);
         }
-        Ok(self.is_held())
+        match self
+            .places
+            .iter()
+            .map(|place| Mark::take(place))
+            .collect::<Result<Option<Vec<_>>, _>>()
+        {
+            Ok(Some(taken)) => *marks = taken,
+            lacking => {
+                drop(itself.map(File::unlock));
+                return lacking.map(|_| false);
+            }
+        }
+        if let Some(first) = marks.first_mut() {
+            first.sign();
+        }
+        self.held.store(true, Ordering::Release);
+        if let Some(troubles) = self.troubles.get() {
+            troubles.clear(TroubleKind::Database);
+        }
+        Ok(true)
     }
 
     pub(crate) fn is_held(&self) -> bool {
         self.held.load(Ordering::Acquire)
     }
 
+    /// Whether the database is where it was, and the lock held if it was held. A lock file that somebody removed is made anew, unless another
+    /// process was faster: then this one no longer sends.
+    pub(crate) fn check(&self) -> Result<(), Gone> {
+        let Some(ground) = &self.ground else { return Ok(()) };
+        if let Err(gone) = ground.check() {
+            if self.held.swap(false, Ordering::AcqRel) {
+                tracing::error!("{gone}");
+            }
+            self.raise(true, gone.to_string());
+            return Err(gone);
+        }
+        if self.is_held() {
+            self.mend();
+        }
+        Ok(())
+    }
+
+    /// Why nothing is stored any more.
+    pub(crate) fn gone(&self) -> Option<&Gone> {
+        self.ground.as_ref().and_then(Ground::gone)
+    }
+
+    /// Tells of troubles here from now on.
+    pub(crate) fn tell(&self, troubles: Troubles) {
+        let troubles = self.troubles.get_or_init(|| troubles);
+        drop(self.check());
+        if !self.is_held() && troubles.blocking().is_none() {
+            self.raise(false, self.holder());
+        }
+    }
+
+    /// Who sends from the database instead of this process, and what that means.
+    pub(crate) fn holder(&self) -> String {
+        let mut text = String::new();
+        let signed = self.places.first().and_then(|place| File::open(place).ok());
+        let read = signed.is_some_and(|file| file.take(HOLDER_BYTES).read_to_string(&mut text).is_ok());
+        let is_plain = read && text.starts_with("process ") && text.chars().all(|c| c.is_ascii_alphanumeric() || c == ' ');
+        let who = if is_plain { text.as_str() } else { "another process" };
+        let file = self.path().map(|path| path.display().to_string()).unwrap_or_default();
+        format!("{who} sends from the database {file}; this one only stores messages for it, until that process ends")
+    }
+
     /// Gives the lock up, after the last write.
     pub(crate) fn release(&self) {
         self.held.store(false, Ordering::Release);
-        if let Some(Err(error)) = self.file.as_ref().map(File::unlock) {
-            tracing::warn!(%error, "the database's lock file could not be unlocked");
+        self.marks().clear();
+        let itself = self.ground.as_ref().and_then(Ground::file);
+        if let Some(Err(error)) = itself.map(File::unlock) {
+            tracing::warn!(%error, "the database could not be unlocked");
         }
     }
+
+    /// Notes what SQLite has made beside the file.
+    pub(crate) fn adopt(&self) {
+        self.ground.iter().for_each(Ground::adopt);
+    }
+
+    /// To be called before the connection that writes is closed.
+    pub(crate) fn disown(&self) {
+        self.ground.iter().for_each(Ground::disown);
+    }
+
+    /// Makes the lock files anew that were removed or replaced.
+    fn mend(&self) {
+        let mut marks = self.marks();
+        for mark in marks.iter_mut().filter(|mark| !mark.is_there()) {
+            match Mark::take(&mark.path) {
+                Ok(Some(anew)) => {
+                    tracing::warn!(path = %mark.path.display(), "the database's lock file was removed; it is made anew");
+                    *mark = anew;
+                    mark.sign();
+                }
+                taken => {
+                    let why = taken.err().map(|error| error.to_string()).unwrap_or_default();
+                    tracing::error!(path = %mark.path.display(), why, "the database's lock file was replaced, and another process has it");
+                    self.held.store(false, Ordering::Release);
+                    self.raise(false, self.holder());
+                }
+            }
+        }
+    }
+
+    fn raise(&self, is_blocking: bool, reason: String) {
+        let Some(troubles) = self.troubles.get() else { return };
+        troubles.raise(Trouble {
+            kind: TroubleKind::Database,
+            since: self.clock.now(),
+            reason,
+            is_blocking,
+        });
+    }
+
+    fn marks(&self) -> MutexGuard<'_, Vec<Mark>> {
+        self.marks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A store error of a database that is gone.
+pub(crate) fn unavailable(gone: Gone) -> StoreError {
+    StoreError::Unavailable(Box::new(gone))
+}
+
+/// Looks at the ground each second, until the store is dropped.
+pub(crate) fn watch(ownership: &Arc<Ownership>) -> Result<(), StoreError> {
+    if ownership.ground.is_none() {
+        return Ok(());
+    }
+    let ownership: Weak<Ownership> = Arc::downgrade(ownership);
+    let looking = move || {
+        loop {
+            std::thread::park_timeout(LOOK);
+            let Some(ownership) = ownership.upgrade() else { return };
+            drop(ownership.check());
+        }
+    };
+    let spawned = std::thread::Builder::new().name("ums-store-ground".to_owned()).spawn(looking);
+    spawned.map(drop).map_err(|error| StoreError::Unavailable(Box::new(error)))
 }
 
 /// Registers this process and returns its id, which was never used before.

@@ -22,7 +22,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 use ums_core::{Clock, StoreError, failpoint};
 
 use super::connection::{Opening, store_error, wants_reopening};
-use super::owners::Ownership;
+use super::ground::Gone;
+use super::owners::{Ownership, unavailable};
 
 /// Most requests in one commit.
 const GROUP_REQUESTS: usize = 256;
@@ -44,6 +45,10 @@ enum Fault {
     NotWritten(Arc<rusqlite::Error>),
     /// The disk failed during the commit.
     Unknown(Arc<rusqlite::Error>),
+    /// The file was gone before the group was run: nothing was written.
+    Gone(Gone),
+    /// The file was gone after the commit: what was written can be anywhere.
+    GoneSince(Gone),
 }
 
 impl Fault {
@@ -62,9 +67,10 @@ impl Fault {
         }
     }
 
-    fn source(&self) -> &rusqlite::Error {
+    fn wants_reopening(&self) -> bool {
         match self {
-            Self::NotWritten(error) | Self::Unknown(error) => error,
+            Self::NotWritten(error) | Self::Unknown(error) => wants_reopening(error),
+            Self::Gone(_) | Self::GoneSince(_) => true,
         }
     }
 
@@ -72,6 +78,8 @@ impl Fault {
         match self {
             Self::NotWritten(error) => StoreError::Unavailable(Box::new(Arc::clone(error))),
             Self::Unknown(error) => StoreError::CommitUnknown(Box::new(Arc::clone(error))),
+            Self::Gone(gone) => unavailable(gone.clone()),
+            Self::GoneSince(gone) => StoreError::CommitUnknown(Box::new(gone.clone())),
         }
     }
 }
@@ -154,6 +162,7 @@ impl Writer {
         let thread = WriterThread {
             connection: Some(connection),
             opening,
+            ownership: Arc::clone(&ownership),
             clock,
             commits: Arc::clone(&commits),
         };
@@ -215,6 +224,7 @@ struct WriterThread {
     /// None after a fault, until it is opened again.
     connection: Option<Connection>,
     opening: Arc<Opening>,
+    ownership: Arc<Ownership>,
     clock: Arc<dyn Clock>,
     commits: Arc<AtomicU64>,
 }
@@ -244,22 +254,33 @@ impl WriterThread {
                 let_return(&inbox, requests, patience);
             }
         }
+        self.ownership.disown();
     }
 
     fn commit(&mut self, mut group: Vec<Box<dyn Job>>) {
         if group.is_empty() {
             return;
         }
-        let result = self.try_commit(&mut group);
+        let result = match self.ownership.gone() {
+            Some(gone) => Err(Fault::Gone(gone.clone())),
+            None => self.try_commit(&mut group).and_then(|()| self.is_still_there()),
+        };
         if let Err(fault) = &result {
-            tracing::warn!(error = %fault.source(), requests = group.len(), "a commit failed");
-            if wants_reopening(fault.source()) {
+            tracing::warn!(error = %fault.store_error(), requests = group.len(), "a commit failed");
+            if fault.wants_reopening() {
+                self.ownership.disown();
                 self.connection = None;
             }
         }
         for job in group {
             job.answer(&result);
         }
+    }
+
+    /// Before anybody is answered: a file that is gone keeps no promise.
+    fn is_still_there(&self) -> Result<(), Fault> {
+        self.ownership.adopt();
+        self.ownership.check().map_err(Fault::GoneSince)
     }
 
     fn try_commit(&mut self, group: &mut [Box<dyn Job>]) -> Result<(), Fault> {
