@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use super::report::Report;
 use super::stage::Store;
-use super::{Play, breaker, crash, disk_full, feedback, fsync, idempotency, judging, pace, replicas, sigterm, upgrade};
+use super::{Play, breaker, crash, disk_full, feedback, fsync, ground, idempotency, judging, pace, replicas, sigterm, upgrade};
 
 type Playing<'a> = Pin<Box<dyn Future<Output = Result<Report>> + 'a>>;
 
@@ -96,6 +96,15 @@ pub(super) const DRILLS: &[Drill] = &[
         short: &[],
         is_alone: false,
         run: |play, _| Box::pin(disk_full::run(play)),
+    },
+    Drill {
+        name: "ground",
+        what: "a second process by another name of the file; the file taken away (wants root)",
+        stores: &[Store::Sqlite],
+        rounds: 1,
+        short: &[(Store::Sqlite, 1)],
+        is_alone: false,
+        run: |play, _| Box::pin(ground::run(play)),
     },
     Drill {
         name: "fsync",

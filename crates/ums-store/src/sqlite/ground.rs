@@ -180,7 +180,8 @@ fn refuse_unguarded(path: &Path, found: &Metadata) -> Result<(), StoreError> {
 fn make_private(path: &Path) {
     use std::os::unix::fs::PermissionsExt;
     let Ok(found) = std::fs::metadata(path) else { return };
-    if found.permissions().mode() & 0o077 == 0 {
+    let of_others = found.permissions().mode() & 0o077;
+    if of_others == 0 {
         return;
     }
     if let Err(error) = std::fs::set_permissions(path, PermissionsExt::from_mode(0o600)) {
