@@ -18,7 +18,7 @@ use crate::prerequisites::debian::is_root;
 use crate::process::{Background, output, succeeds};
 
 /// When messages expire, in seconds.
-const EXPIRES_IN: u64 = 60;
+const EXPIRES_IN: u64 = 20;
 /// Time in which the process notices and its last honest answers arrive: the second between two looks, and a bit.
 const NOTICED: Duration = Duration::from_millis(300);
 /// How long promises are counted after that.
@@ -36,20 +36,20 @@ enum Removal {
     Deleted,
 }
 
-const SHORT: &[Removal] = &[Removal::Moved, Removal::Deleted];
-const LONG: &[Removal] = &[
+/// In the order of the rounds.
+const REMOVALS: [Removal; 5] = [
     Removal::Moved,
+    Removal::Deleted,
     Removal::Replaced,
     Removal::LogRemoved,
     Removal::FolderMoved,
-    Removal::Deleted,
 ];
 
 pub(super) async fn run(play: &Play<'_>) -> Result<Report> {
     let mut report = play.report("ground", Some(Store::Sqlite));
     let mut chance = Chance::of(play.seed, "ground");
     other_names(play, &mut chance, &mut report).await?;
-    for &removal in if play.is_short { SHORT } else { LONG } {
+    for (removal, _) in REMOVALS.into_iter().zip(0..play.rounds) {
         taken_away(play, &mut chance, removal, &mut report).await?;
     }
     Ok(report)
@@ -58,6 +58,7 @@ pub(super) async fn run(play: &Play<'_>) -> Result<Report> {
 fn mix() -> Mix {
     Mix {
         expires_in: EXPIRES_IN,
+        scheduled: 0,
         ..Mix::default()
     }
 }
@@ -178,7 +179,8 @@ async fn taken_away(play: &Play<'_>, chance: &mut Chance, removal: Removal, repo
     let ended = server.ends_within(END + END).await.context("the server does not end at SIGTERM")?;
     report.hold(&format!("{removal:?}: end"), ended, "exit status: 1", ended.code() == Some(1));
     if !removal.is_undone(&folder)? {
-        load.finish().await?;
+        // Its callers would wait for a server for ever.
+        drop(load);
         return Ok(());
     }
     let (server, _) = stage.serve(at).await?;

@@ -99,10 +99,10 @@ pub(super) const DRILLS: &[Drill] = &[
     },
     Drill {
         name: "ground",
-        what: "a second process by another name of the file; the file taken away (wants root)",
+        what: "a second process by another name of the file; the file taken away (wants root); rounds are removals",
         stores: &[Store::Sqlite],
-        rounds: 1,
-        short: &[(Store::Sqlite, 1)],
+        rounds: 5,
+        short: &[(Store::Sqlite, 2)],
         is_alone: false,
         run: |play, _| Box::pin(ground::run(play)),
     },
