@@ -1,4 +1,4 @@
-//! The Python venv with moto, aiosmtpd and the providers' official SDKs.
+//! The Python venv with moto, aiosmtpd, the providers' official SDKs, and Schemathesis.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -14,7 +14,7 @@ const REQUIREMENTS: &str = "tests/beds/requirements.txt";
 /// Names, in the venv, the requirements and the interpreter that it was made from.
 const STAMP: &str = "made-from";
 /// What the venv must be able to import before it is believed.
-const PROBE: &str = "import moto.server, aiosmtpd.smtp, boto3, sendgrid, twilio.rest, cryptography, standardwebhooks";
+const PROBE: &str = "import moto.server, aiosmtpd.smtp, boto3, sendgrid, twilio.rest, cryptography, standardwebhooks, schemathesis";
 
 /// A venv whose packages are those of the requirements file.
 #[derive(Debug, Clone)]
