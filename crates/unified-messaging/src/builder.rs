@@ -167,7 +167,7 @@ impl Builder {
         self
     }
 
-    /// Takes a list of troubles that others note theirs in, too: the log, the listener.
+    /// Takes a list of troubles in which the program notes its own, too; health, readiness and metrics tell of them.
     #[must_use]
     pub fn troubles(mut self, troubles: Troubles) -> Self {
         self.troubles = troubles;

@@ -114,7 +114,8 @@ pub use ums_core::{
     HealthReport, HealthStatus, Hook, HookFault, HookRequest, InvalidRequest, LastFailure, MessageFilter, MessageId, MessagePage,
     MessageRecord, Metadata, NotConfigured, OnExhausted, OutcomeWord, Priority, ProviderHealth, ProviderKind, Purpose, Random,
     RecipientKind, RecipientResult, Region, Secret, SendEmail, SendResult, SendSms, Status, Store, StoreError, Suppression,
-    SuppressionCursor, SuppressionFilter, SuppressionOrigin, SuppressionPage, SuppressionReason, SuppressionScope, Timestamp, request,
+    SuppressionCursor, SuppressionFilter, SuppressionOrigin, SuppressionPage, SuppressionReason, SuppressionScope, Timestamp, Trouble,
+    TroubleKind, Troubles, request,
 };
 pub use ums_delivery::{
     EndpointChange, EndpointError, EndpointSecrets, FeedbackTally, Mark, Messaging, NewSuppression, Observer, ReplayRequest, ReplaySlice,
