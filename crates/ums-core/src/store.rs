@@ -60,6 +60,10 @@ pub enum StoreError {
         /// Key of the row.
         id: String,
     },
+    /// The database was taken away while this process used it: the process neither stores nor reads anything any more, and a write that met
+    /// this may be in the file that is gone. The same call never works again. The text says what to do.
+    #[error("{0}")]
+    Gone(String),
     /// The store cannot be opened: wrong file, newer schema, held by another process. The text says which.
     #[error("{0}")]
     Unusable(String),

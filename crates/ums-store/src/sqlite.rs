@@ -9,8 +9,10 @@ mod aftermath;
 mod attempts;
 mod breakers;
 mod connection;
+mod content;
 mod contents;
 mod cursors;
+mod descriptors;
 mod endpoints;
 mod events;
 mod feedback;
@@ -29,6 +31,7 @@ mod recipients;
 mod retention;
 mod row;
 mod skips;
+mod standing;
 mod suppressions;
 mod switches;
 mod targets;
@@ -156,9 +159,6 @@ impl SqliteStore {
         T: Send + 'static,
         F: Fn(&Connection) -> Result<T, StoreError> + Send + 'static,
     {
-        if let Some(gone) = self.ownership.gone() {
-            return Err(owners::unavailable(gone.clone()));
-        }
         match &self.readers {
             Some(readers) => readers.read(work).await,
             None => self.writer.submit(0, work).await,
@@ -168,8 +168,8 @@ impl SqliteStore {
 
 fn open_blocking(path: Option<&Path>, clock: Arc<dyn Clock>, options: SqliteOptions) -> Result<SqliteStore, StoreError> {
     let ownership = Arc::new(match path {
-        Some(path) => Ownership::of(path, Arc::clone(&clock))?,
-        None => Ownership::alone(Arc::clone(&clock)),
+        Some(path) => Ownership::of(path)?,
+        None => Ownership::alone(),
     });
     let opening = Arc::new(Opening {
         path: ownership.path().map(Path::to_owned),
@@ -185,9 +185,8 @@ fn open_blocking(path: Option<&Path>, clock: Arc<dyn Clock>, options: SqliteOpti
     let readers = opening
         .path
         .as_deref()
-        .map(|path: &Path| Readers::new(Arc::clone(&opening), path.to_owned(), options.readers));
+        .map(|path: &Path| Readers::new(Arc::clone(&opening), Arc::clone(&ownership), path.to_owned(), options.readers));
     let writer = Writer::start(connection, Arc::clone(&opening), Arc::clone(&ownership), Arc::clone(&clock))?;
-    owners::watch(&ownership)?;
     Ok(SqliteStore {
         writer,
         readers,
@@ -216,7 +215,7 @@ impl Store for SqliteStore {
     }
 
     fn tell_troubles(&self, troubles: &Troubles) {
-        self.ownership.tell(troubles.clone());
+        self.ownership.tell(troubles.clone(), Arc::clone(&self.clock));
     }
 
     async fn accept(&self, new: NewMessage) -> Result<Stored, StoreError> {

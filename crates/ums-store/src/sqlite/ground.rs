@@ -3,56 +3,51 @@
 //! SQLite writes to the file that it has open, and a file that was deleted, moved or replaced takes writes as before; nobody finds them
 //! again. So the writer compares after each commit, before it answers, what lies at the path with what it has open: the file, its
 //! write-ahead log and the log's index. That takes three calls of `lstat`, about a microsecond each, for one wait for the disk.
-//!
-//! **Invariant:** no descriptor of a database file is closed here while a connection of this process to the same file is open. Closing one
-//! drops all POSIX locks of the process on the file (`fcntl(2)`), those of SQLite among them.
 
-use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::{File, Metadata};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use ums_core::StoreError;
 
-use super::connection::create_private;
+use super::descriptors::DatabaseFile;
 use super::mounts;
+use super::standing::{Identity, Standing};
 
 /// What SQLite keeps beside the file while it is open (`sqlite.org/walformat.html`).
 const BESIDE: [&str; 2] = ["-wal", "-shm"];
 
-/// What a file is, whatever its names are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Identity {
-    device: u64,
-    inode: u64,
+/// Why what was written cannot be proven to be in the database.
+#[derive(Clone, Debug, thiserror::Error)]
+pub(crate) enum Lost {
+    /// For good.
+    #[error("{0}")]
+    Gone(String),
+    /// For now: the file system does not answer.
+    #[error("the database file cannot be looked at")]
+    Unseen(#[source] Arc<io::Error>),
 }
 
-impl Identity {
-    pub(super) fn of(file: &Metadata) -> Self {
-        use std::os::unix::fs::MetadataExt as _;
-        Self {
-            device: file.dev(),
-            inode: file.ino(),
+impl From<Lost> for StoreError {
+    fn from(lost: Lost) -> Self {
+        match lost {
+            Lost::Gone(why) => Self::Gone(why),
+            Lost::Unseen(_) => Self::CommitUnknown(Box::new(lost)),
         }
     }
-
-    /// What lies at a path: a link there is not followed.
-    pub(super) fn at(path: &Path) -> Option<Self> {
-        std::fs::symlink_metadata(path).ok().as_ref().map(Self::of)
-    }
 }
 
-/// Why nothing is stored any more.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "{what} was deleted, moved or replaced while this process used it, so nothing is accepted or sent any more; stop this process, put the \
-     database back at {database} (or restore a backup), then start it again"
-)]
-pub(crate) struct Gone {
-    what: String,
-    database: String,
+/// What has become of the database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Loss<'a> {
+    /// A file of it is no longer where it was.
+    Taken(&'a Path),
+    /// Another program wrote into the file, past SQLite.
+    Overwritten,
+    /// It holds what another database, or an earlier state of this one, holds.
+    Restored,
 }
 
 /// The file of a store.
@@ -61,10 +56,11 @@ pub(super) struct Ground {
     /// Without links.
     path: PathBuf,
     file: DatabaseFile,
+    tells_writes: bool,
     beside: [PathBuf; 2],
     /// What lies beside the file since the connection that writes was opened and has written.
     adopted: Mutex<Option<[Option<Identity>; 2]>>,
-    gone: OnceLock<Gone>,
+    gone: OnceLock<String>,
 }
 
 impl Ground {
@@ -72,19 +68,20 @@ impl Ground {
     pub(super) fn open(given: &Path) -> Result<Self, StoreError> {
         let unusable = |error: io::Error| StoreError::Unusable(format!("the database file {} cannot be opened: {error}", given.display()));
         let file = DatabaseFile::open(given).map_err(unusable)?;
-        let path = given.canonicalize().map_err(unusable)?;
-        let found = std::fs::metadata(&path).map_err(unusable)?;
-        refuse_unguarded(&path, &found)?;
-        if Identity::of(&found) != file.identity {
+        let path = resolved(given)?;
+        let found = Standing::at(&path).map_err(unusable)?;
+        if found.is_none_or(|found| found.identity != file.identity()) {
             return Err(StoreError::Unavailable("the database file was replaced while it was opened".into()));
         }
         let beside = BESIDE.map(|suffix| with_suffix(&path, suffix));
         for own in beside.iter().chain([&path]) {
             make_private(own);
         }
+        let tells_writes = mounts::of(&path).is_some_and(|mount| mount.tells_writes);
         Ok(Self {
             path,
             file,
+            tells_writes,
             beside,
             adopted: Mutex::default(),
             gone: OnceLock::new(),
@@ -95,35 +92,45 @@ impl Ground {
         &self.path
     }
 
-    /// The file itself, to be locked.
-    pub(super) fn file(&self) -> Option<&File> {
-        self.file.file.as_ref()
+    /// Whether the file system tells when the file was written, at once and for good.
+    pub(super) fn tells_writes(&self) -> bool {
+        self.tells_writes
     }
 
-    /// Whether all is where it was. Once it is not, it never is again.
-    pub(super) fn check(&self) -> Result<(), Gone> {
-        if let Some(gone) = self.gone() {
-            return Err(gone.clone());
+    /// The file itself, to be locked.
+    pub(super) fn file(&self) -> Option<&File> {
+        self.file.file()
+    }
+
+    /// Whether all is where it was; how it stands. Once it is not, it never is again.
+    pub(super) fn check(&self) -> Result<Standing, Lost> {
+        if let Some(gone) = self.gone.get() {
+            return Err(Lost::Gone(gone.clone()));
         }
         // Held until the end: what lies beside the file goes when SQLite closes it.
         let adopted = self.adopted();
-        let beside = adopted.iter().flat_map(|known| self.beside.iter().zip(known));
-        let mut all = beside
-            .filter_map(|(path, known)| known.map(|known| (path, known)))
-            .chain([(&self.path, self.file.identity)]);
-        match all.find(|(path, known)| Identity::at(path) != Some(*known)) {
-            None => Ok(()),
-            Some((path, _)) => Err(self
-                .gone
-                .get_or_init(|| Gone {
-                    what: path.display().to_string(),
-                    database: self.path.display().to_string(),
-                })
-                .clone()),
+        for (path, known) in self.beside.iter().zip(adopted.iter().flatten()) {
+            if let Some(known) = known {
+                self.found(path, *known)?;
+            }
+        }
+        self.found(&self.path, self.file.identity())
+    }
+
+    fn found(&self, path: &Path, known: Identity) -> Result<Standing, Lost> {
+        match Standing::at(path).map_err(|error| Lost::Unseen(Arc::new(error)))? {
+            Some(found) if found.identity == known => Ok(found),
+            _ => Err(self.lose(Loss::Taken(path))),
         }
     }
 
-    pub(super) fn gone(&self) -> Option<&Gone> {
+    /// Gives the database up, for good.
+    pub(super) fn lose(&self, loss: Loss<'_>) -> Lost {
+        let told = || words_of(loss, &self.path);
+        Lost::Gone(self.gone.get_or_init(told).clone())
+    }
+
+    pub(super) fn gone(&self) -> Option<&String> {
         self.gone.get()
     }
 
@@ -131,7 +138,8 @@ impl Ground {
     pub(super) fn adopt(&self) {
         let mut adopted = self.adopted();
         if adopted.is_none() {
-            *adopted = Some([0, 1].map(|at| Identity::at(&self.beside[at])));
+            let identity = |path| Standing::at(path).ok().flatten().map(|found| found.identity);
+            *adopted = Some([0, 1].map(|at| identity(&self.beside[at])));
         }
     }
 
@@ -143,6 +151,36 @@ impl Ground {
     fn adopted(&self) -> MutexGuard<'_, Option<[Option<Identity>; 2]>> {
         self.adopted.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What became of the database at a path, and what to do.
+fn words_of(loss: Loss<'_>, database: &Path) -> String {
+    let database = database.display();
+    let what = match loss {
+        Loss::Taken(what) => format!("{} was deleted, moved or replaced", what.display()),
+        Loss::Overwritten => format!("another program wrote over {database}"),
+        Loss::Restored => format!("another database, or an earlier state, was restored into {database}"),
+    };
+    let rescue = match loss {
+        Loss::Taken(_) if cfg!(target_os = "linux") => format!(
+            " (what was deleted can be copied from /proc/{}/fd as long as this process runs)",
+            std::process::id()
+        ),
+        _ => String::new(),
+    };
+    format!(
+        "{what} while this process used it, so nothing is accepted or sent any more; put {database} back together with its -wal file, or \
+         restore a backup{rescue}; stop this process, then start it again"
+    )
+}
+
+/// The path of a database file without links. Refuses what cannot be guarded.
+pub(super) fn resolved(given: &Path) -> Result<PathBuf, StoreError> {
+    let unusable = |error: io::Error| StoreError::Unusable(format!("the database file {} cannot be opened: {error}", given.display()));
+    let path = given.canonicalize().map_err(unusable)?;
+    let found = std::fs::metadata(&path).map_err(unusable)?;
+    refuse_unguarded(&path, &found)?;
+    Ok(path)
 }
 
 /// A path with something after its last name.
@@ -159,7 +197,7 @@ fn refuse_unguarded(path: &Path, found: &Metadata) -> Result<(), StoreError> {
     if !found.is_file() {
         return refused("is not a regular file");
     }
-    if std::os::unix::fs::MetadataExt::nlink(found) > 1 {
+    if Standing::of(found).links > 1 {
         return refused(
             "has a second name (a hard link), by which another process would damage it; keep one name: copy the file, remove the others",
         );
@@ -178,68 +216,17 @@ fn refuse_unguarded(path: &Path, found: &Metadata) -> Result<(), StoreError> {
 
 /// Takes a file from all but its owner: it holds addresses.
 fn make_private(path: &Path) {
-    use std::os::unix::fs::PermissionsExt;
-    let Ok(found) = std::fs::metadata(path) else { return };
-    let of_others = found.permissions().mode() & 0o077;
-    if of_others == 0 {
-        return;
-    }
-    if let Err(error) = std::fs::set_permissions(path, PermissionsExt::from_mode(0o600)) {
-        tracing::warn!(path = %path.display(), %error, "others may read the database, and it could not be taken from them");
-    }
-}
-
-/// Descriptors of one file that this process opened beside SQLite's.
-#[derive(Debug, Default)]
-struct Opened {
-    stores: usize,
-    /// Of stores that are closed, while another store of this process is open on the file.
-    kept: Vec<File>,
-}
-
-static OPENED: Mutex<BTreeMap<Identity, Opened>> = Mutex::new(BTreeMap::new());
-
-fn opened() -> MutexGuard<'static, BTreeMap<Identity, Opened>> {
-    OPENED.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// A descriptor of a database file that outlives the connections of its store.
-#[derive(Debug)]
-struct DatabaseFile {
-    identity: Identity,
-    /// None only while it is dropped.
-    file: Option<File>,
-}
-
-impl DatabaseFile {
-    fn open(path: &Path) -> io::Result<Self> {
-        let mut opened = opened();
-        let known = std::fs::metadata(path).ok().and_then(|found| opened.get_mut(&Identity::of(&found)));
-        let file = match known.and_then(|known| known.kept.pop()) {
-            Some(kept) => kept,
-            None => create_private(path)?,
-        };
-        let identity = Identity::of(&file.metadata()?);
-        opened.entry(identity).or_default().stores += 1;
-        Ok(Self {
-            identity,
-            file: Some(file),
-        })
-    }
-}
-
-impl Drop for DatabaseFile {
-    fn drop(&mut self) {
-        let mut opened = opened();
-        let Some(known) = opened.get_mut(&self.identity) else { return };
-        if let Some(file) = self.file.take() {
-            // A descriptor that is kept must hold no lock.
-            drop(file.unlock());
-            known.kept.push(file);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let Ok(found) = std::fs::metadata(path) else { return };
+        if found.permissions().mode() & 0o077 == 0 {
+            return;
         }
-        known.stores -= 1;
-        if known.stores == 0 {
-            opened.remove(&self.identity);
+        if let Err(error) = std::fs::set_permissions(path, PermissionsExt::from_mode(0o600)) {
+            tracing::warn!(path = %path.display(), %error, "others may read the database, and it could not be taken from them");
         }
     }
+    #[cfg(not(unix))]
+    let _ = path;
 }

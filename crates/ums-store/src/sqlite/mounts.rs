@@ -19,10 +19,15 @@ const OF_NETWORK: &[&str] = &[
     "fuse.sshfs",
 ];
 
+/// Local file systems of the kernel, which tell the time of a write as soon as it is made. Those of a guest or of a program (`fuse`, `9p`,
+/// `virtiofs`) may put another time there later.
+const TELLS_WRITES: &[&str] = &["ext2", "ext3", "ext4", "xfs", "btrfs", "zfs", "f2fs", "bcachefs", "tmpfs", "overlay"];
+
 /// The mount that a file lies on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Mount {
     pub(super) is_of_network: bool,
+    pub(super) tells_writes: bool,
     /// The file itself is mounted, not a folder that holds it.
     pub(super) is_the_file: bool,
 }
@@ -39,6 +44,7 @@ fn find(table: &str, path: &Path) -> Option<Mount> {
     let (point, kind) = mounts.max_by_key(|(point, _)| point.components().count())?;
     Some(Mount {
         is_of_network: OF_NETWORK.contains(&kind),
+        tells_writes: TELLS_WRITES.contains(&kind),
         is_the_file: point == path,
     })
 }
@@ -80,6 +86,7 @@ mod tests {
         for (path, is_of_network, is_the_file) in rows {
             let expected = Mount {
                 is_of_network,
+                tells_writes: !is_of_network,
                 is_the_file,
             };
             assert_eq!(find(TABLE, Path::new(path)), Some(expected), "{path}");

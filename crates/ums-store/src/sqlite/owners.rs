@@ -9,17 +9,15 @@ use std::fs::{File, TryLockError};
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use rusqlite::{Connection, params};
 use ums_core::{Clock, StoreError, Timestamp, Trouble, TroubleKind, Troubles};
 
 use super::connection::{create_private, store_error};
-use super::ground::{Gone, Ground, Identity, with_suffix};
+use super::ground::{Ground, Loss, Lost, with_suffix};
+use super::standing::{Identity, Standing, Written};
 
-/// How often the ground is looked at without traffic.
-const LOOK: Duration = Duration::from_secs(1);
 /// Longest text of a holder that is believed.
 const HOLDER_BYTES: u64 = 64;
 
@@ -44,7 +42,7 @@ impl Mark {
         if !try_lock(&file)? {
             return Ok(None);
         }
-        let identity = Identity::of(&file.metadata().map_err(unusable)?);
+        let identity = Standing::of(&file.metadata().map_err(unusable)?).identity;
         let mark = Self {
             path: path.to_owned(),
             identity,
@@ -55,7 +53,8 @@ impl Mark {
     }
 
     fn is_there(&self) -> bool {
-        Identity::at(&self.path) == Some(self.identity)
+        let found = Standing::at(&self.path).ok().flatten();
+        found.is_some_and(|found| found.identity == self.identity)
     }
 
     /// Writes down who holds the lock, for people.
@@ -83,47 +82,55 @@ fn try_lock(file: &File) -> Result<bool, StoreError> {
 /// The lock of a database, held or not, and the ground under it.
 #[derive(Debug)]
 pub(crate) struct Ownership {
-    /// None for a database in memory, which nobody else can open.
+    /// None for a database in memory, which nobody else can open, and for a file that is not made yet.
     ground: Option<Ground>,
     /// Paths of the files that are locked beside the database.
     places: Vec<PathBuf>,
     /// Those that are held.
     marks: Mutex<Vec<Mark>>,
     held: AtomicBool,
-    clock: Arc<dyn Clock>,
-    troubles: OnceLock<Troubles>,
+    has_second_name: AtomicBool,
+    told: OnceLock<(Troubles, Arc<dyn Clock>)>,
 }
 
 impl Ownership {
     /// Opens a database file, or makes it, and takes its lock if it is free.
-    pub(crate) fn of(given: &Path, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
+    pub(crate) fn of(given: &Path) -> Result<Self, StoreError> {
         let ground = Ground::open(given)?;
         let mut places = vec![with_suffix(ground.path(), ".lock")];
         let named = with_suffix(given, ".lock");
         if given.is_symlink() && !places.contains(&named) {
             places.push(named);
         }
-        let ownership = Self {
-            ground: Some(ground),
-            places,
-            marks: Mutex::default(),
-            held: AtomicBool::new(false),
-            clock,
-            troubles: OnceLock::new(),
-        };
+        let ownership = Self::new(Some(ground), places, false);
+        ownership.try_take()?;
+        Ok(ownership)
+    }
+
+    /// Takes the lock of a database, if it is free, in order to replace the file, which need not be there: see [`Ownership::is_held`]. No other
+    /// process sends from the database until [`Ownership::release`]. The file to replace is [`Ownership::path`], which is no link.
+    pub(crate) fn beside(given: &Path) -> Result<Self, StoreError> {
+        if given.exists() {
+            return Self::of(given);
+        }
+        let ownership = Self::new(None, vec![with_suffix(given, ".lock")], false);
         ownership.try_take()?;
         Ok(ownership)
     }
 
     /// The ownership of a database that only this process can see.
-    pub(crate) fn alone(clock: Arc<dyn Clock>) -> Self {
+    pub(crate) fn alone() -> Self {
+        Self::new(None, Vec::new(), true)
+    }
+
+    fn new(ground: Option<Ground>, places: Vec<PathBuf>, held: bool) -> Self {
         Self {
-            ground: None,
-            places: Vec::new(),
+            ground,
+            places,
             marks: Mutex::default(),
-            held: AtomicBool::new(true),
-            clock,
-            troubles: OnceLock::new(),
+            held: AtomicBool::new(held),
+            has_second_name: AtomicBool::new(false),
+            told: OnceLock::new(),
         }
     }
 
@@ -134,24 +141,21 @@ impl Ownership {
 
     /// Takes the lock if it is free. Says whether it is held by us now.
     pub(crate) fn try_take(&self) -> Result<bool, StoreError> {
-        self.check().map_err(unavailable)?;
+        self.check()?;
         let mut marks = self.marks();
-        let Some(ground) = self.ground.as_ref().filter(|_| !self.is_held()) else {
-            return Ok(self.is_held());
-        };
-        // The file itself first: of two processes that start together one gets it, and with it all.
-        let itself = ground.file().filter(|_| cfg!(target_os = "linux"));
+        if self.is_held() {
+            return Ok(true);
+        }
+        // The file itself first: of two processes that start together one gets it, and with it all. Elsewhere than on Linux `flock` and the
+        // POSIX locks of SQLite are one.
+        let itself = self.ground.as_ref().and_then(Ground::file).filter(|_| cfg!(target_os = "linux"));
         if let Some(file) = itself
             && !try_lock(file)?
         {
             return Ok(false);
         }
-        match self
-            .places
-            .iter()
-            .map(|place| Mark::take(place))
-            .collect::<Result<Option<Vec<_>>, _>>()
-        {
+        let taken = self.places.iter().map(|place| Mark::take(place));
+        match taken.collect::<Result<Option<Vec<_>>, _>>() {
             Ok(Some(taken)) => *marks = taken,
             lacking => {
                 drop(itself.map(File::unlock));
@@ -161,10 +165,9 @@ impl Ownership {
         if let Some(first) = marks.first_mut() {
             first.sign();
         }
+        drop(marks);
         self.held.store(true, Ordering::Release);
-        if let Some(troubles) = self.troubles.get() {
-            troubles.clear(TroubleKind::Database);
-        }
+        self.tell_standing();
         Ok(true)
     }
 
@@ -172,35 +175,76 @@ impl Ownership {
         self.held.load(Ordering::Acquire)
     }
 
-    /// Whether the database is where it was, and the lock held if it was held. A lock file that somebody removed is made anew, unless another
-    /// process was faster: then this one no longer sends.
-    pub(crate) fn check(&self) -> Result<(), Gone> {
+    /// Whether the database is where it was. Who has lost it sends no more.
+    pub(crate) fn check(&self) -> Result<(), Lost> {
+        self.look().map(drop)
+    }
+
+    /// The same, and when the file was written, where the file system tells that well.
+    pub(crate) fn look(&self) -> Result<Option<Written>, Lost> {
+        let Some(ground) = &self.ground else { return Ok(None) };
+        let found = ground.check().inspect_err(|_| self.step_down())?;
+        let has_second_name = found.links > 1;
+        if self.has_second_name.swap(has_second_name, Ordering::AcqRel) != has_second_name {
+            self.tell_standing();
+        }
+        Ok(ground.tells_writes().then_some(found.written))
+    }
+
+    /// Gives the database up, for good.
+    pub(crate) fn lose(&self, loss: Loss<'_>) -> Result<(), Lost> {
         let Some(ground) = &self.ground else { return Ok(()) };
-        if let Err(gone) = ground.check() {
-            if self.held.swap(false, Ordering::AcqRel) {
-                tracing::error!("{gone}");
-            }
-            self.raise(true, gone.to_string());
-            return Err(gone);
-        }
-        if self.is_held() {
-            self.mend();
-        }
-        Ok(())
+        let lost = ground.lose(loss);
+        self.step_down();
+        Err(lost)
     }
 
     /// Why nothing is stored any more.
-    pub(crate) fn gone(&self) -> Option<&Gone> {
-        self.ground.as_ref().and_then(Ground::gone)
+    pub(crate) fn gone(&self) -> Option<Lost> {
+        self.ground.as_ref().and_then(Ground::gone).map(|gone| Lost::Gone(gone.clone()))
+    }
+
+    /// Sends no more, and says so, if the database is gone.
+    fn step_down(&self) {
+        let Some(gone) = self.ground.as_ref().and_then(Ground::gone) else { return };
+        if self.held.swap(false, Ordering::AcqRel) {
+            tracing::error!("{gone}");
+        }
+        self.raise(true, gone.clone());
     }
 
     /// Tells of troubles here from now on.
-    pub(crate) fn tell(&self, troubles: Troubles) {
-        let troubles = self.troubles.get_or_init(|| troubles);
-        drop(self.check());
-        if !self.is_held() && troubles.blocking().is_none() {
+    pub(crate) fn tell(&self, troubles: Troubles, clock: Arc<dyn Clock>) {
+        if self.told.set((troubles, clock)).is_ok() {
+            drop(self.check());
+            self.tell_standing();
+        }
+    }
+
+    /// Says what operators must know of the database, or that all is well.
+    fn tell_standing(&self) {
+        let Some((troubles, _)) = self.told.get() else { return };
+        if self.gone().is_some() {
+            self.step_down();
+        } else if self.has_second_name.load(Ordering::Acquire) {
+            self.raise(false, self.second_name());
+        } else if self.is_held() {
+            troubles.clear(TroubleKind::Database);
+        } else {
             self.raise(false, self.holder());
         }
+    }
+
+    fn second_name(&self) -> String {
+        format!(
+            "the database file {} has a second name (a hard link), by which another program would damage it, and is not opened again; remove \
+             the other name",
+            self.file()
+        )
+    }
+
+    fn file(&self) -> String {
+        self.path().map(|path| path.display().to_string()).unwrap_or_default()
     }
 
     /// Who sends from the database instead of this process, and what that means.
@@ -210,8 +254,10 @@ impl Ownership {
         let read = signed.is_some_and(|file| file.take(HOLDER_BYTES).read_to_string(&mut text).is_ok());
         let is_plain = read && text.starts_with("process ") && text.chars().all(|c| c.is_ascii_alphanumeric() || c == ' ');
         let who = if is_plain { text.as_str() } else { "another process" };
-        let file = self.path().map(|path| path.display().to_string()).unwrap_or_default();
-        format!("{who} sends from the database {file}; this one only stores messages for it, until that process ends")
+        format!(
+            "{who} sends from the database {}; this one only stores messages for it, until that process ends",
+            self.file()
+        )
     }
 
     /// Gives the lock up, after the last write.
@@ -234,9 +280,12 @@ impl Ownership {
         self.ground.iter().for_each(Ground::disown);
     }
 
-    /// Makes the lock files anew that were removed or replaced.
-    fn mend(&self) {
+    /// Makes the lock files anew that were removed or replaced, unless another process was faster: then this one no longer sends.
+    pub(crate) fn mend(&self) {
         let mut marks = self.marks();
+        if !self.is_held() {
+            return;
+        }
         for mark in marks.iter_mut().filter(|mark| !mark.is_there()) {
             match Mark::take(&mark.path) {
                 Ok(Some(anew)) => {
@@ -255,10 +304,10 @@ impl Ownership {
     }
 
     fn raise(&self, is_blocking: bool, reason: String) {
-        let Some(troubles) = self.troubles.get() else { return };
+        let Some((troubles, clock)) = self.told.get() else { return };
         troubles.raise(Trouble {
             kind: TroubleKind::Database,
-            since: self.clock.now(),
+            since: clock.now(),
             reason,
             is_blocking,
         });
@@ -267,28 +316,6 @@ impl Ownership {
     fn marks(&self) -> MutexGuard<'_, Vec<Mark>> {
         self.marks.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// A store error of a database that is gone.
-pub(crate) fn unavailable(gone: Gone) -> StoreError {
-    StoreError::Unavailable(Box::new(gone))
-}
-
-/// Looks at the ground each second, until the store is dropped.
-pub(crate) fn watch(ownership: &Arc<Ownership>) -> Result<(), StoreError> {
-    if ownership.ground.is_none() {
-        return Ok(());
-    }
-    let ownership: Weak<Ownership> = Arc::downgrade(ownership);
-    let looking = move || {
-        loop {
-            std::thread::park_timeout(LOOK);
-            let Some(ownership) = ownership.upgrade() else { return };
-            drop(ownership.check());
-        }
-    };
-    let spawned = std::thread::Builder::new().name("ums-store-ground".to_owned()).spawn(looking);
-    spawned.map(drop).map_err(|error| StoreError::Unavailable(Box::new(error)))
 }
 
 /// Registers this process and returns its id, which was never used before.

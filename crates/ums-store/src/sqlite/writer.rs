@@ -13,7 +13,7 @@
 //! SQLite is called directly on that thread, without a hop between threads for each statement.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -22,8 +22,10 @@ use tokio::sync::{mpsc, oneshot, watch};
 use ums_core::{Clock, StoreError, failpoint};
 
 use super::connection::{Opening, store_error, wants_reopening};
-use super::ground::Gone;
-use super::owners::{Ownership, unavailable};
+use super::content::Content;
+
+use super::ground::{Loss, Lost};
+use super::owners::Ownership;
 
 /// Most requests in one commit.
 const GROUP_REQUESTS: usize = 256;
@@ -37,6 +39,8 @@ const RETURN_LIMIT: Duration = Duration::from_millis(1);
 const RETURN_LOOK: Duration = Duration::from_micros(50);
 /// Requests that may wait; more callers wait outside.
 const QUEUE: usize = 1_024;
+/// How often the ground is looked at without traffic.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// Why a whole group was not committed.
 #[derive(Debug)]
@@ -45,10 +49,8 @@ enum Fault {
     NotWritten(Arc<rusqlite::Error>),
     /// The disk failed during the commit.
     Unknown(Arc<rusqlite::Error>),
-    /// The file was gone before the group was run: nothing was written.
-    Gone(Gone),
-    /// The file was gone after the commit: what was written can be anywhere.
-    GoneSince(Gone),
+    /// The database was taken away, perhaps after the commit: what was written can be anywhere.
+    Lost(Lost),
 }
 
 impl Fault {
@@ -70,7 +72,7 @@ impl Fault {
     fn wants_reopening(&self) -> bool {
         match self {
             Self::NotWritten(error) | Self::Unknown(error) => wants_reopening(error),
-            Self::Gone(_) | Self::GoneSince(_) => true,
+            Self::Lost(lost) => matches!(lost, Lost::Gone(_)),
         }
     }
 
@@ -78,8 +80,7 @@ impl Fault {
         match self {
             Self::NotWritten(error) => StoreError::Unavailable(Box::new(Arc::clone(error))),
             Self::Unknown(error) => StoreError::CommitUnknown(Box::new(Arc::clone(error))),
-            Self::Gone(gone) => unavailable(gone.clone()),
-            Self::GoneSince(gone) => StoreError::CommitUnknown(Box::new(gone.clone())),
+            Self::Lost(lost) => lost.clone().into(),
         }
     }
 }
@@ -137,6 +138,8 @@ where
 
 enum Errand {
     Do(Box<dyn Job>),
+    /// Look at the ground.
+    Look,
     Stop,
 }
 
@@ -159,8 +162,10 @@ impl Writer {
         let (errands, inbox) = mpsc::channel(QUEUE);
         let (ending, ended) = watch::channel(false);
         let commits = Arc::new(AtomicU64::new(0));
+        watch_ground(&ownership, errands.downgrade())?;
         let thread = WriterThread {
             connection: Some(connection),
+            content: Content::default(),
             opening,
             ownership: Arc::clone(&ownership),
             clock,
@@ -223,6 +228,7 @@ impl Writer {
 struct WriterThread {
     /// None after a fault, until it is opened again.
     connection: Option<Connection>,
+    content: Content,
     opening: Arc<Opening>,
     ownership: Arc<Ownership>,
     clock: Arc<dyn Clock>,
@@ -237,9 +243,17 @@ impl WriterThread {
             let mut group = Vec::with_capacity(waiting.len());
             let mut bytes = 0;
             for errand in waiting.drain(..) {
-                let Errand::Do(job) = errand else {
-                    inbox.close();
-                    continue;
+                let job = match errand {
+                    Errand::Do(job) => job,
+                    Errand::Look => {
+                        // Who lost the database has said so.
+                        drop(self.is_still_there());
+                        continue;
+                    }
+                    Errand::Stop => {
+                        inbox.close();
+                        continue;
+                    }
                 };
                 if bytes > 0 && bytes + job.bytes() > GROUP_BYTES {
                     self.commit(std::mem::take(&mut group));
@@ -262,7 +276,7 @@ impl WriterThread {
             return;
         }
         let result = match self.ownership.gone() {
-            Some(gone) => Err(Fault::Gone(gone.clone())),
+            Some(gone) => Err(Fault::Lost(gone)),
             None => self.try_commit(&mut group).and_then(|()| self.is_still_there()),
         };
         if let Err(fault) = &result {
@@ -278,15 +292,26 @@ impl WriterThread {
     }
 
     /// Before anybody is answered: a file that is gone keeps no promise.
-    fn is_still_there(&self) -> Result<(), Fault> {
+    fn is_still_there(&mut self) -> Result<(), Fault> {
+        let Some(connection) = &self.connection else { return Ok(()) };
         self.ownership.adopt();
-        self.ownership.check().map_err(Fault::GoneSince)
+        match self.ownership.look().map_err(Fault::Lost)? {
+            Some(written) if !self.content.is_of_sqlite(connection, written) => {
+                self.ownership.lose(Loss::Overwritten).map_err(Fault::Lost)
+            }
+            _ => Ok(()),
+        }
     }
 
     fn try_commit(&mut self, group: &mut [Box<dyn Job>]) -> Result<(), Fault> {
         let connection = match &mut self.connection {
             Some(connection) => connection,
-            broken => broken.insert(self.opening.writer().map_err(Fault::not_written)?),
+            broken => {
+                // Else SQLite would open whatever lies there now.
+                self.ownership.check().map_err(Fault::Lost)?;
+                self.content = Content::default();
+                broken.insert(self.opening.writer().map_err(Fault::not_written)?)
+            }
         };
         let mut result = run_group(connection, group, Savepoints::None);
         if matches!(result, Ok(End::Spoiled)) {
@@ -300,6 +325,30 @@ impl WriterThread {
         }
         result.map(drop)
     }
+}
+
+/// Looks at the ground each second, until the writer has ended: the lock files here, the rest on the writer's thread.
+fn watch_ground(ownership: &Arc<Ownership>, errands: mpsc::WeakSender<Errand>) -> Result<(), StoreError> {
+    if ownership.path().is_none() {
+        return Ok(());
+    }
+    let ownership: Weak<Ownership> = Arc::downgrade(ownership);
+    let looking = move || {
+        loop {
+            std::thread::park_timeout(LOOK);
+            let (Some(ownership), Some(errands)) = (ownership.upgrade(), errands.upgrade()) else {
+                return;
+            };
+            // A writer that is held up by the disk does not look.
+            drop(ownership.check());
+            ownership.mend();
+            if let Err(mpsc::error::TrySendError::Closed(_)) = errands.try_send(Errand::Look) {
+                return;
+            }
+        }
+    };
+    let spawned = std::thread::Builder::new().name("ums-store-ground".to_owned()).spawn(looking);
+    spawned.map(drop).map_err(|error| StoreError::Unavailable(Box::new(error)))
 }
 
 /// Waits until as many requests wait as were answered just now, or patience ends.
