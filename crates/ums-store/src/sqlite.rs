@@ -18,6 +18,7 @@ mod events;
 mod feedback;
 mod ground;
 mod idempotency;
+mod identity;
 mod listing;
 mod messages;
 pub(crate) mod migrate;
@@ -55,6 +56,8 @@ use crate::encoded::{Encoded, EncodedStep};
 use crate::fence::{self, Process};
 use crate::location::Location;
 use connection::{Opening, store_error};
+use ground::Loss;
+use identity::Identity;
 use owners::Ownership;
 use queue::Turns;
 use readers::Readers;
@@ -90,6 +93,7 @@ pub struct SqliteStore {
     /// None for a database in memory: there is one connection to it.
     readers: Option<Readers>,
     ownership: Arc<Ownership>,
+    identity: Arc<Identity>,
     opening: Arc<Opening>,
     owner: i64,
     turns: Arc<Turns>,
@@ -179,6 +183,7 @@ fn open_blocking(path: Option<&Path>, clock: Arc<dyn Clock>, options: SqliteOpti
     let mut connection = opening.writer().map_err(store_error)?;
     drop(migrate::migrate(&mut connection, clock.now())?);
     let owner = owners::register(&connection, clock.now())?;
+    let identity = Arc::new(Identity::of(&connection)?);
     if !ownership.is_held() {
         tracing::info!("{}", ownership.holder());
     }
@@ -191,6 +196,7 @@ fn open_blocking(path: Option<&Path>, clock: Arc<dyn Clock>, options: SqliteOpti
         writer,
         readers,
         ownership,
+        identity,
         opening,
         owner,
         turns: Arc::default(),
@@ -328,11 +334,17 @@ impl Store for SqliteStore {
             return Ok(Recovered::default());
         }
         let owner = self.owner;
+        let (identity, ownership) = (Arc::clone(&self.identity), Arc::clone(&self.ownership));
         let work = move |connection: &Connection| {
+            let Some(proof) = identity.prove(connection)? else {
+                return Err(ownership.lose(Loss::Restored).into());
+            };
             owners::forget_others(connection, owner, now - FORGET_OWNERS_AFTER)?;
-            queue::recover(connection, owner, now)
+            Ok((proof, queue::recover(connection, owner, now)?))
         };
-        self.writer.submit(0, work).await
+        let (proof, recovered) = self.writer.submit(0, work).await?;
+        self.identity.note(proof);
+        Ok(recovered)
     }
 
     async fn save_breaker(&self, record: BreakerRecord) -> Result<(), StoreError> {

@@ -192,11 +192,15 @@ impl Ownership {
     }
 
     /// Gives the database up, for good.
-    pub(crate) fn lose(&self, loss: Loss<'_>) -> Result<(), Lost> {
-        let Some(ground) = &self.ground else { return Ok(()) };
-        let lost = ground.lose(loss);
-        self.step_down();
-        Err(lost)
+    pub(crate) fn lose(&self, loss: Loss<'_>) -> Lost {
+        match &self.ground {
+            Some(ground) => {
+                let lost = ground.lose(loss);
+                self.step_down();
+                lost
+            }
+            None => Lost::Gone("the database in memory was changed by somebody else".to_owned()),
+        }
     }
 
     /// Why nothing is stored any more.

@@ -107,7 +107,8 @@ trait Job: Send {
 struct Request<T, F> {
     bytes: usize,
     work: F,
-    outcome: Result<T, StoreError>,
+    /// None until the work was run.
+    outcome: Option<Result<T, StoreError>>,
     caller: oneshot::Sender<Result<T, StoreError>>,
 }
 
@@ -122,14 +123,15 @@ where
 
     fn run(&mut self, connection: &Connection) -> bool {
         let caught = catch_unwind(AssertUnwindSafe(|| (self.work)(connection)));
-        self.outcome = caught.unwrap_or_else(|_| Err(StoreError::Unavailable(Box::new(Refused::Panicked))));
-        self.outcome.is_ok()
+        let outcome = caught.unwrap_or_else(|_| Err(StoreError::Unavailable(Box::new(Refused::Panicked))));
+        self.outcome.insert(outcome).is_ok()
     }
 
     fn answer(self: Box<Self>, group: &Result<(), Fault>) {
         let answer = match (self.outcome, group) {
-            (Ok(_), Err(fault)) => Err(fault.store_error()),
-            (outcome, _) => outcome,
+            (Some(Ok(_)) | None, Err(fault)) => Err(fault.store_error()),
+            (Some(outcome), _) => outcome,
+            (None, Ok(())) => Err(StoreError::Unavailable(Box::new(Refused::Lost))),
         };
         // A caller who has gone away wants no answer.
         drop(self.caller.send(answer));
@@ -192,11 +194,10 @@ impl Writer {
         F: Fn(&Connection) -> Result<T, StoreError> + Send + 'static,
     {
         let (caller, answer) = oneshot::channel();
-        let outcome = Err(StoreError::Unavailable(Box::new(Refused::Lost)));
         let request = Request {
             bytes,
             work,
-            outcome,
+            outcome: None,
             caller,
         };
         let handed_over = self.errands.send(Errand::Do(Box::new(request))).await;
@@ -280,7 +281,9 @@ impl WriterThread {
             None => self.try_commit(&mut group).and_then(|()| self.is_still_there()),
         };
         if let Err(fault) = &result {
-            tracing::warn!(error = %fault.store_error(), requests = group.len(), "a commit failed");
+            if !matches!(fault, Fault::Lost(Lost::Gone(_))) {
+                tracing::warn!(error = %fault.store_error(), requests = group.len(), "a commit failed");
+            }
             if fault.wants_reopening() {
                 self.ownership.disown();
                 self.connection = None;
@@ -297,7 +300,7 @@ impl WriterThread {
         self.ownership.adopt();
         match self.ownership.look().map_err(Fault::Lost)? {
             Some(written) if !self.content.is_of_sqlite(connection, written) => {
-                self.ownership.lose(Loss::Overwritten).map_err(Fault::Lost)
+                Err(Fault::Lost(self.ownership.lose(Loss::Overwritten)))
             }
             _ => Ok(()),
         }
