@@ -192,6 +192,7 @@ fn open_blocking(path: Option<&Path>, clock: Arc<dyn Clock>, options: SqliteOpti
         .as_deref()
         .map(|path: &Path| Readers::new(Arc::clone(&opening), Arc::clone(&ownership), path.to_owned(), options.readers));
     let writer = Writer::start(connection, Arc::clone(&opening), Arc::clone(&ownership), Arc::clone(&clock))?;
+    owners::watch(&ownership)?;
     Ok(SqliteStore {
         writer,
         readers,

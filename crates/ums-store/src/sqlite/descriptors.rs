@@ -1,4 +1,4 @@
-//! Descriptors of database files that this process opens beside SQLite's.
+//! Descriptors of a database's files that this process opens beside SQLite's.
 //!
 //! **Invariant:** none of them is closed while a connection of this process to the same file is open. Closing one drops all POSIX locks of
 //! the process on the file (`fcntl(2)`), those of SQLite among them.
@@ -26,15 +26,15 @@ fn opened() -> MutexGuard<'static, BTreeMap<Identity, Opened>> {
     OPENED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A descriptor of a database file that outlives the connections of its store.
+/// A descriptor of a file that outlives the connections of its store.
 #[derive(Debug)]
-pub(super) struct DatabaseFile {
+pub(super) struct Descriptor {
     identity: Identity,
     /// None only while it is dropped.
     file: Option<File>,
 }
 
-impl DatabaseFile {
+impl Descriptor {
     /// Opens the file, or makes it.
     pub(super) fn open(path: &Path) -> io::Result<Self> {
         let mut opened = opened();
@@ -62,7 +62,7 @@ impl DatabaseFile {
     }
 }
 
-impl Drop for DatabaseFile {
+impl Drop for Descriptor {
     fn drop(&mut self) {
         let mut opened = opened();
         let Some(known) = opened.get_mut(&self.identity) else { return };

@@ -12,7 +12,8 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use ums_core::StoreError;
 
-use super::descriptors::DatabaseFile;
+use super::content::Content;
+use super::descriptors::Descriptor;
 use super::mounts;
 use super::standing::{Identity, Standing};
 
@@ -50,16 +51,25 @@ pub(crate) enum Loss<'a> {
     Restored,
 }
 
+/// What lies beside the file.
+#[derive(Debug, Default)]
+struct Now {
+    /// Since the connection that writes was opened and has written.
+    known: Option<[Option<Identity>; 2]>,
+    /// The log's indexes, the last one in use, where the file system tells well when the file was written. Kept until the end, as all descriptors.
+    indexes: Vec<Descriptor>,
+    content: Content,
+}
+
 /// The file of a store.
 #[derive(Debug)]
 pub(super) struct Ground {
     /// Without links.
     path: PathBuf,
-    file: DatabaseFile,
+    file: Descriptor,
     tells_writes: bool,
     beside: [PathBuf; 2],
-    /// What lies beside the file since the connection that writes was opened and has written.
-    adopted: Mutex<Option<[Option<Identity>; 2]>>,
+    beside_now: Mutex<Now>,
     gone: OnceLock<String>,
 }
 
@@ -67,7 +77,7 @@ impl Ground {
     /// Opens the file, or makes it. Refuses what cannot be guarded.
     pub(super) fn open(given: &Path) -> Result<Self, StoreError> {
         let unusable = |error: io::Error| StoreError::Unusable(format!("the database file {} cannot be opened: {error}", given.display()));
-        let file = DatabaseFile::open(given).map_err(unusable)?;
+        let file = Descriptor::open(given).map_err(unusable)?;
         let path = resolved(given)?;
         let found = Standing::at(&path).map_err(unusable)?;
         if found.is_none_or(|found| found.identity != file.identity()) {
@@ -83,7 +93,7 @@ impl Ground {
             file,
             tells_writes,
             beside,
-            adopted: Mutex::default(),
+            beside_now: Mutex::default(),
             gone: OnceLock::new(),
         })
     }
@@ -92,26 +102,41 @@ impl Ground {
         &self.path
     }
 
-    /// Whether the file system tells when the file was written, at once and for good.
-    pub(super) fn tells_writes(&self) -> bool {
-        self.tells_writes
-    }
-
     /// The file itself, to be locked.
     pub(super) fn file(&self) -> Option<&File> {
         self.file.file()
     }
 
-    /// Whether all is where it was; how it stands. Once it is not, it never is again.
+    /// Whether all is where it was; how the file stands. Once it is not, it never is again.
     pub(super) fn check(&self) -> Result<Standing, Lost> {
+        // Held until the end: what lies beside the file goes when SQLite closes it.
+        self.check_with(&self.now())
+    }
+
+    /// The same, and whether only SQLite wrote to the file.
+    pub(super) fn look(&self) -> Result<Standing, Lost> {
+        let mut now = self.now();
+        let found = self.check_with(&now)?;
+        let Now { known, indexes, content } = &mut *now;
+        let is_in_use = |index: &&Descriptor| known.is_some_and(|[_, known]| known == Some(index.identity()));
+        let Some(index) = indexes.last().filter(is_in_use).and_then(Descriptor::file) else {
+            return Ok(found);
+        };
+        let written = || self.found(&self.path, self.file.identity()).map(|found| found.written);
+        if content.is_of_sqlite(index, written)? {
+            Ok(found)
+        } else {
+            Err(self.lose(Loss::Overwritten))
+        }
+    }
+
+    fn check_with(&self, now: &Now) -> Result<Standing, Lost> {
         if let Some(gone) = self.gone.get() {
             return Err(Lost::Gone(gone.clone()));
         }
-        // Held until the end: what lies beside the file goes when SQLite closes it.
-        let adopted = self.adopted();
-        for (path, known) in self.beside.iter().zip(adopted.iter().flatten()) {
+        for (path, known) in self.beside.iter().zip(now.known.into_iter().flatten()) {
             if let Some(known) = known {
-                self.found(path, *known)?;
+                self.found(path, known)?;
             }
         }
         self.found(&self.path, self.file.identity())
@@ -136,20 +161,27 @@ impl Ground {
 
     /// Notes what lies beside the file, after the first commit of a connection.
     pub(super) fn adopt(&self) {
-        let mut adopted = self.adopted();
-        if adopted.is_none() {
-            let identity = |path| Standing::at(path).ok().flatten().map(|found| found.identity);
-            *adopted = Some([0, 1].map(|at| identity(&self.beside[at])));
+        let mut now = self.now();
+        if now.known.is_some() {
+            return;
         }
+        let identity = |path| Standing::at(path).ok().flatten().map(|found| found.identity);
+        let known = [0, 1].map(|at| identity(&self.beside[at]));
+        let is_new = now.indexes.last().map(Descriptor::identity) != known[1];
+        if self.tells_writes && known[1].is_some() && is_new {
+            now.indexes.extend(Descriptor::open(&self.beside[1]).ok());
+        }
+        now.known = Some(known);
     }
 
     /// To be called before a connection is closed: SQLite may then delete what lies beside the file.
     pub(super) fn disown(&self) {
-        *self.adopted() = None;
+        let mut now = self.now();
+        (now.known, now.content) = (None, Content::default());
     }
 
-    fn adopted(&self) -> MutexGuard<'_, Option<[Option<Identity>; 2]>> {
-        self.adopted.lock().unwrap_or_else(PoisonError::into_inner)
+    fn now(&self) -> MutexGuard<'_, Now> {
+        self.beside_now.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -9,15 +9,18 @@ use std::fs::{File, TryLockError};
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::time::Duration;
 
 use rusqlite::{Connection, params};
 use ums_core::{Clock, StoreError, Timestamp, Trouble, TroubleKind, Troubles};
 
 use super::connection::{create_private, store_error};
 use super::ground::{Ground, Loss, Lost, with_suffix};
-use super::standing::{Identity, Standing, Written};
+use super::standing::{Identity, Standing};
 
+/// How often the ground is looked at without traffic.
+const LOOK: Duration = Duration::from_secs(1);
 /// Longest text of a holder that is believed.
 const HOLDER_BYTES: u64 = 64;
 
@@ -177,18 +180,22 @@ impl Ownership {
 
     /// Whether the database is where it was. Who has lost it sends no more.
     pub(crate) fn check(&self) -> Result<(), Lost> {
-        self.look().map(drop)
+        self.with_ground(Ground::check)
     }
 
-    /// The same, and when the file was written, where the file system tells that well.
-    pub(crate) fn look(&self) -> Result<Option<Written>, Lost> {
-        let Some(ground) = &self.ground else { return Ok(None) };
-        let found = ground.check().inspect_err(|_| self.step_down())?;
+    /// The same, and whether only SQLite wrote to the file.
+    pub(crate) fn look(&self) -> Result<(), Lost> {
+        self.with_ground(Ground::look)
+    }
+
+    fn with_ground(&self, ask: impl FnOnce(&Ground) -> Result<Standing, Lost>) -> Result<(), Lost> {
+        let Some(ground) = &self.ground else { return Ok(()) };
+        let found = ask(ground).inspect_err(|_| self.step_down())?;
         let has_second_name = found.links > 1;
         if self.has_second_name.swap(has_second_name, Ordering::AcqRel) != has_second_name {
             self.tell_standing();
         }
-        Ok(ground.tells_writes().then_some(found.written))
+        Ok(())
     }
 
     /// Gives the database up, for good.
@@ -320,6 +327,25 @@ impl Ownership {
     fn marks(&self) -> MutexGuard<'_, Vec<Mark>> {
         self.marks.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Looks at the ground each second, until the store is dropped.
+pub(crate) fn watch(ownership: &Arc<Ownership>) -> Result<(), StoreError> {
+    if ownership.ground.is_none() {
+        return Ok(());
+    }
+    let ownership: Weak<Ownership> = Arc::downgrade(ownership);
+    let looking = move || {
+        loop {
+            std::thread::park_timeout(LOOK);
+            let Some(ownership) = ownership.upgrade() else { return };
+            // A loss is told where it is noticed.
+            drop(ownership.look());
+            ownership.mend();
+        }
+    };
+    let spawned = std::thread::Builder::new().name("ums-store-ground".to_owned()).spawn(looking);
+    spawned.map(drop).map_err(|error| StoreError::Unavailable(Box::new(error)))
 }
 
 /// Registers this process and returns its id, which was never used before.

@@ -13,7 +13,7 @@
 //! SQLite is called directly on that thread, without a hop between threads for each statement.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -22,9 +22,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 use ums_core::{Clock, StoreError, failpoint};
 
 use super::connection::{Opening, store_error, wants_reopening};
-use super::content::Content;
 
-use super::ground::{Loss, Lost};
+use super::ground::Lost;
 use super::owners::Ownership;
 
 /// Most requests in one commit.
@@ -39,8 +38,6 @@ const RETURN_LIMIT: Duration = Duration::from_millis(1);
 const RETURN_LOOK: Duration = Duration::from_micros(50);
 /// Requests that may wait; more callers wait outside.
 const QUEUE: usize = 1_024;
-/// How often the ground is looked at without traffic.
-const LOOK: Duration = Duration::from_secs(1);
 
 /// Why a whole group was not committed.
 #[derive(Debug)]
@@ -140,8 +137,6 @@ where
 
 enum Errand {
     Do(Box<dyn Job>),
-    /// Look at the ground.
-    Look,
     Stop,
 }
 
@@ -164,10 +159,8 @@ impl Writer {
         let (errands, inbox) = mpsc::channel(QUEUE);
         let (ending, ended) = watch::channel(false);
         let commits = Arc::new(AtomicU64::new(0));
-        watch_ground(&ownership, errands.downgrade())?;
         let thread = WriterThread {
             connection: Some(connection),
-            content: Content::default(),
             opening,
             ownership: Arc::clone(&ownership),
             clock,
@@ -229,7 +222,6 @@ impl Writer {
 struct WriterThread {
     /// None after a fault, until it is opened again.
     connection: Option<Connection>,
-    content: Content,
     opening: Arc<Opening>,
     ownership: Arc<Ownership>,
     clock: Arc<dyn Clock>,
@@ -244,17 +236,9 @@ impl WriterThread {
             let mut group = Vec::with_capacity(waiting.len());
             let mut bytes = 0;
             for errand in waiting.drain(..) {
-                let job = match errand {
-                    Errand::Do(job) => job,
-                    Errand::Look => {
-                        // Who lost the database has said so.
-                        drop(self.is_still_there());
-                        continue;
-                    }
-                    Errand::Stop => {
-                        inbox.close();
-                        continue;
-                    }
+                let Errand::Do(job) = errand else {
+                    inbox.close();
+                    continue;
                 };
                 if bytes > 0 && bytes + job.bytes() > GROUP_BYTES {
                     self.commit(std::mem::take(&mut group));
@@ -295,15 +279,9 @@ impl WriterThread {
     }
 
     /// Before anybody is answered: a file that is gone keeps no promise.
-    fn is_still_there(&mut self) -> Result<(), Fault> {
-        let Some(connection) = &self.connection else { return Ok(()) };
+    fn is_still_there(&self) -> Result<(), Fault> {
         self.ownership.adopt();
-        match self.ownership.look().map_err(Fault::Lost)? {
-            Some(written) if !self.content.is_of_sqlite(connection, written) => {
-                Err(Fault::Lost(self.ownership.lose(Loss::Overwritten)))
-            }
-            _ => Ok(()),
-        }
+        self.ownership.look().map_err(Fault::Lost)
     }
 
     fn try_commit(&mut self, group: &mut [Box<dyn Job>]) -> Result<(), Fault> {
@@ -312,7 +290,6 @@ impl WriterThread {
             broken => {
                 // Else SQLite would open whatever lies there now.
                 self.ownership.check().map_err(Fault::Lost)?;
-                self.content = Content::default();
                 broken.insert(self.opening.writer().map_err(Fault::not_written)?)
             }
         };
@@ -328,30 +305,6 @@ impl WriterThread {
         }
         result.map(drop)
     }
-}
-
-/// Looks at the ground each second, until the writer has ended: the lock files here, the rest on the writer's thread.
-fn watch_ground(ownership: &Arc<Ownership>, errands: mpsc::WeakSender<Errand>) -> Result<(), StoreError> {
-    if ownership.path().is_none() {
-        return Ok(());
-    }
-    let ownership: Weak<Ownership> = Arc::downgrade(ownership);
-    let looking = move || {
-        loop {
-            std::thread::park_timeout(LOOK);
-            let (Some(ownership), Some(errands)) = (ownership.upgrade(), errands.upgrade()) else {
-                return;
-            };
-            // A writer that is held up by the disk does not look.
-            drop(ownership.check());
-            ownership.mend();
-            if let Err(mpsc::error::TrySendError::Closed(_)) = errands.try_send(Errand::Look) {
-                return;
-            }
-        }
-    };
-    let spawned = std::thread::Builder::new().name("ums-store-ground".to_owned()).spawn(looking);
-    spawned.map(drop).map_err(|error| StoreError::Unavailable(Box::new(error)))
 }
 
 /// Waits until as many requests wait as were answered just now, or patience ends.
