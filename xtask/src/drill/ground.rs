@@ -1,5 +1,6 @@
 //! The ground under SQLite: a second process through another name of the file, and the file taken away, under load.
 
+use std::cell::RefCell;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -23,13 +24,20 @@ const EXPIRES_IN: u64 = 20;
 const NOTICED: Duration = Duration::from_millis(300);
 /// How long promises are counted after that.
 const WATCHED: Duration = Duration::from_secs(2);
+/// A server without its file ends within this time of SIGTERM.
+const ENDED: Duration = Duration::from_secs(10);
 /// A refusal, and an end, take no longer.
 const END: Duration = Duration::from_secs(20);
+
+/// The mark of the message that `ums send` sends.
+const ONCE: &str = "drill-once";
 
 /// What happens to the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Removal {
     Moved,
+    /// An earlier copy is written over it: `cp`.
+    Overwritten,
     Replaced,
     LogRemoved,
     FolderMoved,
@@ -37,22 +45,26 @@ enum Removal {
 }
 
 /// In the order of the rounds.
-const REMOVALS: [Removal; 5] = [
-    Removal::Moved,
+const REMOVALS: [Removal; 6] = [
+    Removal::Overwritten,
     Removal::Deleted,
+    Removal::Moved,
     Removal::Replaced,
     Removal::LogRemoved,
     Removal::FolderMoved,
 ];
 
 pub(super) async fn run(play: &Play<'_>) -> Result<Report> {
-    let mut report = play.report("ground", Some(Store::Sqlite));
-    let mut chance = Chance::of(play.seed, "ground");
-    other_names(play, &mut chance, &mut report).await?;
-    for (removal, _) in REMOVALS.into_iter().zip(0..play.rounds) {
-        taken_away(play, &mut chance, removal, &mut report).await?;
-    }
-    Ok(report)
+    let report = RefCell::new(play.report("ground", Some(Store::Sqlite)));
+    let removals = async {
+        let mut chance = Chance::of(play.seed, "ground removals");
+        for (removal, _) in REMOVALS.into_iter().zip(0..play.rounds) {
+            taken_away(play, &mut chance, removal, &report).await?;
+        }
+        Ok(())
+    };
+    tokio::try_join!(other_names(play, &report), removals)?;
+    Ok(report.into_inner())
 }
 
 fn mix() -> Mix {
@@ -68,7 +80,8 @@ fn url(database: &Path) -> String {
 }
 
 /// Every way to a second sender, one after the other, beside a server under load.
-async fn other_names(play: &Play<'_>, chance: &mut Chance, report: &mut Report) -> Result<()> {
+async fn other_names(play: &Play<'_>, report: &RefCell<Report>) -> Result<()> {
+    let chance = &mut Chance::of(play.seed, "ground names");
     ensure!(is_root(), "only root may mount the file by a second name, as this drill does");
     let mut stage = Stage::set(play.workspace, "ground-names", &play.binary, Store::Sqlite, settings::QUICK)?;
     let database = stage.folder.join("ums.db");
@@ -80,7 +93,7 @@ async fn other_names(play: &Play<'_>, chance: &mut Chance, report: &mut Report) 
     let link = stage.folder.join("link.db");
     std::os::unix::fs::symlink(&database, &link)?;
     beside(&mut stage, chance, &link, "symbolic link", &mut senders).await?;
-    once(&mut stage, &link).await?;
+    once(&mut stage, &link, &mut senders).await?;
     fs::remove_file(stage.folder.join("ums.db.lock"))?;
     beside(&mut stage, chance, &database, "removed lock file", &mut senders).await?;
 
@@ -96,8 +109,9 @@ async fn other_names(play: &Play<'_>, chance: &mut Chance, report: &mut Report) 
     settle::settled(&server, Duration::from_secs(EXPIRES_IN + 30)).await?;
     stage.sink_lives()?;
     let (findings, rows) = settle::findings(&stage, &server).await?;
-    report.none_of("second senders", &senders);
     let sends = server.metric("ums_may_send", "").await;
+    let mut report = report.borrow_mut();
+    report.none_of("second senders", &senders);
     report.hold("the first server sends", format!("{sends:?}"), "Some(1.0)", sends == Some(1.0));
     report.judged(&findings);
     report.tell("statuses", settle::statuses(&rows));
@@ -140,20 +154,29 @@ fn second(stage: &mut Stage, chance: &mut Chance, database: &Path) -> Result<Ser
 }
 
 /// One message of a process of its own.
-async fn once(stage: &mut Stage, database: &Path) -> Result<()> {
-    let mut command = stage.ums(&["send", "sms", "--to", "+14155550123", "--body", "one more"]);
+async fn once(stage: &mut Stage, database: &Path, senders: &mut Vec<String>) -> Result<()> {
+    let (text, metadata) = (format!("one more {ONCE}"), format!("mark={ONCE}"));
+    let words = ["send", "sms", "--to", "+14155550123", "--body", &text, "--metadata", &metadata];
+    let mut command = stage.ums(&words);
     command.env("UMS_DATABASE_URL", url(database));
     let mut process = Background::start("once", &command, &stage.folder)?;
     let ended = tokio::time::timeout(END, async {
-        while process.ended_within(Duration::ZERO).is_none() {
+        loop {
+            if let Some(ended) = process.ended_within(Duration::ZERO) {
+                break ended;
+            }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     });
-    ended.await.context("`ums send` does not end")
+    let ended = ended.await.context("`ums send` does not end")?;
+    if !ended.success() {
+        senders.push(format!("ums send by a link: {ended}\n{}", process.tail()));
+    }
+    Ok(())
 }
 
 /// The file is taken from a server under load, which must not promise, or end, as if nothing were.
-async fn taken_away(play: &Play<'_>, chance: &mut Chance, removal: Removal, report: &mut Report) -> Result<()> {
+async fn taken_away(play: &Play<'_>, chance: &mut Chance, removal: Removal, report: &RefCell<Report>) -> Result<()> {
     let name = format!("ground-{removal:?}").to_lowercase();
     let mut stage = Stage::set(play.workspace, &name, &play.binary, Store::Sqlite, settings::QUICK)?;
     let folder = stage.folder.join("data");
@@ -164,20 +187,28 @@ async fn taken_away(play: &Play<'_>, chance: &mut Chance, removal: Removal, repo
     let (mut server, _) = stage.serve(at).await?;
     let load = Load::start(play.seed, &mix(), &[at], &stage.journals.acks)?;
     let seen = std::sync::Arc::clone(load.seen());
-    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    fs::copy(&database, folder.join("earlier.db"))?;
+    tokio::time::sleep(Duration::from_millis(500)).await;
 
     removal.happens(&folder)?;
     tokio::time::sleep(NOTICED).await;
     let before = seen.acks.load(Ordering::Relaxed);
     tokio::time::sleep(WATCHED).await;
     let promised = seen.acks.load(Ordering::Relaxed) - before;
-    report.hold(&format!("{removal:?}: promises afterwards"), promised, "0", promised == 0);
     let ready = stage.web.ask(at, &Ask::get("/readyz")).await;
     let status = ready.map_or(0, |answer| answer.status);
-    report.hold(&format!("{removal:?}: /readyz"), status, "503", status == 503);
+    let told = std::time::Instant::now();
     server.process.signal_alone("-TERM");
     let ended = server.ends_within(END + END).await.context("the server does not end at SIGTERM")?;
-    report.hold(&format!("{removal:?}: end"), ended, "exit status: 1", ended.code() == Some(1));
+    let took = told.elapsed();
+    {
+        let mut report = report.borrow_mut();
+        report.hold(&format!("{removal:?}: promises afterwards"), promised, "0", promised == 0);
+        report.hold(&format!("{removal:?}: /readyz"), status, "503", status == 503);
+        report.hold(&format!("{removal:?}: end"), ended, "exit status: 1", ended.code() == Some(1));
+        report.hold(&format!("{removal:?}: time to end"), format!("{took:.1?}"), "10 s", took <= ENDED);
+    }
     if !removal.is_undone(&folder)? {
         // Its callers would wait for a server for ever.
         drop(load);
@@ -188,7 +219,7 @@ async fn taken_away(play: &Play<'_>, chance: &mut Chance, removal: Removal, repo
     settle::settled(&server, Duration::from_secs(EXPIRES_IN + 30)).await?;
     stage.sink_lives()?;
     let (findings, _) = settle::findings(&stage, &server).await?;
-    report.judged(&findings);
+    report.borrow_mut().judged(&findings);
     Ok(())
 }
 
@@ -202,6 +233,11 @@ impl Removal {
                 fs::rename(&database, aside)?;
                 fs::rename(folder.join("copy.db"), database)?;
             }
+            Self::Overwritten => {
+                let earlier = fs::read(folder.join("earlier.db"))?;
+                fs::copy(&database, &aside)?;
+                fs::write(database, earlier)?;
+            }
             Self::LogRemoved => fs::rename(folder.join("ums.db-wal"), folder.join("aside.db-wal"))?,
             Self::FolderMoved => fs::rename(folder, folder.with_extension("aside"))?,
             Self::Deleted => fs::remove_file(database)?,
@@ -213,7 +249,7 @@ impl Removal {
     fn is_undone(self, folder: &Path) -> Result<bool> {
         let (database, aside) = (folder.join("ums.db"), folder.join("aside.db"));
         match self {
-            Self::Moved | Self::Replaced => fs::rename(aside, database)?,
+            Self::Moved | Self::Replaced | Self::Overwritten => fs::rename(aside, database)?,
             Self::LogRemoved => fs::rename(folder.join("aside.db-wal"), folder.join("ums.db-wal"))?,
             Self::FolderMoved => fs::rename(folder.with_extension("aside"), folder)?,
             Self::Deleted => return Ok(false),

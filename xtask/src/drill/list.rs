@@ -101,7 +101,7 @@ pub(super) const DRILLS: &[Drill] = &[
         name: "ground",
         what: "a second process by another name of the file; the file taken away (wants root); rounds are removals",
         stores: &[Store::Sqlite],
-        rounds: 5,
+        rounds: 6,
         short: &[(Store::Sqlite, 2)],
         is_alone: false,
         run: |play, _| Box::pin(ground::run(play)),

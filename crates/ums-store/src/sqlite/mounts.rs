@@ -21,7 +21,9 @@ const OF_NETWORK: &[&str] = &[
 
 /// Local file systems of the kernel, which tell the time of a write as soon as it is made. Those of a guest or of a program (`fuse`, `9p`,
 /// `virtiofs`) may put another time there later.
-const TELLS_WRITES: &[&str] = &["ext2", "ext3", "ext4", "xfs", "btrfs", "zfs", "f2fs", "bcachefs", "tmpfs", "overlay"];
+const TELLS_WRITES: &[&str] = &[
+    "ext2", "ext3", "ext4", "xfs", "btrfs", "zfs", "f2fs", "bcachefs", "tmpfs", "overlay",
+];
 
 /// The mount that a file lies on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -112,6 +112,7 @@ impl Ownership {
 
     /// Takes the lock of a database, if it is free, in order to replace the file, which need not be there: see [`Ownership::is_held`]. No other
     /// process sends from the database until [`Ownership::release`]. The file to replace is [`Ownership::path`], which is no link.
+    #[cfg_attr(not(test), expect(dead_code, reason = "what replaces a database takes it"))]
     pub(crate) fn beside(given: &Path) -> Result<Self, StoreError> {
         if given.exists() {
             return Self::of(given);
@@ -217,7 +218,9 @@ impl Ownership {
 
     /// Sends no more, and says so, if the database is gone.
     fn step_down(&self) {
-        let Some(gone) = self.ground.as_ref().and_then(Ground::gone) else { return };
+        let Some(gone) = self.ground.as_ref().and_then(Ground::gone) else {
+            return;
+        };
         if self.held.swap(false, Ordering::AcqRel) {
             tracing::error!("{gone}");
         }
@@ -379,4 +382,47 @@ pub(crate) fn forget_others(connection: &Connection, owner: i64, since: Timestam
         .prepare_cached("DELETE FROM owners WHERE id <> ?1 AND until < ?2")
         .map_err(store_error)?;
     statement.execute(params![owner, since.as_micros()]).map(drop).map_err(store_error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_replaces_a_database_has_it_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = folder.path().join("ums.db");
+        // There is no file yet, and none is made.
+        let replacing = Ownership::beside(&database).unwrap();
+        assert!(replacing.is_held() && !database.exists());
+        assert!(!Ownership::beside(&database).unwrap().is_held());
+        replacing.release();
+
+        let sending = Ownership::of(&database).unwrap();
+        assert!(sending.is_held());
+        let second = Ownership::beside(&database).unwrap();
+        assert!(!second.is_held() && second.holder().contains(&std::process::id().to_string()));
+        sending.release();
+        let replacing = Ownership::beside(&database).unwrap();
+        assert!(replacing.is_held() && replacing.path() == Some(&*database.canonicalize().unwrap()));
+        assert!(!Ownership::of(&database).unwrap().is_held());
+    }
+
+    #[test]
+    fn a_lock_file_that_is_removed_is_made_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = folder.path().join("ums.db");
+        let sending = Ownership::of(&database).unwrap();
+        let lock = with_suffix(&database, ".lock");
+        std::fs::remove_file(&lock).unwrap();
+        sending.mend();
+        assert!(sending.is_held() && lock.exists());
+
+        // A program of before takes the lock file alone: there is one sender all the same.
+        std::fs::remove_file(&lock).unwrap();
+        let older = create_private(&lock).unwrap();
+        assert!(try_lock(&older).unwrap());
+        sending.mend();
+        assert!(!sending.is_held());
+    }
 }

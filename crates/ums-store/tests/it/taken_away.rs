@@ -84,8 +84,12 @@ async fn a_file_that_is_taken_away_takes_no_promise() {
             fs::rename(bed.file("ums.db"), bed.file("aside.db")).unwrap();
             std::os::unix::fs::symlink(bed.file("aside.db"), bed.file("ums.db")).unwrap();
         }),
-        ("log deleted", "ums.db-wal was deleted", |bed| fs::remove_file(bed.file("ums.db-wal")).unwrap()),
-        ("index deleted", "ums.db-shm was deleted", |bed| fs::remove_file(bed.file("ums.db-shm")).unwrap()),
+        ("log deleted", "ums.db-wal was deleted", |bed| {
+            fs::remove_file(bed.file("ums.db-wal")).unwrap()
+        }),
+        ("index deleted", "ums.db-shm was deleted", |bed| {
+            fs::remove_file(bed.file("ums.db-shm")).unwrap()
+        }),
         ("folder moved", "ums.db", |bed| {
             fs::rename(&bed.folder, bed.folder.with_file_name("moved")).unwrap();
         }),
@@ -127,9 +131,7 @@ async fn what_is_copied_over_the_file_is_seen() {
         checkpoint();
     }
     assert_eq!(accept(&bed.store, 6).await.unwrap(), Stored::New);
-    stranger
-        .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
-        .unwrap();
+    stranger.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
     assert_eq!(accept(&bed.store, 7).await.unwrap(), Stored::New);
 
     fs::write(bed.file("ums.db"), backup).unwrap();
@@ -158,7 +160,11 @@ async fn what_is_restored_into_the_file_is_seen_at_the_next_recovery() {
 async fn an_idle_store_writes_no_mark() {
     let bed = Bed::new().await;
     let stranger = rusqlite::Connection::open(bed.file("ums.db")).unwrap();
-    let mark = || stranger.query_row("SELECT mark FROM identity", [], |row| row.get::<_, i64>(0)).unwrap();
+    let mark = || {
+        stranger
+            .query_row("SELECT mark FROM identity", [], |row| row.get::<_, i64>(0))
+            .unwrap()
+    };
     let recover = || bed.store.recover(Timestamp::from_micros(1));
     recover().await.unwrap();
     let before = mark();
@@ -177,7 +183,12 @@ async fn a_database_has_one_sender_whatever_its_name() {
     let (link, linked_folder) = (bed.file("link.db"), bed.folder.with_file_name("linked"));
     std::os::unix::fs::symlink("ums.db", &link).unwrap();
     std::os::unix::fs::symlink(&bed.folder, &linked_folder).unwrap();
-    for name in [bed.file("ums.db"), link, linked_folder.join("ums.db"), linked_folder.join("link.db")] {
+    for name in [
+        bed.file("ums.db"),
+        link,
+        linked_folder.join("ums.db"),
+        linked_folder.join("link.db"),
+    ] {
         for lock in ["ums.db.lock", "link.db.lock"] {
             // A lock file that was removed tells nothing.
             drop(fs::remove_file(bed.file(lock)));
