@@ -61,6 +61,14 @@ struct Now {
     content: Content,
 }
 
+/// What is told of a loss.
+#[derive(Debug)]
+struct Gone {
+    words: String,
+    /// The log is all that is left, and must not be put into what lies there now.
+    has_to_keep_log: bool,
+}
+
 /// The file of a store.
 #[derive(Debug)]
 pub(super) struct Ground {
@@ -70,7 +78,7 @@ pub(super) struct Ground {
     tells_writes: bool,
     beside: [PathBuf; 2],
     beside_now: Mutex<Now>,
-    gone: OnceLock<String>,
+    gone: OnceLock<Gone>,
 }
 
 impl Ground {
@@ -131,7 +139,7 @@ impl Ground {
     }
 
     fn check_with(&self, now: &Now) -> Result<Standing, Lost> {
-        if let Some(gone) = self.gone.get() {
+        if let Some(gone) = self.gone() {
             return Err(Lost::Gone(gone.clone()));
         }
         for (path, known) in self.beside.iter().zip(now.known.into_iter().flatten()) {
@@ -151,12 +159,20 @@ impl Ground {
 
     /// Gives the database up, for good.
     pub(super) fn lose(&self, loss: Loss<'_>) -> Lost {
-        let told = || words_of(loss, &self.path);
-        Lost::Gone(self.gone.get_or_init(told).clone())
+        let gone = self.gone.get_or_init(|| Gone {
+            words: words_of(loss, &self.path),
+            has_to_keep_log: loss == Loss::Overwritten,
+        });
+        Lost::Gone(gone.words.clone())
     }
 
     pub(super) fn gone(&self) -> Option<&String> {
-        self.gone.get()
+        self.gone.get().map(|gone| &gone.words)
+    }
+
+    /// Whether SQLite must leave the log as it is when it closes the file.
+    pub(super) fn has_to_keep_log(&self) -> bool {
+        self.gone.get().is_some_and(|gone| gone.has_to_keep_log)
     }
 
     /// Notes what lies beside the file, after the first commit of a connection.
@@ -198,7 +214,7 @@ fn words_of(loss: Loss<'_>, database: &Path) -> String {
             " (what was deleted can be copied from /proc/{}/fd as long as this process runs)",
             std::process::id()
         ),
-        _ => String::new(),
+        Loss::Taken(_) | Loss::Overwritten | Loss::Restored => String::new(),
     };
     format!(
         "{what} while this process used it, so nothing is accepted or sent any more; put {database} back together with its -wal file, or \
@@ -252,7 +268,8 @@ fn make_private(path: &Path) {
     {
         use std::os::unix::fs::PermissionsExt;
         let Ok(found) = std::fs::metadata(path) else { return };
-        if found.permissions().mode() & 0o077 == 0 {
+        let of_others = found.permissions().mode() & 0o077;
+        if of_others == 0 {
             return;
         }
         if let Err(error) = std::fs::set_permissions(path, PermissionsExt::from_mode(0o600)) {

@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, params};
 use ums_core::{Clock, StoreError, Timestamp, Trouble, TroubleKind, Troubles};
 
@@ -203,9 +204,9 @@ impl Ownership {
     pub(crate) fn lose(&self, loss: Loss<'_>) -> Lost {
         match &self.ground {
             Some(ground) => {
-                let lost = ground.lose(loss);
+                let told = ground.lose(loss);
                 self.step_down();
-                lost
+                told
             }
             None => Lost::Gone("the database in memory was changed by somebody else".to_owned()),
         }
@@ -289,9 +290,23 @@ impl Ownership {
         self.ground.iter().for_each(Ground::adopt);
     }
 
-    /// To be called before the connection that writes is closed.
-    pub(crate) fn disown(&self) {
+    /// Closes the connection that writes.
+    pub(crate) fn close_writer(&self, connection: Option<Connection>) {
         self.ground.iter().for_each(Ground::disown);
+        if let Some(connection) = connection {
+            self.close(connection);
+        }
+    }
+
+    /// Closes a connection. The last one puts the log into the file, unless another program wrote over the file.
+    pub(crate) fn close(&self, connection: Connection) {
+        if self.ground.as_ref().is_some_and(Ground::has_to_keep_log) {
+            let kept = connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
+            if let Err(error) = kept {
+                tracing::warn!(%error, "the log of a database that was written over cannot be kept");
+            }
+        }
+        drop(connection);
     }
 
     /// Makes the lock files anew that were removed or replaced, unless another process was faster: then this one no longer sends.

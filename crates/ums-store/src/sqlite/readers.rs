@@ -66,6 +66,9 @@ impl Readers {
     /// Closes the idle connections and opens no more.
     pub(crate) fn close(&self) {
         self.permits.close();
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        let idle = std::mem::take(&mut *self.idle.lock().unwrap_or_else(PoisonError::into_inner));
+        for connection in idle {
+            self.ownership.close(connection);
+        }
     }
 }

@@ -253,7 +253,7 @@ impl WriterThread {
                 let_return(&inbox, requests, patience);
             }
         }
-        self.ownership.disown();
+        self.ownership.close_writer(self.connection.take());
     }
 
     fn commit(&mut self, mut group: Vec<Box<dyn Job>>) {
@@ -269,8 +269,7 @@ impl WriterThread {
                 tracing::warn!(error = %fault.store_error(), requests = group.len(), "a commit failed");
             }
             if fault.wants_reopening() {
-                self.ownership.disown();
-                self.connection = None;
+                self.ownership.close_writer(self.connection.take());
             }
         }
         for job in group {
