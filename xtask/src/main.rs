@@ -15,6 +15,7 @@ mod bench;
 mod binary;
 mod drill;
 mod generate;
+mod pooler;
 mod postgres;
 mod prerequisites;
 mod process;

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 
 use crate::arguments::Arguments;
-use crate::prerequisites::debian::{self, Postgres, is_root};
+use crate::prerequisites::debian::{self, Postgres, Tool, is_root};
 use crate::process::{Background, find_program, free_port, output, succeeds};
 use crate::workspace::Workspace;
 
@@ -82,6 +82,65 @@ impl Cluster {
         format!("postgres://{NAME}:{password}@127.0.0.1:{port}/{NAME}")
     }
 
+    /// Where clients find another of its databases, as another user if one is given by name and password.
+    pub(crate) fn url_of(&self, database: &str, user: Option<(&str, &str)>) -> String {
+        let (name, password) = user.unwrap_or((NAME, &self.password));
+        format!("postgres://{name}:{password}@127.0.0.1:{}/{database}", self.port)
+    }
+
+    /// Where it listens, and its owner's name and password: for a pooler before it.
+    pub(crate) fn way_in(&self) -> (u16, &str, &str) {
+        (self.port, NAME, &self.password)
+    }
+
+    /// Runs statements in one of its databases; what they print.
+    pub(crate) fn sql(&self, database: &str, statements: &str) -> Result<String> {
+        let mut command = self.client("psql");
+        command
+            .args(["-h", "127.0.0.1", "-p", &self.port.to_string(), "-U", NAME, "-d", database])
+            .args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-c", statements]);
+        Ok(output(&mut command)?.trim().to_owned())
+    }
+
+    /// Has it show a certificate to clients that ask for TLS.
+    pub(crate) fn certify(&self, certificate: &Path, key: &Path) -> Result<()> {
+        for (from, name) in [(certificate, "server.crt"), (key, "server.key")] {
+            let to = self.data().join(name);
+            std::fs::copy(from, &to).with_context(|| format!("copying {}", from.display()))?;
+            self.account.give(&to, 0o600)?;
+        }
+        self.sql(NAME, "ALTER SYSTEM SET ssl = on")?;
+        self.sql(NAME, "SELECT pg_reload_conf()").map(drop)
+    }
+
+    /// Starts it anew as a standby of nobody, which only reads, or as the primary that it was.
+    pub(crate) fn start_as(&mut self, is_standby: bool) -> Result<()> {
+        self.end("-INT")?;
+        let mark = self.data().join("standby.signal");
+        if is_standby {
+            std::fs::write(&mark, "")?;
+            self.account.give(&mark, 0o600)?;
+        } else {
+            std::fs::remove_file(&mark)?;
+        }
+        self.start()
+    }
+
+    /// A program under the account that the database runs under.
+    pub(crate) fn under_its_account(&self, tool: &Tool) -> Command {
+        self.account.command_of(tool)
+    }
+
+    /// Gives a file to that account.
+    pub(crate) fn give(&self, path: &Path, mode: u32) -> Result<()> {
+        self.account.give(path, mode)
+    }
+
+    /// A folder that the account reaches; it ends with the cluster.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// The number of the postmaster's process, while there is one.
     pub(crate) fn id(&self) -> Option<u32> {
         self.running.as_ref().map(Background::id)
@@ -123,6 +182,14 @@ impl Cluster {
     /// Ends the postmaster by `kill -9`; its backends notice and end themselves.
     pub(crate) fn kill(&mut self) -> Result<()> {
         self.end("-KILL")
+    }
+
+    /// Runs statements as the cluster's owner.
+    pub(crate) fn run_sql(&self, sql: &str) -> Result<()> {
+        let mut command = self.client("psql");
+        command.args(["-h", "127.0.0.1", "-p", &self.port.to_string(), "-U", NAME, "-d", NAME]);
+        command.args(["--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--command", sql]);
+        output(&mut command).map(drop)
     }
 
     /// The amcheck of all tables and indexes; what it prints is its complaints.
@@ -220,7 +287,10 @@ impl Account {
 
     /// A program of the server, under this account; the kernel ends it when we are killed.
     fn command(&self, programs: &Postgres, program: &str) -> Command {
-        let tool = programs.tool(program);
+        self.command_of(&programs.tool(program))
+    }
+
+    fn command_of(&self, tool: &Tool) -> Command {
         match self {
             Self::Ours => tool.command(),
             Self::Other { user, group } => {

@@ -39,7 +39,7 @@ pub use failpoint::failpoint;
 pub use fault::{ConfigError, Fault};
 pub use layered::Layered;
 pub use sections::{
-    AwsCredentialSource, AwsEndpoints, AwsKeys, AwsSettings, BreakerSettings, Environment, ExpirySettings, FeedbackSettings,
+    AwsCredentialSource, AwsEndpoints, AwsKeys, AwsSettings, BreakerSettings, ClockSettings, Environment, ExpirySettings, FeedbackSettings,
     FeedbackWaitSettings, HttpSettings, LimitSettings, LogFormat, Network, PaceSettings, PostgresSettings, Prices, RateSettings,
     RetentionSettings, RetrySettings, SendGridSettings, SesSettings, SmtpLogin, SmtpSettings, SmtpTls, SnsSettings, TimeoutSettings,
     TwilioSettings, WebhookSettings,

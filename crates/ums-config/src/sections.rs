@@ -21,7 +21,7 @@ pub use feedback::{FeedbackSettings, Network, RateSettings, WebhookSettings};
 pub use limits::{HttpSettings, LimitSettings, PostgresSettings};
 pub use pace::PaceSettings;
 pub use prices::Prices;
-pub use retry::{ExpirySettings, FeedbackWaitSettings, RetentionSettings, RetrySettings};
+pub use retry::{ClockSettings, ExpirySettings, FeedbackWaitSettings, RetentionSettings, RetrySettings};
 pub use sendgrid::SendGridSettings;
 pub use service::{Environment, LogFormat};
 pub use smtp::{SmtpLogin, SmtpSettings, SmtpTls};

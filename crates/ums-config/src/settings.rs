@@ -3,14 +3,15 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use ipnet::IpNet;
 use ums_core::{Channel, NotConfigured, ProviderKind, Region, Secret};
 
 use crate::layered::Layered;
 use crate::reader::Reader;
 use crate::sections::{
-    AwsSettings, BreakerSettings, Chain, Configured, Environment, ExpirySettings, FeedbackSettings, HttpSettings, LimitSettings, LogFormat,
-    PaceSettings, PostgresSettings, Prices, RateSettings, RetentionSettings, RetrySettings, SendGridSettings, SesSettings, SmtpSettings,
-    SnsSettings, TimeoutSettings, TwilioSettings, WebhookSettings,
+    AwsSettings, BreakerSettings, Chain, ClockSettings, Configured, Environment, ExpirySettings, FeedbackSettings, HttpSettings,
+    LimitSettings, LogFormat, PaceSettings, PostgresSettings, Prices, RateSettings, RetentionSettings, RetrySettings, SendGridSettings,
+    SesSettings, SmtpSettings, SnsSettings, TimeoutSettings, TwilioSettings, WebhookSettings,
 };
 use crate::senders::AllowedRecipients;
 use crate::show::{self, Shown};
@@ -48,6 +49,10 @@ pub struct Settings {
     pub store_url: StoreUrl,
     /// Where the service listens.
     pub listen: SocketAddr,
+    /// Where an orchestrator's probes are answered, beside that.
+    pub probe_listen: Option<SocketAddr>,
+    /// Proxies in front of the service.
+    pub trusted_proxies: Vec<IpNet>,
     /// The URL under which the service is reached from outside.
     pub public_url: Option<Endpoint>,
     /// Key of the HTTP API.
@@ -76,6 +81,8 @@ pub struct Settings {
     pub expiry: ExpirySettings,
     /// How long what has ended is kept.
     pub retention: RetentionSettings,
+    /// What is made of a jump of the machine's clock.
+    pub clock: ClockSettings,
     /// What is done with what providers report.
     pub feedback: FeedbackSettings,
     /// When bounces, complaints and missing receipts become a warning, and more.
@@ -206,6 +213,8 @@ fn read(reader: &mut Reader<'_>, options: &LoadOptions) -> Settings {
         not_configured: providers.not_configured,
         store_url: sections::service::store_url(reader, &options.default_store),
         listen: sections::service::listen(reader),
+        probe_listen: sections::service::probe_listen(reader),
+        trusted_proxies: sections::service::trusted_proxies(reader),
         public_url,
         api_key: sections::service::api_key(reader),
         secret_keys: sections::service::secret_keys(reader),
@@ -220,6 +229,7 @@ fn read(reader: &mut Reader<'_>, options: &LoadOptions) -> Settings {
         retry: sections::retry::read(reader),
         expiry: sections::retry::expiry(reader),
         retention: sections::retry::retention(reader),
+        clock: sections::retry::clock(reader),
         feedback: sections::feedback::read(reader),
         rates: sections::feedback::rates(reader),
         webhooks: sections::feedback::webhooks(reader),

@@ -1,10 +1,14 @@
 //! Time as a port: wall time for people, monotonic time for breakers and leases.
 
+mod guard;
+
 use std::fmt;
 use std::ops::{Add, Sub};
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+pub use self::guard::{Boot, ClockGuard, ClockView, KeptTime};
 
 /// A point in wall time: whole microseconds since 1970-01-01T00:00:00 UTC.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -112,8 +116,24 @@ impl Add<Duration> for Monotonic {
 pub trait Clock: Send + Sync + fmt::Debug {
     /// Wall time; jumps when an operator or a time server sets the clock.
     fn now(&self) -> Timestamp;
-    /// Monotonic time; never jumps back.
+    /// Monotonic time; never jumps back. May stand still while the machine sleeps.
     fn monotonic(&self) -> Monotonic;
+    /// Monotonic time that runs on while the machine sleeps, so that wall time can be held against it.
+    fn uptime(&self) -> Monotonic {
+        self.monotonic()
+    }
+    /// Whether the wall time has stood long enough to remove, for good, what is over by it.
+    fn is_settled(&self) -> bool {
+        true
+    }
+    /// The start of the machine, so that two processes of one start can compare their times; none where it is not known.
+    fn boot(&self) -> Option<Boot> {
+        None
+    }
+    /// The guard of this clock, if it has one.
+    fn guard(&self) -> Option<&dyn ClockGuard> {
+        None
+    }
 }
 
 /// The operating system's clocks.
@@ -144,6 +164,19 @@ impl Clock for SystemClock {
 
     fn monotonic(&self) -> Monotonic {
         Monotonic(self.start.elapsed())
+    }
+
+    /// `CLOCK_BOOTTIME` of `clock_gettime(2)`: as `CLOCK_MONOTONIC`, "except that it also includes any time that the system is suspended".
+    #[cfg(target_os = "linux")]
+    fn uptime(&self) -> Monotonic {
+        let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+        let seconds = Duration::from_secs(u64::try_from(time.tv_sec).unwrap_or(0));
+        Monotonic(seconds + Duration::from_nanos(u64::try_from(time.tv_nsec).unwrap_or(0)))
+    }
+
+    #[cfg(target_os = "linux")]
+    fn boot(&self) -> Option<Boot> {
+        Boot::read()
     }
 }
 

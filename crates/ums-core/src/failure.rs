@@ -38,6 +38,8 @@ words! {
         Unavailable = "unavailable",
         /// The provider may have accepted the message.
         Unknown = "unknown",
+        /// This machine or process has no descriptor, local port, memory or thread left for the call; nothing was sent.
+        LocalShortage = "local_shortage",
     }
 }
 
@@ -166,6 +168,8 @@ impl FailureClass {
             Self::Throttled => (N::Yes, R::BySchedule, B::Pauses, false, E::Waits, S::Nothing),
             Self::Unavailable => (N::Yes, R::BySchedule, B::Counted, false, E::Waits, S::Nothing),
             Self::Unknown => (N::IfDuplicatesAllowed, R::BySchedule, B::Counted, false, E::Waits, S::Nothing),
+            // The next provider may have an open connection, which wants nothing more. Health tells the operator, once for all messages.
+            Self::LocalShortage => (N::Yes, R::BySchedule, B::NotCounted, false, E::Waits, S::Nothing),
         };
         Consequence {
             next_provider,
@@ -311,21 +315,30 @@ impl fmt::Display for Failure {
     }
 }
 
-/// Redacts a provider's text for storage: masks addresses, long runs of digits (numbers, codes) and what looks like a key, turns control
-/// characters into spaces, and cuts the text to [`MAX_DETAIL_BYTES`] bytes.
+/// Redacts a provider's text for storage: masks addresses, long runs of digits (numbers, codes, also in groups), what looks like a key and what
+/// follows the word for one, turns control characters into spaces, and cuts the text to [`MAX_DETAIL_BYTES`] bytes.
 pub fn redact(text: &str) -> String {
-    let mut clean = String::with_capacity(text.len().min(MAX_DETAIL_BYTES));
-    for word in text
+    let words: Vec<&str> = text
         .split(|c: char| c.is_whitespace() || c.is_control())
         .filter(|word| !word.is_empty())
-    {
-        if clean.len() >= MAX_DETAIL_BYTES {
-            break;
-        }
+        .take(MAX_DETAIL_BYTES)
+        .collect();
+    let mut clean = String::with_capacity(text.len().min(MAX_DETAIL_BYTES));
+    let mut at = 0;
+    while let Some(word) = words.get(at).filter(|_| clean.len() < MAX_DETAIL_BYTES) {
         if !clean.is_empty() {
             clean.push(' ');
         }
-        clean.push_str(&redact_word(word));
+        let group = words[at..].iter().take_while(|word| is_group(word)).count();
+        let digits: usize = words[at..at + group].iter().map(|word| digits_of(word)).sum();
+        let follows_key = at > 0 && is_key(words[at - 1], word);
+        if group > 1 && digits >= SHORTEST_NUMBER {
+            clean.push_str(MASK);
+            at += group;
+            continue;
+        }
+        clean.push_str(&if follows_key { MASK.to_owned() } else { redact_word(word) });
+        at += 1;
     }
     while clean.len() > MAX_DETAIL_BYTES {
         clean.pop();
@@ -333,18 +346,58 @@ pub fn redact(text: &str) -> String {
     clean
 }
 
+/// What stands for a part that is left out.
+const MASK: &str = "***";
+/// Digits of the shortest phone number (E.164 has up to 15; the shortest with a country code have 7). Two reply codes have six.
+const SHORTEST_NUMBER: usize = 7;
+/// Characters of the shortest key that is looked for behind its word.
+const SHORTEST_KEY: usize = 8;
+
+/// Digits in whatever script.
+fn digits_of(word: &str) -> usize {
+    word.chars().filter(|c| c.is_numeric()).count()
+}
+
+/// Whether a word may be a part of a number that is written in groups.
+fn is_group(word: &str) -> bool {
+    let word = word.trim_end_matches([',', '.', ';', ':']);
+    digits_of(word) > 0 && word.chars().all(|c| c.is_numeric() || "+()-/\u{2010}\u{2011}".contains(c))
+}
+
+/// Whether a word is a key, by the word before it: `Authorization: Bearer …`, `password: …`.
+fn is_key(before: &str, word: &str) -> bool {
+    let bare = before.trim_matches(|c: char| !c.is_alphanumeric());
+    let is_scheme = ["bearer", "basic"].iter().any(|scheme| bare.eq_ignore_ascii_case(scheme));
+    let is_mixed = word.chars().any(|c| c.is_ascii_digit() || c.is_ascii_uppercase());
+    word.chars().count() >= SHORTEST_KEY && ((is_scheme && is_mixed) || (before.ends_with([':', '=']) && names_key(bare)))
+}
+
+fn names_key(word: &str) -> bool {
+    const NAMES: [&str; 9] = [
+        "bearer", "basic", "password", "passwd", "secret", "token", "apikey", "api_key", "api-key",
+    ];
+    let bare = word.trim_matches(|c: char| !c.is_alphanumeric());
+    NAMES.iter().any(|name| bare.eq_ignore_ascii_case(name))
+}
+
+/// Whether a word names a key and has it: `api_key=…`.
+fn holds_key(word: &str) -> bool {
+    word.split_once(['=', ':'])
+        .is_some_and(|(name, value)| value.chars().count() >= SHORTEST_KEY && names_key(name))
+}
+
 fn redact_word(word: &str) -> String {
     const KEY_MARKS: [&str; 5] = ["SG.", "AKIA", "ASIA", "Bearer", "Basic"];
-    let digits = word.bytes().filter(u8::is_ascii_digit).count();
-    if word.contains('@') {
-        let inner = word.trim_matches(|c: char| !c.is_alphanumeric());
+    if word.contains(['@', '\u{ff20}', '\u{fe6b}']) {
+        let plain = word.replace(['\u{ff20}', '\u{fe6b}'], "@");
+        let inner = plain.trim_matches(|c: char| !c.is_alphanumeric());
         return crate::email_address::mask(inner);
     }
-    if KEY_MARKS.iter().any(|mark| word.contains(mark)) || word.len() > 80 {
-        return "***".to_owned();
+    if KEY_MARKS.iter().any(|mark| word.contains(mark)) || word.len() > 80 || holds_key(word) {
+        return MASK.to_owned();
     }
-    let number_like = digits >= 6 && word.bytes().filter(u8::is_ascii_alphabetic).count() <= 1;
-    if number_like { "***".to_owned() } else { word.to_owned() }
+    let number_like = digits_of(word) >= 6 && word.chars().filter(|c| c.is_alphabetic()).count() <= 1;
+    if number_like { MASK.to_owned() } else { word.to_owned() }
 }
 
 #[cfg(test)]

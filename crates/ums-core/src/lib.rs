@@ -22,6 +22,7 @@ pub mod failpoint;
 mod failure;
 mod feedback;
 pub mod guard;
+mod guarded_clock;
 mod health;
 mod helo_name;
 mod ids;
@@ -35,6 +36,7 @@ pub mod request;
 mod result;
 mod secret;
 mod segments;
+mod shortage;
 mod status;
 mod store;
 mod subscriber;
@@ -46,7 +48,7 @@ mod webhook;
 
 pub use attempt::{AttemptOutcome, AttemptRecord, NotCalled, OutcomeWord, RecipientSet, RefusedRecipient, SettledBy};
 pub use channel::{Channel, Duplicates, OnExhausted, ProviderKind, Purpose, UnknownWord};
-pub use clock::{Clock, Monotonic, SystemClock, Timestamp};
+pub use clock::{Boot, Clock, ClockGuard, ClockView, KeptTime, Monotonic, SystemClock, Timestamp};
 pub use email_address::{EmailAddress, Mailbox};
 pub use event::{BounceKind, Event, EventKind, EventRecord, EventSubject};
 pub use failure::{
@@ -54,6 +56,7 @@ pub use failure::{
     Suppress, redact,
 };
 pub use feedback::{FeedbackSource, Hook, HookFault, HookRequest, Polled};
+pub use guarded_clock::{CLOCK_TOLERANCE, GuardedClock};
 pub use health::{BreakerStateWord, HealthReport, HealthStatus, LastFailure, NotConfigured, Priority, ProviderHealth};
 pub use helo_name::{HeloName, HeloNameFault};
 pub use ids::{AccountId, AttemptId, EndpointId, MessageId, NoticeId, TenantId};
@@ -67,13 +70,14 @@ pub use request::{InvalidRequest, Parsed, SendEmail, SendSms};
 pub use result::{AttemptResult, RecipientResult, SendResult, format_micros, millis};
 pub use secret::Secret;
 pub use segments::{Encoding, Segments};
+pub use shortage::{Shortage, has_way};
 pub use status::{RecipientKind, Status};
 pub use store::{
-    BreakerRecord, FeedbackStep, FeedbackStore, FeedbackTaken, IdempotencyKey, Lease, MessageFilter, MessagePage, MustNotContact,
-    NewMessage, OutboxStore, PaceGrant, PaceRequest, Parked, ProviderStore, Pruned, RateRow, RateStore, Recovered, Retention, Room, Step,
-    Store, StoreError, Stored, SuppressionStore, Target, Targets, Undo, Undone,
+    BreakerRecord, FeedbackStep, FeedbackStore, FeedbackTaken, IdempotencyKey, Lease, LongestWaits, MessageFilter, MessagePage,
+    MustNotContact, NewMessage, OutboxStore, PaceGrant, PaceRequest, Parked, ProviderStore, Pruned, RateRow, RateStore, Recovered,
+    Retention, Room, Step, Store, StoreError, Stored, SuppressionStore, Target, Targets, TimeStore, Undo, Undone,
 };
-pub use subscriber::{fold, spellings, subscriber_key};
+pub use subscriber::{fold, listed_key, spellings, subscriber_key};
 pub use suppression::{
     InvalidListName, Lift, ListName, Occasion, Suppression, SuppressionCursor, SuppressionFilter, SuppressionOrigin, SuppressionPage,
     SuppressionReason, SuppressionScope, suppression_address,

@@ -5,6 +5,7 @@
 
 mod aftermath;
 mod forward;
+mod time;
 
 use std::fmt;
 use std::num::NonZeroU32;
@@ -23,6 +24,7 @@ pub use aftermath::{
     FeedbackStep, FeedbackStore, FeedbackTaken, MustNotContact, OutboxStore, Parked, ProviderStore, RateRow, RateStore, SuppressionStore,
     Target, Targets, Undo, Undone,
 };
+pub use time::{LongestWaits, TimeStore};
 
 /// Why the store refused or failed a call.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +52,10 @@ pub enum StoreError {
     /// Recipients are on the suppression list, and a call to a provider would contact them; nothing was written.
     #[error("a recipient is on the suppression list")]
     MustNotContact(Vec<MustNotContact>),
+    /// The database refuses a value of a new message, such as a text that is too long for it; nothing was written, and the same call is
+    /// refused again. The text names the place. No step ends so: the store replaces its texts.
+    #[error("the database refuses a value: {0}")]
+    RefusedData(String),
     /// A stored value cannot be read back.
     #[error("{table}.{column} of {id} cannot be read")]
     Corrupt {
@@ -355,7 +361,7 @@ pub struct Recovered {
 /// names one of them, nothing is written and the answer is [`StoreError::MustNotContact`]. So no call to a provider begins for an address
 /// after the commit of its opt-out. The list never refuses a step that ends its message, nor a step that was stored before.
 #[async_trait]
-pub trait Store: FeedbackStore + SuppressionStore + OutboxStore + RateStore + ProviderStore + Send + Sync + fmt::Debug {
+pub trait Store: FeedbackStore + SuppressionStore + OutboxStore + RateStore + ProviderStore + TimeStore + Send + Sync + fmt::Debug {
     /// Whether stored messages outlive the process.
     fn is_durable(&self) -> bool;
 

@@ -7,7 +7,8 @@
 //! Folded, because mail systems or numbering plans make them one: the letter case of an e-mail address, the forms of its domain by IDNA, the
 //! dot of the root at its end, and the numbers of the [table](numbers). Not folded, because two people may have them: tags (`ann+news@`) and
 //! dots (`a.nn@`), which only some providers ignore; `googlemail.com` and `gmail.com`; `ß` and `ss`, `ı` and `i`, full-width letters before
-//! the `@`, which are other characters there (RFC 6532 §3.1 asks for NFC, no more).
+//! the `@`, which are other characters there (RFC 6532 §3.1 asks for NFC, no more). The suppression list alone folds the last three, except `ı`
+//! ([`listed_key`]).
 
 mod numbers;
 
@@ -23,6 +24,39 @@ pub fn subscriber_key(channel: Channel, address: &str) -> String {
     }
 }
 
+/// The key by which the suppression list compares: as [`subscriber_key`], and an e-mail address's characters by NFKC and full case folding, too
+/// (`ａnn` and `ann`, `straße` and `strasse`). Only the list does so: it spares an address too many rather than one too few.
+pub fn listed_key(channel: Channel, address: &str) -> String {
+    match channel {
+        Channel::Email => listed_mail(address),
+        Channel::Sms => numbers::today(address),
+    }
+}
+
+/// An e-mail address as the suppression list keeps it.
+pub(crate) fn listed_mail(address: &str) -> String {
+    let folded = folded_mail(address);
+    match folded.rsplit_once('@').filter(|(local, _)| !local.is_ascii()) {
+        // The domain is another mailbox's where IDNA keeps it apart.
+        Some((local, domain)) => format!("{}@{domain}", compatible(local)),
+        None => folded,
+    }
+}
+
+/// Folds by NFKC and full case folding, so that what looks or sounds like one text is one. `ı` stays, as in Unicode's own table.
+pub(crate) fn compatible(text: &str) -> String {
+    let nfkc = ComposingNormalizer::new_nfkc();
+    let mut folded = String::with_capacity(text.len());
+    for letter in nfkc.normalize(text).chars() {
+        if letter == 'ı' {
+            folded.push(letter);
+        } else {
+            folded.extend(letter.to_uppercase().flat_map(char::to_lowercase));
+        }
+    }
+    nfkc.normalize(&folded).into_owned()
+}
+
 /// Whether an address is spelled as its numbering plan has it today. E-mail addresses have no older spelling.
 pub(crate) fn is_todays_spelling(channel: Channel, address: &str) -> bool {
     channel == Channel::Email || numbers::today(address) == address
@@ -32,10 +66,14 @@ pub(crate) fn is_todays_spelling(channel: Channel, address: &str) -> bool {
 pub fn spellings(channel: Channel, address: &str) -> Vec<String> {
     match channel {
         Channel::Email => {
-            let folded = folded_mail(address);
-            // As the release before wrote it.
-            let lower = address.to_lowercase();
-            if lower == folded { vec![folded] } else { vec![folded, lower] }
+            let mut all = vec![listed_mail(address)];
+            // As releases before wrote it.
+            for earlier in [folded_mail(address), address.to_lowercase()] {
+                if !all.contains(&earlier) {
+                    all.push(earlier);
+                }
+            }
+            all
         }
         Channel::Sms => numbers::spellings(address),
     }
@@ -125,6 +163,30 @@ mod tests {
     }
 
     #[test]
+    fn the_list_alone_folds_what_looks_alike() {
+        let listed = |address: &str| listed_key(Channel::Email, address);
+        for (a, b) in [
+            ("ａnn@example.com", "ann@example.com"),
+            ("straße@example.com", "STRASSE@example.com"),
+            ("o\u{fb03}ce@example.com", "office@example.com"),
+            ("ann\u{2460}@example.com", "Ann1@example.com"),
+            ("νικος@example.com", "ΝΙΚΟΣ@example.com"),
+        ] {
+            assert_eq!(listed(a), listed(b), "{a} {b}");
+            assert!(spellings(Channel::Email, a).contains(&listed(b)), "{a} {b}");
+        }
+        for (a, b) in [
+            ("kırmızı@example.com", "kirmizi@example.com"),
+            ("ann@straße.example", "ann@strasse.example"),
+            ("jurgen@example.com", "jürgen@example.com"),
+            ("ann+news@example.com", "ann@example.com"),
+        ] {
+            assert_ne!(listed(a), listed(b), "{a} {b}");
+        }
+        assert_ne!(subscriber_key(Channel::Email, "ａnn@example.com"), "ann@example.com");
+    }
+
+    #[test]
     fn an_entry_of_the_release_before_is_found_by_the_spelling_that_it_has() {
         for address in ["ΝΙΚΟΣ@example.com", "kunde@Bücher.example", "Ann@example.com.", "ann@example.com"] {
             assert!(spellings(Channel::Email, address).contains(&address.to_lowercase()), "{address}");
@@ -142,6 +204,9 @@ mod tests {
                 prop_assert_eq!(&subscriber_key(Channel::Email, &address.to_uppercase()), &key);
             }
             prop_assert!(spellings(Channel::Email, &address).contains(&key));
+            let listed = listed_key(Channel::Email, &address);
+            prop_assert_eq!(&listed_key(Channel::Email, &listed), &listed);
+            prop_assert_eq!(&listed_key(Channel::Email, &key), &listed, "what is one elsewhere is one on the list");
         }
     }
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::channel::words;
-use crate::subscriber::{folded_mail, is_todays_spelling};
+use crate::subscriber::{is_todays_spelling, listed_mail};
 use crate::{AccountId, Channel, MessageId, ProviderKind, Purpose, Status, TenantId, Timestamp};
 
 pub use self::list_name::{InvalidListName, ListName};
@@ -145,13 +145,13 @@ impl fmt::Debug for Suppression {
     }
 }
 
-/// The form in which the list keeps an address: an e-mail address without case, its domain in ASCII; a number in E.164 as it was reported. A
+/// The form in which the list keeps an address: an e-mail address by NFKC and without case, its domain in ASCII; a number in E.164 as it was reported. A
 /// look at the list asks for every spelling ([`spellings`](crate::spellings)).
 ///
 /// Few mail systems distinguish `A@` from `a@`. There the list spares one address too many, which is the smaller harm.
 pub fn suppression_address(channel: Channel, address: &str) -> String {
     match channel {
-        Channel::Email => folded_mail(address),
+        Channel::Email => listed_mail(address),
         Channel::Sms => address.to_owned(),
     }
 }

@@ -14,7 +14,7 @@ words! {
     TroubleKind {
         /// The database file is gone, moved or replaced, or another process sends from it.
         Database = "database",
-        /// No file descriptor, local port or socket memory is left.
+        /// No file descriptor, local port, thread or memory for sockets is left.
         Descriptors = "descriptors",
         /// The messages in hand take as much memory as they may.
         Memory = "memory",

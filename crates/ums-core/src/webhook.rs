@@ -398,6 +398,9 @@ pub enum WebhookFault {
     /// No connection, no answer in time, or an unreadable answer: a short stable word.
     #[error("{0}")]
     NoAnswer(String),
+    /// Our own machine had no descriptor, port or memory left; no connection was made, and the receiver is not to blame.
+    #[error("{0}")]
+    LocalShortage(String),
 }
 
 /// The port that posts notices to the user's application.

@@ -34,6 +34,7 @@ pub(crate) async fn run(desk: Arc<Desk>) {
     let mut email = vec![Rest::default(); desk.chains.email.links.len()];
     let mut sms = vec![Rest::default(); desk.chains.sms.links.len()];
     loop {
+        desk.ports.shortages.look(desk.ports.clock.monotonic());
         if desk.may_send() {
             ask(&desk, &desk.chains.email, &mut email);
             ask(&desk, &desk.chains.sms, &mut sms);

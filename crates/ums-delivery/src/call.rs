@@ -50,6 +50,7 @@ pub(crate) async fn call<M: Carried>(ports: &Ports, record: &MessageRecord, cont
         }
         Err(failure) => {
             permit.settle(Verdict::Failure(failure), now);
+            ports.shortages.failed(failure, &*ports.clock);
             let surely_not = if failure.class.may_have_been_accepted() {
                 units(failure.refusals.len())
             } else {

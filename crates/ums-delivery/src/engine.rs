@@ -2,6 +2,7 @@
 //!
 //! HTTP, the command line, the library and Python all go through [`Messaging`].
 
+mod clock;
 mod feedback;
 mod providers;
 mod start;
@@ -132,6 +133,13 @@ impl Messaging {
     /// What ails this process or its machine, and no provider.
     pub fn troubles(&self) -> &Troubles {
         &self.engine.troubles
+    }
+
+    /// Notes why something outside the engine did not work, if that is a shortage of this machine: it is told as a trouble while it
+    /// lasts. Gives whether it is one.
+    pub fn note_shortage(&self, error: &(dyn std::error::Error + 'static)) -> bool {
+        let ports = &self.engine.desk.ports;
+        ports.shortages.noted(error, &*ports.clock)
     }
 
     /// Whether the store takes writes.

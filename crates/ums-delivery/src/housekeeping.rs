@@ -1,6 +1,8 @@
-//! The chores of the engine: recover the messages of dead processes, requeue messages of lost commits, count the backlog, prune the store.
+//! The chores of the engine: keep the time, recover the messages of dead processes, requeue messages of lost commits, count the backlog, prune the store.
 //!
 //! One task does one chore at a time, so that the chores never load the store together.
+
+mod timekeeping;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -9,6 +11,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 use ums_core::{MessageId, Retention, StoreError, TenantId, Undone, failpoint};
 
+use self::timekeeping::Timekeeping;
+pub(crate) use self::timekeeping::begin as begin_timekeeping;
 use crate::breaker::Now;
 use crate::chain::Chains;
 use crate::desk::Desk;
@@ -26,6 +30,7 @@ const CLAIM_PATIENCE: Duration = Duration::from_secs(2);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Chore {
+    KeepTime,
     Recover,
     Reconcile,
     Backlog,
@@ -38,12 +43,14 @@ pub(crate) async fn run(dispatch: Arc<Dispatch>) {
     let chores = desk.rules.chores;
     let start = Instant::now();
     let mut due = [
+        (start, Chore::KeepTime),
         (start + chores.recover, Chore::Recover),
         (start + chores.reconcile, Chore::Reconcile),
         (start, Chore::Backlog),
         (start + chores.prune, Chore::Prune),
     ];
     let mut suspects = HashSet::new();
+    let mut timekeeping = Timekeeping::default();
     loop {
         due.sort_by_key(|(at, _)| *at);
         let (at, chore) = due[0];
@@ -53,6 +60,7 @@ pub(crate) async fn run(dispatch: Arc<Dispatch>) {
             () = tokio::time::sleep_until(at) => {}
         }
         let (done, again) = match chore {
+            Chore::KeepTime => (timekeeping.look(desk).await, chores.recover),
             Chore::Recover => (recover(desk).await, chores.recover),
             Chore::Reconcile => (reconcile(&dispatch, &mut suspects).await, chores.reconcile),
             Chore::Backlog => (desk.queue.count(&*desk.ports.store, desk.rules.max_backlog).await, chores.backlog),
@@ -149,8 +157,11 @@ async fn reconcile(dispatch: &Dispatch, suspects: &mut HashSet<MessageId>) -> Re
     Ok(())
 }
 
-/// Removes up to [`PRUNE`] rows of each kind whose retention is over. Whether more are due.
+/// Removes up to [`PRUNE`] rows of each kind whose retention is over, if the time is sure enough. Whether more are due.
 async fn prune(desk: &Desk) -> Result<bool, StoreError> {
+    if !desk.ports.clock.is_settled() {
+        return Ok(false);
+    }
     let now = desk.now();
     let retention = Retention {
         bodies_before: now - desk.rules.retention.bodies,

@@ -90,6 +90,7 @@ pub(crate) async fn heartbeat(ports: Arc<Ports>, lease: Arc<HeldLease>, queue: A
             Ok(()) => every,
             Err(error) => {
                 tracing::warn!(%error, "the lease was not renewed; trying again");
+                ports.shortages.noted(&error, &*ports.clock);
                 AGAIN
             }
         };

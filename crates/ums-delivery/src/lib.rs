@@ -49,6 +49,7 @@ mod replay;
 mod retry;
 mod rules;
 mod sharing;
+mod shortages;
 mod submission;
 mod suppressions;
 mod unsubscribe;

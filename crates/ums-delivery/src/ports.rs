@@ -8,6 +8,7 @@ use tokio_util::task::TaskTracker;
 use ums_core::{Clock, Random, Store};
 
 use crate::observer::Observer;
+use crate::shortages::Shortages;
 
 /// The ports and tasks that caretakers and drivers share.
 pub(crate) struct Ports {
@@ -15,6 +16,10 @@ pub(crate) struct Ports {
     pub(crate) random: Arc<dyn Random>,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) observer: Arc<dyn Observer>,
+    /// What our own machine lacks.
+    pub(crate) shortages: Shortages,
+    /// What ails this process or its machine.
+    pub(crate) troubles: Troubles,
     /// Tasks that a shutdown waits for.
     pub(crate) tasks: TaskTracker,
     /// The shutdown has begun: this process accepts and claims no more messages.
@@ -24,12 +29,19 @@ pub(crate) struct Ports {
 }
 
 impl Ports {
-    pub(crate) fn new(clock: Arc<dyn Clock>, random: Arc<dyn Random>, store: Arc<dyn Store>, observer: Arc<dyn Observer>) -> Self {
+    pub(crate) fn new(
+        clock: Arc<dyn Clock>,
+        random: Arc<dyn Random>,
+        store: Arc<dyn Store>,
+        observer: Arc<dyn Observer>,
+        shortages: Shortages,
+    ) -> Self {
         Self {
             clock,
             random,
             store,
             observer,
+            shortages,
             tasks: TaskTracker::new(),
             closing: CancellationToken::new(),
             ended: CancellationToken::new(),

@@ -141,7 +141,8 @@ impl Rejections {
             | FailureClass::QuotaExhausted
             | FailureClass::Throttled
             | FailureClass::Unavailable
-            | FailureClass::Unknown => return Err(failure),
+            | FailureClass::Unknown
+            | FailureClass::LocalShortage => return Err(failure),
         };
         let refused = self.refused(&content.first_recipient(), fingerprint, (now.wall, now.wall), now);
         self.any.store(true, Ordering::Relaxed);

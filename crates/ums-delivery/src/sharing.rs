@@ -168,6 +168,9 @@ impl Keeper {
                 self.obey().await
             };
             let looked = looked.await;
+            if let Err(error) = &looked {
+                self.plug.ports.shortages.noted(error, &*self.plug.ports.clock);
+            }
             if let (Err(error), true) = (&looked, well) {
                 tracing::warn!(%error, "what operators and other processes say of the providers could not be read");
             }

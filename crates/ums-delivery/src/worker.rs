@@ -40,6 +40,7 @@ pub(crate) async fn run(dispatch: Arc<Dispatch>) {
             Ok(wait) => wait,
             Err(error) => {
                 tracing::warn!(%error, "the queue could not be read");
+                desk.ports.shortages.noted(&error, &*desk.ports.clock);
                 AGAIN
             }
         };

@@ -33,7 +33,7 @@ use http::{HeaderName, HeaderValue, Method, Uri};
 use rustls::pki_types::CertificateDer;
 use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
-use ums_core::{Clock, Failure, FailureClass};
+use ums_core::{Clock, Failure, FailureClass, Shortage};
 
 use self::connection::Connection;
 pub(crate) use self::origin::{BadOrigin, Origin};
@@ -269,6 +269,8 @@ pub(crate) enum Cause {
     TooLong,
     Proxy,
     ProxyLogin,
+    /// Our own machine had nothing left to open the connection with.
+    Shortage(Shortage),
 }
 
 impl Cause {
@@ -288,6 +290,7 @@ impl Cause {
             Self::TooLong => "reply_too_long",
             Self::Proxy => "proxy",
             Self::ProxyLogin => "proxy_login",
+            Self::Shortage(shortage) => shortage.code(),
         }
     }
 
@@ -307,6 +310,7 @@ impl Cause {
             Self::TooLong => "the answer is longer than is read",
             Self::Proxy => "the proxy did not open a connection to the provider",
             Self::ProxyLogin => "the proxy wants a login; set user and password in http.proxy",
+            Self::Shortage(shortage) => shortage.words(),
         }
     }
 }
@@ -340,6 +344,7 @@ impl NoReply {
     pub(crate) const fn class(self) -> FailureClass {
         match (self.sent, self.cause) {
             (true, _) => FailureClass::Unknown,
+            (false, Cause::Shortage(_)) => FailureClass::LocalShortage,
             (false, Cause::NoRoots | Cause::ProxyLogin) => FailureClass::Misconfigured,
             (false, _) => FailureClass::Unavailable,
         }
@@ -348,6 +353,9 @@ impl NoReply {
 
 impl From<NoReply> for Failure {
     fn from(no_reply: NoReply) -> Self {
-        Self::transport(no_reply.class(), no_reply.cause.code(), no_reply.cause.words())
+        match (no_reply.sent, no_reply.cause) {
+            (false, Cause::Shortage(shortage)) => shortage.into(),
+            (_, cause) => Self::transport(no_reply.class(), cause.code(), cause.words()),
+        }
     }
 }

@@ -9,6 +9,7 @@
 //! log content; what follows from a failure is decided by its class, elsewhere.
 
 mod aws;
+mod bounded_read;
 mod classify;
 mod error;
 pub mod failure_table;
@@ -21,11 +22,13 @@ mod http;
 mod mime;
 mod pages;
 mod registry;
+mod roots;
 #[cfg(test)]
 mod samples;
 pub mod send;
 mod sender;
 mod verdict;
+mod ways;
 pub mod webhook;
 
 pub use aws::AwsCredentials;

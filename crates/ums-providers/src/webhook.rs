@@ -19,11 +19,11 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method};
 use tokio::time::Instant;
-use ums_core::{Clock, WebhookCall, WebhookFault, WebhookPost};
+use ums_core::{Clock, Shortage, WebhookCall, WebhookFault, WebhookPost};
 
 use self::networks::Networks;
 use self::target::{Host, Target};
-use crate::http::{Origin, Outgoing, TimeLimits, Transport, TransportSettings, TrustedRoots};
+use crate::http::{Cause, Origin, Outgoing, TimeLimits, Transport, TransportSettings, TrustedRoots};
 
 const OUR_NAME: HeaderValue = HeaderValue::from_static(concat!("ums-webhooks/", env!("CARGO_PKG_VERSION")));
 /// Longest reply that is read, in bytes; nothing is made of it.
@@ -134,7 +134,10 @@ impl WebhookPoster {
             Host::Address(address) => vec![*address],
             Host::Name(name) => {
                 let found = self.resolver.addresses(name).await;
-                found.map_err(|_| WebhookFault::NoAnswer("dns".to_owned()))?
+                found.map_err(|error| match Shortage::of_lookup(&error) {
+                    Some(shortage) => short(shortage),
+                    None => WebhookFault::NoAnswer("dns".to_owned()),
+                })?
             }
         };
         if addresses.is_empty() {
@@ -165,8 +168,17 @@ impl WebhookPoster {
             body: Bytes::from(call.body),
         };
         let status = self.transport.status_at(&origin, &addresses, &request, deadline).await;
-        status.map_err(|cause| WebhookFault::NoAnswer(cause.code().to_owned()))
+        status.map_err(|cause| {
+            if let Cause::Shortage(shortage) = cause {
+                return short(shortage);
+            }
+            WebhookFault::NoAnswer(cause.code().to_owned())
+        })
     }
+}
+
+fn short(shortage: Shortage) -> WebhookFault {
+    WebhookFault::LocalShortage(shortage.words().to_owned())
 }
 
 /// What is said of hosts that are not contacted. No word on which address it was: that would tell strangers what our network looks like.

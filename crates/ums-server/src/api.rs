@@ -3,6 +3,7 @@
 mod accept;
 pub(crate) mod acts;
 mod batch;
+mod clock;
 mod health;
 mod hooks;
 mod messages;
@@ -27,7 +28,7 @@ use tokio_util::sync::CancellationToken;
 use ums_core::{Clock, Random, Region, StoreError, TenantId};
 use ums_delivery::Messaging;
 
-use crate::auth::{self, ApiKey};
+use crate::auth::{self, ApiKey, Guard};
 use crate::body::{self, BodyMemory};
 use crate::docs::Docs;
 use crate::edge::{self, Edge};
@@ -36,6 +37,7 @@ use crate::metrics::Metrics;
 use crate::openapi;
 use crate::problem::{ErrorCode, Problem};
 use crate::settings::{Limits, ServerSettings};
+use crate::slowing::Refusals;
 
 /// What the handlers work with.
 #[derive(Debug)]
@@ -43,7 +45,7 @@ pub(crate) struct App {
     pub(crate) messaging: Messaging,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) limits: Limits,
-    pub(crate) api_key: Arc<ApiKey>,
+    pub(crate) guard: Arc<Guard>,
     pub(crate) fingerprints: Fingerprints,
     pub(crate) keys_in_hand: KeysInHand,
     pub(crate) body_memory: BodyMemory,
@@ -61,7 +63,12 @@ impl App {
         Arc::new(Self {
             messaging,
             metrics,
-            api_key: Arc::new(ApiKey::new(settings.api_key.as_ref())),
+            guard: Arc::new(Guard {
+                key: ApiKey::new(settings.api_key.as_ref()),
+                refusals: Refusals::default(),
+                proxies: settings.trusted_proxies.clone(),
+                closing: closing.clone(),
+            }),
             fingerprints: Fingerprints::new(&settings),
             keys_in_hand: KeysInHand::default(),
             body_memory: BodyMemory::new(&settings.limits),
@@ -97,6 +104,20 @@ impl App {
     }
 }
 
+/// The routes of the probes' own listener.
+pub(crate) fn probes(app: Arc<App>) -> Router {
+    let open = Router::new()
+        .route("/livez", get(health::live))
+        .route("/readyz", get(health::ready));
+    finished(open.merge(metrics(&app)), app)
+}
+
+fn metrics(app: &Arc<App>) -> Router<Arc<App>> {
+    Router::new()
+        .route("/metrics", get(health::metrics))
+        .route_layer(from_fn_with_state(Arc::clone(&app.guard), auth::require_key_or_loopback))
+}
+
 /// All routes.
 pub(crate) fn router(app: Arc<App>) -> Router {
     let keyed = Router::new()
@@ -127,10 +148,9 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/v1/providers/{provider}/disable", post(providers::disable))
         .route("/v1/providers/{provider}/enable", post(providers::enable))
         .route("/v1/providers/{provider}/probe", post(providers::probe))
-        .route_layer(from_fn_with_state(Arc::clone(&app.api_key), auth::require_key));
-    let metrics = Router::new()
-        .route("/metrics", get(health::metrics))
-        .route_layer(from_fn_with_state(Arc::clone(&app.api_key), auth::require_key_or_loopback));
+        .route("/v1/clock", get(clock::show))
+        .route("/v1/clock/trust", post(clock::trust))
+        .route_layer(from_fn_with_state(Arc::clone(&app.guard), auth::require_key));
     let open = Router::new()
         .route("/unsubscribe/style.css", get(unsubscribe::style))
         .route("/unsubscribe/{token}", get(unsubscribe::ask).post(unsubscribe::act))
@@ -144,13 +164,16 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/docs/style.css", get(pages::style))
         .route("/docs/errors", get(pages::errors))
         .route("/docs/errors/{code}", get(pages::error));
+    finished(keyed.merge(metrics(&app)).merge(open), app)
+}
+
+/// Routes with what all of them share around them.
+fn finished(routes: Router<Arc<App>>, app: Arc<App>) -> Router {
     let edge = Edge {
         metrics: Arc::clone(&app.metrics),
         random: Arc::clone(&app.random),
     };
-    keyed
-        .merge(metrics)
-        .merge(open)
+    routes
         .fallback(no_such_path)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(from_fn(refuse_odd_targets))
@@ -193,6 +216,7 @@ pub(crate) fn store_problem(error: &StoreError) -> Problem {
             Problem::new(ErrorCode::StoreUnavailable, "the store cannot be used at the moment; try again")
         }
         StoreError::Fenced
+        | StoreError::RefusedData(_)
         | StoreError::MustNotContact(_)
         | StoreError::NotFound
         | StoreError::IllegalMove { .. }

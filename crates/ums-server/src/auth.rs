@@ -9,16 +9,31 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use hyper::HeaderMap;
 use hyper::header;
+use hyper::http::uri::{Authority, Uri};
 use ring::digest;
 use subtle::ConstantTimeEq as _;
+use tokio_util::sync::CancellationToken;
 use ums_core::Secret;
 
 use crate::accept_loop::Peer;
 use crate::body;
+use crate::door::{PeerKey, Stage};
 use crate::problem::{ErrorCode, Problem};
+use crate::proxies::TrustedProxies;
+use crate::slowing::Refusals;
 
 /// The key that callers must have, as a digest.
 pub(crate) struct ApiKey(Option<digest::Digest>);
+
+/// Who lets requests through.
+#[derive(Debug)]
+pub(crate) struct Guard {
+    pub(crate) key: ApiKey,
+    pub(crate) refusals: Refusals,
+    pub(crate) proxies: TrustedProxies,
+    /// Once the service is closing, no refusal is kept back.
+    pub(crate) closing: CancellationToken,
+}
 
 impl fmt::Debug for ApiKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -34,8 +49,10 @@ impl ApiKey {
     /// Checks a request; why it is refused is not told apart.
     ///
     /// Digests of both keys are compared, so that neither a common beginning nor the length shows in the time.
-    fn check(&self, headers: &HeaderMap) -> Result<(), Problem> {
-        let Some(wanted) = &self.0 else { return check_host(headers) };
+    fn check(&self, target: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
+        let Some(wanted) = &self.0 else {
+            return check_host(target, headers);
+        };
         let presented = digest::digest(&digest::SHA256, bearer(headers).unwrap_or_default());
         if bool::from(presented.as_ref().ct_eq(wanted.as_ref())) {
             Ok(())
@@ -58,17 +75,14 @@ fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
     scheme.eq_ignore_ascii_case(b"bearer ").then(|| token.trim_ascii())
 }
 
-fn check_host(headers: &HeaderMap) -> Result<(), Problem> {
+/// Whether a request is for this machine: by `Host`, and by the target if that names a host, too (RFC 9112 §3.2.2).
+fn check_host(target: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
     let mut hosts = headers.get_all(header::HOST).iter();
     let host = hosts
         .next()
         .and_then(|value| value.to_str().ok())
-        .and_then(|text| text.parse::<hyper::http::uri::Authority>().ok());
-    let is_ours = host.is_some_and(|host| {
-        let name = host.host().trim_start_matches('[').trim_end_matches(']');
-        let is_local_name = name.eq_ignore_ascii_case("localhost") || name.to_ascii_lowercase().ends_with(".localhost");
-        is_local_name || name.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
-    });
+        .and_then(|text| text.parse::<Authority>().ok());
+    let is_ours = host.is_some_and(|host| is_local(&host)) && target.authority().is_none_or(is_local);
     if is_ours && hosts.next().is_none() {
         Ok(())
     } else {
@@ -79,19 +93,39 @@ fn check_host(headers: &HeaderMap) -> Result<(), Problem> {
     }
 }
 
+fn is_local(host: &Authority) -> bool {
+    let name = host.host().trim_start_matches('[').trim_end_matches(']');
+    let is_local_name = name.eq_ignore_ascii_case("localhost") || name.to_ascii_lowercase().ends_with(".localhost");
+    is_local_name || name.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
 /// Lets a request through that has the key.
-pub(crate) async fn require_key(State(key): State<Arc<ApiKey>>, request: Request, next: Next) -> Response {
-    match key.check(request.headers()) {
-        Ok(()) => next.run(request).await,
+///
+/// A refusal is kept back for a while when its peer was refused often; whoever has the key is asked nothing of that.
+pub(crate) async fn require_key(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
+    let peer = request.extensions().get::<Peer>().cloned();
+    match guard.key.check(request.uri(), request.headers()) {
+        Ok(()) => {
+            if let Some(peer) = peer {
+                peer.connection.is_a_callers();
+            }
+            next.run(request).await
+        }
         Err(problem) => {
+            let client = peer.as_ref().map(|peer| guard.proxies.client(peer.address, request.headers()));
             body::discard(request).await;
+            if let (Some(peer), Some(client)) = (peer, client) {
+                let wait = tokio::time::sleep(guard.refusals.count(PeerKey::of(client)));
+                let wait = guard.closing.run_until_cancelled(wait);
+                peer.connection.wait(Stage::Withheld, wait).await;
+            }
             problem.into_response()
         }
     }
 }
 
 /// Lets a request through that has the key, or that comes from this machine and not through a proxy.
-pub(crate) async fn require_key_or_loopback(key: State<Arc<ApiKey>>, request: Request, next: Next) -> Response {
+pub(crate) async fn require_key_or_loopback(guard: State<Arc<Guard>>, request: Request, next: Next) -> Response {
     let is_local = request
         .extensions()
         .get::<Peer>()
@@ -99,10 +133,14 @@ pub(crate) async fn require_key_or_loopback(key: State<Arc<ApiKey>>, request: Re
     let is_forwarded = ["forwarded", "x-forwarded-for", "x-real-ip", "via"]
         .iter()
         .any(|name| request.headers().contains_key(*name));
-    if is_local && !is_forwarded {
+    let is_proxy = request
+        .extensions()
+        .get::<Peer>()
+        .is_some_and(|peer| guard.proxies.holds(peer.address.ip()));
+    if is_local && !is_forwarded && !is_proxy {
         return next.run(request).await;
     }
-    require_key(key, request, next).await
+    require_key(guard, request, next).await
 }
 
 #[cfg(test)]
@@ -123,7 +161,7 @@ mod tests {
     #[test]
     fn only_the_whole_key_opens() {
         let key = ApiKey::new(Some(&Secret::new("right-key")));
-        let open = |entries: &[(&'static str, &str)]| key.check(&headers(entries)).is_ok();
+        let open = |entries: &[(&'static str, &str)]| key.check(&Uri::from_static("/"), &headers(entries)).is_ok();
         assert!(open(&[("authorization", "Bearer right-key")]));
         assert!(open(&[("authorization", "bearer  right-key ")]));
         for wrong in [
@@ -148,7 +186,7 @@ mod tests {
     #[test]
     fn without_a_key_only_loopback_names_open() {
         let key = ApiKey::new(None);
-        let open = |host: &str| key.check(&headers(&[("host", host)])).is_ok();
+        let open = |host: &str| key.check(&Uri::from_static("/"), &headers(&[("host", host)])).is_ok();
         for host in [
             "localhost",
             "localhost:8080",
@@ -169,6 +207,8 @@ mod tests {
         ] {
             assert!(!open(host), "{host}");
         }
-        assert!(key.check(&headers(&[])).is_err());
+        assert!(key.check(&Uri::from_static("/"), &headers(&[])).is_err());
+        let target = |target: &'static str| key.check(&Uri::from_static(target), &headers(&[("host", "localhost")])).is_ok();
+        assert!(target("http://localhost:8080/v1") && !target("http://evil.example/v1"));
     }
 }

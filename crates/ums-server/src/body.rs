@@ -11,6 +11,8 @@ use hyper::body::Body as _;
 use hyper::header;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::accept_loop::Peer;
+use crate::door::{ConnectionState, Stage};
 use crate::problem::{ErrorCode, Problem};
 use crate::settings::Limits;
 
@@ -69,15 +71,30 @@ pub(crate) async fn read(request: Request, most: usize, time: Duration, memory: 
         discard(request).await;
         return Err(too_large(most));
     }
+    let connection = connection_of(&request);
     let mut body = request.into_body();
-    let Ok(whole) = tokio::time::timeout(time, collect(&mut body, most, memory)).await else {
+    let collected = tokio::time::timeout(time, collect(&mut body, most, memory));
+    let collected = match &connection {
+        Some(connection) => connection.wait(Stage::Reading, collected).await.ok_or_else(broken)?,
+        None => collected.await,
+    };
+    let Ok(whole) = collected else {
         let detail = format!("the whole body must arrive within {} s", time.as_secs_f32());
         return Err(Problem::new(ErrorCode::BodyTooSlow, detail));
     };
     if whole.is_err() {
-        discard_rest(body).await;
+        discard_rest(body, connection).await;
     }
     whole
+}
+
+/// The connection that the request came on.
+fn connection_of(request: &Request) -> Option<Arc<ConnectionState>> {
+    request.extensions().get::<Peer>().map(|peer| Arc::clone(&peer.connection))
+}
+
+fn broken() -> Problem {
+    Problem::new(ErrorCode::BodyBroken, "the body ended early, or its chunks are malformed")
 }
 
 fn too_large(most: usize) -> Problem {
@@ -88,7 +105,7 @@ async fn collect(body: &mut Body, most: usize, memory: &BodyMemory) -> Result<Wh
     let mut held = None;
     let mut bytes = BytesMut::new();
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|_| Problem::new(ErrorCode::BodyBroken, "the body ended early, or its chunks are malformed"))?;
+        let frame = frame.map_err(|_| broken())?;
         let Ok(data) = frame.into_data() else { continue };
         if bytes.len() + data.len() > most {
             return Err(too_large(most));
@@ -107,11 +124,12 @@ async fn collect(body: &mut Body, most: usize, memory: &BodyMemory) -> Result<Wh
 /// is not asked.
 pub(crate) async fn discard(request: Request) {
     if !request.headers().contains_key(header::EXPECT) {
-        discard_rest(request.into_body()).await;
+        let connection = connection_of(&request);
+        discard_rest(request.into_body(), connection).await;
     }
 }
 
-async fn discard_rest(mut body: Body) {
+async fn discard_rest(mut body: Body, connection: Option<Arc<ConnectionState>>) {
     let all = async {
         let mut left = DISCARD_BYTES;
         while let Some(Ok(frame)) = body.frame().await {
@@ -121,7 +139,12 @@ async fn discard_rest(mut body: Body) {
             }
         }
     };
-    if tokio::time::timeout(DISCARD_TIME, all).await.is_err() {
+    let all = tokio::time::timeout(DISCARD_TIME, all);
+    let ended = match connection {
+        Some(connection) => connection.wait(Stage::Reading, all).await.is_none_or(|ended| ended.is_ok()),
+        None => all.await.is_ok(),
+    };
+    if !ended {
         tracing::debug!("a refused body did not end");
     }
 }

@@ -10,7 +10,8 @@ use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use hyper::header::{self, HeaderName, HeaderValue};
-use hyper::{HeaderMap, Method};
+use hyper::http::uri::Authority;
+use hyper::{HeaderMap, Method, Version};
 use tokio::time::Instant;
 use ums_core::Random;
 
@@ -60,9 +61,14 @@ pub(crate) async fn edge(State(Edge { metrics, random }): State<Edge>, request: 
             body::discard(request).await;
             Problem::new(
                 ErrorCode::AmbiguousLength,
-                "give Content-Length once, or Transfer-Encoding, not both",
+                "give Content-Length once, or Transfer-Encoding: chunked once, not both",
             )
             .into_response()
+        }
+        _ if !names_one_host(&request) => {
+            body::discard(request).await;
+            let detail = "give the header Host once, with a host and perhaps a port";
+            Problem::new(ErrorCode::InvalidHeader, detail).into_response()
         }
         _ => run(next, request).await,
     };
@@ -80,6 +86,32 @@ pub(crate) async fn edge(State(Edge { metrics, random }): State<Edge>, request: 
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     entry.end(response.status().as_u16(), response.extensions().get::<ErrorCode>().copied());
     response
+}
+
+/// Whether a request says for which host it is, once and well; only HTTP/1.0 may leave it out (RFC 9112 §3.2).
+///
+/// An empty host would be right for a target without an authority only; a URI of HTTP has one (RFC 9110 §4.2.1).
+fn names_one_host(request: &Request) -> bool {
+    let mut hosts = request.headers().get_all(header::HOST).iter();
+    match (hosts.next(), hosts.next()) {
+        (None, _) => request.version() < Version::HTTP_11,
+        (Some(host), None) => is_host(host),
+        (Some(_), Some(_)) => false,
+    }
+}
+
+/// Whether a value is `uri-host [ ":" port ]`.
+fn is_host(value: &HeaderValue) -> bool {
+    let authority = value.to_str().ok().and_then(|text| text.parse::<Authority>().ok());
+    authority.is_some_and(|authority| {
+        let rest = authority.as_str().strip_prefix(authority.host());
+        !authority.host().is_empty() && rest.is_some_and(|rest| rest.is_empty() || is_port(rest))
+    })
+}
+
+fn is_port(text: &str) -> bool {
+    text.strip_prefix(':')
+        .is_some_and(|digits| digits.is_empty() || digits.parse::<u16>().is_ok())
 }
 
 /// Runs the rest; a panic becomes a problem, and the connection lives on.
@@ -186,6 +218,19 @@ mod tests {
         let response = router.oneshot(Request::new(axum::body::Body::empty())).await.unwrap();
         assert_eq!(response.status().as_u16(), 500);
         assert_eq!(response.extensions().get::<ErrorCode>(), Some(&ErrorCode::Internal));
+    }
+
+    #[test]
+    fn a_host_is_a_name_or_an_address_and_perhaps_a_port() {
+        for good in ["localhost", "ums.example.com:8080", "192.0.2.1", "[2001:db8::1]:80", "a_b", "h:"] {
+            assert!(is_host(&HeaderValue::from_static(good)), "{good}");
+        }
+        for bad in [
+            "", ":80", "a b", "a/b", "http://a", "user@a", "a:b", "a:70000", "a:1:2", "[::1", "a, b", "a?b", "a#b",
+        ] {
+            assert!(!is_host(&HeaderValue::from_static(bad)), "{bad}");
+        }
+        assert!(!is_host(&HeaderValue::from_bytes(b"\xff").unwrap()));
     }
 
     #[test]

@@ -6,7 +6,7 @@
 //! can hide in the first (request smuggling), so such a request is refused; and only the raw bytes
 //! tell. After a chunked request the service closes the connection, so chunks are not followed here.
 
-/// Longest part of a header line that is kept: name and length fit well.
+/// Longest part of a header line that is kept. A length that does not fit can be read in two ways.
 const KEPT_BYTES: usize = 256;
 
 /// Where in the stream of requests the last byte was.
@@ -94,30 +94,35 @@ impl Framing {
         self.line.extend_from_slice(here.get(..room.min(here.len())).unwrap_or_default());
         if end.is_some() {
             let line = std::mem::take(&mut self.line);
-            self.end_line(line.trim_ascii());
+            self.end_line(line.trim_ascii(), line.len() == KEPT_BYTES);
         }
         rest
     }
 
-    fn end_line(&mut self, line: &[u8]) {
+    fn end_line(&mut self, line: &[u8], is_cut: bool) {
         match (line.is_empty(), self.begun) {
             // Empty lines before a request are skipped, as hyper does.
             (true, false) => {}
             (true, true) => self.end_head(),
             (false, false) => self.begun = true,
-            (false, true) => self.header(line),
+            (false, true) => self.header(line, is_cut),
         }
     }
 
-    fn header(&mut self, line: &[u8]) {
+    fn header(&mut self, line: &[u8], is_cut: bool) {
         let colon = line.iter().position(|byte| *byte == b':').unwrap_or(line.len());
         let (name, value) = line.split_at(colon);
+        let value = value.get(1..).unwrap_or_default().trim_ascii();
         if name.eq_ignore_ascii_case(b"transfer-encoding") {
+            // RFC 9112 §6.1: any other coding, or a second one, is read differently by different programs.
+            self.ambiguous |= self.chunked || is_cut || !value.eq_ignore_ascii_case(b"chunked");
             self.chunked = true;
         } else if name.eq_ignore_ascii_case(b"content-length") {
-            let value = value.get(1..).unwrap_or_default().trim_ascii();
-            let length = std::str::from_utf8(value).ok().and_then(|text| text.parse::<u64>().ok());
-            self.ambiguous |= length.is_none() || self.length.is_some_and(|before| Some(before) != length);
+            let digits = std::str::from_utf8(value)
+                .ok()
+                .filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+            let length = digits.and_then(|text| text.parse::<u64>().ok());
+            self.ambiguous |= is_cut || length.is_none() || self.length.is_some_and(|before| Some(before) != length);
             self.length = length;
         }
     }
@@ -170,6 +175,34 @@ mod tests {
             Phase::Body,
             false,
         );
+    }
+
+    #[test]
+    fn a_coding_other_than_one_chunked_is_ambiguous() {
+        for lines in [
+            "transfer-encoding: gzip, chunked",
+            "transfer-encoding: chunked, chunked",
+            "transfer-encoding: identity",
+            "transfer-encoding:",
+            "transfer-encoding: chunked;a=b",
+            "transfer-encoding: chunked\r\ntransfer-encoding: chunked",
+        ] {
+            check(&format!("POST / HTTP/1.1\r\n{lines}\r\n\r\n"), Phase::Body, true);
+        }
+        check("POST / HTTP/1.1\r\nTransfer-Encoding:  CHUNKED \r\n\r\n", Phase::Body, false);
+    }
+
+    #[test]
+    fn a_length_too_long_to_be_kept_is_ambiguous() {
+        for lines in [
+            format!("content-length: {}51", "0".repeat(238)),
+            format!("content-length:{}5", " ".repeat(300)),
+            format!("transfer-encoding:{}chunked", " ".repeat(300)),
+            format!("transfer-encoding: chunked{}, gzip", " ".repeat(300)),
+            "content-length: +5".to_owned(),
+        ] {
+            check(&format!("POST / HTTP/1.1\r\n{lines}\r\n\r\n"), Phase::Body, true);
+        }
     }
 
     #[test]

@@ -92,6 +92,11 @@ struct HookLabels {
     result: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct WhyLabels {
+    why: &'static str,
+}
+
 type Histograms<L> = Family<L, Histogram, fn() -> Histogram>;
 type Money = Counter<f64, AtomicU64>;
 
@@ -109,12 +114,14 @@ pub struct Metrics {
     costs: Family<CostLabels, Money>,
     possible_duplicates: Family<ChannelLabels, Counter>,
     fenced_writes: Counter,
+    log_lines_dropped: Counter,
     backlog: Gauge,
     may_send: Gauge,
     troubles: Family<TroubleLabels, Gauge>,
     http_requests: Family<RequestLabels, Counter>,
     http_durations: Histograms<RouteLabels>,
     http_connections: Gauge,
+    connections_turned_out: Family<WhyLabels, Counter>,
     hook_requests: Family<HookLabels, Counter>,
     feedback: Family<FeedbackLabels, Counter>,
     notices: Family<NoticeLabels, Counter>,
@@ -140,12 +147,14 @@ impl Metrics {
             costs: Family::default(),
             possible_duplicates: Family::default(),
             fenced_writes: Counter::default(),
+            log_lines_dropped: Counter::default(),
             backlog: Gauge::default(),
             may_send: Gauge::default(),
             troubles: Family::default(),
             http_requests: Family::default(),
             http_durations: Family::new_with_constructor(constructor),
             http_connections: Gauge::default(),
+            connections_turned_out: Family::default(),
             hook_requests: Family::default(),
             feedback: Family::default(),
             notices: Family::default(),
@@ -184,6 +193,11 @@ impl Metrics {
             "Writes that the store refused because another process had taken the message over",
             self.fenced_writes.clone(),
         );
+        registry.register(
+            "log_lines_dropped",
+            "Lines of the log that were dropped because nobody read those before them",
+            self.log_lines_dropped.clone(),
+        );
         registry.register("backlog_messages", "Messages that wait in the store", self.backlog.clone());
         registry.register(
             "may_send",
@@ -199,6 +213,8 @@ impl Metrics {
         let durations = self.http_durations.clone();
         registry.register_with_unit("http_request_duration", "How long requests took", Unit::Seconds, durations);
         registry.register("http_connections", "Open connections", self.http_connections.clone());
+        let what = "Connections closed to make room (room), or for another of the same peer (peer), or refused because of their peer";
+        registry.register("http_connections_turned_out", what, self.connections_turned_out.clone());
         registry.register(
             "hook_requests",
             "Reports that providers posted, by what became of them: ok, or why not",
@@ -276,6 +292,16 @@ impl Metrics {
                 method,
             })
             .observe(time.as_secs_f64());
+    }
+
+    /// Counts a connection that had to go, or was not let in.
+    pub(crate) fn connection_turned_out(&self, why: &'static str) {
+        self.connections_turned_out.get_or_create(&WhyLabels { why }).inc();
+    }
+
+    /// Counts lines of the log that were dropped.
+    pub fn log_lines_dropped(&self, lines: u64) {
+        self.log_lines_dropped.inc_by(lines);
     }
 
     /// Counts a connection until the guard is dropped.

@@ -10,6 +10,7 @@ use ums_delivery::Messaging;
 use crate::accept_loop::AcceptLoop;
 use crate::api::{self, App};
 use crate::metrics::Metrics;
+use crate::proxies::TrustedProxies;
 use crate::settings::ServerSettings;
 
 /// Why the service cannot start.
@@ -38,7 +39,16 @@ pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
     accept_loop: AcceptLoop,
+    probes: Option<(TcpListener, AcceptLoop)>,
     closing: CancellationToken,
+}
+
+/// Binds an address, and tells which it became.
+async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Error> {
+    let failed = |source| Error::Listen { address, source };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    Ok((listener, address))
 }
 
 impl Server {
@@ -48,24 +58,36 @@ impl Server {
     /// When the address cannot be used, or when anybody could call.
     pub async fn bind(settings: ServerSettings, messaging: Messaging, metrics: Arc<Metrics>) -> Result<Self, Error> {
         check_key(&settings)?;
-        let failed = |source| Error::Listen {
-            address: settings.listen,
-            source,
+        let (listener, address) = listen(settings.listen).await?;
+        let probes = match settings.probe_listen {
+            Some(address) => Some(listen(address).await?.0),
+            None => None,
         };
-        let listener = TcpListener::bind(settings.listen).await.map_err(failed)?;
-        let address = listener.local_addr().map_err(failed)?;
         let closing = CancellationToken::new();
-        let limits = settings.limits.clone();
-        let app = App::new(settings, messaging, Arc::clone(&metrics), closing.clone());
+        let (limits, proxies) = (settings.limits.clone(), settings.trusted_proxies.clone());
+        let app = App::new(settings, messaging.clone(), Arc::clone(&metrics), closing.clone());
+        let probes = probes.map(|listener| {
+            let accept_loop = AcceptLoop {
+                router: api::probes(Arc::clone(&app)),
+                messaging: messaging.clone(),
+                metrics: Arc::clone(&metrics),
+                limits: limits.of_probes(),
+                proxies: TrustedProxies::default(),
+            };
+            (listener, accept_loop)
+        });
         let accept_loop = AcceptLoop {
             router: api::router(app),
+            messaging,
             metrics,
             limits,
+            proxies,
         };
         Ok(Self {
             listener,
             address,
             accept_loop,
+            probes,
             closing,
         })
     }
@@ -73,6 +95,11 @@ impl Server {
     /// The address that it is bound to.
     pub fn local_addr(&self) -> SocketAddr {
         self.address
+    }
+
+    /// The address of the probes, where they have one.
+    pub fn probe_addr(&self) -> Option<SocketAddr> {
+        self.probes.as_ref().and_then(|(listener, _)| listener.local_addr().ok())
     }
 
     /// Serves until `shutdown`: then takes no more connections, finishes the requests in hand (at
@@ -88,7 +115,18 @@ impl Server {
             }
         };
         tracing::info!(address = %self.address, "serving");
-        tokio::join!(follow, self.accept_loop.run(self.listener, closing));
+        // Probes are answered until the last request is.
+        let served = CancellationToken::new();
+        let serve = async {
+            self.accept_loop.run(self.listener, closing).await;
+            served.cancel();
+        };
+        let answer_probes = async {
+            if let Some((listener, accept_loop)) = self.probes {
+                accept_loop.run(listener, served.clone()).await;
+            }
+        };
+        tokio::join!(follow, serve, answer_probes);
         tracing::info!("stopped");
     }
 }

@@ -7,12 +7,17 @@ use std::time::Duration;
 use ums_core::{Clock, Random, Region, Secret, SystemClock, SystemRandom};
 
 use crate::hooks::Hooks;
+use crate::proxies::TrustedProxies;
 
 /// Settings of the service.
 #[derive(Clone, Debug)]
 pub struct ServerSettings {
     /// Where to listen; port 0 takes any free port.
     pub listen: SocketAddr,
+    /// Where orchestrators ask how the service does, beside `listen`: `/livez`, `/readyz`, `/metrics`, in slots of their own.
+    pub probe_listen: Option<SocketAddr>,
+    /// Proxies in front of the service.
+    pub trusted_proxies: TrustedProxies,
     /// The key that callers present; none is allowed in development on loopback only.
     pub api_key: Option<Secret>,
     /// The secret from which the key of request fingerprints is derived. Without one it is derived
@@ -39,6 +44,8 @@ impl ServerSettings {
     pub fn new(listen: SocketAddr) -> Self {
         Self {
             listen,
+            probe_listen: None,
+            trusted_proxies: TrustedProxies::default(),
             api_key: None,
             secret_key: None,
             development: false,
@@ -58,11 +65,21 @@ impl Default for ServerSettings {
     }
 }
 
+/// Connections that the listener of the probes holds, and how long it waits for a request.
+const PROBE_CONNECTIONS: usize = 64;
+const PROBE_TIME: Duration = Duration::from_secs(5);
+
 /// How much and how long. All times are on reading and writing, never on the work between.
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// Most connections at the same time; further ones wait in the kernel's queue.
+    /// Most connections at the same time; for another one, the longest idle goes.
     pub connections: usize,
+    /// Most connections of one peer (IPv6: of one /64); for another one, its own longest idle goes.
+    pub connections_per_peer: usize,
+    /// Longest life of a connection; the request in hand is still answered.
+    pub connection_life: Duration,
+    /// Most requests on one connection.
+    pub connection_requests: u64,
     /// Most bytes of a request's line and headers.
     pub header_bytes: usize,
     /// Longest time from a request's first byte (a connection's start, for its first) to the end of its headers.
@@ -87,7 +104,7 @@ pub struct Limits {
     pub hook_body_bytes: usize,
     /// Most bytes of all reports that are held in memory together.
     pub hook_memory_bytes: usize,
-    /// Most reports that are read and checked at the same time; for more the provider is asked to post again.
+    /// Most reports that are checked at the same time; for more the provider is asked to post again.
     pub hook_requests: usize,
     /// How long the check of a report may take.
     pub hook_time: Duration,
@@ -105,10 +122,26 @@ pub struct Limits {
     pub drain_time: Duration,
 }
 
+impl Limits {
+    /// The same for the listener of the probes, whose requests are small.
+    pub(crate) fn of_probes(&self) -> Self {
+        Self {
+            connections: PROBE_CONNECTIONS,
+            connections_per_peer: PROBE_CONNECTIONS,
+            header_time: self.header_time.min(PROBE_TIME),
+            write_time: self.write_time.min(PROBE_TIME),
+            ..self.clone()
+        }
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 1_024,
+            connections_per_peer: 256,
+            connection_life: Duration::from_hours(1),
+            connection_requests: 100_000,
             header_bytes: 16 * 1_024,
             header_time: Duration::from_secs(10),
             body_time: Duration::from_secs(15),

@@ -170,6 +170,9 @@ pub(crate) const DISABLE: Fields = &[
 /// The fields of `POST /v1/providers/{provider}/enable`.
 pub(crate) const ENABLE: Fields = &[("by", Shape::Text), ("account", Shape::Text)];
 
+/// The fields of `POST /v1/clock/trust`.
+pub(crate) const TRUST_CLOCK: Fields = &[("by", Shape::Text)];
+
 /// The fields of `POST /v1/providers/{provider}/probe`.
 pub(crate) const PROBE: Fields = &[("account", Shape::Text)];
 

@@ -9,24 +9,19 @@ use std::future::Future as _;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
+use crate::door::ConnectionState;
 use crate::framing::{Framing, Phase};
 use crate::settings::Limits;
 
-/// What the service and the stream of a connection tell each other.
-#[derive(Debug, Default)]
-pub(crate) struct ConnectionState {
-    /// A request is being worked on.
-    pub(crate) busy: AtomicBool,
-    /// A request came whose length can be read in two ways.
-    pub(crate) ambiguous: AtomicBool,
-}
+/// Least speed at which a client must take its answer, after the time in which it may take nothing.
+const LEAST_BYTES_PER_SECOND: u64 = 1_024;
 
 /// A stream with a watch on it.
 #[derive(Debug)]
@@ -35,7 +30,10 @@ pub(crate) struct WatchedStream<S> {
     state: Arc<ConnectionState>,
     framing: Framing,
     reading: Alarm<Phase>,
-    writing: Alarm<()>,
+    writing: Alarm<u64>,
+    /// Bytes of the answers in hand that were taken, and since when the client has been waited for.
+    taken: u64,
+    waiting_since: Option<Instant>,
     header_time: Duration,
     idle_time: Duration,
     write_time: Duration,
@@ -49,6 +47,8 @@ impl<S> WatchedStream<S> {
             framing: Framing::new(),
             reading: Alarm::default(),
             writing: Alarm::default(),
+            taken: 0,
+            waiting_since: None,
             header_time: limits.header_time,
             idle_time: limits.idle_time,
             write_time: limits.write_time,
@@ -63,7 +63,7 @@ impl<S> WatchedStream<S> {
             phase @ (Phase::Awaiting(_) | Phase::Head(_) | Phase::Body) => phase,
         };
         match phase {
-            _ if self.state.busy.load(Ordering::Acquire) => None,
+            _ if self.state.is_busy() => None,
             Phase::Body => None,
             Phase::Awaiting(_) => Some((phase, self.idle_time)),
             Phase::Head(_) => Some((phase, self.header_time)),
@@ -95,10 +95,24 @@ impl<S: AsyncRead + Unpin> AsyncRead for WatchedStream<S> {
 }
 
 impl<S> WatchedStream<S> {
+    /// The time that a write may take now: a while for the next byte, and not for ever for all of them.
+    fn time_to_take(&mut self) -> Duration {
+        let now = Instant::now();
+        let since = *self.waiting_since.get_or_insert(now);
+        let for_all = self.write_time + Duration::from_secs(self.taken / LEAST_BYTES_PER_SECOND);
+        self.write_time.min((since + for_all).saturating_duration_since(now))
+    }
+
     fn watch_write(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        let late = match written {
-            Poll::Ready(_) => self.writing.stop(),
-            Poll::Pending => self.writing.is_over(cx, (), self.write_time),
+        let late = match &written {
+            Poll::Ready(done) => {
+                self.taken += done.as_ref().map_or(0, |bytes| *bytes as u64);
+                self.writing.stop()
+            }
+            Poll::Pending => {
+                let time = self.time_to_take();
+                self.writing.is_over(cx, self.taken, time)
+            }
         };
         if late {
             Poll::Ready(Err(too_slow("the answer was not taken")))
@@ -165,7 +179,14 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for WatchedStream<S> {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+        let this = self.get_mut();
+        let flushed = Pin::new(&mut this.stream).poll_flush(cx);
+        if flushed.is_ready() {
+            // hyper flushes the stream when nothing is left in its own buffer.
+            (this.taken, this.waiting_since) = (0, None);
+            this.state.flushed();
+        }
+        flushed
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

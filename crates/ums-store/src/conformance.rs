@@ -28,6 +28,7 @@ mod spelling;
 mod suppressing;
 mod switches;
 mod telling;
+mod timing;
 mod undoing;
 
 use std::sync::Arc;
@@ -56,6 +57,7 @@ pub use spelling::*;
 pub use suppressing::*;
 pub use switches::*;
 pub use telling::*;
+pub use timing::*;
 pub use undoing::*;
 
 /// Why a case could not go on.
@@ -82,7 +84,7 @@ macro_rules! store_suite {
             a_message_reads_back_as_it_was_accepted,
             a_message_is_its_tenants_alone,
             the_same_key_replays_and_another_request_conflicts,
-            an_expired_key_is_free_and_keys_are_a_tenants_own,
+            a_key_holds_until_it_is_pruned_and_is_a_tenants_own,
             a_repeated_accept_is_replayed_as_itself,
             concurrent_twins_with_one_key_become_one_message,
             an_end_decided_at_the_door_is_kept,
@@ -198,6 +200,9 @@ macro_rules! store_suite {
             provider_switches_are_kept_by_account,
             a_provider_is_brought_back,
             the_last_accepted_call_of_an_account_is_known,
+            the_trusted_time_is_kept,
+            a_shared_store_tells_the_time,
+            what_a_wrong_clock_put_off_is_due_now,
         );
     };
     (@cases $module:ident, $ground:expr, $($case:ident),+ $(,)?) => {

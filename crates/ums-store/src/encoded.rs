@@ -1,5 +1,7 @@
 //! What is stored as JSON, made on the caller's thread: a writer has better things to do.
 
+use std::sync::Arc;
+
 use ums_core::{FeedbackStep, NewMessage, Parked, Step, StoreError};
 
 use crate::json::to_json;
@@ -35,17 +37,16 @@ impl Encoded {
 /// A step to be recorded, with its mark and the texts of its events.
 #[derive(Debug)]
 pub(crate) struct EncodedStep {
-    pub(crate) step: Step,
+    pub(crate) step: Arc<Step>,
     pub(crate) mark: i64,
     /// For each of its events, in order.
     pub(crate) events: Vec<String>,
 }
 
 impl EncodedStep {
-    /// The step of a process.
-    pub(crate) fn new(step: Step, owner: i64) -> Result<Self, StoreError> {
+    /// A step with its mark.
+    pub(crate) fn new(step: Arc<Step>, mark: i64) -> Result<Self, StoreError> {
         let events = step.events.iter().map(newer::event_json).collect::<Result<_, _>>()?;
-        let mark = fence::mark(owner, &step);
         Ok(Self { step, mark, events })
     }
 }
@@ -53,19 +54,30 @@ impl EncodedStep {
 /// Events to be kept, with the texts of their columns.
 #[derive(Debug)]
 pub(crate) enum EncodedFeedback {
-    Apply(Box<EncodedStep>),
+    Apply(EncodedStep),
     Park(Box<Parked>, String),
 }
 
 impl EncodedFeedback {
     pub(crate) fn new(step: FeedbackStep, owner: i64) -> Result<Self, StoreError> {
         Ok(match step {
-            FeedbackStep::Apply(step) => Self::Apply(Box::new(EncodedStep::new(*step, owner)?)),
+            FeedbackStep::Apply(step) => {
+                let mark = fence::mark(owner, &step);
+                Self::Apply(EncodedStep::new(Arc::new(*step), mark)?)
+            }
             FeedbackStep::Park(parked) => {
                 let json = newer::event_json(&parked.record)?;
                 Self::Park(parked, json)
             }
         })
+    }
+
+    /// The step as it was given.
+    pub(crate) fn step(&self) -> FeedbackStep {
+        match self {
+            Self::Apply(EncodedStep { step, .. }) => FeedbackStep::Apply(Box::new(Step::clone(step))),
+            Self::Park(parked, _) => FeedbackStep::Park(parked.clone()),
+        }
     }
 
     /// Bytes that it will take, about.

@@ -10,6 +10,8 @@
 //! **Invariant:** what [`Store::accept`] and [`Store::record`] have answered is on stable storage
 //! when the store is durable. **Invariant:** no error names an address, a body or a key.
 
+mod archive;
+mod backup;
 mod batch;
 mod before;
 mod encoded;
@@ -17,6 +19,7 @@ mod facts;
 mod fence;
 mod json;
 mod kept;
+mod kept_time;
 mod listed;
 mod location;
 mod matching;
@@ -24,7 +27,10 @@ mod memory;
 mod migration;
 mod migrations;
 mod newer;
+mod plain;
 mod postgres;
+mod remedy;
+mod restored;
 mod sqlite;
 mod turns;
 
@@ -35,10 +41,12 @@ use std::sync::Arc;
 
 use ums_core::{Clock, Store, StoreError};
 
+pub use backup::{backup, mark_restored, restore};
 pub use memory::MemoryStore;
 pub use migration::Migration;
 pub use migrations::{migrate, migrations_of, pending_migrations};
 pub use postgres::{PostgresOptions, PostgresStore};
+pub use restored::{Backup, Held, Restored};
 pub use sqlite::{SqliteOptions, SqliteStore};
 
 use location::Location;

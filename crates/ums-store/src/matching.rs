@@ -28,6 +28,7 @@ pub(crate) fn taken(recorded: Result<(), StoreError>) -> Result<FeedbackTaken, S
         Err(
             fault @ (StoreError::Unavailable(_)
             | StoreError::CommitUnknown(_)
+            | StoreError::RefusedData(_)
             | StoreError::Corrupt { .. }
             | StoreError::Gone(_)
             | StoreError::Unusable(_)),

@@ -5,6 +5,7 @@
 //! and their idempotency keys with them; unfinished ones are kept.
 
 mod calls;
+mod clock;
 mod events;
 mod feedback;
 mod outbox;

@@ -61,7 +61,9 @@ fn versions(location: &Location) -> &'static [Migration] {
     }
 }
 
-async fn in_the_background<T: Send + 'static>(work: impl FnOnce() -> Result<T, StoreError> + Send + 'static) -> Result<T, StoreError> {
+pub(crate) async fn in_the_background<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, StoreError> {
     let done = tokio::task::spawn_blocking(work).await;
     done.map_err(|error| StoreError::Unavailable(Box::new(error)))?
 }

@@ -13,6 +13,7 @@ use crate::json::to_json;
 pub(crate) const fn nearest(class: FailureClass) -> FailureClass {
     match class {
         FailureClass::ProviderUnsubscribed => FailureClass::Unsupported,
+        FailureClass::LocalShortage => FailureClass::Unavailable,
         known @ (FailureClass::InvalidMessage
         | FailureClass::InvalidRecipient
         | FailureClass::RecipientBlocked

@@ -9,11 +9,15 @@ mod acts;
 mod address;
 mod aftermath;
 mod attempts;
+pub(crate) mod backup;
 mod breakers;
+mod clock;
+mod codes;
 mod connection;
 mod contacts;
 mod contents;
 mod cursors;
+mod door;
 mod endpoints;
 mod events;
 mod feedback;
@@ -26,10 +30,12 @@ pub(crate) mod migrate;
 mod notices;
 mod owners;
 mod pace;
+mod programs;
 mod queue;
 mod rates;
 mod recipients;
 mod request;
+pub(crate) mod restore;
 mod retention;
 mod row;
 mod sessions;
@@ -63,6 +69,7 @@ use writer::{Desk, Writers};
 use crate::encoded::Encoded;
 use crate::fence;
 use crate::location::Location;
+use crate::plain;
 
 /// How long a connection may take to be ready.
 pub(crate) const CONNECT_WITHIN: Duration = Duration::from_secs(3);
@@ -140,7 +147,8 @@ impl PostgresStore {
             return Err(StoreError::Unusable("the URL is not a PostgreSQL database's".to_owned()));
         };
         let address = Arc::new(Address::parse(url.expose())?);
-        migrate::migrate(&address, clock.now()).await?;
+        // Boxed: callers would carry its room ever after.
+        Box::pin(migrate::migrate(&address, clock.now())).await?;
         let errands = Sessions::new(Arc::clone(&address), ERRANDS);
         let session = errands.take().await?;
         let registered = within(async {
@@ -186,8 +194,8 @@ impl PostgresStore {
     }
 
     async fn store(&self, new: Vec<NewMessage>) -> Result<Vec<Stored>, StoreError> {
-        let rows = new.into_iter().map(Encoded::new).collect::<Result<Vec<_>, _>>()?;
-        match self.writers.submit(Work::Accept(rows)).await? {
+        let rows = new.into_iter().map(Encoded::new).collect::<Result<_, _>>()?;
+        match plain::until_stored(rows, |rows| self.writers.submit(Work::Accept(rows))).await? {
             Answer::Stored(answers) => Ok(answers),
             Answer::Recorded => Ok(Vec::new()),
         }
@@ -235,8 +243,13 @@ impl Store for PostgresStore {
     }
 
     async fn record(&self, step: Step) -> Result<(), StoreError> {
+        // The mark of the step as it was given: by it the step is known when it is repeated.
         let mark = fence::mark(self.owner(), &step);
-        self.writers.submit(Work::Record(Box::new(step), mark)).await.map(drop)
+        plain::until_taken(
+            step,
+            |step| async move { self.writers.submit(Work::Record(step, mark)).await.map(drop) },
+        )
+        .await
     }
 
     async fn message(&self, tenant: &TenantId, id: MessageId) -> Result<Option<MessageRecord>, StoreError> {

@@ -7,7 +7,10 @@
 mod acts;
 mod aftermath;
 mod attempts;
+pub(crate) mod backup;
 mod breakers;
+mod clock;
+mod codes;
 mod connection;
 mod content;
 mod contents;
@@ -29,8 +32,10 @@ mod queue;
 mod rates;
 mod readers;
 mod recipients;
+pub(crate) mod restore;
 mod retention;
 mod row;
+mod seal;
 mod skips;
 mod standing;
 mod suppressions;
@@ -55,6 +60,7 @@ use ums_core::{
 use crate::encoded::{Encoded, EncodedStep};
 use crate::fence::{self, Process};
 use crate::location::Location;
+use crate::plain;
 use connection::{Opening, store_error};
 use ground::Loss;
 use identity::Identity;
@@ -151,6 +157,19 @@ impl SqliteStore {
         self.read(messages::count).await
     }
 
+    async fn store(&self, rows: Arc<[Encoded]>) -> Result<Vec<Stored>, StoreError> {
+        let (process, now) = (self.process(), self.clock.now());
+        plain::until_stored(rows, |rows| {
+            let bytes = rows.iter().map(Encoded::bytes).sum();
+            let work = move |connection: &Connection| match &*rows {
+                [row] => Ok(vec![messages::accept(connection, process, row, now)?]),
+                rows => messages::accept_all(connection, process, rows, now),
+            };
+            self.writer.submit(bytes, work)
+        })
+        .await
+    }
+
     fn process(&self) -> Process {
         Process {
             owner: self.owner,
@@ -226,21 +245,23 @@ impl Store for SqliteStore {
     }
 
     async fn accept(&self, new: NewMessage) -> Result<Stored, StoreError> {
-        let row = Encoded::new(new)?;
-        let (process, now) = (self.process(), self.clock.now());
-        self.writer
-            .submit(row.bytes(), move |connection| messages::accept(connection, process, &row, now))
-            .await
+        let answers = self.store(Arc::new([Encoded::new(new)?])).await?;
+        answers
+            .first()
+            .copied()
+            .ok_or_else(|| StoreError::CommitUnknown("the answer was lost".into()))
     }
 
     async fn record(&self, step: Step) -> Result<(), StoreError> {
         let (process, now) = (self.process(), self.clock.now());
-        let step = EncodedStep::new(step, process.owner)?;
-        self.writer
-            .submit(0, move |connection| {
-                messages::record(connection, (process, fence::judge), &step, now)
-            })
-            .await
+        // The mark of the step as it was given: by it the step is known when it is repeated.
+        let mark = fence::mark(process.owner, &step);
+        plain::until_taken(step, |step| async move {
+            let step = EncodedStep::new(step, mark)?;
+            let work = move |connection: &Connection| messages::record(connection, (process, fence::judge), &step, now);
+            self.writer.submit(0, work).await
+        })
+        .await
     }
 
     async fn message(&self, tenant: &TenantId, id: MessageId) -> Result<Option<MessageRecord>, StoreError> {
@@ -284,12 +305,7 @@ impl Store for SqliteStore {
     }
 
     async fn accept_all(&self, new: Vec<NewMessage>) -> Result<Vec<Stored>, StoreError> {
-        let rows = new.into_iter().map(Encoded::new).collect::<Result<Vec<_>, _>>()?;
-        let bytes = rows.iter().map(Encoded::bytes).sum();
-        let (process, now) = (self.process(), self.clock.now());
-        self.writer
-            .submit(bytes, move |connection| messages::accept_all(connection, process, &rows, now))
-            .await
+        self.store(new.into_iter().map(Encoded::new).collect::<Result<_, _>>()?).await
     }
 
     async fn backlog(&self, at_most: u64) -> Result<u64, StoreError> {

@@ -123,5 +123,6 @@ const fn what(class: FailureClass) -> &'static str {
         FailureClass::Throttled => "It was too fast for the provider",
         FailureClass::Unavailable => "The provider surely does not have it",
         FailureClass::Unknown => "The provider may have it all the same",
+        FailureClass::LocalShortage => "This machine had no descriptor, port or memory left for the call; nothing was sent",
     }
 }

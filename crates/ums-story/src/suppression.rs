@@ -1,6 +1,6 @@
 //! Recipients who are not to be contacted: those whom the message brought onto the suppression list, and those who were on it.
 
-use ums_core::{MessageRecord, Status, Suppression, SuppressionOrigin, SuppressionReason, SuppressionScope, Timestamp, subscriber_key};
+use ums_core::{MessageRecord, Status, Suppression, SuppressionOrigin, SuppressionReason, SuppressionScope, Timestamp, listed_key};
 
 use crate::step::{StepKind, StoryStep};
 
@@ -30,7 +30,7 @@ fn step(entry: &Suppression, at: Timestamp, text: String) -> StoryStep {
 fn was_left_out(record: &MessageRecord, entry: &Suppression) -> bool {
     record.recipients.iter().any(|recipient| {
         matches!(recipient.status, Status::Suppressed | Status::Unsubscribed)
-            && subscriber_key(entry.channel, &recipient.address) == subscriber_key(entry.channel, &entry.address)
+            && listed_key(entry.channel, &recipient.address) == listed_key(entry.channel, &entry.address)
     })
 }
 

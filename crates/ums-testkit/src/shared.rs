@@ -150,6 +150,7 @@ impl SharedStore {
 
 ums_core::forward_aftermath!(SharedStore, inner, as_it_is);
 ums_core::forward_providers!(SharedStore, providers, as_it_is);
+ums_core::forward_time!(SharedStore, inner, as_it_is);
 
 #[async_trait]
 impl Store for SharedStore {

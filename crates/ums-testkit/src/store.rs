@@ -95,6 +95,7 @@ impl StoreInHand {
 
 ums_core::forward_aftermath!(StoreInHand, inner, beside);
 ums_core::forward_providers!(StoreInHand, inner, beside);
+ums_core::forward_time!(StoreInHand, inner, beside);
 
 #[async_trait]
 impl Store for StoreInHand {

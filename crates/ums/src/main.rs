@@ -6,6 +6,7 @@
 mod aftermath;
 mod client;
 mod cmd;
+mod descriptors;
 mod exit;
 mod input;
 mod log;
@@ -17,6 +18,7 @@ mod stop;
 mod words;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use clap::Parser;
@@ -50,6 +52,9 @@ enum Command {
     /// Look at the providers, take one out of service, bring it back, have it asked
     #[command(subcommand)]
     Providers(cmd::providers::Command),
+    /// Show which time the service goes by, or say that the machine's clock is right
+    #[command(subcommand)]
+    Clock(cmd::clock::Command),
     /// Look at messages, stop them, send them again
     #[command(subcommand)]
     Messages(cmd::messages::Command),
@@ -74,6 +79,10 @@ enum Command {
     Config(cmd::config::Command),
     /// Bring the database to this program's schema
     Migrate(cmd::migrate::Args),
+    /// Write a backup of the database while the service runs
+    Backup(cmd::backup::Args),
+    /// Put a backup in the database's place; nothing that waited goes out by itself
+    Restore(cmd::restore::Args),
     /// Print the OpenAPI description of the HTTP interface
     Openapi(cmd::openapi::Args),
     /// Run the simulated providers alone
@@ -100,6 +109,7 @@ fn main() -> ExitCode {
         output::error(&error);
         exit::of_error(&error)
     });
+    log::flush();
     exit.into()
 }
 
@@ -116,23 +126,31 @@ fn run(command: Command) -> Result<Exit> {
         Command::Send(command) => on_one_core(cmd::send::run(command)),
         Command::Health(args) => on_one_core(cmd::health::run(args)),
         Command::Providers(command) => on_one_core(cmd::providers::run(command)),
+        Command::Clock(command) => on_one_core(cmd::clock::run(command)),
         Command::Messages(command) => on_one_core(cmd::messages::run(command)),
         Command::Suppressions(command) => on_one_core(cmd::suppressions::run(command)),
         Command::Webhooks(command) => on_one_core(cmd::webhooks::run(command)),
         Command::Feedback(cmd::feedback::Command::Check(args)) => cmd::feedback::run_check(args),
         Command::Feedback(cmd::feedback::Command::Dsn(args)) => on_one_core(cmd::feedback::run_dsn(args)),
         Command::Migrate(args) => on_one_core(cmd::migrate::run(args)),
+        Command::Backup(args) => on_one_core(cmd::backup::run(args)),
+        Command::Restore(args) => on_one_core(cmd::restore::run(args)),
         Command::Ses(command) => on_one_core(cmd::ses::run(command)),
     }
 }
 
+/// Longest time that the end of a service waits for threads that are stuck, as in a write to an output that nobody reads.
+const STUCK_THREADS_TIME: Duration = Duration::from_secs(1);
+
 /// For what runs until it is told to stop.
 fn on_all_cores(work: impl Future<Output = Result<Exit>>) -> Result<Exit> {
-    tokio::runtime::Builder::new_multi_thread()
+    let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
-        .context("starting the runtime")?
-        .block_on(work)
+        .context("starting the runtime")?;
+    let exit = runtime.block_on(work);
+    runtime.shutdown_timeout(STUCK_THREADS_TIME);
+    exit
 }
 
 /// For what does one thing.

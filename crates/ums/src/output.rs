@@ -8,6 +8,8 @@ use anyhow::{Context as _, Result};
 use comfy_table::{ContentArrangement, LineStyle, Table, TableStyle};
 use serde::Serialize;
 
+use crate::log;
+
 /// A line above, one below the headings, one at the end.
 const LINES: TableStyle = TableStyle::new()
     .top_border(LineStyle::none().fill('─').junction('─'))
@@ -28,6 +30,21 @@ pub(crate) fn text(text: &str) -> Result<()> {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         other => other.context("writing to standard output"),
     }
+}
+
+/// Writes a text of a command that goes on: in a thread of its own, so that nothing waits for whoever reads it.
+///
+/// # Errors
+/// When there is no thread.
+pub(crate) fn text_aside(text: String) -> Result<()> {
+    let printer = std::thread::Builder::new().name("print".to_owned());
+    let print = move || {
+        if let Err(error) = self::text(&text) {
+            tracing::debug!(%error, "a text could not be printed");
+        }
+    };
+    printer.spawn(print).context("starting a thread to print in")?;
+    Ok(())
 }
 
 /// Writes a value as JSON, indented.
@@ -58,19 +75,16 @@ pub(crate) fn table(headings: &[&str]) -> Table {
 
 /// Writes a word to people where errors belong, for what is none.
 pub(crate) fn note(text: &str) {
-    // Nobody is left to be told when this fails.
-    drop(writeln!(io::stderr().lock(), "{text}"));
+    log::tell(&format!("{text}\n"));
 }
 
 /// Writes an error where errors belong, with its causes and what to do if we know it.
 pub(crate) fn error(error: &anyhow::Error) {
-    let mut out = io::stderr().lock();
     let mut text = format!("error: {error}\n");
     for cause in error.chain().skip(1) {
         text.push_str("  because: ");
         text.push_str(&cause.to_string());
         text.push('\n');
     }
-    // Nobody is left to be told when this fails.
-    drop(out.write_all(text.as_bytes()));
+    log::tell(&text);
 }

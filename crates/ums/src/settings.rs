@@ -1,7 +1,7 @@
 //! The settings of a command, and what is wrong with them, for people.
 
 use anyhow::Result;
-use ums_config::{ConfigError, Fault, Layered, LoadOptions, LogFormat, Settings};
+use ums_config::{ConfigError, Fault, Layered, LoadOptions, LogFormat, Settings, StoreUrl};
 use ums_core::{NotConfigured, ProviderKind, Region, StoreError};
 use unified_messaging::Error;
 
@@ -17,6 +17,17 @@ const QUIET: &str = "error";
 /// All that is wrong with them.
 pub(crate) fn of_process() -> Result<Settings> {
     Settings::from_process(&LoadOptions::service()).map_err(|error| wrong(&error))
+}
+
+/// The database of a command that is about the database itself: `--database`, else the setting.
+///
+/// # Errors
+/// What is wrong with it.
+pub(crate) fn store_url(database: Option<&str>) -> Result<StoreUrl> {
+    match database {
+        Some(url) => StoreUrl::parse(url).map_err(|reason| usage(format!("--database {reason}"))),
+        None => Ok(of_process()?.store_url),
+    }
 }
 
 /// All faults of a configuration, one on a line.

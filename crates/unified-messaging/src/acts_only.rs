@@ -24,6 +24,7 @@ impl ActsOnly {
 
 ums_core::forward_aftermath!(ActsOnly, inner, as_it_is);
 ums_core::forward_providers!(ActsOnly, inner, as_it_is);
+ums_core::forward_time!(ActsOnly, inner, as_it_is);
 
 #[async_trait]
 impl Store for ActsOnly {

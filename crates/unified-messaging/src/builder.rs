@@ -5,7 +5,7 @@ use std::io::Write;
 use std::sync::{Arc, Once};
 
 use ums_config::{ConfigError, Layered, LoadOptions, MapSource, Origin, Settings, StoreUrl};
-use ums_core::{Clock, Email, Provider, ProviderKind, Random, Sms, Store, SystemClock, SystemRandom, Troubles};
+use ums_core::{Clock, Email, Provider, ProviderKind, Random, Sms, Store, SystemRandom, Troubles};
 use ums_delivery::{Messaging, NoObserver, Observer};
 use ums_store::MemoryStore;
 
@@ -246,7 +246,7 @@ impl Builder {
             None => ums_config::load(&Layered::new().over(Origin::Caller, self.given), &LoadOptions::library())?,
         };
         let outside = Outside {
-            clock: self.clock.unwrap_or_else(|| Arc::new(SystemClock::new())),
+            clock: self.clock.unwrap_or_else(|| wire::machine_clock(&settings, &self.troubles)),
             random: self.random.unwrap_or_else(|| Arc::new(SystemRandom)),
             observer: self.observer.unwrap_or_else(|| Arc::new(NoObserver)),
             troubles: self.troubles,

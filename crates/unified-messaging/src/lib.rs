@@ -122,7 +122,7 @@ pub use ums_delivery::{
     SwitchError, SwitchOff, Tried, Which,
 };
 pub use ums_providers::send::{IdentityStatus, IdentityVerification};
-pub use wire::{ProviderHooks, store_url};
+pub use wire::{ProviderHooks, machine_clock, store_url};
 
 /// The guide's name of [`Status`].
 pub type DeliveryStatus = Status;

@@ -7,7 +7,7 @@ use std::io::Write;
 use std::sync::Arc;
 
 use ums_config::{ConfigError, Endpoint, Environment, Fault, PostgresSettings, SenderRule, Settings, StoreUrl};
-use ums_core::{Clock, Email, PhoneNumber, Provider, ProviderKind, Random, Sms, Store, Troubles};
+use ums_core::{Clock, Email, GuardedClock, PhoneNumber, Provider, ProviderKind, Random, Sms, Store, SystemClock, Troubles};
 use ums_delivery::{
     BreakerSettings, Chores, Expiry, FeedbackRules, FeedbackWait, LinkParts, Observer, PaceSettings, Parts, Price, RateRules,
     RetentionRules, RetryBudget, RetrySchedule, Rules, WebhookRules,
@@ -67,6 +67,15 @@ pub(crate) fn parts(settings: &Settings, store: Arc<dyn Store>, outside: Outside
         observer,
         troubles,
     })
+}
+
+/// The machine's clock behind its guard; jumps are told among the troubles.
+pub fn machine_clock(settings: &Settings, troubles: &Troubles) -> Arc<dyn Clock> {
+    Arc::new(GuardedClock::new(
+        Arc::new(SystemClock::new()),
+        settings.clock.settle,
+        troubles.clone(),
+    ))
 }
 
 /// Opens the store that the settings name.

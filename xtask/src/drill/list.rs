@@ -7,7 +7,10 @@ use anyhow::Result;
 
 use super::report::Report;
 use super::stage::Store;
-use super::{Play, breaker, crash, disk_full, feedback, fsync, ground, idempotency, judging, pace, replicas, sigterm, upgrade};
+use super::{
+    Play, backup, breaker, busy, clock, crash, database, descriptors, disk_full, door, feedback, fsync, ground, idempotency, judging, log,
+    pace, replicas, sigterm, upgrade,
+};
 
 type Playing<'a> = Pin<Box<dyn Future<Output = Result<Report>> + 'a>>;
 
@@ -89,6 +92,15 @@ pub(super) const DRILLS: &[Drill] = &[
         run: |play, store| Box::pin(idempotency::run(play, store)),
     },
     Drill {
+        name: "database",
+        what: "databases that do not fit, a pooler, a first commit that is cut off, texts that are refused; rounds are messages",
+        stores: &[Store::Postgres],
+        rounds: 2_000,
+        short: &[(Store::Postgres, 150)],
+        is_alone: false,
+        run: |play, _| Box::pin(database::run(play)),
+    },
+    Drill {
         name: "disk-full",
         what: "the disk fills up and gets room again (wants root)",
         stores: &[Store::Sqlite],
@@ -105,6 +117,33 @@ pub(super) const DRILLS: &[Drill] = &[
         short: &[(Store::Sqlite, 2)],
         is_alone: false,
         run: |play, _| Box::pin(ground::run(play)),
+    },
+    Drill {
+        name: "backup",
+        what: "a backup under load, kill -9, the database destroyed, the backup restored",
+        stores: BOTH,
+        rounds: 12,
+        short: &[(Store::Sqlite, 2), (Store::Postgres, 1)],
+        is_alone: false,
+        run: |play, store| Box::pin(backup::run(play, store)),
+    },
+    Drill {
+        name: "descriptors",
+        what: "strangers and a limit take all file descriptors: no provider is blamed",
+        stores: &[Store::Sqlite],
+        rounds: 1,
+        short: &[(Store::Sqlite, 1)],
+        is_alone: false,
+        run: |play, _| Box::pin(descriptors::run(play)),
+    },
+    Drill {
+        name: "busy",
+        what: "receivers that never stop talking, while /livez is looked at; rounds are seconds",
+        stores: &[Store::Sqlite],
+        rounds: 30,
+        short: &[(Store::Sqlite, 8)],
+        is_alone: true,
+        run: |play, _| Box::pin(busy::run(play)),
     },
     Drill {
         name: "fsync",
@@ -143,6 +182,15 @@ pub(super) const DRILLS: &[Drill] = &[
         run: |play, _| Box::pin(feedback::run(play)),
     },
     Drill {
+        name: "clock",
+        what: "the clock jumps ahead by 500 days and back by 2 under load; rounds are jumps ahead",
+        stores: BOTH,
+        rounds: 1,
+        short: &[(Store::Sqlite, 1)],
+        is_alone: false,
+        run: |play, store| Box::pin(clock::run(play, store)),
+    },
+    Drill {
         name: "sigterm",
         what: "SIGTERM under load",
         stores: BOTH,
@@ -150,5 +198,23 @@ pub(super) const DRILLS: &[Drill] = &[
         short: &[],
         is_alone: false,
         run: |play, store| Box::pin(sigterm::run(play, store)),
+    },
+    Drill {
+        name: "door",
+        what: "strangers hold every connection, drip, read nothing and try keys, while callers post and an orchestrator probes; rounds are seconds",
+        stores: &[Store::Sqlite],
+        rounds: 60,
+        short: &[(Store::Sqlite, 8)],
+        is_alone: true,
+        run: |play, _| Box::pin(door::run(play)),
+    },
+    Drill {
+        name: "log",
+        what: "nobody reads the log: posts, SIGHUP, SIGTERM, a second signal",
+        stores: &[Store::Sqlite],
+        rounds: 1,
+        short: &[(Store::Sqlite, 1)],
+        is_alone: false,
+        run: |play, _| Box::pin(log::run(play)),
     },
 ];

@@ -6,11 +6,17 @@
 //! against the store and the arrivals: what was lost, what came twice without a cause, what is
 //! claimed and never happened.
 
+mod backup;
 mod breaker;
+mod busy;
 mod chance;
 mod checker;
+mod clock;
 mod crash;
+mod database;
+mod descriptors;
 mod disk_full;
+mod door;
 mod faults;
 mod feedback;
 mod fleet;
@@ -21,6 +27,7 @@ mod journal;
 mod judging;
 mod list;
 mod load;
+mod log;
 mod pace;
 mod replicas;
 mod report;

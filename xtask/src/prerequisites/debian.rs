@@ -1,4 +1,4 @@
-//! Programs from Debian packages: Postfix and its load tools, nginx, PostgreSQL, strace.
+//! Programs from Debian packages: Postfix and its load tools, nginx, PostgreSQL, PgBouncer, strace, libfaketime.
 //!
 //! They are found on the machine, or else the package is downloaded and unpacked under
 //! `target/beds/debian`. Installing it would start a mail server, a web server and a database of
@@ -120,9 +120,30 @@ pub(crate) fn nginx(workspace: &Workspace) -> Result<Tool> {
     provide(workspace, "nginx", "nginx")
 }
 
+/// Shares connections to PostgreSQL between clients.
+pub(crate) fn pgbouncer(workspace: &Workspace) -> Result<Tool> {
+    provide(workspace, "pgbouncer", "pgbouncer")
+}
+
 /// Tells which system calls a process makes.
 pub(crate) fn strace(workspace: &Workspace) -> Result<Tool> {
     provide(workspace, "strace", "strace")
+}
+
+/// The library that gives a program another time of day, for programs with several threads.
+pub(crate) fn faketime(workspace: &Workspace) -> Result<PathBuf> {
+    let found = |root: &Path| {
+        let folders = library_folders(root).into_iter();
+        folders
+            .map(|folder| folder.join("faketime/libfaketimeMT.so.1"))
+            .find(|library| library.is_file())
+    };
+    let root = workspace.scratch("beds/debian")?.join("libfaketime");
+    if let Some(library) = found(Path::new("/")).or_else(|| found(&root)) {
+        return Ok(library);
+    }
+    unpack("libfaketime", &root).context("not installed; on Debian: apt-get install libfaketime")?;
+    found(&root).context("the package libfaketime holds no library for threads")
 }
 
 /// The programs of one version of PostgreSQL, which lie together in a folder off `PATH`.
@@ -154,7 +175,7 @@ impl Postgres {
 }
 
 /// What the suite and the drills run of PostgreSQL.
-const POSTGRES_PROGRAMS: &[&str] = &["initdb", "postgres", "createdb", "pg_isready", "pg_amcheck"];
+const POSTGRES_PROGRAMS: &[&str] = &["initdb", "postgres", "createdb", "pg_isready", "pg_amcheck", "psql"];
 
 /// PostgreSQL of the distribution: the newest version that is here.
 pub(crate) fn postgres(workspace: &Workspace) -> Result<Postgres> {

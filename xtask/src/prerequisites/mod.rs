@@ -23,6 +23,11 @@ pub(crate) fn provide(workspace: &Workspace) -> Result<()> {
         ("smtp-source", debian::smtp_source(workspace).map(|tool| tool.describe())),
         ("Postfix", debian::postfix(workspace).map(|postfix| postfix.describe())),
         ("PostgreSQL", debian::postgres(workspace).map(|postgres| postgres.describe())),
+        ("PgBouncer", debian::pgbouncer(workspace).map(|tool| tool.describe())),
+        (
+            "libfaketime",
+            debian::faketime(workspace).map(|library| library.display().to_string()),
+        ),
         ("strace", debian::strace(workspace).map(|tool| tool.describe())),
     ];
     let mut missing = Vec::new();

@@ -43,7 +43,7 @@ pub(super) const FLOORS: &[Floors] = &[(
             "parking",
         ],
         &["breaker", "pacing", "lanes", "lease", "in_hand", "queue"],
-        &["ports", "rules", "observer", "carried"],
+        &["ports", "shortages", "rules", "observer", "carried"],
     ],
 )];
 

@@ -16,6 +16,12 @@ const MAX_WAIT: Duration = Duration::from_secs(30);
 pub struct LimitSettings {
     /// Open HTTP connections.
     pub max_connections: u32,
+    /// Open HTTP connections of one peer.
+    pub connections_per_peer: u32,
+    /// Longest life of a connection.
+    pub connection_life: Duration,
+    /// Most requests on one connection.
+    pub connection_requests: u32,
     /// Largest head of a request, in bytes.
     pub request_head_bytes: u32,
     /// Largest body of a request, in bytes.
@@ -54,6 +60,9 @@ pub(crate) fn read(reader: &mut Reader<'_>) -> LimitSettings {
     let bytes = |least: u32, most_mib: u32| -> RangeInclusive<u32> { least..=most_mib * 1024 * 1024 };
     LimitSettings {
         max_connections: reader.number("limits.max_connections", 1..=1_000_000),
+        connections_per_peer: reader.number("limits.connections_per_peer", 1..=1_000_000),
+        connection_life: reader.span("limits.connection_life", seconds(1, 7 * 24 * 3_600)),
+        connection_requests: reader.number("limits.connection_requests", 1..=4_000_000_000),
         request_head_bytes: reader.number("limits.request_head_bytes", 8_192..=1024 * 1024),
         request_body_bytes: reader.number("limits.request_body_bytes", bytes(1_024, 256)),
         batch_messages: reader.number("limits.batch_messages", 1..=1_000),

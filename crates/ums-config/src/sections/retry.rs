@@ -43,6 +43,13 @@ pub struct RetentionSettings {
     pub keys: Duration,
 }
 
+/// What is made of a jump of the machine's clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClockSettings {
+    /// How long a jump has to stand before it is trusted.
+    pub settle: Duration,
+}
+
 /// How long messages wait before they are given up, unless they say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ExpirySettings {
@@ -82,6 +89,12 @@ pub(crate) fn retention(reader: &mut Reader<'_>) -> RetentionSettings {
         bodies,
         messages,
         keys: Duration::from_hours(u64::from(reader.number("idempotency.keep_hours", 24..=8_760))),
+    }
+}
+
+pub(crate) fn clock(reader: &mut Reader<'_>) -> ClockSettings {
+    ClockSettings {
+        settle: reader.span("clock.settle", Duration::from_secs(10)..=7 * DAY),
     }
 }
 

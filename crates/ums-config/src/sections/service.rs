@@ -1,8 +1,9 @@
 //! What the service is, where it listens, keeps its messages and writes its log.
 
 use std::fmt;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+use ipnet::IpNet;
 use ums_core::Secret;
 
 use crate::reader::Reader;
@@ -11,7 +12,7 @@ use crate::values::{Endpoint, StoreUrl};
 /// Shortest key that sealing and keyed hashes may be derived from, in bytes.
 const MIN_SECRET_KEY_BYTES: usize = 16;
 /// Where the service listens unless told otherwise.
-const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
+const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
 
 /// Where the service runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,16 +65,44 @@ pub(crate) fn store_url(reader: &mut Reader<'_>, default: &StoreUrl) -> StoreUrl
         .unwrap_or_else(|| default.clone())
 }
 
-/// `UMS_LISTEN`; `localhost` and a bare `:port` mean loopback.
+/// `UMS_LISTEN`.
 pub(crate) fn listen(reader: &mut Reader<'_>) -> SocketAddr {
-    let read = reader.parsed("UMS_LISTEN", |text| {
-        let port = text.strip_prefix("localhost:").or_else(|| text.strip_prefix(':'));
-        let address = port.map_or_else(|| text.to_owned(), |port| format!("127.0.0.1:{port}"));
-        address
-            .parse()
-            .map_err(|_| "must be an IP address and a port, such as 127.0.0.1:8080")
-    });
-    read.unwrap_or(DEFAULT_LISTEN)
+    reader.parsed("UMS_LISTEN", place_to_listen).unwrap_or(DEFAULT_LISTEN)
+}
+
+/// `UMS_PROBE_LISTEN`.
+pub(crate) fn probe_listen(reader: &mut Reader<'_>) -> Option<SocketAddr> {
+    reader.parsed("UMS_PROBE_LISTEN", place_to_listen)
+}
+
+/// An address and a port; `localhost` and a bare `:port` mean loopback.
+fn place_to_listen(text: &str) -> Result<SocketAddr, &'static str> {
+    let port = text.strip_prefix("localhost:").or_else(|| text.strip_prefix(':'));
+    let address = port.map_or_else(|| text.to_owned(), |port| format!("127.0.0.1:{port}"));
+    address
+        .parse()
+        .map_err(|_| "must be an IP address and a port, such as 127.0.0.1:8080")
+}
+
+/// `UMS_TRUSTED_PROXIES`.
+pub(crate) fn trusted_proxies(reader: &mut Reader<'_>) -> Vec<IpNet> {
+    let texts = reader.list("UMS_TRUSTED_PROXIES").unwrap_or_default();
+    let Some(networks) = texts.iter().map(|text| network(text)).collect::<Option<Vec<_>>>() else {
+        let reason = "must be IP addresses or networks such as 10.0.0.0/8, separated by commas";
+        reader.fault("UMS_TRUSTED_PROXIES", reason.to_owned());
+        return Vec::new();
+    };
+    if networks.iter().any(|network| network.prefix_len() == 0) {
+        let reason = "names every address: connections of one peer are not bounded, and anybody may say whose they are";
+        reader.warn("UMS_TRUSTED_PROXIES", reason);
+    }
+    networks
+}
+
+/// An address is a network of one.
+fn network(text: &str) -> Option<IpNet> {
+    let address = text.parse::<IpAddr>().map(|address| IpNet::from(address.to_canonical()));
+    address.ok().or_else(|| text.parse().ok())
 }
 
 /// `UMS_PUBLIC_URL`.

@@ -27,6 +27,7 @@ fn the_table_says_what_the_design_says() {
         (C::Throttled, N::Yes, R::BySchedule, B::Pauses, false, None, None),
         (C::Unavailable, N::Yes, R::BySchedule, B::Counted, false, None, None),
         (C::Unknown, N::IfDuplicatesAllowed, R::BySchedule, B::Counted, false, None, None),
+        (C::LocalShortage, N::Yes, R::BySchedule, B::NotCounted, false, None, None),
     ];
     assert_eq!(rows.len(), FailureClass::ALL.len());
     for (class, next, retry, breaker, tell, recipient, suppress) in rows {
@@ -173,4 +174,33 @@ fn details_hold_no_recipient_number_key_or_line_break() {
     }
     assert!(clean.contains("550 5.1.1"));
     assert!(redact(&"long ".repeat(1_000)).len() <= MAX_DETAIL_BYTES);
+}
+
+#[test]
+fn numbers_in_groups_keys_behind_their_words_and_other_scripts_are_masked() {
+    for (text, canaries) in [
+        ("to +1 (416) 555-0123 failed", &["416", "555", "0123"][..]),
+        ("to 416 555 0123, try later", &["416", "0123"]),
+        ("code １２３４５６ wrong", &["１２３４５６"]),
+        ("no such user customer＠example.com", &["customer"]),
+        ("Authorization: Bearer eyJhbGciOiJI refused", &["eyJhbGciOiJI"]),
+        ("login with password: hunter2hunter2", &["hunter2"]),
+        ("?api_key=abcdefgh12", &["abcdefgh12"]),
+    ] {
+        let clean = redact(text);
+        for canary in canaries {
+            assert!(!clean.contains(canary), "{canary} in {clean}");
+        }
+        assert!(clean.contains("***"), "{clean}");
+    }
+    for plain in [
+        "550 5.1.1 user unknown",
+        "550 550 5.7.1 refused",
+        "421 4.7.0 Try again later, 15 minutes, 20 recipients",
+        "basic authentication is off",
+        "the token is missing",
+        "error code: 30005",
+    ] {
+        assert_eq!(redact(plain), plain);
+    }
 }

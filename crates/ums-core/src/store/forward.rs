@@ -176,3 +176,25 @@ macro_rules! forward_providers {
         }
     };
 }
+
+/// Implements [`TimeStore`](crate::TimeStore) in the same way.
+#[macro_export]
+macro_rules! forward_time {
+    ($store:ty, $inner:ident, $around:ident) => {
+        #[async_trait::async_trait]
+        impl $crate::TimeStore for $store {
+            async fn database_time(&self) -> Result<Option<$crate::Timestamp>, $crate::StoreError> {
+                self.$around(self.$inner.database_time()).await
+            }
+            async fn kept_time(&self) -> Result<Option<$crate::KeptTime>, $crate::StoreError> {
+                self.$around(self.$inner.kept_time()).await
+            }
+            async fn keep_time(&self, time: &$crate::KeptTime) -> Result<(), $crate::StoreError> {
+                self.$around(self.$inner.keep_time(time)).await
+            }
+            async fn hasten(&self, waits: $crate::LongestWaits, now: $crate::Timestamp, limit: usize) -> Result<u64, $crate::StoreError> {
+                self.$around(self.$inner.hasten(waits, now, limit)).await
+            }
+        }
+    };
+}

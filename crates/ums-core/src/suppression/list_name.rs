@@ -5,9 +5,11 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::subscriber::compatible;
+
 /// The name of a mailing list, by which people may unsubscribe from one list and keep the others.
 ///
-/// A name is kept in lower case: `Weekly` and `weekly` are one list, so that no spelling evades an unsubscribe.
+/// A name is kept by NFKC and without case: `Weekly`, `weekly` and `ｗｅｅｋｌｙ` are one list, so that no spelling evades an unsubscribe.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct ListName(String);
@@ -26,8 +28,11 @@ impl ListName {
     /// # Errors
     /// [`InvalidListName`] for a text that is empty, too long or holds a control character.
     pub fn parse(text: &str) -> Result<Self, InvalidListName> {
-        let name = text.trim().to_lowercase();
-        let is_of_size = (1..=Self::MAX_CHARS).contains(&name.chars().count());
+        let fits = |name: &String| (1..=Self::MAX_CHARS).contains(&name.chars().count());
+        // One that grows out of size by its folding is kept as it is: names that were good stay so.
+        let folded = compatible(text).trim().to_owned();
+        let name = if fits(&folded) { folded } else { text.trim().to_lowercase() };
+        let is_of_size = fits(&name);
         if is_of_size && !name.chars().any(char::is_control) {
             Ok(Self(name))
         } else {
@@ -77,7 +82,14 @@ mod tests {
     fn a_name_is_short_printable_and_without_case() {
         assert_eq!(ListName::parse(" Weekly News ").unwrap().as_str(), "weekly news");
         assert_eq!(ListName::parse("weekly"), ListName::parse("WEEKLY"));
+        assert_eq!(ListName::parse("weekly"), ListName::parse("ＷＥＥＫＬＹ"));
+        assert_eq!(ListName::parse("Straße"), ListName::parse("STRASSE"));
+        assert_ne!(ListName::parse("kılı"), ListName::parse("kili"));
         assert!(ListName::parse(&"ü".repeat(64)).is_ok());
+        for name in ["ß".repeat(64), "\u{fdfa}".repeat(9), "\u{a8}x".to_owned(), " ｗ\u{3000}".to_owned()] {
+            let read = ListName::parse(&name).unwrap();
+            assert_eq!(ListName::parse(read.as_str()).as_ref(), Ok(&read), "a name is its own name");
+        }
         for bad in ["", "  ", "a\nb", "a\u{0}b", &"a".repeat(65)] {
             assert_eq!(ListName::parse(bad), Err(InvalidListName), "{bad:?}");
         }

@@ -113,7 +113,11 @@ impl<M: 'static> Link<M> {
         let Some(probe) = self.leave_to_ask(&permit).await else { return };
         match self.provider.probe().await {
             Probe::Healthy | Probe::NoAnswer => permit.cleared(),
-            Probe::Failed(failure) => permit.settle(Verdict::Failure(&failure), Now::read(&*self.ports.clock)),
+            Probe::Failed(failure) => {
+                let now = Now::read(&*self.ports.clock);
+                self.ports.shortages.failed(&failure, &*self.ports.clock);
+                permit.settle(Verdict::Failure(&failure), now);
+            }
         }
         drop(probe);
     }

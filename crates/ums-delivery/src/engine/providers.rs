@@ -9,7 +9,7 @@ use crate::sharing::Share;
 
 /// Longest reason and name of an operator, in bytes.
 const MAX_REASON_BYTES: usize = 500;
-const MAX_BY_BYTES: usize = 100;
+pub(super) const MAX_BY_BYTES: usize = 100;
 
 /// Why a switch was not turned.
 #[derive(Debug, thiserror::Error)]
@@ -136,7 +136,7 @@ impl Messaging {
 }
 
 /// A text of an operator: one line that is not empty.
-fn text(field: &'static str, given: &str, most: usize) -> Result<String, SwitchError> {
+pub(super) fn text(field: &'static str, given: &str, most: usize) -> Result<String, SwitchError> {
     let given = given.trim();
     if given.is_empty() || given.len() > most || given.chars().any(char::is_control) {
         return Err(SwitchError::Invalid(field, format!("must be 1 to {most} bytes in one line")));

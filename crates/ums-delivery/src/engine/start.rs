@@ -27,6 +27,7 @@ use crate::rates::Rates;
 use crate::rejection::Reports;
 use crate::rules::Rules;
 use crate::sharing::{Keeper, Plug, Share};
+use crate::shortages::Shortages;
 use crate::unsubscribe::Links;
 use crate::{asking, feedback, housekeeping, lease, outbox, rates, worker};
 
@@ -74,7 +75,14 @@ impl Messaging {
     /// # Errors
     /// The error of a store that cannot be read.
     pub async fn start(from: Parts) -> Result<Self, StoreError> {
-        let ports = Arc::new(Ports::new(from.clock, from.random, from.store, from.observer));
+        let ports = Arc::new(Ports::new(
+            from.clock,
+            from.random,
+            from.store,
+            from.observer,
+            Shortages::new(from.troubles.clone()),
+        ));
+        housekeeping::begin_timekeeping(&ports).await?;
         let rules = with_defaults_of_store(from.rules, &*ports.store);
         let asked = ports.clock.monotonic();
         let lease = Arc::new(HeldLease::new(ports.store.renew().await?, asked));

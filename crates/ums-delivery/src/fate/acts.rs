@@ -146,7 +146,13 @@ fn settle(record: &mut MessageRecord, mark: Mark, now: Timestamp) -> Result<ActR
     }
     let act = kept(record, ActKind::Marked, format!("was {}, {}", record.status, by.describe()), now);
     let sent_at = record.unknown_attempts().map(|attempt| attempt.called_at).max();
-    let (mut carried, recipients) = (RecipientSet::NOBODY, record.recipients.len());
+    let recipients = record.recipients.len();
+    // A restored message may have been sent by an attempt that the backup does not have: to everybody.
+    let mut carried = if record.has_unknown_attempt() {
+        RecipientSet::NOBODY
+    } else {
+        RecipientSet::NOT_RECORDED
+    };
     for attempt in record
         .attempts
         .iter_mut()

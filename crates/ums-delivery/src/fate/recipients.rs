@@ -1,7 +1,7 @@
 //! What becomes of each recipient, and of the message with its first one.
 
 use ums_core::{
-    AttemptOutcome, Channel, Duplicates, MessageRecord, OnExhausted, RecipientSet, Status, Suppression, Timestamp, Work, subscriber_key,
+    AttemptOutcome, Channel, Duplicates, MessageRecord, OnExhausted, RecipientSet, Status, Suppression, Timestamp, Work, listed_key,
 };
 
 use super::{Fate, Next, causes, turn};
@@ -191,8 +191,8 @@ pub(super) fn reopen(record: &mut MessageRecord, stands: impl Fn(Status) -> bool
 pub(super) fn opted_out(record: &mut MessageRecord, entries: &[Suppression], rules: &Rules, now: Timestamp) -> Fate {
     let channel = record.message.content.channel();
     let entry_of = |address: &str| {
-        let subscriber = subscriber_key(channel, address);
-        let of_it = |entry: &&Suppression| entry.channel == channel && subscriber_key(channel, &entry.address) == subscriber;
+        let subscriber = listed_key(channel, address);
+        let of_it = |entry: &&Suppression| entry.channel == channel && listed_key(channel, &entry.address) == subscriber;
         entries.iter().find(of_it)
     };
     let open = record.open_recipients();

@@ -96,6 +96,7 @@ fn tell(source: &dyn FeedbackSource, error: &PollError, again_in: Duration) {
                 FailureClass::Misconfigured => "check the account's keys and that they may read its delivery reports",
                 FailureClass::Unsupported => "check that the account writes delivery reports at all",
                 FailureClass::Throttled | FailureClass::QuotaExhausted => "it is asked too often; give it a longer pause",
+                FailureClass::LocalShortage => "raise the limit of open files (LimitNOFILE) or give the machine more memory",
                 FailureClass::InvalidMessage
                 | FailureClass::InvalidRecipient
                 | FailureClass::RecipientBlocked

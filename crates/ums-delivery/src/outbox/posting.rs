@@ -218,6 +218,9 @@ async fn deliver(posting: Posting, webhooks: Arc<dyn WebhookPost>, endpoint: End
         posted = post(postbox, &*webhooks, &endpoint, &notice) => posted,
     };
     let now = ports.clock.now();
+    if let Posted::OurShortage(reason) = &posted {
+        ports.shortages.met(reason, &*ports.clock);
+    }
     let outcome = outcome_of(&posted, &notice, &postbox.rules, &*ports.random, now);
     ports.observer.notice(&NoticeEvent {
         kind: notice.kind,
@@ -248,6 +251,8 @@ pub(super) enum Posted {
     Status(u16),
     /// The receiver did not answer, or was not called; the text says why.
     NoAnswer(String),
+    /// Our own machine had nothing left to call the receiver with; the text says what.
+    OurShortage(String),
 }
 
 impl Posted {
@@ -261,7 +266,7 @@ impl Posted {
             Self::Status(status @ 300..=399) => format!("{status}: redirects are not followed"),
             Self::Status(status @ GONE) => format!("{status}: the receiver wants no more"),
             Self::Status(status) => status.to_string(),
-            Self::NoAnswer(reason) => reason.clone(),
+            Self::NoAnswer(reason) | Self::OurShortage(reason) => reason.clone(),
         }
     }
 }
@@ -275,6 +280,7 @@ pub(super) async fn post(postbox: &Postbox, webhooks: &dyn WebhookPost, endpoint
     match tokio::time::timeout(LONGEST_POST, webhooks.post(call)).await {
         Ok(Ok(status)) => Posted::Status(status),
         Ok(Err(WebhookFault::NotAllowed(reason) | WebhookFault::NoAnswer(reason))) => Posted::NoAnswer(reason),
+        Ok(Err(WebhookFault::LocalShortage(reason))) => Posted::OurShortage(reason),
         Err(_) => Posted::NoAnswer("timeout".to_owned()),
     }
 }
@@ -284,6 +290,8 @@ fn outcome_of(posted: &Posted, notice: &Notice, rules: &WebhookRules, random: &d
     let due_at = now + wait(rules, notice.tries, random);
     let state = if posted.is_success() {
         NoticeState::Delivered
+    } else if matches!(posted, Posted::OurShortage(_)) {
+        NoticeState::Pending
     } else if is_given_up(rules, notice, due_at) {
         NoticeState::Failed
     } else {
@@ -345,7 +353,9 @@ fn reason_to_disable(posted: &Posted, endpoint: &Endpoint, rules: &WebhookRules,
     if *posted == Posted::Status(GONE) {
         return Some("it answered 410: the receiver wants no more".to_owned());
     }
-    let since = endpoint.failing_since.filter(|_| !posted.is_success())?;
+    // Our own shortage says nothing about the receiver.
+    let says_nothing = posted.is_success() || matches!(posted, Posted::OurShortage(_));
+    let since = endpoint.failing_since.filter(|_| !says_nothing)?;
     (now.since(since) >= rules.disable_after)
         .then(|| format!("every post to it has failed since {since}; the last one: {}", posted.describe()))
 }

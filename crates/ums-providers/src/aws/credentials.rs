@@ -147,15 +147,14 @@ impl AwsCredentials {
 
     /// The region that environment, profile or instance name.
     pub(super) async fn region(&self, transport: &Arc<Transport>) -> Result<String, Failure> {
-        let mut loader = aws_config::defaults(BehaviorVersion::latest()).http_client(MetadataClient {
-            transport: Arc::clone(transport),
-        });
+        let client = MetadataClient::new(transport);
+        let mut loader = aws_config::defaults(BehaviorVersion::latest()).http_client(client.clone());
         if let Some(profile) = self.profile() {
             loader = loader.profile_name(profile);
         }
         let config = tokio::time::timeout(LONGEST_FETCH, loader.load()).await.ok();
         let region = config.and_then(|config| config.region().map(|region| region.as_ref().to_owned()));
-        region.ok_or_else(|| misconfigured("no AWS region is known; set AWS_REGION"))
+        region.ok_or_else(|| failure(&client, "no AWS region is known; set AWS_REGION"))
     }
 
     fn known(&self) -> Option<Arc<Snapshot>> {
@@ -170,8 +169,9 @@ impl AwsCredentials {
     }
 
     async fn fetch(&self, transport: &Arc<Transport>, region: &str, limit: Duration) -> Result<Snapshot, Failure> {
+        let client = MetadataClient::new(transport);
         let mut chain = DefaultCredentialsChain::builder()
-            .configure(provider_config(transport))
+            .configure(ProviderConfig::default().with_http_client(client.clone()))
             .region(Region::new(region.to_owned()));
         if let Some(profile) = self.profile() {
             chain = chain.profile_name(profile);
@@ -179,8 +179,9 @@ impl AwsCredentials {
         let fetch = async { chain.build().await.provide_credentials().await };
         match tokio::time::timeout(limit, fetch).await {
             Ok(Ok(credentials)) => Ok(Snapshot::new(credentials)),
-            Ok(Err(error)) => Err(misconfigured(&words(&error))),
-            Err(_) => Err(misconfigured(
+            Ok(Err(error)) => Err(failure(&client, &words(&error))),
+            Err(_) => Err(failure(
+                &client,
                 "AWS credentials could not be read in time; give the machine a role, set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run `aws configure`",
             )),
         }
@@ -196,14 +197,10 @@ impl fmt::Debug for AwsCredentials {
     }
 }
 
-fn provider_config(transport: &Arc<Transport>) -> ProviderConfig {
-    ProviderConfig::default().with_http_client(MetadataClient {
-        transport: Arc::clone(transport),
-    })
-}
-
-fn misconfigured(words: &str) -> Failure {
-    Failure::local(FailureClass::Misconfigured, "aws_credentials", words)
+/// The chain came to no end that helps. Who could open no file or socket has read nothing of the configuration.
+fn failure(client: &MetadataClient, words: &str) -> Failure {
+    let misconfigured = || Failure::local(FailureClass::Misconfigured, "aws_credentials", words);
+    client.shortage().map_or_else(misconfigured, Failure::from)
 }
 
 /// What to do about credentials that cannot be had.

@@ -2,7 +2,7 @@
 //!
 //! So the credential chain brings no second HTTP stack, and its answers are capped like any other.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use aws_smithy_runtime_api::client::http::{HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector};
@@ -13,6 +13,7 @@ use aws_smithy_types::body::SdkBody;
 use bytes::Bytes;
 use http::Uri;
 use http::header::{CONTENT_LENGTH, HOST, USER_AGENT};
+use ums_core::Shortage;
 
 use crate::http::{Cause, NoReply, Outgoing, TimeLimits, Transport};
 
@@ -22,7 +23,24 @@ const LONGEST_CALL: Duration = Duration::from_secs(20);
 /// The HTTP client that is given to `aws-config`.
 #[derive(Clone, Debug)]
 pub(super) struct MetadataClient {
-    pub(super) transport: Arc<Transport>,
+    transport: Arc<Transport>,
+    /// The chain goes on after a call that failed, and says in the end that there are no credentials: what a call met is kept here.
+    shortage: Arc<Mutex<Option<Shortage>>>,
+}
+
+impl MetadataClient {
+    pub(super) fn new(transport: &Arc<Transport>) -> Self {
+        Self {
+            transport: Arc::clone(transport),
+            shortage: Arc::default(),
+        }
+    }
+
+    /// What this machine lacked in one of the calls, or lacks now: the chain reads files, too.
+    pub(super) fn shortage(&self) -> Option<Shortage> {
+        let met = *self.shortage.lock().unwrap_or_else(PoisonError::into_inner);
+        met.or_else(Shortage::now)
+    }
 }
 
 impl HttpClient for MetadataClient {
@@ -31,7 +49,7 @@ impl HttpClient for MetadataClient {
         limits.connect = settings.connect_timeout().unwrap_or(limits.connect);
         limits.reply = settings.read_timeout().unwrap_or(limits.reply);
         SharedHttpConnector::new(MetadataConnector {
-            transport: Arc::clone(&self.transport),
+            client: self.clone(),
             limits,
         })
     }
@@ -39,18 +57,18 @@ impl HttpClient for MetadataClient {
 
 #[derive(Debug)]
 struct MetadataConnector {
-    transport: Arc<Transport>,
+    client: MetadataClient,
     limits: TimeLimits,
 }
 
 impl HttpConnector for MetadataConnector {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        let (transport, limits) = (Arc::clone(&self.transport), self.limits);
-        HttpConnectorFuture::new(async move { call(&transport, &limits, request).await })
+        let (client, limits) = (self.client.clone(), self.limits);
+        HttpConnectorFuture::new(async move { call(&client, &limits, request).await })
     }
 }
 
-async fn call(transport: &Transport, limits: &TimeLimits, request: HttpRequest) -> Result<HttpResponse, ConnectorError> {
+async fn call(client: &MetadataClient, limits: &TimeLimits, request: HttpRequest) -> Result<HttpResponse, ConnectorError> {
     let request = request.try_into_http1x().map_err(|error| ConnectorError::user(error.into()))?;
     let (parts, body) = request.into_parts();
     let body = body
@@ -58,7 +76,8 @@ async fn call(transport: &Transport, limits: &TimeLimits, request: HttpRequest) 
         .map(Bytes::copy_from_slice)
         .ok_or_else(|| ConnectorError::user("a streaming body".into()))?;
     let (origin, target) = split(&parts.uri).ok_or_else(|| ConnectorError::user("not a URL with a host".into()))?;
-    let origin = transport
+    let origin = client
+        .transport
         .metadata_origin(&origin)
         .map_err(|_| ConnectorError::user("not a URL with a host".into()))?;
     let mut headers = parts.headers;
@@ -72,10 +91,13 @@ async fn call(transport: &Transport, limits: &TimeLimits, request: HttpRequest) 
         headers: &headers,
         body,
     };
-    let reply = transport
-        .exchange_within(&origin, &outgoing, limits, LONGEST_CALL)
-        .await
-        .map_err(connector_error)?;
+    let reply = client.transport.exchange_within(&origin, &outgoing, limits, LONGEST_CALL).await;
+    let reply = reply.map_err(|no_reply| {
+        if let Cause::Shortage(shortage) = no_reply.cause {
+            *client.shortage.lock().unwrap_or_else(PoisonError::into_inner) = Some(shortage);
+        }
+        connector_error(no_reply)
+    })?;
     let mut response = http::Response::new(SdkBody::from(reply.body));
     *response.status_mut() = http::StatusCode::from_u16(reply.status).map_err(|error| ConnectorError::user(error.into()))?;
     *response.headers_mut() = reply.headers;
@@ -93,9 +115,15 @@ fn connector_error(no_reply: NoReply) -> ConnectorError {
     let words = no_reply.cause.words().into();
     match no_reply.cause {
         Cause::ConnectTimeout | Cause::WriteStalled | Cause::ReplyTimeout | Cause::Deadline => ConnectorError::timeout(words),
-        Cause::Dns | Cause::Refused | Cause::Connect | Cause::Tls | Cause::NoRoots | Cause::Lost | Cause::Proxy | Cause::ProxyLogin => {
-            ConnectorError::io(words)
-        }
+        Cause::Dns
+        | Cause::Refused
+        | Cause::Connect
+        | Cause::Tls
+        | Cause::NoRoots
+        | Cause::Lost
+        | Cause::Proxy
+        | Cause::ProxyLogin
+        | Cause::Shortage(_) => ConnectorError::io(words),
         Cause::Unreadable | Cause::TooLong => ConnectorError::user(words),
     }
 }

@@ -260,7 +260,8 @@ const fn may_overrule(of_code: Option<FailureClass>, words: FailureClass) -> boo
             | FailureClass::Unsupported
             | FailureClass::QuotaExhausted
             | FailureClass::Unavailable
-            | FailureClass::Unknown,
+            | FailureClass::Unknown
+            | FailureClass::LocalShortage,
         ) => false,
     }
 }

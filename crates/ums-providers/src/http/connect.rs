@@ -1,21 +1,29 @@
 //! Opening a connection: DNS, TCP (both address families raced), TLS. Nothing is sent here.
 
+use std::convert::Infallible;
+use std::future::{Ready, ready};
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use http::Uri;
-use hyper::service::Service as _;
 use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::service::TowerToHyperService;
+use hyper_util::client::legacy::connect::dns::Name;
+use hyper_util::rt::TokioIo;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
+use tower_service::Service;
+use ums_core::Shortage;
 
 use super::connection::Connection;
 use super::stream::Socket;
 use super::{Cause, NoReply, Origin, TimeLimits, Transport, TrustedRoots};
+use crate::bounded_read::BoundedRead;
+use crate::roots;
+use crate::ways::reachable;
 
 /// Opens a connection to an endpoint, within its own limit and the message's.
 pub(super) async fn connect(transport: &Transport, origin: &Origin, limits: &TimeLimits, deadline: Instant) -> Result<Connection, NoReply> {
@@ -45,7 +53,7 @@ pub(super) async fn connect_to(
                     tcp.set_nodelay(true).map_err(|_| Cause::Connect)?;
                     return secure(transport, origin, tcp).await;
                 }
-                Ok(Err(error)) => cause = tcp_cause(&error),
+                Ok(Err(error)) => cause = tcp_cause(&error, &[*address]),
                 Err(_) => cause = Cause::ConnectTimeout,
             }
         }
@@ -64,33 +72,70 @@ async fn open(transport: &Transport, origin: &Origin) -> Result<Connection, Caus
 
 async fn secure(transport: &Transport, origin: &Origin, tcp: TcpStream) -> Result<Connection, Cause> {
     let socket = match origin.tls_name() {
-        None => Socket::Plain(tcp),
+        None => Socket::Plain(BoundedRead::new(tcp)),
         Some(name) => {
             let tls = transport
                 .tls
                 .get_or_try_init(|| tls_connector(transport.settings.roots.clone()))
                 .await?;
-            Socket::Tls(Box::new(tls.connect(name.clone(), tcp).await.map_err(|_| Cause::Tls)?))
+            let connecting = tls.connect(name.clone(), BoundedRead::new(tcp));
+            let connected = connecting
+                .await
+                .map_err(|error| Shortage::of(&error).map_or(Cause::Tls, Cause::Shortage))?;
+            Socket::Tls(Box::new(connected))
         }
     };
     Connection::start(socket).await
 }
 
 async fn open_tcp(place: &Uri) -> Result<TcpStream, Cause> {
-    let mut connector = HttpConnector::new();
+    let addresses = addresses_of(place).await?;
+    let mut connector = HttpConnector::new_with_resolver(Known(addresses.clone()));
     connector.enforce_http(false);
     connector.set_nodelay(true);
-    let opened = TowerToHyperService::new(connector).call(place.clone()).await;
-    opened.map(hyper_util::rt::TokioIo::into_inner).map_err(|error| tcp_cause(&error))
+    // It waits for nothing: it is ready at any time.
+    let opened = connector.call(place.clone()).await;
+    opened.map(TokioIo::into_inner).map_err(|error| tcp_cause(&error, &addresses))
 }
 
-/// The kind of a failed connect, from the error's own chain of causes.
-fn tcp_cause(error: &(dyn std::error::Error + 'static)) -> Cause {
+/// The addresses of an endpoint's host.
+async fn addresses_of(place: &Uri) -> Result<Vec<SocketAddr>, Cause> {
+    let host = place.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
+    let by_scheme = if place.scheme_str() == Some("https") { 443 } else { 80 };
+    let found = tokio::net::lookup_host((host, place.port_u16().unwrap_or(by_scheme))).await;
+    let mut addresses: Vec<SocketAddr> = match found {
+        Ok(addresses) => addresses.collect(),
+        Err(error) => return Err(Shortage::of_lookup(&error).map_or(Cause::Dns, Cause::Shortage)),
+    };
+    reachable(&mut addresses);
+    if addresses.is_empty() { Err(Cause::Dns) } else { Ok(addresses) }
+}
+
+/// A resolver that knows the addresses.
+#[derive(Clone)]
+struct Known(Vec<SocketAddr>);
+
+impl Service<Name> for Known {
+    type Response = std::vec::IntoIter<SocketAddr>;
+    type Error = Infallible;
+    type Future = Ready<Result<Self::Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Name) -> Self::Future {
+        ready(Ok(self.0.clone().into_iter()))
+    }
+}
+
+/// The kind of a failed connect to one of these addresses, from the error's own chain of causes.
+fn tcp_cause(error: &(dyn std::error::Error + 'static), to: &[SocketAddr]) -> Cause {
+    if let Some(shortage) = Shortage::of_connect(error, to) {
+        return Cause::Shortage(shortage);
+    }
     let mut link = Some(error);
     while let Some(cause) = link {
-        if cause.to_string().starts_with("dns error") {
-            return Cause::Dns;
-        }
         match cause.downcast_ref::<io::Error>().map(io::Error::kind) {
             Some(ErrorKind::ConnectionRefused) => return Cause::Refused,
             Some(ErrorKind::TimedOut) => return Cause::ConnectTimeout,
@@ -104,7 +149,8 @@ fn tcp_cause(error: &(dyn std::error::Error + 'static)) -> Cause {
 async fn tls_connector(roots: TrustedRoots) -> Result<TlsConnector, Cause> {
     let store = tokio::task::spawn_blocking(move || root_store(roots))
         .await
-        .map_err(|_| Cause::NoRoots)?;
+        .map_err(|_| Cause::NoRoots)?
+        .map_err(Cause::Shortage)?;
     if store.is_empty() {
         return Err(Cause::NoRoots);
     }
@@ -117,13 +163,12 @@ async fn tls_connector(roots: TrustedRoots) -> Result<TlsConnector, Cause> {
     Ok(TlsConnector::from(Arc::new(config)))
 }
 
-/// Reads the operating system's roots from files: blocking, some 10 ms.
-fn root_store(roots: TrustedRoots) -> RootCertStore {
+fn root_store(roots: TrustedRoots) -> Result<RootCertStore, Shortage> {
     let certificates = match roots {
-        TrustedRoots::System => rustls_native_certs::load_native_certs().certs,
+        TrustedRoots::System => roots::of_system()?,
         TrustedRoots::Only(certificates) => certificates,
     };
     let mut store = RootCertStore::empty();
     store.add_parsable_certificates(certificates);
-    store
+    Ok(store)
 }

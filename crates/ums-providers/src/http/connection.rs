@@ -16,12 +16,16 @@ use hyper::body::{Body as _, Incoming};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::time::{Instant, sleep_until};
+use ums_core::Shortage;
 
-use super::stream::{Meter, Metered, Socket};
+use super::stream::{Meter, Metered, READ_BUFFER, Socket};
 use super::watch::{Watch, first_look};
 use super::{Cause, NoReply, Outgoing, Reply, TimeLimits};
 
 const OUR_NAME: HeaderValue = HeaderValue::from_static(concat!("unified-messaging/", env!("CARGO_PKG_VERSION")));
+
+/// Most chunks of a body. Each costs as much as a small answer, and one may have one byte; servers send some KiB in each.
+const MAX_CHUNKS: usize = 1_024;
 
 /// An open connection.
 pub(super) struct Connection {
@@ -36,7 +40,11 @@ impl Connection {
     pub(super) async fn start(socket: Socket) -> Result<Self, Cause> {
         let meter = Arc::new(Meter::new());
         let stream = TokioIo::new(Metered::new(socket, Arc::clone(&meter)));
-        let (sender, driver) = http1::Builder::new().handshake(stream).await.map_err(|_| Cause::Connect)?;
+        let (sender, driver) = http1::Builder::new()
+            .max_buf_size(READ_BUFFER)
+            .handshake(stream)
+            .await
+            .map_err(|_| Cause::Connect)?;
         Ok(Self {
             sender,
             driver,
@@ -56,7 +64,7 @@ impl Connection {
         max_bytes: usize,
     ) -> Result<(Reply, Option<Self>), NoReply> {
         let reused = std::mem::replace(&mut self.used, true);
-        self.meter.begin(reused);
+        self.meter.begin(max_bytes);
         let timer = pin!(sleep_until(first_look(limits, deadline)));
         let mut watch = Watch { limits, deadline, timer };
         if reused {
@@ -93,7 +101,7 @@ impl Connection {
         deadline: Instant,
         max_bytes: usize,
     ) -> Result<u16, Cause> {
-        self.meter.begin(false);
+        self.meter.begin(max_bytes);
         let timer = pin!(sleep_until(first_look(limits, deadline)));
         let mut watch = Watch { limits, deadline, timer };
         match self.exchange(host, request, &mut watch, max_bytes).await {
@@ -110,15 +118,22 @@ impl Connection {
         watch: &mut Watch<'_>,
         max_bytes: usize,
     ) -> Result<Reply, (Cause, Option<(u16, HeaderMap)>)> {
-        let outgoing = build(host, request);
+        let mut outgoing = build(host, request);
+        let informed = Arc::clone(&self.meter);
+        hyper::ext::on_informational(&mut outgoing, move |_| informed.informed());
         let mut response = pin!(self.sender.send_request(outgoing));
         let (driver, meter) = (&mut self.driver, &*self.meter);
         let answer = poll_fn(|cx| poll_driven(driver, watch, meter, cx, |cx| response.as_mut().poll(cx))).await;
         let (head, mut body) = match answer {
             Ok(Ok(response)) => response.into_parts(),
+            Ok(Err(_)) | Err(Cause::Lost | Cause::Unreadable) if meter.overran() => return Err((Cause::TooLong, None)),
             Ok(Err(error)) => return Err((cause_of(&error), None)),
             Err(cause) => return Err((cause, None)),
         };
+        meter.head_ended();
+        if meter.overran() {
+            return Err((Cause::TooLong, None));
+        }
         let status = head.status.as_u16();
         match self.read_body(&mut body, watch, max_bytes).await {
             Ok(body) => Ok(Reply {
@@ -126,7 +141,10 @@ impl Connection {
                 headers: head.headers,
                 body,
             }),
-            Err(cause) => Err((cause, Some((status, head.headers)))),
+            Err(cause) => {
+                let cause = if self.meter.overran() { Cause::TooLong } else { cause };
+                Err((cause, Some((status, head.headers))))
+            }
         }
     }
 
@@ -137,13 +155,15 @@ impl Connection {
             return Err(Cause::TooLong);
         }
         let (mut first, mut joined) = (Bytes::new(), BytesMut::new());
-        loop {
+        for _ in 0..MAX_CHUNKS {
+            tokio::task::coop::consume_budget().await;
             let (driver, meter) = (&mut self.driver, &*self.meter);
             let frame = poll_fn(|cx| poll_driven(driver, watch, meter, cx, |cx| Pin::new(&mut *body).poll_frame(cx))).await?;
-            let Some(frame) = frame else { break };
-            let Ok(data) = frame.map_err(|error| cause_of(&error))?.into_data() else {
-                continue;
+            let Some(frame) = frame else {
+                return Ok(if joined.is_empty() { first } else { joined.freeze() });
             };
+            let frame = frame.map_err(|error| cause_of(&error))?;
+            let Ok(data) = frame.into_data() else { continue };
             if first.len() + joined.len() + data.len() > max_bytes {
                 return Err(Cause::TooLong);
             }
@@ -156,7 +176,7 @@ impl Connection {
             }
             joined.extend_from_slice(&data);
         }
-        Ok(if joined.is_empty() { first } else { joined.freeze() })
+        Err(Cause::TooLong)
     }
 
     /// Lets hyper see what the other side did while the connection lay idle.
@@ -180,7 +200,10 @@ impl Connection {
     }
 }
 
-/// Polls what is waited for, then the driver, which may have brought it, then the watch.
+/// Polls what is waited for, then the watch, then the driver, which may have brought what is waited for.
+///
+/// The watch comes before the driver: a peer that always has more to say uses up the task's budget, and a timer that is asked without
+/// budget is never due.
 fn poll_driven<T>(
     driver: &mut http1::Connection<TokioIo<Metered>, Full<Bytes>>,
     watch: &mut Watch<'_>,
@@ -191,6 +214,9 @@ fn poll_driven<T>(
     if let Poll::Ready(value) = awaited(cx) {
         return Poll::Ready(Ok(value));
     }
+    if let Poll::Ready(cause) = watch.poll_expired(meter, cx) {
+        return Poll::Ready(Err(cause));
+    }
     let ended = driver.poll_without_shutdown(cx).is_ready();
     if let Poll::Ready(value) = awaited(cx) {
         return Poll::Ready(Ok(value));
@@ -198,7 +224,7 @@ fn poll_driven<T>(
     if ended {
         return Poll::Ready(Err(Cause::Lost));
     }
-    watch.poll_expired(meter, cx).map(Err)
+    Poll::Pending
 }
 
 fn build(host: &HeaderValue, request: &Outgoing<'_>) -> Request<Full<Bytes>> {
@@ -216,7 +242,9 @@ fn build(host: &HeaderValue, request: &Outgoing<'_>) -> Request<Full<Bytes>> {
 }
 
 fn cause_of(error: &hyper::Error) -> Cause {
-    if error.is_parse() && !error.is_incomplete_message() {
+    if let Some(shortage) = Shortage::of(error) {
+        Cause::Shortage(shortage)
+    } else if error.is_parse() && !error.is_incomplete_message() {
         Cause::Unreadable
     } else {
         Cause::Lost

@@ -1,39 +1,51 @@
 //! The socket as hyper sees it, with a meter on what is written.
 
 use std::io::{self, ErrorKind, IoSlice};
-use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tokio_rustls::client::TlsStream;
 
+use crate::bounded_read::BoundedRead;
+
+/// Most informational replies (RFC 9110 §15.2) before an answer.
+const MAX_INFORMATIONAL: usize = 8;
+/// Most bytes that are read until the head of an answer is in: the head, and the body's first bytes that came with it. A flood of
+/// informational replies or of header lines ends here.
+const MAX_BEFORE_BODY: usize = 2 * READ_BUFFER;
+/// Most bytes on the wire for each byte of a body: frames of chunks and of TLS. Chunk extensions, zeros before a length and empty records
+/// have no bound of their own.
+const MAX_FRAMING: usize = 2;
+/// Most bytes that hyper keeps of a head.
+pub(super) const READ_BUFFER: usize = 64 * 1024;
+
 /// TCP, or TLS over it.
 pub(super) enum Socket {
-    Plain(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
+    Plain(BoundedRead),
+    Tls(Box<TlsStream<BoundedRead>>),
 }
 
 impl Socket {
-    fn tcp(&self) -> &TcpStream {
+    /// Whether the other side is still there and has said nothing yet.
+    fn is_silent(&mut self) -> bool {
         match self {
-            Self::Plain(tcp) => tcp,
-            Self::Tls(tls) => tls.get_ref().0,
+            Self::Plain(tcp) => tcp.is_silent(),
+            Self::Tls(tls) => {
+                let (tcp, session) = tls.get_mut();
+                tcp.is_silent_under(session)
+            }
         }
     }
 
-    /// Asks the kernel, not the runtime's last notice, whether the other side has closed.
-    fn is_closed_by_peer(&self) -> bool {
-        let mut byte = [MaybeUninit::uninit()];
-        match SockRef::from(self.tcp()).peek(&mut byte) {
-            Ok(read) => read == 0,
-            Err(error) => !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted),
+    fn below(&mut self) -> &mut BoundedRead {
+        match self {
+            Self::Plain(tcp) => tcp,
+            Self::Tls(tls) => tls.get_mut().0,
         }
     }
 }
@@ -48,6 +60,13 @@ pub(super) struct Meter {
     flushed: AtomicBool,
     progress_micros: AtomicU64,
     check_peer: AtomicBool,
+    /// Bytes read since the request began, until the head of its answer is in.
+    head_bytes: AtomicUsize,
+    in_head: AtomicBool,
+    informational: AtomicUsize,
+    overrun: AtomicBool,
+    /// Bytes that may be read on the wire for the answer.
+    wire_bytes: AtomicUsize,
 }
 
 impl Meter {
@@ -58,14 +77,25 @@ impl Meter {
             flushed: AtomicBool::new(false),
             progress_micros: AtomicU64::new(0),
             check_peer: AtomicBool::new(false),
+            head_bytes: AtomicUsize::new(0),
+            in_head: AtomicBool::new(false),
+            informational: AtomicUsize::new(0),
+            overrun: AtomicBool::new(false),
+            wire_bytes: AtomicUsize::new(0),
         }
     }
 
-    /// Starts a new request; a connection that lay idle is looked at before its first byte.
-    pub(super) fn begin(&self, reused: bool) {
+    /// Starts a new request, the answer to which has a body of so many bytes at most; the connection is looked at before its first byte.
+    pub(super) fn begin(&self, max_body: usize) {
+        let wire_bytes = MAX_BEFORE_BODY.saturating_add(max_body.saturating_mul(MAX_FRAMING));
+        self.wire_bytes.store(wire_bytes, Ordering::Relaxed);
         self.handed.store(false, Ordering::Relaxed);
         self.flushed.store(false, Ordering::Relaxed);
-        self.check_peer.store(reused, Ordering::Relaxed);
+        self.check_peer.store(true, Ordering::Relaxed);
+        self.head_bytes.store(0, Ordering::Relaxed);
+        self.in_head.store(true, Ordering::Relaxed);
+        self.informational.store(0, Ordering::Relaxed);
+        self.overrun.store(false, Ordering::Relaxed);
         self.mark_progress();
     }
 
@@ -77,6 +107,35 @@ impl Meter {
     /// Whether the whole request was.
     pub(super) fn flushed(&self) -> bool {
         self.flushed.load(Ordering::Relaxed)
+    }
+
+    /// Notes an informational reply (1xx).
+    pub(super) fn informed(&self) {
+        self.informational.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The head of the answer is in: from here on the body's own cap holds.
+    pub(super) fn head_ended(&self) {
+        self.in_head.store(false, Ordering::Relaxed);
+    }
+
+    /// Whether the other side said more before the head of its answer than is read.
+    pub(super) fn overran(&self) -> bool {
+        self.overrun.load(Ordering::Relaxed) || self.informational.load(Ordering::Relaxed) > MAX_INFORMATIONAL
+    }
+
+    /// Counts what was read; an error ends the connection.
+    fn read(&self, bytes: usize) -> io::Result<()> {
+        if self.in_head.load(Ordering::Relaxed) {
+            let total = self.head_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
+            if total > MAX_BEFORE_BODY {
+                self.overrun.store(true, Ordering::Relaxed);
+            }
+            if self.overran() {
+                return Err(io::Error::new(ErrorKind::InvalidData, "more before the answer than is read"));
+            }
+        }
+        Ok(())
     }
 
     /// When the last byte was, or when the request began.
@@ -109,11 +168,14 @@ impl Metered {
         Self { socket, meter }
     }
 
-    /// The last look before the first byte: a peer that closed while the connection lay idle must
-    /// not turn "not sent" into "maybe sent".
-    fn check_peer(&self) -> io::Result<()> {
-        if self.meter.check_peer.swap(false, Ordering::Relaxed) && self.socket.is_closed_by_peer() {
-            return Err(ErrorKind::ConnectionAborted.into());
+    /// The last look before the first byte: a peer that closed while the connection lay idle must not turn "not sent" into "maybe sent",
+    /// and what came before the request must not be read as its answer.
+    fn check_peer(&mut self) -> io::Result<()> {
+        if self.meter.check_peer.swap(false, Ordering::Relaxed) {
+            if !self.socket.is_silent() {
+                return Err(ErrorKind::ConnectionAborted.into());
+            }
+            self.socket.below().begin(self.meter.wire_bytes.load(Ordering::Relaxed));
         }
         Ok(())
     }
@@ -121,10 +183,16 @@ impl Metered {
 
 impl AsyncRead for Metered {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        match &mut self.get_mut().socket {
+        let (this, before) = (self.get_mut(), buf.filled().len());
+        let read = ready!(match &mut this.socket {
             Socket::Plain(tcp) => Pin::new(tcp).poll_read(cx, buf),
             Socket::Tls(tls) => Pin::new(tls).poll_read(cx, buf),
+        });
+        if this.socket.below().overran() {
+            this.meter.overrun.store(true, Ordering::Relaxed);
         }
+        read?;
+        Poll::Ready(this.meter.read(buf.filled().len() - before))
     }
 }
 

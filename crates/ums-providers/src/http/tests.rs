@@ -136,6 +136,56 @@ async fn what_was_handed_over_without_a_whole_answer_is_maybe_sent() {
     }
 }
 
+/// RFC 9110 §15.2 sets no bound on informational replies, and a peer that has always more to say keeps the task ready.
+#[tokio::test]
+async fn a_flood_before_the_answer_starves_no_timer() {
+    let mut early_hints = b"HTTP/1.1 103 Early Hints\r\n\r\n".repeat(8);
+    early_hints.extend(answer("200 OK", &[], "body"));
+    let (reply, _server) = outcome(Act::Answer(early_hints)).await;
+    assert_eq!(reply.ok().unwrap().status, 200, "8 are read");
+
+    let nine = b"HTTP/1.1 100 Continue\r\n\r\n".repeat(9);
+    let lines = b"x: y\r\n".repeat(40_000);
+    for flood in [
+        [nine, answer("200 OK", &[], "body")].concat(),
+        b"HTTP/1.1 100 Continue\r\n\r\n".repeat(200_000),
+        [b"HTTP/1.1 200 OK\r\n".to_vec(), lines].concat(),
+    ] {
+        let started = Instant::now();
+        let (result, _server) = outcome(Act::Flood(flood, 0)).await;
+        let failed = no_reply(result);
+        assert!(
+            failed.sent && matches!(failed.cause, Cause::TooLong | Cause::Unreadable),
+            "{failed:?}"
+        );
+        assert!(started.elapsed() < ms(2_000), "{:?}", started.elapsed());
+    }
+}
+
+#[tokio::test]
+async fn an_answer_before_the_request_is_never_read_as_its_answer() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let tcp = tokio::net::TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    let (mut peer, _) = listener.accept().await.unwrap();
+    tokio::io::AsyncWriteExt::write_all(&mut peer, &answer("200 OK", &[], "forged"))
+        .await
+        .unwrap();
+    tcp.readable().await.unwrap();
+    let connection = Connection::start(stream::Socket::Plain(crate::bounded_read::BoundedRead::new(tcp)))
+        .await
+        .unwrap();
+    let target = Uri::from_static("/send");
+    let request = Outgoing {
+        method: Method::POST,
+        target: &target,
+        headers: &[],
+        body: Bytes::from_static(b"hello"),
+    };
+    let (host, limits) = (HeaderValue::from_static("localhost"), TimeLimits::default());
+    let run = connection.run(&host, &request, &limits, Instant::now() + ms(5_000), 1_000).await;
+    assert!(run.is_err_and(|no_reply| !no_reply.sent));
+}
+
 #[tokio::test]
 async fn a_long_refusal_is_understood_by_its_status() {
     let (result, _server) = outcome(Act::Flood(b"HTTP/1.1 401 Unauthorized\r\nx-code: 7\r\n\r\n".to_vec(), 1 << 24)).await;
@@ -296,5 +346,90 @@ async fn a_proxy_that_refuses_means_that_nothing_was_sent() {
         let (reply, _server) = through_proxy(vec![Act::Answer(answer(status, &[], ""))]).await;
         let no_reply = no_reply(reply);
         assert_eq!((no_reply.class(), no_reply.sent), (class, false), "{status}");
+    }
+}
+
+/// A server that says on its first connection what nobody asked for, and answers requests on every connection. It is made of blocking
+/// calls on a thread: the client's runtime does not run between its word and the next request, so it has not noticed anything.
+struct Chatterer {
+    url: String,
+    requests: std::sync::mpsc::Receiver<usize>,
+    speak: std::sync::mpsc::Sender<()>,
+    spoken: std::sync::mpsc::Receiver<()>,
+}
+
+impl Chatterer {
+    fn start(with_the_answer: bool, unasked: &'static [u8]) -> Self {
+        use std::io::{Read as _, Write as _};
+        let listener = std::net::TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let (told, requests) = std::sync::mpsc::channel();
+        let (speak, cue) = std::sync::mpsc::channel();
+        let (said, spoken) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            let mut kept = Vec::new();
+            for (number, stream) in listener.incoming().enumerate() {
+                let mut stream = stream.unwrap();
+                // Else the word waits in this kernel for an acknowledgement of the answer before it.
+                stream.set_nodelay(true).unwrap();
+                if stream.read(&mut [0; 1024]).unwrap() == 0 {
+                    continue;
+                }
+                told.send(number).unwrap();
+                let mut answer = answer("200 OK", &[], "body");
+                if number == 0 && with_the_answer {
+                    answer.extend_from_slice(unasked);
+                }
+                stream.write_all(&answer).unwrap();
+                if number == 0 {
+                    let mut first = stream.try_clone().unwrap();
+                    let told = told.clone();
+                    cue.recv().unwrap();
+                    if !with_the_answer {
+                        stream.write_all(unasked).unwrap();
+                    }
+                    said.send(()).unwrap();
+                    std::thread::spawn(move || {
+                        if first.read(&mut [0; 1024]).is_ok_and(|read| read > 0) {
+                            told.send(0).unwrap_or_default();
+                        }
+                    });
+                }
+                kept.push(stream);
+            }
+        });
+        Self {
+            url,
+            requests,
+            speak,
+            spoken,
+        }
+    }
+}
+
+/// What came before the request is not its answer (RFC 9112 §9.2: a connection with unasked bytes is closed).
+#[tokio::test]
+async fn a_connection_on_which_something_was_said_unasked_carries_no_request() {
+    for unasked in [
+        &b"HTTP/1.1 500 Internal Server Error\r\ncontent-length: 0\r\n\r\n"[..],
+        b"H",
+        b"\r\n",
+    ] {
+        for with_the_answer in [false, true] {
+            let server = Chatterer::start(with_the_answer, unasked);
+            let transport = transport();
+            let first = post(&transport, &server.url, "first", ms(5_000)).await.ok().unwrap();
+            assert_eq!(first.status, 200);
+            // Blocks this thread, and the runtime with it.
+            server.speak.send(()).unwrap();
+            server.spoken.recv().unwrap();
+            let second = post(&transport, &server.url, "second", ms(5_000)).await;
+            assert_eq!(second.ok().map(|reply| reply.status), Some(200), "{unasked:?} {with_the_answer}");
+            assert_eq!(
+                server.requests.try_iter().collect::<Vec<_>>(),
+                [0, 1],
+                "each request on a connection of its own"
+            );
+        }
     }
 }

@@ -27,7 +27,8 @@ impl Watch<'_> {
     /// Ready when the exchange has used up its time.
     pub(super) fn poll_expired(&mut self, meter: &Meter, cx: &mut Context<'_>) -> Poll<Cause> {
         loop {
-            ready!(self.timer.as_mut().poll(cx));
+            // Without the task's budget: what the task read before must not keep the timer from being asked.
+            ready!(Pin::new(&mut tokio::task::unconstrained(self.timer.as_mut())).poll(cx));
             let (due, cause) = self.next_end(meter);
             if due <= Instant::now() {
                 return Poll::Ready(cause);

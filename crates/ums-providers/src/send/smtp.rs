@@ -39,7 +39,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use lettre::transport::smtp::authentication::Credentials;
 use tokio::time::Instant;
-use ums_core::{Accepted, AccountId, Call, Clock, Email, Failure, FailureClass, HeloName, Mailbox, Probe, Provider, ProviderKind, Secret};
+use ums_core::{
+    Accepted, AccountId, Call, Clock, Email, Failure, FailureClass, HeloName, Mailbox, Probe, Provider, ProviderKind, Secret, Shortage,
+};
 
 use self::connection::Session;
 use self::deliver::Letters;
@@ -193,6 +195,9 @@ pub enum SmtpSettingsFault {
     /// The additional certificates cannot be read.
     #[error("the additional certificates for SMTP are not certificates in PEM")]
     CaCertificate,
+    /// The system's certificates cannot be read for want of something of our own.
+    #[error("the system's certificates cannot be read: {0}")]
+    Shortage(Shortage),
 }
 
 /// What all connections of an account share.

@@ -9,6 +9,7 @@ mod recipients;
 mod secured;
 mod server;
 mod simulated;
+mod unasked;
 
 use std::sync::Arc;
 use std::time::Duration;

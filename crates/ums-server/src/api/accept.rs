@@ -116,6 +116,13 @@ fn submit_problem(error: SubmitError) -> Problem {
                 "repeat the request with the same Idempotency-Key: it will not be sent twice",
             )
         }
+        SubmitError::Store(error @ StoreError::RefusedData(_)) => {
+            tracing::error!(%error, "the store does not take a message");
+            Problem::new(
+                ErrorCode::InvalidFields,
+                "the database cannot hold a value of the message; nothing was accepted, and the log names the place",
+            )
+        }
         SubmitError::Store(error) => {
             tracing::warn!(%error, "the store did not accept a message");
             Problem::new(ErrorCode::StoreUnavailable, "nothing was accepted, nothing was sent; try again")

@@ -10,6 +10,7 @@ use hyper::header::{self, HeaderValue};
 use serde_json::json as value;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
+use ums_core::TroubleKind;
 
 use crate::api::{App, json};
 use crate::problem::{ErrorCode, Problem};
@@ -29,7 +30,8 @@ pub(super) async fn live() -> Response {
     json(StatusCode::OK, &value!({"status": "alive"}))
 }
 
-/// `GET /readyz`: messages are accepted.
+/// `GET /readyz`: messages are accepted. Troubles are named, and only one that keeps messages from being taken makes it say no: whoever
+/// has nothing left for a call still stores what comes, and another process on the machine would have no more.
 pub(super) async fn ready(State(app): State<Arc<App>>) -> Response {
     if app.closing.is_cancelled() {
         return Problem::new(ErrorCode::Closing, "no further messages should be sent here").into_response();
@@ -38,9 +40,18 @@ pub(super) async fn ready(State(app): State<Arc<App>>) -> Response {
         return Problem::new(ErrorCode::NotReady, trouble.reason).into_response();
     }
     if app.readiness.check(&app).await {
-        json(StatusCode::OK, &value!({"status": "ready"}))
+        let troubles = app.messaging.troubles().all();
+        let kinds: Vec<_> = troubles.iter().map(|trouble| trouble.kind).collect();
+        json(StatusCode::OK, &value!({"status": "ready", "troubles": kinds}))
     } else {
-        Problem::new(ErrorCode::StoreUnavailable, "the store does not take writes").into_response()
+        let short = app
+            .messaging
+            .troubles()
+            .all()
+            .into_iter()
+            .find(|trouble| trouble.kind == TroubleKind::Descriptors);
+        let detail = short.map_or_else(|| "the store does not take writes".to_owned(), |trouble| trouble.reason);
+        Problem::new(ErrorCode::StoreUnavailable, detail).into_response()
     }
 }
 
@@ -59,6 +70,7 @@ impl Readiness {
         let is_ready = match tokio::time::timeout(READINESS_TIME, app.messaging.check()).await {
             Ok(Ok(())) => true,
             Ok(Err(error)) => {
+                app.messaging.note_shortage(&error);
                 tracing::warn!(%error, "the store does not take writes");
                 false
             }

@@ -123,15 +123,16 @@ async fn take(
         *read_at = Instant::now();
         return Err(Untaken::Refused("no_such_hook"));
     };
-    let Ok(_place) = app.hooks.places.try_acquire() else {
-        return Err(Untaken::Unavailable("busy"));
-    };
     let path_and_query = request.uri().path_and_query().map(ToString::to_string).unwrap_or_default();
     let headers = headers_of(request.headers());
     let time = app.limits.body_time.min(BODY_TIME);
     let whole = body::read(request, app.limits.hook_body_bytes, time, &app.hooks.memory).await;
     *read_at = Instant::now();
     let whole = whole.map_err(|problem| unread(&problem))?;
+    // Only now: a stranger whose body drips takes no place from a genuine report.
+    let Ok(_place) = app.hooks.places.try_acquire() else {
+        return Err(Untaken::Unavailable("busy"));
+    };
     let request = HookRequest {
         account,
         path_and_query,

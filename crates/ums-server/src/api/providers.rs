@@ -175,7 +175,7 @@ fn account_of(object: &Map<String, Value>) -> AccountId {
     text(object, "account").map_or_else(AccountId::default, AccountId::new)
 }
 
-fn by_of(object: &Map<String, Value>) -> String {
+pub(super) fn by_of(object: &Map<String, Value>) -> String {
     text(object, "by").unwrap_or_else(|| BY_API.to_owned())
 }
 
@@ -211,7 +211,7 @@ fn switched(provider: ProviderKind, account: &AccountId, disabled: Option<Switch
 }
 
 /// In a task of its own: a client that goes away leaves nothing half done.
-async fn in_a_task<T: Send + 'static>(
+pub(super) async fn in_a_task<T: Send + 'static>(
     app: &App,
     work: impl Future<Output = Result<T, SwitchError>> + Send + 'static,
 ) -> Result<T, Problem> {
@@ -221,7 +221,7 @@ async fn in_a_task<T: Send + 'static>(
     }
 }
 
-fn shown(done: Result<impl Serialize, Problem>) -> Response {
+pub(super) fn shown(done: Result<impl Serialize, Problem>) -> Response {
     match done {
         Ok(done) => json(StatusCode::OK, &done),
         Err(problem) => problem.into_response(),
@@ -246,6 +246,6 @@ fn no_such_provider() -> Problem {
 fn broke_off() -> Problem {
     Problem::new(
         ErrorCode::Internal,
-        "it broke off within the service; look at the provider's health before you repeat it",
+        "it broke off within the service; look at how things stand before you repeat it",
     )
 }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 /// A connection.
 pub(crate) struct Client {
@@ -58,6 +58,14 @@ impl Answer {
 impl Client {
     pub(crate) async fn connect(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).await.expect("the service accepts");
+        Self { stream, read: Vec::new() }
+    }
+
+    /// From that address of this machine.
+    pub(crate) async fn connect_from(from: [u8; 4], to: SocketAddr) -> Self {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.bind(SocketAddr::from((from, 0))).expect("an address of this machine");
+        let stream = socket.connect(to).await.expect("the service accepts");
         Self { stream, read: Vec::new() }
     }
 

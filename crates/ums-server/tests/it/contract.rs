@@ -387,6 +387,21 @@ async fn real_answers_about_providers_are_what_the_document_says() {
 }
 
 #[tokio::test]
+async fn real_answers_about_the_clock_are_what_the_document_says() {
+    let bench = start().await;
+    let document = bench.get("/openapi.json").await.json();
+    fits(&document, "get", "/v1/clock", &bench.get("/v1/clock").await);
+    for answer in [
+        bench.call("POST /v1/clock/trust", &[], "").await,
+        bench.post("/v1/clock/trust", &[], r#"{"by": "ann"}"#).await,
+        bench.post("/v1/clock/trust", &[], r#"{"by": ""}"#).await,
+        bench.post("/v1/clock/trust", &[], "{").await,
+    ] {
+        fits(&document, "post", "/v1/clock/trust", &answer);
+    }
+}
+
+#[tokio::test]
 async fn real_answers_are_what_the_document_says() {
     let bench = start().await;
     let document = bench.get("/openapi.json").await.json();

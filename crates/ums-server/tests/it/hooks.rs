@@ -15,7 +15,7 @@ use crate::setup::{Bench, EMAIL, Setup};
 
 /// A hook that believes what a body says of itself: `genuine <message id> <kind>`, else a fault.
 #[derive(Debug)]
-struct Believer;
+pub(crate) struct Believer;
 
 #[async_trait]
 impl Hook for Believer {
@@ -203,8 +203,14 @@ async fn more_reports_than_there_is_room_for_leave_the_rest_of_the_service_alone
         ..Limits::default()
     };
     let bench = Setup { limits, ..setup() }.start().await;
+    let mut drips = bench.connect().await;
+    drips
+        .write("POST /hooks/aws HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n")
+        .await;
+    // Whoever has not sent its report takes no place from one who has.
+    assert_eq!(report(&bench, "/hooks/aws", "nothing").await.status, 204);
     let mut held = bench.connect().await;
-    held.write("POST /hooks/aws HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n")
+    held.write("POST /hooks/aws HTTP/1.1\r\nhost: x\r\ncontent-length: 4\r\n\r\nhang")
         .await;
     // The first may not have its place yet.
     while report(&bench, "/hooks/aws", "nothing").await.status != 503 {}

@@ -11,6 +11,7 @@ mod acts;
 mod batches;
 mod client;
 mod contract;
+mod door;
 mod framing;
 mod hooks;
 mod leaks;

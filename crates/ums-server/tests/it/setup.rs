@@ -8,7 +8,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use ums_core::{Email, NotConfigured, OnExhausted, ProviderKind, Secret, Sms, Store};
 use ums_delivery::{Aftermath, BreakerSettings, LinkParts, Messaging, PaceSettings, Parts, Price, Rules};
-use ums_server::{Hooks, Limits, Metrics, Server, ServerSettings};
+use ums_server::{Hooks, Limits, Metrics, Server, ServerSettings, TrustedProxies};
 use ums_store::MemoryStore;
 use ums_testkit::{FakeProvider, SeededRandom, TestClock};
 
@@ -21,6 +21,8 @@ pub(crate) const KEY: &str = "canary-api-key-5f1d";
 pub(crate) struct Setup {
     pub(crate) limits: Limits,
     pub(crate) key: bool,
+    pub(crate) proxies: TrustedProxies,
+    pub(crate) probes: bool,
     pub(crate) store: Option<Arc<dyn Store>>,
     pub(crate) without_sms: bool,
     pub(crate) rules: Rules,
@@ -37,6 +39,8 @@ impl Default for Setup {
         Self {
             limits: Limits::default(),
             key: false,
+            proxies: TrustedProxies::default(),
+            probes: false,
             store: None,
             without_sms: false,
             rules,
@@ -49,6 +53,7 @@ impl Default for Setup {
 /// A running service.
 pub(crate) struct Bench {
     pub(crate) address: SocketAddr,
+    pub(crate) probe_address: Option<SocketAddr>,
     pub(crate) ses: Arc<FakeProvider<Email>>,
     pub(crate) sendgrid: Arc<FakeProvider<Email>>,
     pub(crate) twilio: Arc<FakeProvider<Sms>>,
@@ -123,6 +128,8 @@ impl Setup {
             development: true,
             default_region: Some("US".parse().expect("a region")),
             limits: self.limits,
+            trusted_proxies: self.proxies,
+            probe_listen: self.probes.then_some(SocketAddr::from(([127, 0, 0, 1], 0))),
             hooks: self.hooks,
             clock: clock.clone(),
             random,
@@ -130,9 +137,11 @@ impl Setup {
         };
         let server = Server::bind(settings, messaging.clone(), metrics).await.expect("a free port");
         let (address, shutdown) = (server.local_addr(), CancellationToken::new());
+        let probe_address = server.probe_addr();
         let running = tokio::spawn(server.run(shutdown.clone()));
         Bench {
             address,
+            probe_address,
             ses,
             sendgrid,
             twilio,
@@ -164,6 +173,11 @@ pub(crate) const SMS: &str = r#"{"to": "+14165550123", "message_body": "Hello"}"
 impl Bench {
     pub(crate) async fn connect(&self) -> Client {
         Client::connect(self.address).await
+    }
+
+    /// A connection from another address of this machine.
+    pub(crate) async fn connect_from(&self, address: [u8; 4]) -> Client {
+        Client::connect_from(address, self.address).await
     }
 
     /// A request's bytes, with the key when the service has one.

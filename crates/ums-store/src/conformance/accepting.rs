@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use ums_core::{IdempotencyKey, NewMessage, ProviderKind, SkipReason, Status, Store, StoreError, Stored, TenantId, Timestamp, Work};
+use ums_core::{
+    IdempotencyKey, NewMessage, ProviderKind, Retention, SkipReason, Status, Store, StoreError, Stored, TenantId, Timestamp, Work,
+};
 
 use super::sample::{key, skip};
 use super::{Ground, Outcome, Sample};
@@ -78,23 +80,33 @@ pub async fn the_same_key_replays_and_another_request_conflicts(ground: &dyn Gro
     Ok(())
 }
 
-/// A key may be used again when its time is over, and by another tenant at any time.
-pub async fn an_expired_key_is_free_and_keys_are_a_tenants_own(ground: &dyn Ground) -> Outcome {
+/// A key whose time is over holds until it is pruned: the clock may be wrong. Another tenant may use it at any time.
+pub async fn a_key_holds_until_it_is_pruned_and_is_a_tenants_own(ground: &dyn Ground) -> Outcome {
     let store = ground.open().await?;
-    let expired = IdempotencyKey {
+    let over = IdempotencyKey {
         expires_at: Timestamp::from_micros(1),
         ..key("order-1", 1)
     };
-    assert_eq!(store.accept(keyed(&Sample::sms(1), expired)?).await?, Stored::New);
-    assert_eq!(store.accept(keyed(&Sample::sms(2), key("order-1", 2))?).await?, Stored::New);
+    let first = Sample::sms(1);
+    assert_eq!(store.accept(keyed(&first, over)?).await?, Stored::New);
     assert_eq!(
-        store.accept(keyed(&Sample::sms(3), key("order-1", 2))?).await?,
-        Stored::Replayed(Sample::sms(2).id())
+        store.accept(keyed(&Sample::sms(2), key("order-1", 1))?).await?,
+        Stored::Replayed(first.id())
     );
+    assert_eq!(store.accept(keyed(&Sample::sms(2), key("order-1", 2))?).await?, Stored::KeyConflict);
+    let batch = vec![keyed(&Sample::sms(2), key("order-1", 1))?];
+    assert_eq!(store.accept_all(batch).await?, [Stored::Replayed(first.id())]);
     assert_eq!(
         store.accept(keyed(&Sample::sms(4).of("two"), key("order-1", 3))?).await?,
         Stored::New
     );
+    let nothing_else = Retention {
+        bodies_before: Timestamp::from_micros(0),
+        messages_before: Timestamp::from_micros(0),
+        aftermath_before: Timestamp::from_micros(0),
+    };
+    assert_eq!(store.prune(nothing_else, Timestamp::from_micros(1), 10).await?.keys, 1);
+    assert_eq!(store.accept(keyed(&Sample::sms(2), key("order-1", 2))?).await?, Stored::New);
     Ok(())
 }
 

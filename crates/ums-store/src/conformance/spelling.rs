@@ -11,11 +11,12 @@ use super::suppressing::reasons;
 use super::{Ground, Outcome, Sample};
 
 /// Spellings of one subscriber each.
-const SUBSCRIBERS: [&[&str]; 5] = [
+const SUBSCRIBERS: [&[&str]; 6] = [
     &["+5215512345678", "+525512345678"],
     &["+541123456789", "+5491123456789"],
     &["+24107123456", "+24177123456", "+2417123456"],
     &["Kunde@BÜCHER.example", "kunde@xn--bcher-kva.example", "kunde@bücher.example."],
+    &["ａnnstraße@example.com", "AnnStrasse@example.com"],
     &["ΝΙΚΟΣ@example.com", "νικοσ@example.com", "νικος@Example.com"],
 ];
 

@@ -87,6 +87,19 @@ impl Events {
         true
     }
 
+    /// Makes parked events due at `now` that are due after `late`. Says how many.
+    pub(super) fn hasten(&mut self, late: Timestamp, now: Timestamp, limit: usize) -> usize {
+        let parked: Vec<_> = self.parked.iter().filter(|row| row.0 > late).take(limit).copied().collect();
+        for (due_at, number) in &parked {
+            self.parked.remove(&(*due_at, *number));
+            self.parked.insert((now, *number));
+            if let Some(kept) = self.kept.get_mut(number) {
+                kept.due_at = Some(now);
+            }
+        }
+        parked.len()
+    }
+
     pub(super) fn due(&self, now: Timestamp, limit: usize) -> Vec<Parked> {
         let due = self.parked.range(..=(now, u64::MAX)).take(limit);
         let kept = due.filter_map(|(_, number)| self.kept.get(number));

@@ -87,6 +87,16 @@ impl Outbox {
         keys.len()
     }
 
+    /// Makes pending notices due at `now` that are due after `late`. Says how many.
+    pub(super) fn hasten(&mut self, late: Timestamp, now: Timestamp, limit: usize) -> usize {
+        let pending = self.pending.iter().filter(|row| row.2 > late).take(limit);
+        let keys: Vec<_> = pending.map(|row| (row.0.clone(), row.3)).collect();
+        for key in &keys {
+            self.change(key, |notice| notice.due_at = now);
+        }
+        keys.len()
+    }
+
     fn forget_endpoint(&mut self, tenant: &TenantId, id: EndpointId) -> bool {
         let to_it = self
             .notices

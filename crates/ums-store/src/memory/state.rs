@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 use ums_core::{
-    AccountId, BreakerRecord, FIRST_TOKEN, Lift, ListNotice, Message, MessageId, MessageRecord, MustNotContact, NewMessage, ProviderKind,
-    ProviderSwitch, Recovered, Status, Step, StoreError, Stored, Suppression, TenantId, Timestamp, Work,
+    AccountId, BreakerRecord, FIRST_TOKEN, KeptTime, Lift, ListNotice, Message, MessageId, MessageRecord, MustNotContact, NewMessage,
+    ProviderKind, ProviderSwitch, Recovered, Status, Step, StoreError, Stored, Suppression, TenantId, Timestamp, Work,
 };
 
 use super::calls::Calls;
@@ -45,6 +45,7 @@ pub(super) struct State {
     pub(super) rates: Rates,
     /// How far sources of feedback were read.
     pub(super) cursors: HashMap<String, String>,
+    pub(super) kept_time: Option<KeptTime>,
 }
 
 pub(super) struct Entry {
@@ -81,7 +82,7 @@ impl State {
     }
 
     pub(super) fn accept(&mut self, new: NewMessage, now: Timestamp, keep_ended: usize) -> Result<Stored, StoreError> {
-        if let Some(earlier) = self.earlier_by_key(&new, now) {
+        if let Some(earlier) = self.earlier_by_key(&new) {
             return Ok(earlier);
         }
         let id = new.message.id;
@@ -99,7 +100,7 @@ impl State {
 
     pub(super) fn accept_all(&mut self, new: Vec<NewMessage>, now: Timestamp, keep_ended: usize) -> Result<Vec<Stored>, StoreError> {
         let mut twins = Twins::default();
-        let answers: Vec<Stored> = new.iter().map(|new| twins.answer(new, self.earlier(new, now))).collect();
+        let answers: Vec<Stored> = new.iter().map(|new| twins.answer(new, self.earlier(new))).collect();
         if batch::is_new(&answers) {
             let listed: Vec<_> = new.iter().filter_map(|new| self.forbids_new(new, now)).collect();
             if !listed.is_empty() {
@@ -119,19 +120,17 @@ impl State {
     }
 
     /// What an earlier request makes of this one.
-    fn earlier(&self, new: &NewMessage, now: Timestamp) -> Option<Stored> {
+    fn earlier(&self, new: &NewMessage) -> Option<Stored> {
         let id = new.message.id;
         let by_id = || self.messages.contains_key(&id).then_some(Stored::Replayed(id));
-        self.earlier_by_key(new, now).or_else(by_id)
+        self.earlier_by_key(new).or_else(by_id)
     }
 
     /// What an earlier request under the same key makes of this one.
-    fn earlier_by_key(&self, new: &NewMessage, now: Timestamp) -> Option<Stored> {
+    fn earlier_by_key(&self, new: &NewMessage) -> Option<Stored> {
         let idempotency = new.idempotency.as_ref()?;
-        let key = self
-            .keys
-            .get(&(new.message.tenant.clone(), idempotency.key.clone()))
-            .filter(|key| key.expires_at > now)?;
+        // A key whose time is over still holds: only pruning knows whether the clock is sure.
+        let key = self.keys.get(&(new.message.tenant.clone(), idempotency.key.clone()))?;
         let same = key.fingerprint == idempotency.fingerprint;
         Some(if same {
             Stored::Replayed(key.message_id)

@@ -6,7 +6,7 @@ use std::ops::Bound;
 use async_trait::async_trait;
 use ums_core::{
     Channel, Lift, ListName, ListNotice, StoreError, Suppression, SuppressionCursor, SuppressionFilter, SuppressionPage, SuppressionReason,
-    SuppressionStore, TenantId, Timestamp, Undo, Undone, spellings, subscriber_key,
+    SuppressionStore, TenantId, Timestamp, Undo, Undone, listed_key, spellings,
 };
 
 use super::MemoryStore;
@@ -110,7 +110,7 @@ fn matches(entry: &Suppression, filter: &SuppressionFilter, now: Timestamp) -> b
         && filter
             .address
             .as_ref()
-            .is_none_or(|address| subscriber_key(entry.channel, &entry.address) == subscriber_key(entry.channel, address))
+            .is_none_or(|address| listed_key(entry.channel, &entry.address) == listed_key(entry.channel, address))
         && (filter.with_lifted || entry.is_in_force(now))
 }
 

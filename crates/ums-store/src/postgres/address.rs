@@ -20,6 +20,16 @@ const UNREADABLE: &str = "the PostgreSQL URL cannot be read; it should look like
 pub(crate) struct Address {
     pub(crate) config: Config,
     pub(crate) tls: Tls,
+    /// The same about certificates in the words of PostgreSQL's own programs.
+    pub(super) programs_tls: ProgramsTls,
+}
+
+/// How PostgreSQL's own programs check a server's certificate, no less than is done here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct ProgramsTls {
+    pub(super) mode: &'static str,
+    /// The file with the authorities; the system's unless told.
+    pub(super) roots: Option<PathBuf>,
 }
 
 impl std::fmt::Debug for Address {
@@ -39,12 +49,12 @@ impl Address {
         }
         let local = is_local(&config);
         let mode = mode.as_deref().unwrap_or("prefer");
-        let (ssl_mode, check) = match mode {
-            "disable" => (SslMode::Disable, Check::Nothing),
-            "prefer" | "allow" => (SslMode::Prefer, Check::Nothing),
-            "require" if local && roots.is_none() => (SslMode::Require, Check::Nothing),
-            "require" | "verify-full" => (SslMode::Require, Check::AuthorityAndName),
-            "verify-ca" => (SslMode::Require, Check::Authority),
+        let (ssl_mode, check, programs_mode) = match mode {
+            "disable" => (SslMode::Disable, Check::Nothing, "disable"),
+            "prefer" | "allow" => (SslMode::Prefer, Check::Nothing, "prefer"),
+            "require" if local && roots.is_none() => (SslMode::Require, Check::Nothing, "require"),
+            "require" | "verify-full" => (SslMode::Require, Check::AuthorityAndName, "verify-full"),
+            "verify-ca" => (SslMode::Require, Check::Authority, "verify-ca"),
             _ => {
                 return Err(StoreError::Unusable(
                     "sslmode of the PostgreSQL URL must be disable, prefer, require, verify-ca or verify-full".to_owned(),
@@ -67,6 +77,10 @@ impl Address {
         Ok(Self {
             config,
             tls: Tls::new(check, roots.as_deref())?,
+            programs_tls: ProgramsTls {
+                mode: programs_mode,
+                roots,
+            },
         })
     }
 }

@@ -17,6 +17,7 @@ use super::suppressions::Changes;
 use super::{
     PostgresStore, attempts, cursors, endpoints, events, feedback, messages, notices, rates, suppressions, switches, targets, undos,
 };
+use crate::plain;
 
 /// How often a transaction is tried when others are in its way.
 const TRIES: usize = 8;
@@ -52,6 +53,18 @@ macro_rules! write {
 }
 
 impl PostgresStore {
+    /// Takes feedback as one transaction.
+    async fn take_together(&self, steps: &[FeedbackStep]) -> Result<Vec<FeedbackTaken>, StoreError> {
+        let (owner, now) = (self.owner(), self.desk.clock.now());
+        // Boxed: callers would carry its room.
+        let taking = async { write!(self, |session| feedback::take(session, owner, now, steps)) };
+        Box::pin(taking).await
+    }
+
+    async fn take_one(&self, step: FeedbackStep) -> Result<Vec<FeedbackTaken>, StoreError> {
+        self.take_together(&[step]).await
+    }
+
     /// Changes the suppression list.
     async fn change(&self, changes: &Changes<'_>) -> Result<Vec<bool>, StoreError> {
         let now = self.desk.clock.now();
@@ -74,8 +87,10 @@ impl FeedbackStore for PostgresStore {
         if steps.is_empty() {
             return Ok(Vec::new());
         }
-        let (owner, now) = (self.owner(), self.desk.clock.now());
-        let answers = write!(self, |session| feedback::take(session, owner, now, &steps))?;
+        let answers = match self.take_together(&steps).await {
+            Err(StoreError::RefusedData(_)) => plain::one_by_one(&steps, |step| self.take_one(step)).await?,
+            taken => taken?,
+        };
         for (step, answer) in steps.iter().zip(&answers) {
             if let (FeedbackStep::Apply(step), FeedbackTaken::Kept) = (step, answer) {
                 self.desk.heads.moved(step);

@@ -4,13 +4,16 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
 
+use rustls::CertificateError;
 use tokio_postgres::error::{DbError, SqlState};
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{Client, Row, Statement};
-use ums_core::StoreError;
+use tokio_postgres::{Client, Row, SimpleQueryMessage, Statement};
+use ums_core::{Shortage, StoreError};
 
 use super::address::Address;
+use super::codes;
 use super::{CONNECT_WITHIN, STATEMENT_WITHIN};
+use crate::remedy::Remedy;
 
 /// The value of a parameter.
 pub(crate) type Value<'a> = &'a (dyn ToSql + Sync);
@@ -29,8 +32,8 @@ pub(crate) enum Fault {
     Busy(Reason),
     /// A row of that key is there already.
     Taken(Reason),
-    /// The statement does not fit the database; another one may.
-    Bad(Reason),
+    /// The database refuses a value of the statement; another statement may pass.
+    Data(Reason),
     /// The database cannot do it at this time.
     Refused(Reason),
     /// It is known what to tell the caller.
@@ -58,7 +61,8 @@ impl Fault {
     pub(crate) fn not_written(self) -> StoreError {
         match self {
             Self::Store(error) => error,
-            Self::Lost(reason) | Self::Busy(reason) | Self::Taken(reason) | Self::Bad(reason) | Self::Refused(reason) => {
+            Self::Data(reason) => StoreError::RefusedData(reason.0),
+            Self::Lost(reason) | Self::Busy(reason) | Self::Taken(reason) | Self::Refused(reason) => {
                 StoreError::Unavailable(Box::new(reason))
             }
         }
@@ -68,7 +72,7 @@ impl Fault {
     pub(crate) fn at_commit(self) -> StoreError {
         match self {
             Self::Lost(reason) => StoreError::CommitUnknown(Box::new(reason)),
-            fault @ (Self::Store(_) | Self::Busy(_) | Self::Taken(_) | Self::Bad(_) | Self::Refused(_)) => fault.not_written(),
+            fault @ (Self::Store(_) | Self::Busy(_) | Self::Taken(_) | Self::Data(_) | Self::Refused(_)) => fault.not_written(),
         }
     }
 }
@@ -76,7 +80,7 @@ impl Fault {
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Lost(reason) | Self::Busy(reason) | Self::Taken(reason) | Self::Bad(reason) | Self::Refused(reason) => reason.fmt(f),
+            Self::Lost(reason) | Self::Busy(reason) | Self::Taken(reason) | Self::Data(reason) | Self::Refused(reason) => reason.fmt(f),
             Self::Store(error) => error.fmt(f),
         }
     }
@@ -86,6 +90,9 @@ impl From<tokio_postgres::Error> for Fault {
     fn from(error: tokio_postgres::Error) -> Self {
         if let Some(db) = error.as_db_error() {
             return of_database(db);
+        }
+        if let Some(why) = untrusted(&error) {
+            return unusable(why);
         }
         // A value that could not be encoded or decoded is named by its place only.
         let cause = std::error::Error::source(&error).and_then(|source| source.downcast_ref::<std::io::Error>());
@@ -97,29 +104,63 @@ impl From<tokio_postgres::Error> for Fault {
     }
 }
 
-fn of_database(error: &DbError) -> Fault {
-    let code = error.code();
-    let class = code.code().get(..2).unwrap_or_default();
-    // The text of an error about data may hold the data.
-    let reason = Reason(match class {
-        "21" | "22" | "23" | "P0" => format!(
-            "error {} {}",
-            code.code(),
-            error.constraint().or(error.column()).or(error.table()).unwrap_or("in a statement")
+/// A database that cannot be used as it is.
+pub(crate) fn unusable(why: String) -> Fault {
+    Fault::Store(StoreError::Unusable(why))
+}
+
+/// Why TLS was not agreed on for good, and which setting says otherwise.
+fn untrusted(error: &tokio_postgres::Error) -> Option<String> {
+    let source = std::error::Error::source(error)?;
+    if source.to_string() == "server does not support TLS" {
+        return Some("PostgreSQL offers no TLS, but sslmode of the URL asks for it; set ssl = on at the server".to_owned());
+    }
+    let inner = source.downcast_ref::<std::io::Error>()?.get_ref()?;
+    let rustls::Error::InvalidCertificate(why) = inner.downcast_ref::<rustls::Error>()? else {
+        return None;
+    };
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the library's list is open")]
+    let (why, what) = match why {
+        CertificateError::UnknownIssuer => ("no authority that is trusted signed it", "name its authority by sslrootcert=FILE"),
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            ("it is another host's", "connect by a name that it holds, or set sslmode=verify-ca")
+        }
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => ("it has expired", "renew it at the server"),
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            ("it is not valid yet", "look at the clocks of both machines")
+        }
+        _ => (
+            "it cannot be a server's, as one that signs itself by openssl req -x509",
+            "give the server one that an authority signed, and name the authority by sslrootcert=FILE",
         ),
-        _ => format!("error {}: {}", code.code(), error.message()),
+    };
+    Some(format!("the certificate of PostgreSQL is not trusted: {why}; {what}"))
+}
+
+fn of_database(error: &DbError) -> Fault {
+    let code = error.code().code();
+    let place = || error.constraint().or(error.column()).or(error.table()).unwrap_or("in a statement");
+    let reason = Reason(if codes::may_hold_data(code) {
+        format!("error {code} {}", place())
+    } else {
+        format!("error {code}: {}", error.message())
     });
-    match class {
-        // A wrong user, password or database, or no right to it.
-        "28" | "3D" => Fault::Store(StoreError::Unusable(format!("PostgreSQL refuses: {}", error.message()))),
-        "08" => Fault::Lost(reason),
-        "57" if *code != SqlState::QUERY_CANCELED => Fault::Lost(reason),
-        // A server that became a standby: another connection may find the new primary.
-        "25" if *code == SqlState::READ_ONLY_SQL_TRANSACTION => Fault::Lost(reason),
-        "40" => Fault::Busy(reason),
-        "23" if *code == SqlState::UNIQUE_VIOLATION => Fault::Taken(reason),
-        "21" | "22" | "23" | "42" | "P0" => Fault::Bad(reason),
-        _ => Fault::Refused(reason),
+    match codes::remedy(code) {
+        Remedy::Again => Fault::Busy(reason),
+        Remedy::Reconnect => Fault::Lost(reason),
+        Remedy::Wait => Fault::Refused(reason),
+        Remedy::LookAgain => Fault::Taken(reason),
+        Remedy::ReplaceTexts => Fault::Data(reason),
+        // The message names a user, a database, a table or a schema; it holds no data.
+        Remedy::Refuse(what_to_do) => unusable(format!("PostgreSQL refuses: {}; {what_to_do}", error.message())),
+    }
+}
+
+/// Why there is no connection. A shortage of our own says nothing of the database.
+fn not_connected(error: tokio_postgres::Error) -> Fault {
+    match Shortage::of(&error) {
+        Some(shortage) => Fault::Store(StoreError::Unavailable(Box::new(shortage))),
+        None => error.into(),
     }
 }
 
@@ -159,7 +200,7 @@ impl Session {
     /// Connects, with the database's own settings.
     pub(crate) async fn connect(address: &Address) -> Result<Self, Fault> {
         let connecting = tokio::time::timeout(CONNECT_WITHIN, address.config.connect(address.tls.clone())).await;
-        let (client, connection) = connecting.map_err(|_| Fault::hung())??;
+        let (client, connection) = connecting.map_err(|_| Fault::hung())?.map_err(not_connected)?;
         // It ends when the client is dropped or the connection breaks, which the client tells.
         drop(tokio::spawn(async move { drop(connection.await) }));
         Ok(Self {
@@ -175,6 +216,20 @@ impl Session {
     /// Runs statements without parameters.
     pub(crate) async fn run(&self, sql: &str) -> Result<(), Fault> {
         Ok(self.client.batch_execute(sql).await?)
+    }
+
+    /// Begins a transaction. False where a pooler allows none: PgBouncer by statement answers with a protocol violation
+    /// (<https://www.pgbouncer.org/config.html>, `pool_mode`).
+    pub(crate) async fn begin(&self) -> Result<bool, Fault> {
+        match self.client.batch_execute("BEGIN").await {
+            Err(error) if error.code() == Some(&SqlState::PROTOCOL_VIOLATION) => Ok(false),
+            begun => Ok(begun.map(|()| true)?),
+        }
+    }
+
+    /// Runs a statement that is not prepared, and returns its rows as text.
+    pub(crate) async fn simple(&self, sql: &str) -> Result<Vec<SimpleQueryMessage>, Fault> {
+        within(async { Ok(self.client.simple_query(sql).await?) }).await
     }
 
     /// Runs a statement and returns its rows. Statements that are awaited together go out together.

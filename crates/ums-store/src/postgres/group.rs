@@ -37,7 +37,7 @@ fn tables(requests: &[Request]) -> Result<Tables<'_>, StoreError> {
     let mut rows = Vec::new();
     for request in requests {
         match &request.work {
-            Work::Accept(batch) => rows.extend(batch),
+            Work::Accept(batch) => rows.extend(batch.iter()),
             Work::Record(step, mark) => steps.push((step, *mark)),
         }
     }
@@ -117,7 +117,7 @@ async fn sort_out(session: &Session, owner: i64, now: Timestamp, requests: &mut 
     for request in requests.iter() {
         match &request.work {
             Work::Accept(rows) => {
-                for Encoded { new, .. } in rows {
+                for Encoded { new, .. } in rows.iter() {
                     keys.extend(new.idempotency.as_ref().map(|key| (&new.message.tenant, key)));
                     ids.push((new.message.tenant.clone(), new.message.id));
                 }
@@ -129,7 +129,7 @@ async fn sort_out(session: &Session, owner: i64, now: Timestamp, requests: &mut 
     let contacts = known.contacts(requests);
     let (taken, standings, is_alive, listings) = tokio::join!(
         biased;
-        idempotency::taken(session, &keys, now),
+        idempotency::taken(session, &keys),
         messages::standings(session, &ids),
         owners::is_alive(session, owner),
         suppressions::of_contacts(session, &contacts),

@@ -1,9 +1,9 @@
-//! Callers' keys: unique for a tenant, until they expire.
+//! Callers' keys: unique for a tenant, until they are pruned. A key whose time is over still holds: only pruning knows whether the clock is sure.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use ums_core::{IdempotencyKey, MessageId, TenantId, Timestamp};
+use ums_core::{IdempotencyKey, MessageId, TenantId};
 use uuid::Uuid;
 
 use super::connection::{Fault, Session, Value};
@@ -45,41 +45,39 @@ impl<'a> Rows<'a> {
     }
 }
 
-/// Takes keys that are free or expired, and waits for transactions that are about to take one of them. Returns how many it
+/// Takes keys that are free, and waits for transactions that are about to take one of them. Returns how many it
 /// took.
-pub(crate) async fn take(session: &Session, rows: &mut Rows<'_>, now: Timestamp) -> Result<usize, Fault> {
+pub(crate) async fn take(session: &Session, rows: &mut Rows<'_>) -> Result<usize, Fault> {
     if rows.rows.is_empty() {
         return Ok(0);
     }
     // In one order everywhere, so that two who want the same keys wait for each other in one direction.
     rows.rows.sort_unstable_by(|one, other| (one.0, &one.1).cmp(&(other.0, &other.1)));
-    let sql = "INSERT INTO idempotency AS k (tenant, key, fingerprint, message_id, expires_at)
+    let sql = "INSERT INTO idempotency (tenant, key, fingerprint, message_id, expires_at)
          SELECT * FROM unnest($1::text[], $2::text[], $3::bytea[], $4::uuid[], $5::bigint[])
-         ON CONFLICT (tenant, key) DO UPDATE SET fingerprint = excluded.fingerprint, message_id = excluded.message_id,
-           expires_at = excluded.expires_at WHERE k.expires_at <= $6";
+         ON CONFLICT (tenant, key) DO NOTHING";
     let tenants: Vec<&str> = rows.rows.iter().map(|row| row.0).collect();
     let keys: Vec<&str> = rows.rows.iter().map(|row| &*row.1).collect();
     let fingerprints: Vec<&[u8]> = rows.rows.iter().map(|row| row.2).collect();
     let messages: Vec<Uuid> = rows.rows.iter().map(|row| row.3).collect();
     let expiries: Vec<i64> = rows.rows.iter().map(|row| row.4).collect();
-    let now = now.as_micros();
-    let values: [Value<'_>; 6] = [&tenants, &keys, &fingerprints, &messages, &expiries, &now];
+    let values: [Value<'_>; 5] = [&tenants, &keys, &fingerprints, &messages, &expiries];
     let taken = session.execute(sql, &values).await?;
     Ok(usize::try_from(taken).unwrap_or(usize::MAX))
 }
 
 /// Which of the keys are held by earlier requests.
-pub(crate) async fn taken(session: &Session, keys: &[(&TenantId, &IdempotencyKey)], now: Timestamp) -> Result<Taken, Fault> {
+pub(crate) async fn taken(session: &Session, keys: &[(&TenantId, &IdempotencyKey)]) -> Result<Taken, Fault> {
     let mut taken = Taken::new();
     if keys.is_empty() {
         return Ok(taken);
     }
     let sql = "SELECT w.nth, k.tenant, k.fingerprint, k.message_id
          FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS w(tenant, key, nth)
-         JOIN idempotency k ON k.tenant = w.tenant AND k.key = w.key WHERE k.expires_at > $3";
+         JOIN idempotency k ON k.tenant = w.tenant AND k.key = w.key";
     let tenants: Vec<&str> = keys.iter().map(|(tenant, _)| tenant.as_str()).collect();
     let texts: Vec<Cow<'_, str>> = keys.iter().map(|(_, key)| text(&key.key)).collect();
-    for row in session.query(sql, &[&tenants, &texts, &now.as_micros()]).await? {
+    for row in session.query(sql, &[&tenants, &texts]).await? {
         // The key is the caller's own text, so an error names the tenant only.
         let columns = Columns {
             row: &row,

@@ -4,11 +4,12 @@ use ums_core::{StoreError, Timestamp, failpoint};
 
 use super::address::Address;
 use super::connection::{Fault, Session};
+use super::door;
 use super::row::one;
 use crate::migration::{Migration, lacking};
 
 /// Every version of the schema in order.
-pub(crate) const MIGRATIONS: [Migration; 8] = [
+pub(crate) const MIGRATIONS: [Migration; 9] = [
     Migration {
         version: 1,
         name: "messages",
@@ -46,19 +47,26 @@ pub(crate) const MIGRATIONS: [Migration; 8] = [
     },
     Migration {
         version: 8,
+        name: "kept time",
+        sql: include_str!("../../migrations/postgres/0008_kept_time.sql"),
+    },
+    Migration {
+        version: 9,
         name: "identity",
-        sql: include_str!("../../migrations/postgres/0008_identity.sql"),
+        sql: include_str!("../../migrations/postgres/0009_identity.sql"),
     },
 ];
 
 /// Brings the database to this program's schema. Processes that start together wait for each other.
 pub(crate) async fn migrate(address: &Address, now: Timestamp) -> Result<Vec<Migration>, StoreError> {
     let session = Session::connect(address).await.map_err(Fault::not_written)?;
+    door::check(&session, address).await.map_err(Fault::not_written)?;
     let mut applied = Vec::new();
     loop {
         // One transaction for each version, so that an index that takes long holds no earlier lock.
         let migration = next(&session, now).await.map_err(Fault::at_commit)?;
         let Some(migration) = migration else {
+            door::check_rights(&session, &MIGRATIONS).await.map_err(Fault::not_written)?;
             return Ok(applied);
         };
         tracing::info!(
@@ -110,7 +118,7 @@ async fn next(session: &Session, now: Timestamp) -> Result<Option<Migration>, Fa
 }
 
 /// The version that the database has; none when there is nothing of ours.
-async fn found(session: &Session) -> Result<Option<i64>, Fault> {
+pub(super) async fn found(session: &Session) -> Result<Option<i64>, Fault> {
     let rows = session
         .query(
             "SELECT EXISTS (SELECT 1 FROM pg_tables WHERE schemaname = current_schema() AND tablename = 'schema_migrations') AS listed,

@@ -19,9 +19,9 @@ pub(super) const WITHDRAWN: u8 = 2;
 #[derive(Debug)]
 pub(crate) enum Work {
     /// Messages: all of them or none.
-    Accept(Vec<Encoded>),
+    Accept(Arc<[Encoded]>),
     /// A step, with its mark.
-    Record(Box<Step>, i64),
+    Record(Arc<Step>, i64),
 }
 
 /// What came of it.

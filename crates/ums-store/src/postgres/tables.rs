@@ -143,7 +143,7 @@ impl<'a> Tables<'a> {
             },
             async { tokio::join!(
                 biased;
-                idempotency::take(session, &mut self.keys, now),
+                idempotency::take(session, &mut self.keys),
                 messages::insert(session, owner, &self.messages, now),
             ) },
             contents::insert(session, &self.contents),

@@ -308,16 +308,17 @@ struct Pen {
 
 impl Pen {
     async fn write(&mut self, mut group: Group) {
-        let requests = std::mem::take(&mut group.requests);
-        let Some(bad) = self.write_together(requests).await else { return };
-        // One of them does not fit the database; the others must not suffer.
-        for request in bad {
-            // One alone is always answered.
-            drop(self.write_together(vec![request]).await);
+        let mut parts = vec![std::mem::take(&mut group.requests)];
+        while let Some(part) = parts.pop() {
+            // The database refuses one of them, and the others must not suffer. One alone is always answered.
+            if let Some(mut first) = self.write_together(part).await {
+                parts.push(first.split_off(first.len() / 2));
+                parts.push(first);
+            }
         }
     }
 
-    /// Writes requests as one transaction and answers them. Returns those that must be written one by one.
+    /// Writes requests as one transaction and answers them. Returns those that must be written in smaller parts.
     async fn write_together(&mut self, mut requests: Vec<Request>) -> Option<Vec<Request>> {
         for _ in 0..TRIES {
             if requests.is_empty() {
@@ -342,13 +343,13 @@ impl Pen {
             };
             match &fault {
                 Fault::Lost(_) => self.session = None,
-                Fault::Busy(_) | Fault::Taken(_) | Fault::Bad(_) | Fault::Refused(_) | Fault::Store(_) => self.roll_back().await,
+                Fault::Busy(_) | Fault::Taken(_) | Fault::Data(_) | Fault::Refused(_) | Fault::Store(_) => self.roll_back().await,
             }
             match fault {
                 Fault::Busy(_) => {}
                 Fault::Lost(_) if is_old && !is_hung && !committing => {}
-                Fault::Taken(_) | Fault::Bad(_) if requests.len() > 1 => return Some(requests),
-                fault @ (Fault::Lost(_) | Fault::Taken(_) | Fault::Bad(_) | Fault::Refused(_) | Fault::Store(_)) => {
+                Fault::Taken(_) | Fault::Data(_) if requests.len() > 1 => return Some(requests),
+                fault @ (Fault::Lost(_) | Fault::Taken(_) | Fault::Data(_) | Fault::Refused(_) | Fault::Store(_)) => {
                     tracing::warn!(error = %fault, requests = requests.len(), "a commit failed");
                     answer_fault(requests, &fault, !committing);
                     return None;
@@ -385,7 +386,7 @@ impl Pen {
         for request in requests {
             let answer = match &request.work {
                 Work::Accept(rows) => {
-                    for row in rows {
+                    for row in rows.iter() {
                         self.desk.heads.stored(&row.new);
                     }
                     Answer::Stored(rows.iter().map(|_| Stored::New).collect())
@@ -406,7 +407,8 @@ fn answer_fault(requests: Vec<Request>, fault: &Fault, not_written: bool) {
         let answer = match fault {
             Fault::Lost(_) if !not_written => StoreError::CommitUnknown(fault.to_string().into()),
             Fault::Store(StoreError::Unusable(text)) => StoreError::Unusable(text.clone()),
-            Fault::Lost(_) | Fault::Busy(_) | Fault::Taken(_) | Fault::Bad(_) | Fault::Refused(_) | Fault::Store(_) => {
+            Fault::Data(reason) => StoreError::RefusedData(reason.to_string()),
+            Fault::Lost(_) | Fault::Busy(_) | Fault::Taken(_) | Fault::Refused(_) | Fault::Store(_) => {
                 StoreError::Unavailable(fault.to_string().into())
             }
         };

@@ -1,8 +1,10 @@
 //! What stands beside the messages: feedback, suppressions, notices, rates, switches of providers.
 
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 
 use async_trait::async_trait;
+use rusqlite::Connection;
 use ums_core::{
     AccountId, Channel, Endpoint, EndpointId, EndpointUpdate, Event, FeedbackStep, FeedbackStore, FeedbackTaken, Lift, ListNotice,
     MessageRecord, Notice, NoticeFilter, NoticeId, NoticeOutcome, NoticePage, OutboxStore, Parked, ProviderKind, ProviderStore,
@@ -14,7 +16,17 @@ use super::{
     SqliteStore, attempts, cursors, endpoints, events, feedback, messages, notices, rates, suppressions, switches, targets, undos,
 };
 use crate::encoded::EncodedFeedback;
-use crate::listed;
+use crate::{listed, plain};
+
+impl SqliteStore {
+    /// Takes feedback as one request of the writer.
+    async fn take_together(&self, steps: Arc<[EncodedFeedback]>) -> Result<Vec<FeedbackTaken>, StoreError> {
+        let (process, now) = (self.process(), self.clock.now());
+        let bytes = steps.iter().map(EncodedFeedback::bytes).sum();
+        let work = move |connection: &Connection| feedback::take(connection, process, &steps, now);
+        self.writer.submit(bytes, work).await
+    }
+}
 
 #[async_trait]
 impl FeedbackStore for SqliteStore {
@@ -24,13 +36,15 @@ impl FeedbackStore for SqliteStore {
     }
 
     async fn take_feedback(&self, steps: Vec<FeedbackStep>) -> Result<Vec<FeedbackTaken>, StoreError> {
-        let (process, now) = (self.process(), self.clock.now());
-        let encode = |step| EncodedFeedback::new(step, process.owner);
-        let steps = steps.into_iter().map(encode).collect::<Result<Vec<_>, _>>()?;
-        let bytes = steps.iter().map(EncodedFeedback::bytes).sum();
-        self.writer
-            .submit(bytes, move |connection| feedback::take(connection, process, &steps, now))
-            .await
+        let encode = |step| EncodedFeedback::new(step, self.owner);
+        let steps: Arc<[EncodedFeedback]> = steps.into_iter().map(encode).collect::<Result<_, _>>()?;
+        match self.take_together(Arc::clone(&steps)).await {
+            Err(StoreError::RefusedData(_)) => {
+                let steps: Vec<FeedbackStep> = steps.iter().map(EncodedFeedback::step).collect();
+                plain::one_by_one(&steps, |step| async { self.take_together(Arc::new([encode(step)?])).await }).await
+            }
+            taken => taken,
+        }
     }
 
     async fn parked_events(&self, now: Timestamp, limit: usize) -> Result<Vec<Parked>, StoreError> {

@@ -7,7 +7,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags};
-use ums_core::StoreError;
+use ums_core::{Shortage, StoreError};
+
+use super::codes;
+use crate::remedy::Remedy;
 
 /// Prepared statements kept by a connection; there are fewer.
 const STATEMENTS: usize = 128;
@@ -111,21 +114,29 @@ pub(crate) fn create_private(path: &Path) -> io::Result<std::fs::File> {
 
 /// What an error of SQLite means to a caller. Errors hold names of tables, never values.
 pub(crate) fn store_error(error: rusqlite::Error) -> StoreError {
+    if let Some(shortage) = shortage(&error) {
+        return StoreError::Unavailable(Box::new(shortage));
+    }
+    match codes::remedy(&error) {
+        Remedy::Refuse(why) => StoreError::Unusable(why.to_owned()),
+        Remedy::ReplaceTexts => StoreError::RefusedData(match error.sqlite_error() {
+            Some(error) => format!("error {}", error.extended_code),
+            None => String::new(),
+        }),
+        Remedy::Again | Remedy::Reconnect | Remedy::Wait | Remedy::LookAgain => StoreError::Unavailable(Box::new(error)),
+    }
+}
+
+/// The shortage behind a file that SQLite could not open. It keeps the machine's code to itself, so the machine is asked.
+fn shortage(error: &rusqlite::Error) -> Option<Shortage> {
     match error.sqlite_error_code() {
-        Some(ErrorCode::NotADatabase) => StoreError::Unusable("the file is not a SQLite database".to_owned()),
-        Some(ErrorCode::DatabaseCorrupt) => {
-            StoreError::Unusable("the database file is damaged; restore a backup, or try sqlite3's .recover".to_owned())
-        }
-        _ => StoreError::Unavailable(Box::new(error)),
+        Some(ErrorCode::CannotOpen) => Shortage::now(),
+        Some(ErrorCode::OutOfMemory) => Some(Shortage::Memory),
+        _ => None,
     }
 }
 
 /// Whether the connection itself may be broken, so that a new one must be opened.
 pub(crate) fn wants_reopening(error: &rusqlite::Error) -> bool {
-    matches!(
-        error.sqlite_error_code(),
-        Some(
-            ErrorCode::SystemIoFailure | ErrorCode::CannotOpen | ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::ReadOnly
-        )
-    )
+    matches!(codes::remedy(error), Remedy::Reconnect | Remedy::Refuse(_))
 }

@@ -1,4 +1,4 @@
-//! Callers' keys: unique for a tenant, until they expire.
+//! Callers' keys: unique for a tenant, until they are pruned. A key whose time is over still holds: only pruning knows whether the clock is sure.
 
 use rusqlite::{Connection, params};
 use ums_core::{IdempotencyKey, MessageId, StoreError, Stored, TenantId, Timestamp};
@@ -7,17 +7,11 @@ use super::connection::store_error;
 use super::row::Columns;
 
 /// Takes a key for a message, or says what an earlier request under it makes of this one.
-pub(crate) fn take(
-    connection: &Connection,
-    tenant: &TenantId,
-    key: &IdempotencyKey,
-    id: MessageId,
-    now: Timestamp,
-) -> Result<Option<Stored>, StoreError> {
+pub(crate) fn take(connection: &Connection, tenant: &TenantId, key: &IdempotencyKey, id: MessageId) -> Result<Option<Stored>, StoreError> {
     let mut statement = connection
         .prepare_cached(
             "INSERT INTO idempotency (tenant, key, fingerprint, message_id, expires_at) VALUES (?1, ?2, ?3, ?4, ?5)
-             ON CONFLICT (tenant, key) DO UPDATE SET fingerprint = ?3, message_id = ?4, expires_at = ?5 WHERE idempotency.expires_at <= ?6",
+             ON CONFLICT (tenant, key) DO NOTHING",
         )
         .map_err(store_error)?;
     let row = params![
@@ -25,28 +19,20 @@ pub(crate) fn take(
         key.key,
         key.fingerprint,
         id.as_uuid().into_bytes(),
-        key.expires_at.as_micros(),
-        now.as_micros()
+        key.expires_at.as_micros()
     ];
     if statement.execute(row).map_err(store_error)? == 1 {
         return Ok(None);
     }
-    earlier(connection, tenant, key, now)
+    earlier(connection, tenant, key)
 }
 
 /// What an earlier request under the key makes of this one; none while the key is free.
-pub(crate) fn earlier(
-    connection: &Connection,
-    tenant: &TenantId,
-    key: &IdempotencyKey,
-    now: Timestamp,
-) -> Result<Option<Stored>, StoreError> {
+pub(crate) fn earlier(connection: &Connection, tenant: &TenantId, key: &IdempotencyKey) -> Result<Option<Stored>, StoreError> {
     let mut statement = connection
-        .prepare_cached("SELECT fingerprint, message_id FROM idempotency WHERE tenant = ?1 AND key = ?2 AND expires_at > ?3")
+        .prepare_cached("SELECT fingerprint, message_id FROM idempotency WHERE tenant = ?1 AND key = ?2")
         .map_err(store_error)?;
-    let mut rows = statement
-        .query(params![tenant.as_str(), key.key, now.as_micros()])
-        .map_err(store_error)?;
+    let mut rows = statement.query(params![tenant.as_str(), key.key]).map_err(store_error)?;
     let Some(row) = rows.next().map_err(store_error)? else {
         return Ok(None);
     };

@@ -23,7 +23,7 @@ pub(crate) fn accept(connection: &Connection, process: Process, row: &Encoded, n
     }
     // Looked at before anything is written, and what was stored before is answered as that.
     if let Some(listed) = forbids_new(connection, new, now)?
-        && earlier(connection, new, now)?.is_none()
+        && earlier(connection, new)?.is_none()
     {
         return Err(StoreError::MustNotContact(vec![listed]));
     }
@@ -40,7 +40,7 @@ fn insert(connection: &Connection, process: Process, row: &Encoded, now: Timesta
     let Encoded { new, .. } = row;
     let (tenant, id) = (&new.message.tenant, new.message.id);
     if let Some(key) = &new.idempotency
-        && let Some(earlier) = idempotency::take(connection, tenant, key, id, now)?
+        && let Some(earlier) = idempotency::take(connection, tenant, key, id)?
     {
         return Ok(earlier);
     }
@@ -60,7 +60,7 @@ pub(crate) fn accept_all(connection: &Connection, process: Process, rows: &[Enco
     let mut twins = Twins::default();
     let mut answers = Vec::with_capacity(rows.len());
     for Encoded { new, .. } in rows {
-        answers.push(twins.answer(new, earlier(connection, new, now)?));
+        answers.push(twins.answer(new, earlier(connection, new)?));
     }
     // Nobody else writes in between: the transaction holds the write lock from its begin.
     if batch::is_new(&answers) {
@@ -79,10 +79,10 @@ pub(crate) fn accept_all(connection: &Connection, process: Process, rows: &[Enco
 }
 
 /// What an earlier request makes of a message.
-fn earlier(connection: &Connection, new: &NewMessage, now: Timestamp) -> Result<Option<Stored>, StoreError> {
+fn earlier(connection: &Connection, new: &NewMessage) -> Result<Option<Stored>, StoreError> {
     let (tenant, id) = (&new.message.tenant, new.message.id);
     if let Some(key) = &new.idempotency
-        && let Some(earlier) = idempotency::earlier(connection, tenant, key, now)?
+        && let Some(earlier) = idempotency::earlier(connection, tenant, key)?
     {
         return Ok(Some(earlier));
     }

@@ -10,7 +10,7 @@ use super::connection::{create_private, store_error};
 use crate::migration::{Migration, lacking};
 
 /// Every version of the schema in order.
-pub(crate) const MIGRATIONS: [Migration; 8] = [
+pub(crate) const MIGRATIONS: [Migration; 9] = [
     Migration {
         version: 1,
         name: "messages",
@@ -48,8 +48,13 @@ pub(crate) const MIGRATIONS: [Migration; 8] = [
     },
     Migration {
         version: 8,
+        name: "kept time",
+        sql: include_str!("../../migrations/sqlite/0008_kept_time.sql"),
+    },
+    Migration {
+        version: 9,
         name: "identity",
-        sql: include_str!("../../migrations/sqlite/0008_identity.sql"),
+        sql: include_str!("../../migrations/sqlite/0009_identity.sql"),
     },
 ];
 
@@ -62,6 +67,12 @@ pub(crate) fn migrate(connection: &mut Connection, now: Timestamp) -> Result<Vec
         .transaction_with_behavior(TransactionBehavior::Immediate)
         .map_err(store_error)?;
     let mut applied = Vec::new();
+    if has_stamp(&transaction)? {
+        return Err(StoreError::Unusable(
+            "the file is a backup, and what it would send may have been sent since; put it in a database's place with `ums restore`"
+                .to_owned(),
+        ));
+    }
     for migration in lacking(&MIGRATIONS, version(&transaction)?)? {
         let Migration { version, name, sql } = migration;
         transaction.execute_batch(sql).map_err(store_error)?;
@@ -107,6 +118,24 @@ fn version(connection: &Connection) -> Result<i64, StoreError> {
         )
         .map_err(store_error)?;
     Ok(0)
+}
+
+/// Whether a database is a backup, which nobody may send from as it is.
+pub(crate) fn has_stamp(connection: &Connection) -> Result<bool, StoreError> {
+    connection
+        .query_row(
+            "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'backup_stamp')",
+            [],
+            |row| row.get(0),
+        )
+        .map_err(store_error)
+}
+
+/// The version of a database that this program can read.
+pub(crate) fn known_version(connection: &Connection) -> Result<i64, StoreError> {
+    let version = found(connection)?.unwrap_or(0);
+    drop(lacking(&MIGRATIONS, version)?);
+    Ok(version)
 }
 
 /// The version that the database has; none for an empty file.

@@ -113,7 +113,6 @@ impl Ownership {
 
     /// Takes the lock of a database, if it is free, in order to replace the file, which need not be there: see [`Ownership::is_held`]. No other
     /// process sends from the database until [`Ownership::release`]. The file to replace is [`Ownership::path`], which is no link.
-    #[cfg_attr(not(test), expect(dead_code, reason = "what replaces a database takes it"))]
     pub(crate) fn beside(given: &Path) -> Result<Self, StoreError> {
         if given.exists() {
             return Self::of(given);

@@ -2,7 +2,9 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends where it fails")]
 
+mod backup;
 mod crash;
+mod door;
 mod ground;
 mod group_commit;
 mod leaks;
@@ -10,6 +12,7 @@ mod memory;
 mod opening;
 mod parity;
 mod parity_after;
+mod refusals;
 mod taken_away;
 mod upgrade;
 

@@ -9,6 +9,8 @@ mod group_commit;
 mod leases;
 mod opening;
 mod opt_outs;
+mod refusals;
+mod restored;
 mod sharing;
 mod upgrade;
 

@@ -1,4 +1,8 @@
 //! Opening: the schema is brought forward once, and what cannot be used is refused in words.
+//!
+//! One of these tests sleeps, because a server needs real time.
+
+use std::time::Duration;
 
 use ums_core::{Store, StoreError};
 use ums_store::PostgresStore;
@@ -88,4 +92,118 @@ async fn a_wrong_database_is_named_and_a_password_is_not() {
     assert!(!format!("{closed:?}").contains("hunter2"));
     let shown = format!("{:?}", database.store().await);
     assert!(shown.contains("owner") && !shown.contains("ums:"), "{shown}");
+}
+
+#[tokio::test]
+async fn a_database_of_another_encoding_or_that_only_reads_is_refused_with_what_to_do() {
+    let database = Database::new().await;
+    let stranger = database.stranger().await;
+    let (head, name) = database.url.rsplit_once('/').unwrap();
+    for encoding in ["SQL_ASCII", "LATIN1"] {
+        let other = format!("{name}_other");
+        let make = format!("CREATE DATABASE {other} ENCODING '{encoding}' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'");
+        stranger.batch_execute(&make).await.unwrap();
+        let text = refusal(&format!("{head}/{other}")).await;
+        let drop = format!("DROP DATABASE {other} WITH (FORCE)");
+        stranger.batch_execute(&drop).await.unwrap();
+        assert!(text.contains(encoding) && text.contains("ENCODING 'UTF8'"), "{text}");
+    }
+    let read_only = format!("ALTER DATABASE {name} SET default_transaction_read_only = on");
+    stranger.batch_execute(&read_only).await.unwrap();
+    let text = refusal(&database.url).await;
+    assert!(text.contains("default_transaction_read_only"), "{text}");
+}
+
+#[tokio::test]
+async fn a_standby_is_refused_with_what_to_do() {
+    let database = Database::new().await;
+    let stranger = database.stranger().await;
+    // A function that is found before the system's stands for a second server.
+    let (_, name) = database.url.rsplit_once('/').unwrap();
+    let standby = format!(
+        "CREATE FUNCTION public.pg_is_in_recovery() RETURNS boolean LANGUAGE sql AS 'SELECT true';
+         ALTER DATABASE {name} SET search_path = public, pg_catalog"
+    );
+    stranger.batch_execute(&standby).await.unwrap();
+    let text = refusal(&database.url).await;
+    assert!(
+        text.contains("standby") && text.contains("target_session_attrs=read-write"),
+        "{text}"
+    );
+}
+
+#[tokio::test]
+async fn a_user_without_rights_is_refused_with_the_rights_to_grant() {
+    let database = Database::new().await;
+    let stranger = database.stranger().await;
+    let (head, name) = database.url.rsplit_once('/').unwrap();
+    let (_, place) = head.rsplit_once('@').unwrap();
+    let user = format!("{name}_user");
+    let url = format!("postgres://{user}:made-up@{place}/{name}");
+    let run = |sql: String| {
+        let (stranger, sql) = (&stranger, sql.replace("USER", &user));
+        async move { stranger.batch_execute(&sql).await.unwrap() }
+    };
+    run("CREATE ROLE USER LOGIN PASSWORD 'made-up'; REVOKE ALL ON SCHEMA public FROM PUBLIC".to_owned()).await;
+    let nowhere = refusal(&url).await;
+    assert!(nowhere.contains("no schema to work in"), "{nowhere}");
+    run("GRANT USAGE ON SCHEMA public TO USER".to_owned()).await;
+    let no_schema = refusal(&url).await;
+    assert!(
+        no_schema.contains("permission denied for schema public") && no_schema.contains("GRANT USAGE, CREATE ON SCHEMA"),
+        "{no_schema}"
+    );
+    // Another user brings the schema forward; tables of others do not count.
+    database.store().await;
+    run(
+        "CREATE TABLE orders (id integer); GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO USER;
+         REVOKE ALL ON orders FROM USER"
+            .to_owned(),
+    )
+    .await;
+    let no_sequence = refusal(&url).await;
+    assert!(
+        no_sequence.contains("breaker_versions") && no_sequence.contains("ON ALL SEQUENCES"),
+        "{no_sequence}"
+    );
+    run("GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO USER".to_owned()).await;
+    PostgresStore::open(&url, clock()).await.unwrap().check().await.unwrap();
+    for right in ["SELECT", "INSERT", "UPDATE", "DELETE"] {
+        run(format!("REVOKE {right} ON attempts FROM USER")).await;
+        let text = refusal(&url).await;
+        assert!(
+            text.contains("lacks rights to attempts") && text.contains("GRANT SELECT"),
+            "{right}: {text}"
+        );
+        run(format!("GRANT {right} ON attempts TO USER")).await;
+    }
+    run("REVOKE SELECT ON schema_migrations FROM USER".to_owned()).await;
+    let text = refusal(&url).await;
+    assert!(text.contains("permission denied for table schema_migrations"), "{text}");
+    run("DROP OWNED BY USER; DROP ROLE USER".to_owned()).await;
+}
+
+#[tokio::test]
+async fn a_start_whose_first_commit_is_cut_off_says_so_and_a_second_start_goes_well() {
+    let database = Database::new().await;
+    database.store().await;
+    let stranger = database.stranger().await;
+    // Sleeps because a server needs real time.
+    let slow = "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(3); RETURN NULL; END $$;
+                CREATE CONSTRAINT TRIGGER slow AFTER INSERT ON owners DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION slow()";
+    stranger.batch_execute(slow).await.unwrap();
+    let opening = {
+        let url = database.url.clone();
+        tokio::spawn(async move { PostgresStore::open(&url, clock()).await })
+    };
+    let cut = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+               WHERE datname = current_database() AND pid <> pg_backend_pid() AND state = 'active' AND query LIKE '%INSERT INTO owners%'";
+    while stranger.query_one(cut, &[]).await.unwrap().get::<_, i64>(0) == 0 {
+        // Sleeps because a server needs real time.
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let opened = opening.await.unwrap();
+    assert!(matches!(opened, Err(StoreError::CommitUnknown(_))), "{opened:?}");
+    stranger.batch_execute("DROP TRIGGER slow ON owners").await.unwrap();
+    database.store().await.check().await.unwrap();
 }

@@ -65,7 +65,7 @@ pub(crate) async fn run(args: Args) -> Result<Exit> {
         addresses.insert("service".to_owned(), running.address().to_string().into());
         write_addresses(file, &addresses)?;
     }
-    output::text(&welcome(running.address(), &simulator, &data))?;
+    output::text_aside(welcome(running.address(), &simulator, &data))?;
     let exit = running.until(&mut stop).await;
     simulator.shutdown().await;
     Ok(exit)

@@ -27,7 +27,7 @@ pub(crate) struct Args {
 
 /// Runs the command.
 pub(crate) async fn run(args: Args) -> Result<Exit> {
-    let report = crate::service::health(&args.remote).await?;
+    let report = Box::pin(crate::service::health(&args.remote)).await?;
     output::either(args.json, &report, || table(&report))?;
     let all_well = report.troubles.is_empty() && providers(&report).all(|provider| provider.is_healthy);
     Ok(if all_well { Exit::Done } else { Exit::Failed })

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use serde::Serialize;
-use ums_config::{LoadOptions, StoreUrl};
 use ums_core::{StoreError, SystemClock};
 use ums_store::Migration;
 
@@ -50,14 +49,7 @@ struct Applied {
 
 /// Runs the command.
 pub(crate) async fn run(args: Args) -> Result<Exit> {
-    let place = match &args.database {
-        Some(url) => StoreUrl::parse(url).map_err(|reason| usage(format!("--database {reason}")))?,
-        None => {
-            ums_config::Settings::from_process(&LoadOptions::service())
-                .map_err(|error| settings::wrong(&error))?
-                .store_url
-        }
-    };
+    let place = settings::store_url(args.database.as_deref())?;
     let url = unified_messaging::store_url(&place);
     if args.print {
         let sql = ums_store::migrations_of(&url).map_err(told)?;

@@ -140,15 +140,15 @@ pub(crate) struct Probe {
 /// Runs the command.
 pub(crate) async fn run(command: Command) -> Result<Exit> {
     match command {
-        Command::List(args) => list(args).await,
-        Command::Disable(args) => disable(args).await,
-        Command::Enable(args) => enable(args).await,
-        Command::Probe(args) => probe(args).await,
+        Command::List(args) => Box::pin(list(args)).await,
+        Command::Disable(args) => Box::pin(disable(args)).await,
+        Command::Enable(args) => Box::pin(enable(args)).await,
+        Command::Probe(args) => Box::pin(probe(args)).await,
     }
 }
 
 async fn list(args: List) -> Result<Exit> {
-    let report = crate::service::health(&args.remote).await?;
+    let report = Box::pin(crate::service::health(&args.remote)).await?;
     output::either(args.json, &report, || health::table(&report))?;
     Ok(Exit::Done)
 }

@@ -7,14 +7,14 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use tokio_util::sync::CancellationToken;
 use ums_config::{Environment, Settings};
-use ums_core::{AccountId, Clock, StoreError, SystemClock, TroubleKind};
+use ums_core::{AccountId, Clock, StoreError, TroubleKind, Troubles};
 use ums_providers::feedback::aws::CertificateSource;
-use ums_server::{HookName, Hooks, Metrics, Server, ServerSettings};
-use unified_messaging::{Error, ProviderHooks, UnifiedMessagingService};
+use ums_server::{HookName, Hooks, Metrics, Server, ServerSettings, TrustedProxies};
+use unified_messaging::{Error, ProviderHooks, UnifiedMessagingService, machine_clock};
 
 use crate::exit::{Exit, Usage};
-use crate::settings;
 use crate::stop::Stop;
+use crate::{descriptors, log, settings};
 
 /// Time at the end that the engine and the store keep for themselves.
 const ENGINE_TIME: Duration = Duration::from_secs(5);
@@ -26,7 +26,7 @@ const DATABASE_LOOK: Duration = Duration::from_millis(500);
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Settings come from the environment, .env and UMS_CONFIG; all that is wrong with them is told at once (exit code 2).
-SIGTERM or SIGINT: it takes no more requests, finishes those in hand and ends within 25 s.
+SIGTERM or SIGINT: it takes no more requests, finishes those in hand and ends within 25 s; a second one ends it at once. SIGHUP is ignored.
 
 Examples:
   UMS_API_KEY=… ums serve
@@ -71,12 +71,14 @@ impl Running {
     /// # Errors
     /// When the store or the address cannot be used.
     pub(super) async fn start(settings: Settings, certificates: Option<Arc<dyn CertificateSource>>) -> Result<Self> {
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let troubles = Troubles::default();
+        let clock = machine_clock(&settings, &troubles);
         let metrics = Arc::new(Metrics::new());
         let shutdown_time = settings.limits.shutdown;
         let mut server_settings = server_settings(&settings, Arc::clone(&clock));
         server_settings.hooks = hooks(ProviderHooks::build(&settings, &clock, certificates).map_err(settings::explained)?);
-        let service = build(&settings, &clock, &metrics).await.map_err(settings::explained)?;
+        let service = build(&settings, &clock, &troubles, &metrics).await.map_err(settings::explained)?;
+        tokio::spawn(log::look_after(troubles, Arc::clone(&metrics), Arc::clone(&clock)));
         let server = Server::bind(server_settings, service.engine().clone(), metrics).await;
         let server = server
             .map_err(anyhow::Error::new)
@@ -97,8 +99,7 @@ impl Running {
         self.address
     }
 
-    /// Serves until it is told to stop, then ends in order: requests, messages, store. A second
-    /// signal ends it at once; what was accepted is in the store. A service whose database is gone ends as failed.
+    /// Serves until it is told to stop, then ends in order: requests, messages, store. A service whose database is gone ends as failed.
     pub(super) async fn until(self, stop: &mut Stop) -> Exit {
         let troubles = self.service.engine().troubles().clone();
         stop.requested().await;
@@ -114,7 +115,6 @@ impl Running {
         tokio::select! {
             () = orderly => {}
             () = tokio::time::sleep(self.shutdown_time) => tracing::warn!("stopped late: the rest is taken up at the next start"),
-            () = stop.requested() => tracing::warn!("told to stop again: the rest is taken up at the next start"),
         }
         match troubles.blocking() {
             Some(trouble) if trouble.kind == TroubleKind::Database => {
@@ -127,15 +127,21 @@ impl Running {
 }
 
 /// Builds the service. A database that is being restarted, as it may be when both are started together, is waited for.
-async fn build(settings: &Settings, clock: &Arc<dyn Clock>, metrics: &Arc<Metrics>) -> Result<UnifiedMessagingService, Error> {
+async fn build(
+    settings: &Settings,
+    clock: &Arc<dyn Clock>,
+    troubles: &Troubles,
+    metrics: &Arc<Metrics>,
+) -> Result<UnifiedMessagingService, Error> {
     let give_up_at = clock.monotonic() + DATABASE_TIME;
     loop {
         let builder = UnifiedMessagingService::builder()
             .settings(settings.clone())
             .clock(Arc::clone(clock))
+            .troubles(troubles.clone())
             .observer(metrics.clone());
         match Box::pin(builder.build()).await {
-            Err(Error::Store(StoreError::Unavailable(error))) if clock.monotonic() < give_up_at => {
+            Err(error) if is_away(&error) && clock.monotonic() < give_up_at => {
                 tracing::warn!(%error, "the database does not answer; trying again");
                 tokio::time::sleep(DATABASE_LOOK).await;
             }
@@ -144,8 +150,16 @@ async fn build(settings: &Settings, clock: &Arc<dyn Clock>, metrics: &Arc<Metric
     }
 }
 
+/// Whether the same start may go well a moment later. A start may be made again after a commit of unknown outcome: the schema's versions are
+/// counted anew, and what else a start writes is that this process is there.
+fn is_away(error: &Error) -> bool {
+    matches!(error, Error::Store(StoreError::Unavailable(_) | StoreError::CommitUnknown(_)))
+}
+
 fn server_settings(settings: &Settings, clock: Arc<dyn Clock>) -> ServerSettings {
     let mut server = ServerSettings::new(settings.listen);
+    server.probe_listen = settings.probe_listen;
+    server.trusted_proxies = TrustedProxies(settings.trusted_proxies.clone());
     server.api_key.clone_from(&settings.api_key);
     server.secret_key = settings.secret_keys.first().cloned();
     server.development = settings.environment == Environment::Development;
@@ -153,7 +167,10 @@ fn server_settings(settings: &Settings, clock: Arc<dyn Clock>) -> ServerSettings
     server.version = env!("UMS_VERSION");
     server.clock = clock;
     let (limits, wanted) = (&mut server.limits, &settings.limits);
-    limits.connections = count(wanted.max_connections);
+    limits.connections = descriptors::connections(count(wanted.max_connections), descriptors::raise_limit());
+    limits.connections_per_peer = count(wanted.connections_per_peer);
+    limits.connection_life = wanted.connection_life;
+    limits.connection_requests = u64::from(wanted.connection_requests);
     limits.header_bytes = count(wanted.request_head_bytes);
     limits.email_body_bytes = count(wanted.request_body_bytes);
     limits.batch_messages = count(wanted.batch_messages);
@@ -181,4 +198,25 @@ fn hooks(readers: ProviderHooks) -> Hooks {
 
 fn count(number: u32) -> usize {
     usize::try_from(number).unwrap_or(usize::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use ums_core::StoreError;
+    use unified_messaging::Error;
+
+    use super::is_away;
+
+    #[test]
+    fn a_start_waits_for_a_database_that_is_away_or_cut_the_first_commit_off() {
+        for (error, waits) in [
+            (StoreError::Unavailable("gone".into()), true),
+            (StoreError::CommitUnknown("57P01".into()), true),
+            (StoreError::Unusable("a standby".to_owned()), false),
+            (StoreError::Fenced, false),
+        ] {
+            let error = Error::Store(error);
+            assert_eq!(is_away(&error), waits, "{error:?}");
+        }
+    }
 }

@@ -135,7 +135,11 @@ pub(crate) async fn run(args: Args) -> Result<Exit> {
         write_addresses(file, &addresses)?;
     }
     let object = serde_json::Value::Object(addresses);
-    output::either(args.json, &object, || table(&simulator))?;
+    output::text_aside(if args.json {
+        serde_json::to_string_pretty(&object)?
+    } else {
+        table(&simulator)
+    })?;
     stop.requested().await;
     simulator.shutdown().await;
     Ok(Exit::Done)

@@ -1,5 +1,8 @@
 //! Wrong input: a clear error, exit code 2, nothing sent, nothing lost.
 
+use std::io::Write as _;
+use std::process::Stdio;
+
 use crate::http::{post, request};
 use crate::program::Place;
 
@@ -154,4 +157,31 @@ fn http_refuses_what_is_malformed_huge_or_deep() {
     assert!(dev.received().is_empty());
     let fine = serde_json::json!({"to": "a@example.com", "subject": "x", "text_content": "x"});
     assert_eq!(post(service, "/v1/emails", &fine).json()["status"], "sent");
+}
+
+#[test]
+fn an_import_of_an_endless_line_or_quotation_mark_ends_with_words_and_in_bounded_memory() {
+    let place = Place::new();
+    place.run(&["migrate"]).expect(0);
+    for (heading, block, why) in [
+        ("address\n", "x", "is longer than 64 KiB"),
+        ("address\n\"", "a@example.com\n", "never closed"),
+    ] {
+        let mut command = place.command(&["suppressions", "import", "-"]);
+        command.stdin(Stdio::piped()).stderr(Stdio::piped()).stdout(Stdio::null());
+        let mut import = command.spawn().unwrap();
+        let mut pipe = import.stdin.take().unwrap();
+        pipe.write_all(heading.as_bytes()).unwrap();
+        // It goes on until nobody reads any more.
+        let block = block.repeat(4096);
+        while pipe.write_all(block.as_bytes()).is_ok() {}
+        let output = import.wait_with_output().unwrap();
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{told}");
+        assert!(
+            told.contains("line 2: ") && told.contains(why) && told.contains("nothing was imported"),
+            "{told}"
+        );
+        assert!(!told.contains("a@example"), "{told}");
+    }
 }

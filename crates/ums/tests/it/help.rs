@@ -2,7 +2,7 @@
 
 use crate::program::Place;
 
-const COMMANDS: [&[&str]; 24] = [
+const COMMANDS: [&[&str]; 26] = [
     &[],
     &["dev"],
     &["serve"],
@@ -14,6 +14,8 @@ const COMMANDS: [&[&str]; 24] = [
     &["providers", "disable"],
     &["providers", "enable"],
     &["providers", "probe"],
+    &["clock", "show"],
+    &["clock", "trust"],
     &["messages", "list"],
     &["messages", "show"],
     &["messages", "explain"],
@@ -24,6 +26,8 @@ const COMMANDS: [&[&str]; 24] = [
     &["config", "show"],
     &["config", "check"],
     &["config", "docs"],
+    &["backup"],
+    &["restore"],
     &["openapi"],
     &["simulator"],
     &["completions"],

@@ -5,11 +5,13 @@
 mod account;
 mod acts;
 mod aftermath;
+mod backup;
 mod bad_input;
 mod canary;
 mod classify;
 mod config;
 mod dev;
+mod door;
 mod help;
 mod http;
 mod messages;
@@ -20,3 +22,4 @@ mod providers;
 mod send;
 mod serve;
 mod spellings;
+mod stuck;

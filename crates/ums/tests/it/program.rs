@@ -219,6 +219,12 @@ impl Running {
         answer.json()["messages"].as_array().unwrap().clone()
     }
 
+    /// How many requests a simulated provider is at.
+    pub(crate) fn in_flight(&self, provider: &str) -> u64 {
+        let stats = crate::http::get(self.address("http"), "/_sim/stats").json();
+        stats["providers"][provider]["in_flight"].as_u64().unwrap()
+    }
+
     /// Puts a fault on a simulated provider.
     pub(crate) fn fault(&self, provider: &str, fault: &str) {
         let answer = crate::http::request(

@@ -225,7 +225,8 @@ impl Before<'_> {
             | FailureClass::QuotaExhausted
             | FailureClass::Throttled
             | FailureClass::Unavailable
-            | FailureClass::Unknown => self.rules.retry.wait(purpose, round, search.chance),
+            | FailureClass::Unknown
+            | FailureClass::LocalShortage => self.rules.retry.wait(purpose, round, search.chance),
         });
         let wait = search.soonest.into_iter().chain(by_schedule).min().unwrap_or_default();
         (self.now + wait.max(Duration::from_secs(1))).min(self.record.message.expires_at)

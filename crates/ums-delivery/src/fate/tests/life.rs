@@ -151,7 +151,8 @@ impl Life {
                 | FailureClass::QuotaExhausted
                 | FailureClass::Throttled
                 | FailureClass::Unavailable
-                | FailureClass::Unknown => continue,
+                | FailureClass::Unknown
+                | FailureClass::LocalShortage => continue,
             };
             if failure.source == FailureSource::Provider {
                 said.push((suppression_address(ums_core::Channel::Email, address), reason));

@@ -114,7 +114,8 @@ fn hold(wishes: Wishes, known: Known, search: Search) -> Duration {
         | FailureClass::QuotaExhausted
         | FailureClass::Throttled
         | FailureClass::Unavailable
-        | FailureClass::Unknown => schedule.wait(wishes.purpose, 0, search.chance),
+        | FailureClass::Unknown
+        | FailureClass::LocalShortage => schedule.wait(wishes.purpose, 0, search.chance),
     });
     let wait = match (search.soonest, by_schedule) {
         (Some(reopens), Some(schedule)) => reopens.min(schedule),

@@ -11,7 +11,7 @@ use super::answers::Mood;
 use super::cast::{self, ADDRESSEES, SINGLES};
 use super::process::Standing;
 use super::run::Stage;
-use super::world::{SECOND, Shared, number_of, short};
+use super::world::{DAY, NEAR, SECOND, Shared, number_of, short};
 
 /// One kind of step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,8 +109,15 @@ pub(crate) fn perform(stage: &mut Stage, action: Action) {
         Action::Jump => {
             let (process, wrong_by) = {
                 let mut world = stage.shared.lock();
-                let most = world.chance.pick(&[SECOND, 90 * SECOND, 90 * SECOND, 3_600 * SECOND]);
-                let wrong_by = i64::try_from(world.chance.below(2 * most)).unwrap() - i64::try_from(most).unwrap();
+                // Near, which is followed, or far, which is not.
+                let (least, most) = world.chance.weighted(&[
+                    (2, (0, NEAR)),
+                    (1, (600 * SECOND, 3_600 * SECOND)),
+                    (1, (DAY, 3 * DAY)),
+                    (1, (400 * DAY, 500 * DAY)),
+                ]);
+                let by = i64::try_from(world.chance.between(least, most)).unwrap();
+                let wrong_by = if world.chance.happens(500) { by } else { -by };
                 (world.chance.below(stage.processes.len() as u64), wrong_by)
             };
             stage.processes[usize::try_from(process).unwrap()].jump(wrong_by);

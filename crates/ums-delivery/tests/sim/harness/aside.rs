@@ -3,10 +3,10 @@
 
 use async_trait::async_trait;
 use ums_core::{
-    AccountId, Channel, Endpoint, EndpointId, EndpointUpdate, Event, FeedbackStep, FeedbackStore, FeedbackTaken, Lift, ListNotice,
-    MessageRecord, Notice, NoticeFilter, NoticeId, NoticeOutcome, NoticePage, OutboxStore, Parked, ProviderKind, ProviderStore,
-    ProviderSwitch, RateRow, RateStore, StoreError, Suppression, SuppressionCursor, SuppressionFilter, SuppressionPage, SuppressionStore,
-    SwitchedOff, Targets, TenantId, Timestamp, Undone,
+    AccountId, Channel, Endpoint, EndpointId, EndpointUpdate, Event, FeedbackStep, FeedbackStore, FeedbackTaken, KeptTime, Lift,
+    ListNotice, LongestWaits, MessageRecord, Notice, NoticeFilter, NoticeId, NoticeOutcome, NoticePage, OutboxStore, Parked, ProviderKind,
+    ProviderStore, ProviderSwitch, RateRow, RateStore, Store as _, StoreError, Suppression, SuppressionCursor, SuppressionFilter,
+    SuppressionPage, SuppressionStore, SwitchedOff, Targets, TenantId, TimeStore, Timestamp, Undone,
 };
 
 use super::reports;
@@ -168,5 +168,33 @@ impl ProviderStore for SimStore {
 
     async fn last_accepted(&self, _: ProviderKind, _: &AccountId) -> Result<Option<Timestamp>, StoreError> {
         Ok(None)
+    }
+}
+
+#[async_trait]
+impl TimeStore for SimStore {
+    async fn database_time(&self) -> Result<Option<Timestamp>, StoreError> {
+        if !self.is_shared() {
+            return Ok(None);
+        }
+        self.through(false, |world| Ok(Some(world.wall()))).await
+    }
+
+    async fn kept_time(&self) -> Result<Option<KeptTime>, StoreError> {
+        self.through(false, |world| Ok(world.ledger.kept_time.clone())).await
+    }
+
+    async fn keep_time(&self, time: &KeptTime) -> Result<(), StoreError> {
+        let time = time.clone();
+        self.through(true, move |world| {
+            world.ledger.kept_time = Some(time);
+            Ok(())
+        })
+        .await
+    }
+
+    async fn hasten(&self, _: LongestWaits, _: Timestamp, _: usize) -> Result<u64, StoreError> {
+        // Its clocks are never wrong for as long as a wrong time is trusted.
+        Ok(0)
     }
 }

@@ -6,8 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ums_core::{
-    AccountId, AttemptOutcome, AttemptRecord, BreakerRecord, FIRST_TOKEN, FailureClass, MessageId, MessageRecord, NewMessage, ProviderKind,
-    Purpose, RecipientSet, Recovered, Room, Status, StoreError, Stored, TenantId, Timestamp, Work,
+    AccountId, AttemptOutcome, AttemptRecord, BreakerRecord, FIRST_TOKEN, FailureClass, KeptTime, MessageId, MessageRecord, NewMessage,
+    ProviderKind, Purpose, RecipientSet, Recovered, Room, Status, StoreError, Stored, TenantId, Timestamp, Work,
 };
 
 use super::optouts::{OptOuts, forbids};
@@ -112,6 +112,7 @@ pub(crate) struct Ledger {
     pub(crate) breakers: BTreeMap<ProviderKind, BreakerRecord>,
     pub(crate) flaw: Option<Flaw>,
     pub(crate) optouts: OptOuts,
+    pub(crate) kept_time: Option<KeptTime>,
     probes: BTreeMap<ProviderKind, (i64, u64)>,
     registered: i64,
 }

@@ -48,6 +48,7 @@ fn has(step: &Step, is: impl Fn(AttemptOutcome) -> bool) -> bool {
 
 ums_core::forward_aftermath!(MutantStore, inner, around);
 ums_core::forward_providers!(MutantStore, inner, around);
+ums_core::forward_time!(MutantStore, inner, around);
 
 #[async_trait]
 impl Store for MutantStore {

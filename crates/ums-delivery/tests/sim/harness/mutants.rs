@@ -6,13 +6,18 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
-use ums_core::{Accepted, Call, Email, EmailAddress, Failure, FailureClass, MessageId, Probe, Provider, ProviderKind, Refusal, Store};
+use ums_core::{
+    Accepted, Call, Clock, Email, EmailAddress, Failure, FailureClass, GuardedClock, MessageId, Probe, Provider, ProviderKind, Refusal,
+    Store, Troubles,
+};
 
 use super::mutant_store::MutantStore;
 use super::provider::SimProvider;
 use super::store::SimStore;
+use super::world::ProcessClock;
 
 /// A fault that the engine seems to have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,11 +40,13 @@ pub(crate) enum Mutant {
     TakenSentAgain,
     /// The provider's next transaction is lost: the engine hears that it took its recipients.
     SecondTransactionLost,
+    /// A jump of the clock is followed at once: the engine reads the machine's clock without a guard.
+    ClockUnguarded,
 }
 
 impl Mutant {
     /// All there are.
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::CallBeforeIntent,
         Self::OutcomeForgotten,
         Self::LeaseNotChecked,
@@ -49,7 +56,19 @@ impl Mutant {
         Self::RecipientDropped,
         Self::TakenSentAgain,
         Self::SecondTransactionLost,
+        Self::ClockUnguarded,
     ];
+}
+
+/// How long a jump has to stand: longer than any storm.
+const SETTLE: Duration = Duration::from_hours(6);
+
+/// The clock as the engine sees it.
+pub(crate) fn clock(mutant: Option<Mutant>, machine: Arc<ProcessClock>) -> Arc<dyn Clock> {
+    match mutant {
+        Some(Mutant::ClockUnguarded) => machine,
+        _ => Arc::new(GuardedClock::new(machine, SETTLE, Troubles::default())),
+    }
 }
 
 /// The store as the engine sees it.
@@ -120,7 +139,8 @@ impl MutantProvider {
             | Mutant::LeaseNotChecked
             | Mutant::NeverIsAllow
             | Mutant::RecipientsBlamed
-            | Mutant::OptOutIgnored => {}
+            | Mutant::OptOutIgnored
+            | Mutant::ClockUnguarded => {}
         }
         accepted
     }

@@ -123,7 +123,6 @@ impl Process {
                     kind,
                     shared: self.shared.clone(),
                     store: store.clone(),
-                    clock: self.clock.clone(),
                     process: id,
                 },
             ),
@@ -134,7 +133,7 @@ impl Process {
         };
         let seed = setting.seed ^ ((self.number as u64) << 56) ^ (self.incarnation << 40);
         Parts {
-            clock: self.clock.clone(),
+            clock: mutants::clock(setting.mutant, self.clock.clone()),
             random: Arc::new(ProcessChance::new(seed)),
             observer: Arc::new(Watch {
                 shared: self.shared.clone(),

@@ -2,11 +2,12 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::oneshot;
 use ums_core::{
-    Accepted, AttemptOutcome, BreakerEffect, Call, Clock, Duplicates, Email, Failure, FailureClass, Probe, Provider, ProviderKind, Status,
+    Accepted, AttemptOutcome, BreakerEffect, Call, Duplicates, Email, Failure, FailureClass, Probe, Provider, ProviderKind, Status,
 };
 
 use super::answers::{Answer, Asked, Mood, decide, set_of};
@@ -15,7 +16,7 @@ use super::ledger::Row;
 use super::reports;
 use super::steps::MOST_UNKNOWN;
 use super::store::SimStore;
-use super::world::{CallMade, ProcessClock, SECOND, Shared, Told, World, number_of, short};
+use super::world::{CallMade, NEAR, SECOND, Shared, Told, World, number_of, short};
 
 /// No call starts so shortly before its process's lease ends.
 const MARGIN: u64 = 5 * SECOND;
@@ -25,7 +26,6 @@ pub(crate) struct SimProvider {
     pub(crate) kind: ProviderKind,
     pub(crate) shared: Shared,
     pub(crate) store: Arc<SimStore>,
-    pub(crate) clock: Arc<ProcessClock>,
     pub(crate) process: (usize, u64),
 }
 
@@ -150,7 +150,10 @@ impl SimProvider {
                     let until = world.ledger.owners.get(&owner).map_or(0, |owner| owner.until);
                     (now + MARGIN > until).then(|| "was called by a process whose lease was over or about to be".to_owned())
                 })
-                .or_else(|| (row.record.message.expires_at < self.clock.now()).then(|| "was called after the message's time".to_owned()))
+                .or_else(|| {
+                    (row.record.message.expires_at + Duration::from_micros(NEAR) < world.wall())
+                        .then(|| "was called after the message's time".to_owned())
+                })
                 .or_else(|| for_somebody_in_vain(row, recipients))
                 .or_else(|| opted_out(world, row, recipients, call))
                 .or_else(|| second_hand_over(world, row, recipients)),

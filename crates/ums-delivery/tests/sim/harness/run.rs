@@ -1,8 +1,9 @@
 //! One seed from start to judgement.
 
 use std::num::NonZeroU32;
+use std::time::Duration;
 
-use ums_core::{MessageId, OnExhausted};
+use ums_core::{Clock as _, KeptTime, MessageId, OnExhausted};
 use ums_delivery::{Messaging, PaceSettings};
 
 use super::actions::{self, Request};
@@ -13,7 +14,7 @@ use super::ledger::{Flaw, Ledger};
 use super::mutants::Mutant;
 use super::process::{Process, Setting, Standing};
 use super::reports;
-use super::world::{Callers, SECOND, Shared, Tally, Weather, World, short};
+use super::world::{Callers, ProcessClock, SECOND, Shared, Tally, Weather, World, short};
 
 /// Longest that time passes without anybody being looked at.
 const STRIDE: u64 = 5 * SECOND;
@@ -113,6 +114,13 @@ impl Stage {
         world.reports.reporting = world.chance.happens(600);
         world.note([0, plan.seed, 0], || format!("seed {} with {setting:?}", plan.seed));
         let shared = Shared::new(world);
+        let clock = ProcessClock::new(&shared);
+        // As an earlier process would have left it.
+        shared.lock().ledger.kept_time = Some(KeptTime {
+            trusted: clock.now(),
+            boot: clock.boot(),
+            steady: Duration::ZERO,
+        });
         let mut processes: Vec<_> = (0..setting.processes).map(|number| Process::new(number, &shared)).collect();
         for process in &mut processes {
             process.start(&setting);

@@ -2,12 +2,13 @@
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
+use std::time::Duration;
 
-use ums_core::{ActKind, AttemptOutcome, Message, MessageRecord, Status, Step, StoreError};
+use ums_core::{ActKind, AttemptOutcome, Message, MessageRecord, Status, Step, StoreError, Timestamp};
 
 use super::ledger::{Flaw, Row, kept_status};
 use super::optouts::forbids;
-use super::world::{World, number_of, short};
+use super::world::{NEAR, World, number_of, short};
 
 /// Most attempts for a recipient, without an act of an operator between, of which nobody knows whether they were accepted.
 pub(super) const MOST_UNKNOWN: usize = 2;
@@ -52,7 +53,7 @@ pub(crate) fn record(world: &mut World, writer: i64, step: Step) -> Result<(), S
     apply(row, writer, step);
     row.keep(to);
     row.mark = Some(mark);
-    if let Some(fault) = fault_of(row, &before, said) {
+    if let Some(fault) = expired_early(&row.record, &before, now).or_else(|| fault_of(row, &before, said)) {
         world.blame(|| format!("{} {fault}", short(id)));
     }
     Ok(())
@@ -180,6 +181,14 @@ impl Said {
     const fn sends_again(self) -> bool {
         matches!(self.act, Some(ActKind::Resent | ActKind::Replayed))
     }
+}
+
+/// Nobody's time runs out because a clock jumped.
+fn expired_early(record: &MessageRecord, before: &MessageRecord, now: Timestamp) -> Option<String> {
+    let mut recipients = record.recipients.iter().zip(&before.recipients);
+    let has_expired = recipients.any(|(is, was)| is.status == Status::Expired && was.status != Status::Expired);
+    let expires_at = before.message.expires_at;
+    (has_expired && now + Duration::from_micros(NEAR) < expires_at).then(|| format!("expired at {now}, before {expires_at}"))
 }
 
 /// What must hold of a message after each of its steps.

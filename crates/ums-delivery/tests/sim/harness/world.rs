@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
-use ums_core::{Accepted, AttemptId, Clock, Failure, FailureClass, MessageId, Monotonic, ProviderKind, Timestamp};
+use ums_core::{Accepted, AttemptId, Boot, Clock, Failure, FailureClass, MessageId, Monotonic, ProviderKind, Timestamp};
 
 use super::answers::Mood;
 use super::cast::Set;
@@ -21,6 +21,11 @@ use super::reports::Reports;
 const START_MICROS: i64 = 1_795_341_600_000_000;
 /// One second in the unit of the simulation.
 pub(crate) const SECOND: u64 = 1_000_000;
+
+/// By how much a process's clock may be wrong without being noticed, in microseconds.
+pub(crate) const NEAR: u64 = 30 * SECOND;
+/// One day.
+pub(crate) const DAY: u64 = 24 * 3_600 * SECOND;
 
 /// Something that will happen to the world.
 pub(crate) type Happening = Box<dyn FnOnce(&mut World) + Send>;
@@ -356,6 +361,13 @@ impl Clock for ProcessClock {
 
     fn monotonic(&self) -> Monotonic {
         Monotonic::from_start(Duration::from_micros(self.time.load(Ordering::Relaxed)))
+    }
+
+    fn boot(&self) -> Option<Boot> {
+        Some(Boot {
+            id: "the machine of all processes".to_owned(),
+            up: self.monotonic().since_start(),
+        })
     }
 }
 

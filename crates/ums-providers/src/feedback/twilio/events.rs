@@ -153,7 +153,8 @@ fn not_delivered(mut event: Event) -> Vec<Event> {
         | FailureClass::QuotaExhausted
         | FailureClass::Throttled
         | FailureClass::Unavailable
-        | FailureClass::Unknown => event.kind = EventKind::Failed,
+        | FailureClass::Unknown
+        | FailureClass::LocalShortage => event.kind = EventKind::Failed,
     }
     vec![event]
 }

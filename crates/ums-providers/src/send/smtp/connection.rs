@@ -133,9 +133,9 @@ impl Session {
         self.standing != Standing::Busy
     }
 
-    /// Whether it can be used again: open, and nothing was said that was not asked.
+    /// Whether something may be said on it: open, and the server said nothing that was not asked.
     pub(super) fn is_quiet(&self) -> bool {
-        self.line.replies() == self.replies && self.line.is_quiet()
+        self.line.replies() == self.replies && self.line.is_silent()
     }
 
     /// Writes (one command or a group) in one go and reads the first reply.
@@ -146,14 +146,22 @@ impl Session {
         until: Instant,
         command: impl fmt::Display,
     ) -> Result<Response, Fault> {
-        // A reply too many would be read as the answer to what follows: to the final dot, at worst.
-        if self.line.replies() != self.replies {
-            return Err(Fault::Lost(stage, Ending::Unreadable));
+        // What came before would be read as the answer to what follows: to the final dot, at worst.
+        if !self.is_quiet() {
+            return Err(self.goodbye(inner, stage, until).await);
         }
         self.line.begin();
         self.replies = 0;
         let done = within(inner, &self.line, until, self.smtp.command(command)).await;
         self.settle(stage, done)
+    }
+
+    /// What was said without being asked. A server that shuts down may say 421 at any time (RFC 5321 §3.8); anything else is no dialogue.
+    async fn goodbye(&mut self, inner: &Inner, stage: Stage, until: Instant) -> Fault {
+        match self.next_reply(inner, stage, until).await {
+            Err(fault) if fault.ends_connection() => fault,
+            Ok(_) | Err(_) => Fault::Lost(stage, Ending::Unreadable),
+        }
     }
 
     /// Reads the next reply of a group.
@@ -183,13 +191,14 @@ async fn within<T>(inner: &Inner, line: &Line, until: Instant, exchange: impl Fu
         let deadline = line.deadline(&inner.settings.timeouts).min(until);
         tokio::select! {
             biased;
-            done = &mut exchange => return Ok(done),
-            () = sleep_until(deadline) => {
+            // Asked first and without the task's budget: a server that always has more to say must not keep the timer from being asked.
+            () = tokio::task::unconstrained(sleep_until(deadline)) => {
                 // A byte may have been written meanwhile.
                 if Instant::now() >= line.deadline(&inner.settings.timeouts).min(until) {
                     return Err(Ending::Timeout);
                 }
             }
+            done = &mut exchange => return Ok(done),
         }
     }
 }

@@ -4,11 +4,12 @@ use std::net::{IpAddr, SocketAddr};
 
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
-use ums_core::{Failure, FailureClass};
+use ums_core::{Failure, FailureClass, Shortage};
 
 use super::Inner;
 use super::stream::Line;
 use super::tls::{Tls, is_lasting};
+use crate::ways::reachable;
 
 /// Negotiates TLS within the time of one reply.
 pub(super) async fn secure(inner: &Inner, line: &Line, tls: &Tls, until: Instant) -> Result<(), Failure> {
@@ -19,11 +20,10 @@ pub(super) async fn secure(inner: &Inner, line: &Line, tls: &Tls, until: Instant
             let detail = format!("TLS with the server failed; its certificate must be valid for SMTP_HOST: {error}");
             Err(Failure::transport(FailureClass::Misconfigured, "tls_refused", &detail))
         }
-        Ok(Err(_)) => Err(Failure::transport(
-            FailureClass::Unavailable,
-            "tls_failed",
-            "TLS could not be negotiated",
-        )),
+        Ok(Err(error)) => {
+            let failed = || Failure::transport(FailureClass::Unavailable, "tls_failed", "TLS could not be negotiated");
+            Err(Shortage::of(&error).map_or_else(failed, Failure::from))
+        }
         Err(_) => Err(Failure::transport(
             FailureClass::Unavailable,
             "tls_timeout",
@@ -38,11 +38,15 @@ pub(super) async fn dial(inner: &Inner, until: Instant) -> Result<(TcpStream, Ip
     let unavailable = |code: &str, detail: &str| Failure::transport(FailureClass::Unavailable, code, detail);
     let until = until.min(Instant::now() + inner.settings.timeouts.connect);
     let host = (inner.settings.host.as_str(), inner.settings.port);
-    let addresses: Vec<SocketAddr> = match timeout_at(until, tokio::net::lookup_host(host)).await {
+    let mut addresses: Vec<SocketAddr> = match timeout_at(until, tokio::net::lookup_host(host)).await {
         Ok(Ok(addresses)) => addresses.collect(),
-        Ok(Err(_)) => return Err(unavailable("dns_failed", "the server's name could not be resolved")),
+        Ok(Err(error)) => {
+            let unresolved = || unavailable("dns_failed", "the server's name could not be resolved");
+            return Err(Shortage::of_lookup(&error).map_or_else(unresolved, Failure::from));
+        }
         Err(_) => return Err(unavailable("dns_timeout", "the server's name was not resolved in time")),
     };
+    reachable(&mut addresses);
     let mut failure = unavailable("dns_failed", "the server's name has no address");
     let mut left = u32::try_from(addresses.len()).unwrap_or(u32::MAX);
     for address in addresses {
@@ -62,7 +66,10 @@ pub(super) async fn dial(inner: &Inner, until: Instant) -> Result<(TcpStream, Ip
             Ok(Err(error)) if error.kind() == std::io::ErrorKind::ConnectionRefused => {
                 failure = unavailable("connect_refused", "the server refused the connection");
             }
-            Ok(Err(_)) => failure = unavailable("connect_failed", "the server could not be reached"),
+            Ok(Err(error)) => {
+                let unreachable = || unavailable("connect_failed", "the server could not be reached");
+                failure = Shortage::of_connect(&error, &[address]).map_or_else(unreachable, Failure::from);
+            }
             Err(_) => failure = unavailable("connect_timeout", "the server did not answer in time"),
         }
     }

@@ -77,6 +77,8 @@ fn lost(stage: Stage, ending: Ending, class: FailureClass) -> Failure {
         Ending::Closed => ("connection_lost", "the connection was lost"),
         Ending::Timeout => ("timeout", "no reply in time"),
         Ending::Unreadable => ("unreadable_reply", "the reply is not SMTP"),
+        Ending::Shortage(shortage) if class == FailureClass::Unavailable => return shortage.into(),
+        Ending::Shortage(shortage) => (shortage.code(), shortage.words()),
     };
     Failure::transport(class, code, &format!("{what} at {stage}"))
 }

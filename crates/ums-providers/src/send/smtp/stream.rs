@@ -9,7 +9,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, ready};
 
 use lettre::transport::smtp::client::AsyncTokioStream;
 use rustls::pki_types::ServerName;
@@ -19,10 +19,15 @@ use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use ums_core::Shortage;
+
 use super::SmtpTimeouts;
+use crate::bounded_read::BoundedRead;
 
 /// Most bytes that one exchange may answer, and most bytes without a line end.
 const MAX_HEARD_BYTES: usize = 64 * 1024;
+/// The same on the wire, with the frames of TLS.
+const MAX_WIRE_BYTES: usize = 4 * MAX_HEARD_BYTES;
 
 /// lettre says goodbye by itself when EHLO is refused and waits for the answer; this stream does not let it.
 const QUIT: &[u8] = b"QUIT\r\n";
@@ -36,11 +41,17 @@ pub(super) enum Ending {
     Timeout,
     /// What came was no SMTP reply, or more of it than is read.
     Unreadable,
+    /// Our own machine had nothing left to read or write with.
+    Shortage(Shortage),
 }
+
+/// Most lines of one reply. RFC 5321 §4.5.3.1 sets no bound; what EHLO lists is the longest, some thirty lines. The parser above reads a
+/// reply from its first line again with every line.
+const MAX_LINES: usize = 64;
 
 /// A TCP stream that remembers when the kernel last took a byte.
 pub(super) struct Socket {
-    tcp: TcpStream,
+    tcp: BoundedRead,
     last_write: Instant,
 }
 
@@ -89,6 +100,18 @@ impl Io {
             Self::Away => None,
         }
     }
+
+    /// Whether the server is still there and has said nothing that was not read.
+    fn is_silent(&mut self) -> bool {
+        match self {
+            Self::Plain(socket) => socket.tcp.is_silent(),
+            Self::Tls(stream) => {
+                let (socket, session) = stream.get_mut();
+                socket.tcp.is_silent_under(session)
+            }
+            Self::Away => false,
+        }
+    }
 }
 
 struct State {
@@ -103,6 +126,8 @@ struct State {
     read: usize,
     /// Bytes since the last line end.
     column: usize,
+    /// Bytes that came since [`Line::begin`], as they came: tidying drops some.
+    came: usize,
     ending: Option<Ending>,
 }
 
@@ -113,7 +138,7 @@ impl Line {
     /// Takes over a fresh TCP connection.
     pub(super) fn new(tcp: TcpStream) -> Arc<Self> {
         let socket = Socket {
-            tcp,
+            tcp: BoundedRead::new(tcp),
             last_write: Instant::now(),
         };
         let state = State {
@@ -123,6 +148,7 @@ impl Line {
             heard: Vec::with_capacity(512),
             read: 0,
             column: 0,
+            came: 0,
             ending: None,
         };
         Arc::new(Self(Mutex::new(state)))
@@ -139,8 +165,10 @@ impl Line {
         state.heard.drain(..read);
         state.read = 0;
         state.writing = false;
+        state.came = 0;
         if let Some(socket) = state.io.socket_mut() {
             socket.last_write = Instant::now();
+            socket.tcp.begin(MAX_WIRE_BYTES);
         }
     }
 
@@ -159,13 +187,12 @@ impl Line {
         String::from_utf8_lossy(&self.state().heard).into_owned()
     }
 
-    /// How many replies came since the exchange began: each ends with a line of code and space.
+    /// How many replies came since the exchange began.
     pub(super) fn replies(&self) -> usize {
-        let state = self.state();
-        state
+        self.state()
             .heard
             .split(|byte| *byte == b'\n')
-            .filter(|line| line.get(3) == Some(&b' '))
+            .filter(|line| ends_reply(line))
             .count()
     }
 
@@ -176,19 +203,14 @@ impl Line {
         since + if state.writing { timeouts.write } else { timeouts.reply }
     }
 
-    /// Whether an idle connection can be used: open, and nothing unasked has come (a 421, the end).
-    pub(super) fn is_quiet(&self) -> bool {
+    /// Whether something may be said: the connection is open, and nothing unasked has come (a 421, the end, the begin of a reply to
+    /// what is yet to be said).
+    pub(super) fn is_silent(&self) -> bool {
         let mut state = self.state();
-        if state.ending.is_some() || state.read < state.heard.len() {
+        if state.ending.is_some() || state.read < state.heard.len() || begun_lines(&state.heard) > 0 {
             return false;
         }
-        let mut byte = [0; 1];
-        let mut buf = ReadBuf::new(&mut byte);
-        let mut cx = Context::from_waker(Waker::noop());
-        state
-            .io
-            .socket_mut()
-            .is_some_and(|socket| socket.tcp.poll_peek(&mut cx, &mut buf).is_pending())
+        state.io.is_silent()
     }
 
     /// Negotiates TLS on the connection as it stands.
@@ -212,15 +234,13 @@ impl State {
             Io::Tls(stream) => Pin::new(stream).poll_read(cx, &mut buf),
             Io::Away => return Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
         };
-        if let Err(error) = ready!(polled) {
-            self.ending = Some(Ending::Closed);
-            return Poll::Ready(Err(error));
-        }
+        self.note_loss(ready!(polled))?;
         if buf.filled().is_empty() {
             self.ending = Some(Ending::Closed);
         }
         tidy(buf.filled(), &mut self.column, &mut self.heard);
-        if self.heard.len() > MAX_HEARD_BYTES {
+        self.came += buf.filled().len();
+        if self.came.max(self.heard.len()) > MAX_HEARD_BYTES || begun_lines(&self.heard) > MAX_LINES {
             self.ending = Some(Ending::Unreadable);
             return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, "reply too long")));
         }
@@ -228,11 +248,25 @@ impl State {
     }
 
     fn note_loss<T>(&mut self, result: io::Result<T>) -> io::Result<T> {
-        if result.is_err() {
-            self.ending = Some(Ending::Closed);
+        if let Err(error) = &result {
+            self.ending = Some(Shortage::of(error).map_or(Ending::Closed, Ending::Shortage));
         }
         result
     }
+}
+
+/// Whether a line is the last of its reply: code and space.
+fn ends_reply(line: &[u8]) -> bool {
+    line.get(3) == Some(&b' ')
+}
+
+/// How many lines there are of a reply that has not ended.
+fn begun_lines(heard: &[u8]) -> usize {
+    let whole = heard.strip_suffix(b"\n");
+    let mut lines = whole.unwrap_or(heard).rsplit(|byte| *byte == b'\n');
+    // The line that is not whole ends nothing yet.
+    let part = usize::from(whole.is_none() && lines.next().is_some_and(|line| !line.is_empty()));
+    part + lines.take_while(|line| !line.is_empty() && !ends_reply(line)).count()
 }
 
 /// Makes replies fit for a strict parser: other bytes than printable ASCII become `?`, a bare LF a line end, and a line of
@@ -271,7 +305,7 @@ impl AsyncTokioStream for Wire {
             .state()
             .io
             .socket()
-            .map_or_else(|| Err(io::ErrorKind::NotConnected.into()), |socket| socket.tcp.peer_addr())
+            .map_or_else(|| Err(io::ErrorKind::NotConnected.into()), |socket| socket.tcp.tcp().peer_addr())
     }
 }
 
@@ -348,5 +382,22 @@ mod tests {
         check(&[b"250\r", b"\n"], "250 \r\n");
         check(&[b"250-a\n250", b"\n"], "250-a\r\n250 \r\n");
         check(&[b"250 \xfcbernommen \x1b[31m\r\n"], "250 ?bernommen ?[31m\r\n");
+    }
+
+    #[test]
+    fn a_reply_that_has_not_ended_is_noticed() {
+        for (heard, lines) in [
+            ("", 0),
+            ("250 ok\r\n", 0),
+            ("250-a\r\n250 ok\r\n", 0),
+            ("2", 1),
+            ("250 o", 1),
+            ("250-a\r\n", 1),
+            ("250-a\r\n250-b\r\n25", 3),
+            ("250 ok\r\n250-x\r\n", 1),
+            ("250 ok\r\n250 o", 1),
+        ] {
+            assert_eq!(begun_lines(heard.as_bytes()), lines, "{heard:?}");
+        }
     }
 }

@@ -21,7 +21,7 @@ impl Tls {
     pub(super) fn new(host: &str, extra_ca_pem: Option<&[u8]>) -> Result<Self, SmtpSettingsFault> {
         let name = ServerName::try_from(host.to_owned()).map_err(|_| SmtpSettingsFault::Host)?;
         let mut roots = RootCertStore::empty();
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        roots.add_parsable_certificates(crate::roots::of_system().map_err(SmtpSettingsFault::Shortage)?);
         if let Some(pem) = extra_ca_pem {
             let before = roots.len();
             for certificate in CertificateDer::pem_slice_iter(pem) {

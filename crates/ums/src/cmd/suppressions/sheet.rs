@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result};
 use ums_core::{Channel, EmailAddress, ListName, PhoneNumber, Region, SuppressionOrigin, SuppressionReason, SuppressionScope, Timestamp};
 use ums_server::SuppressionEntry;
 
+use super::records::Records;
 use crate::aftermath::NewEntry;
 use crate::exit::usage;
 
@@ -27,6 +28,9 @@ const FORMULA: [char; 11] = ['=', '+', '-', '@', '＝', '＋', '－', '＠', '\r
 /// Faults of a file that are told one by one.
 const FAULTS_TOLD: usize = 20;
 
+/// Entries of a file: they stand in memory until all of it was read.
+const MAX_ENTRIES: usize = 2_000_000;
+
 /// How lines are read that leave something open.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rules {
@@ -43,18 +47,27 @@ pub(super) struct Rules {
 pub(super) struct Sheet {
     /// Entries in the order of the file.
     pub(super) entries: Vec<NewEntry>,
-    /// What is wrong with the other lines; never holds an address.
-    pub(super) faults: Vec<String>,
+    /// What is wrong with the first of the other lines; never holds an address.
+    faults: Vec<String>,
+    /// The other lines.
+    pub(super) wrong: usize,
 }
 
 impl Sheet {
     /// The faults for people, the first ones each.
     pub(super) fn told(&self) -> String {
-        let mut lines: Vec<String> = self.faults.iter().take(FAULTS_TOLD).map(|fault| format!("  {fault}")).collect();
-        if self.faults.len() > FAULTS_TOLD {
-            lines.push(format!("  and {} more", self.faults.len() - FAULTS_TOLD));
+        let mut lines: Vec<String> = self.faults.iter().map(|fault| format!("  {fault}")).collect();
+        if self.wrong > FAULTS_TOLD {
+            lines.push(format!("  and {} more", self.wrong - FAULTS_TOLD));
         }
         lines.join("\n")
+    }
+
+    fn add_fault(&mut self, fault: impl FnOnce() -> String) {
+        self.wrong += 1;
+        if self.wrong <= FAULTS_TOLD {
+            self.faults.push(fault());
+        }
     }
 }
 
@@ -63,14 +76,18 @@ impl Sheet {
 /// # Errors
 /// When it is no CSV file with a column `address`.
 pub(super) fn read(file: impl io::Read, rules: Rules) -> Result<Sheet> {
-    let mut file = io::BufReader::new(file);
+    let mut file = io::BufReader::new(Records::new(file));
     // The reader counts a line when it reads its line feed, which is after a record that ended with the carriage return before it.
-    let ends_late = file.fill_buf().context("reading the file")?.windows(2).any(|pair| pair == b"\r\n");
+    let ends_late = file
+        .fill_buf()
+        .map_err(|error| unread(error.into()))?
+        .windows(2)
+        .any(|pair| pair == b"\r\n");
     let line_of = |position: Option<&csv::Position>| position.map_or(0, csv::Position::line) + u64::from(ends_late);
     let mut reader = csv::ReaderBuilder::new().flexible(true).trim(csv::Trim::All).from_reader(file);
     let headings: Vec<String> = reader
         .headers()
-        .context("reading the line of headings")?
+        .map_err(unread)?
         .iter()
         .map(|heading| heading.trim_start_matches('\u{feff}').to_ascii_lowercase())
         .collect();
@@ -96,19 +113,31 @@ pub(super) fn read(file: impl io::Read, rules: Rules) -> Result<Sheet> {
                 let line = line_of(record.position());
                 match columns.entry(&record, rules) {
                     Ok(entry) => sheet.entries.push(entry),
-                    Err(fault) => sheet.faults.push(format!("line {line}: {fault}")),
+                    Err(fault) => sheet.add_fault(|| format!("line {line}: {fault}")),
+                }
+                if sheet.entries.len() > MAX_ENTRIES {
+                    return Err(usage(format!("the file has more than {MAX_ENTRIES} entries; import it in parts")));
                 }
             }
+            Err(error) if error.is_io_error() => return Err(unread(error)),
             Err(error) => {
                 let line = line_of(error.position());
-                sheet.faults.push(format!("line {line}: is not UTF-8 text"));
-                if error.is_io_error() {
-                    return Err(error).context("reading the file");
-                }
+                sheet.add_fault(|| format!("line {line}: is not UTF-8 text"));
             }
         }
     }
     Ok(sheet)
+}
+
+/// A file that cannot be read on. What is wrong with its form is told in words, and nothing of it is imported.
+fn unread(error: csv::Error) -> anyhow::Error {
+    let csv::ErrorKind::Io(error) = error.into_kind() else {
+        return usage("the line of headings is not UTF-8 text");
+    };
+    if matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::FileTooLarge) {
+        return usage(format!("{error}; nothing was imported"));
+    }
+    anyhow::Error::new(error).context("reading the file")
 }
 
 struct Columns {
@@ -312,7 +341,7 @@ mod tests {
         let sheet = read(text.as_bytes(), RULES).unwrap();
         assert_eq!(sheet.entries.len(), 3);
         assert_eq!(sheet.entries[0].reason, SuppressionReason::Manual);
-        assert_eq!(sheet.faults.len(), 5);
+        assert_eq!(sheet.wrong, 5);
         let told = sheet.told();
         for part in [
             "line 3: address",
