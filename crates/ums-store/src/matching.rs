@@ -30,6 +30,7 @@ pub(crate) fn taken(recorded: Result<(), StoreError>) -> Result<FeedbackTaken, S
             | StoreError::CommitUnknown(_)
             | StoreError::RefusedData(_)
             | StoreError::Corrupt { .. }
+            | StoreError::Gone(_)
             | StoreError::Unusable(_)),
         ) => Err(fault),
     }

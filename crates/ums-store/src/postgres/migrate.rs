@@ -9,7 +9,7 @@ use super::row::one;
 use crate::migration::{Migration, lacking};
 
 /// Every version of the schema in order.
-pub(crate) const MIGRATIONS: [Migration; 8] = [
+pub(crate) const MIGRATIONS: [Migration; 9] = [
     Migration {
         version: 1,
         name: "messages",
@@ -49,6 +49,11 @@ pub(crate) const MIGRATIONS: [Migration; 8] = [
         version: 8,
         name: "kept time",
         sql: include_str!("../../migrations/postgres/0008_kept_time.sql"),
+    },
+    Migration {
+        version: 9,
+        name: "identity",
+        sql: include_str!("../../migrations/postgres/0009_identity.sql"),
     },
 ];
 

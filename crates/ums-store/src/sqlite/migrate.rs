@@ -10,7 +10,7 @@ use super::connection::{create_private, store_error};
 use crate::migration::{Migration, lacking};
 
 /// Every version of the schema in order.
-pub(crate) const MIGRATIONS: [Migration; 8] = [
+pub(crate) const MIGRATIONS: [Migration; 9] = [
     Migration {
         version: 1,
         name: "messages",
@@ -50,6 +50,11 @@ pub(crate) const MIGRATIONS: [Migration; 8] = [
         version: 8,
         name: "kept time",
         sql: include_str!("../../migrations/sqlite/0008_kept_time.sql"),
+    },
+    Migration {
+        version: 9,
+        name: "identity",
+        sql: include_str!("../../migrations/sqlite/0009_identity.sql"),
     },
 ];
 

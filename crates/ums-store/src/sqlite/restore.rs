@@ -27,6 +27,9 @@ const INDEX: &str = "-shm";
 pub(crate) fn restore(database: &Path, from: &Path, may_replace: bool, now: Timestamp) -> Result<Restored, StoreError> {
     backup::read(from)?;
     let ownership = Ownership::beside(database)?;
+    // A link stays a link: the file that it leads to is replaced.
+    let resolved = ownership.path().map(Path::to_owned);
+    let database = resolved.as_deref().unwrap_or(database);
     if !ownership.is_held() {
         return Err(in_use(database));
     }

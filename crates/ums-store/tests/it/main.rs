@@ -13,6 +13,7 @@ mod opening;
 mod parity;
 mod parity_after;
 mod refusals;
+mod taken_away;
 mod upgrade;
 
 ums_store::store_suite!(in_memory, crate::ground::Memory::new());

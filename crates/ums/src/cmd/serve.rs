@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use tokio_util::sync::CancellationToken;
 use ums_config::{Environment, Settings};
-use ums_core::{AccountId, Clock, StoreError, Troubles};
+use ums_core::{AccountId, Clock, StoreError, TroubleKind, Troubles};
 use ums_providers::feedback::aws::CertificateSource;
 use ums_server::{HookName, Hooks, Metrics, Server, ServerSettings, TrustedProxies};
 use unified_messaging::{Error, ProviderHooks, UnifiedMessagingService, machine_clock};
@@ -52,8 +52,7 @@ pub(crate) async fn run(args: Args) -> Result<Exit> {
         started = Box::pin(Running::start(settings, None)) => started?,
         () = stop.requested() => return Ok(Exit::Done),
     };
-    running.until(&mut stop).await;
-    Ok(Exit::Done)
+    Ok(running.until(&mut stop).await)
 }
 
 /// A service that is being served.
@@ -100,8 +99,9 @@ impl Running {
         self.address
     }
 
-    /// Serves until it is told to stop, then ends in order: requests, messages, store.
-    pub(super) async fn until(self, stop: &mut Stop) {
+    /// Serves until it is told to stop, then ends in order: requests, messages, store. A service whose database is gone ends as failed.
+    pub(super) async fn until(self, stop: &mut Stop) -> Exit {
+        let troubles = self.service.engine().troubles().clone();
         stop.requested().await;
         tracing::info!("told to stop");
         self.closing.cancel();
@@ -115,6 +115,13 @@ impl Running {
         tokio::select! {
             () = orderly => {}
             () = tokio::time::sleep(self.shutdown_time) => tracing::warn!("stopped late: the rest is taken up at the next start"),
+        }
+        match troubles.blocking() {
+            Some(trouble) if trouble.kind == TroubleKind::Database => {
+                tracing::error!("{}", trouble.reason);
+                Exit::Failed
+            }
+            _ => Exit::Done,
         }
     }
 }
