@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     AccountId, ActRecord, AttemptRecord, Channel, EventRecord, Lift, ListNotice, Message, MessageId, MessageRecord, Notice, Occasion,
-    ProviderKind, Purpose, RecipientRecord, Skip, Status, Suppression, TenantId, Timestamp, Work,
+    ProviderKind, Purpose, RecipientRecord, Skip, Status, Suppression, TenantId, Timestamp, Troubles, Work,
 };
 
 pub use aftermath::{
@@ -60,6 +60,10 @@ pub enum StoreError {
         /// Key of the row.
         id: String,
     },
+    /// The database was taken away while this process used it: the process neither stores nor reads anything any more, and a write that met
+    /// this may be in the file that is gone. The same call never works again. The text says what to do.
+    #[error("{0}")]
+    Gone(String),
     /// The store cannot be opened: wrong file, newer schema, held by another process. The text says which.
     #[error("{0}")]
     Unusable(String),
@@ -360,6 +364,9 @@ pub trait Store: FeedbackStore + SuppressionStore + OutboxStore + RateStore + Pr
     fn is_owner(&self) -> bool {
         true
     }
+
+    /// Hands over the list in which the store tells, from now on, that its database is gone or that another process sends from it.
+    fn tell_troubles(&self, _troubles: &Troubles) {}
 
     /// Whether other processes send from the same store at the same time. They share breakers, probes and pace through the store.
     fn is_shared(&self) -> bool {

@@ -215,6 +215,6 @@ pub(crate) fn step_of_act(desk: &Desk, before: &MessageRecord, after: &MessageRe
 pub(crate) const fn is_final(error: &StoreError) -> bool {
     matches!(
         error,
-        StoreError::Fenced | StoreError::NotFound | StoreError::IllegalMove { .. } | StoreError::MustNotContact(_)
+        StoreError::Fenced | StoreError::NotFound | StoreError::IllegalMove { .. } | StoreError::MustNotContact(_) | StoreError::Gone(_)
     )
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use ums_core::{FIRST_TOKEN, Message, MessageRecord, NotCalled};
+use ums_core::{FIRST_TOKEN, Message, MessageRecord, NotCalled, StoreError};
 
 use crate::desk::Desk;
 use crate::fate::Happened;
@@ -60,6 +60,7 @@ async fn find_out(desk: Arc<Desk>, message: Arc<Message>, held: Held) {
                 break;
             }
             Ok(None) if began.elapsed() >= NEVER_COMES => break,
+            Err(StoreError::Gone(_)) => break,
             Ok(None) => {}
             Err(error) => tracing::warn!(message_id = %message.id, %error, "the outcome of an accept is not known yet"),
         }

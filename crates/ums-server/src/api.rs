@@ -208,7 +208,7 @@ pub(crate) fn json(status: StatusCode, value: &impl Serialize) -> Response {
 /// A fault of the store while something is looked up.
 pub(crate) fn store_problem(error: &StoreError) -> Problem {
     match error {
-        StoreError::Unavailable(_) | StoreError::CommitUnknown(_) | StoreError::Unusable(_) => {
+        StoreError::Unavailable(_) | StoreError::CommitUnknown(_) | StoreError::Gone(_) | StoreError::Unusable(_) => {
             tracing::warn!(%error, "the store could not be read");
             Problem::new(ErrorCode::StoreUnavailable, "the store cannot be used at the moment; try again")
         }

@@ -25,8 +25,12 @@ pub(crate) fn taken(recorded: Result<(), StoreError>) -> Result<FeedbackTaken, S
         Err(StoreError::Fenced | StoreError::NotFound | StoreError::IllegalMove { .. } | StoreError::MustNotContact(_)) => {
             Ok(FeedbackTaken::Refused)
         }
-        Err(fault @ (StoreError::Unavailable(_) | StoreError::CommitUnknown(_) | StoreError::Corrupt { .. } | StoreError::Unusable(_))) => {
-            Err(fault)
-        }
+        Err(
+            fault @ (StoreError::Unavailable(_)
+            | StoreError::CommitUnknown(_)
+            | StoreError::Corrupt { .. }
+            | StoreError::Gone(_)
+            | StoreError::Unusable(_)),
+        ) => Err(fault),
     }
 }

@@ -10,15 +10,20 @@ mod attempts;
 pub(crate) mod backup;
 mod breakers;
 mod connection;
+mod content;
 mod contents;
 mod cursors;
+mod descriptors;
 mod endpoints;
 mod events;
 mod feedback;
+mod ground;
 mod idempotency;
+mod identity;
 mod listing;
 mod messages;
 pub(crate) mod migrate;
+mod mounts;
 mod notices;
 mod owners;
 mod queue;
@@ -30,6 +35,7 @@ mod retention;
 mod row;
 mod seal;
 mod skips;
+mod standing;
 mod suppressions;
 mod switches;
 mod targets;
@@ -46,13 +52,15 @@ use async_trait::async_trait;
 use rusqlite::Connection;
 use ums_core::{
     AccountId, BreakerRecord, Clock, Lease, MessageFilter, MessageId, MessagePage, MessageRecord, NewMessage, ProviderKind, Pruned,
-    Recovered, Retention, Room, Step, Store, StoreError, Stored, TenantId, Timestamp,
+    Recovered, Retention, Room, Step, Store, StoreError, Stored, TenantId, Timestamp, Troubles,
 };
 
 use crate::encoded::{Encoded, EncodedStep};
 use crate::fence::{self, Process};
 use crate::location::Location;
-use connection::{Opening, create_private, store_error};
+use connection::{Opening, store_error};
+use ground::Loss;
+use identity::Identity;
 use owners::Ownership;
 use queue::Turns;
 use readers::Readers;
@@ -88,6 +96,7 @@ pub struct SqliteStore {
     /// None for a database in memory: there is one connection to it.
     readers: Option<Readers>,
     ownership: Arc<Ownership>,
+    identity: Arc<Identity>,
     opening: Arc<Opening>,
     owner: i64,
     turns: Arc<Turns>,
@@ -116,13 +125,7 @@ impl SqliteStore {
                 return Err(StoreError::Unusable("the database URL does not name a SQLite database".to_owned()));
             }
         };
-        let max_pages = AtomicU32::new(options.max_pages.unwrap_or(0));
-        let opening = Arc::new(Opening {
-            path,
-            busy: options.busy_timeout,
-            max_pages,
-        });
-        let opened = tokio::task::spawn_blocking(move || open_blocking(opening, clock, options.readers));
+        let opened = tokio::task::spawn_blocking(move || open_blocking(path.as_deref(), clock, options));
         opened.await.map_err(|error| StoreError::Unavailable(Box::new(error)))?
     }
 
@@ -170,30 +173,34 @@ impl SqliteStore {
     }
 }
 
-fn open_blocking(opening: Arc<Opening>, clock: Arc<dyn Clock>, readers: usize) -> Result<SqliteStore, StoreError> {
-    let ownership = Arc::new(match &opening.path {
-        Some(path) => {
-            let unusable = |error| StoreError::Unusable(format!("the database file {} cannot be opened: {error}", path.display()));
-            create_private(path).map_err(unusable)?;
-            Ownership::beside(path)?
-        }
+fn open_blocking(path: Option<&Path>, clock: Arc<dyn Clock>, options: SqliteOptions) -> Result<SqliteStore, StoreError> {
+    let ownership = Arc::new(match path {
+        Some(path) => Ownership::of(path)?,
         None => Ownership::alone(),
+    });
+    let opening = Arc::new(Opening {
+        path: ownership.path().map(Path::to_owned),
+        busy: options.busy_timeout,
+        max_pages: AtomicU32::new(options.max_pages.unwrap_or(0)),
     });
     let mut connection = opening.writer().map_err(store_error)?;
     drop(migrate::migrate(&mut connection, clock.now())?);
     let owner = owners::register(&connection, clock.now())?;
+    let identity = Arc::new(Identity::of(&connection)?);
     if !ownership.is_held() {
-        tracing::info!("another process sends from this database; this one only stores messages for it");
+        tracing::info!("{}", ownership.holder());
     }
     let readers = opening
         .path
         .as_deref()
-        .map(|path: &Path| Readers::new(Arc::clone(&opening), path.to_owned(), readers));
+        .map(|path: &Path| Readers::new(Arc::clone(&opening), Arc::clone(&ownership), path.to_owned(), options.readers));
     let writer = Writer::start(connection, Arc::clone(&opening), Arc::clone(&ownership), Arc::clone(&clock))?;
+    owners::watch(&ownership)?;
     Ok(SqliteStore {
         writer,
         readers,
         ownership,
+        identity,
         opening,
         owner,
         turns: Arc::default(),
@@ -215,6 +222,10 @@ impl Store for SqliteStore {
 
     fn is_owner(&self) -> bool {
         self.ownership.is_held()
+    }
+
+    fn tell_troubles(&self, troubles: &Troubles) {
+        self.ownership.tell(troubles.clone(), Arc::clone(&self.clock));
     }
 
     async fn accept(&self, new: NewMessage) -> Result<Stored, StoreError> {
@@ -327,11 +338,17 @@ impl Store for SqliteStore {
             return Ok(Recovered::default());
         }
         let owner = self.owner;
+        let (identity, ownership) = (Arc::clone(&self.identity), Arc::clone(&self.ownership));
         let work = move |connection: &Connection| {
+            let Some(proof) = identity.prove(connection)? else {
+                return Err(ownership.lose(Loss::Restored).into());
+            };
             owners::forget_others(connection, owner, now - FORGET_OWNERS_AFTER)?;
-            queue::recover(connection, owner, now)
+            Ok((proof, queue::recover(connection, owner, now)?))
         };
-        self.writer.submit(0, work).await
+        let (proof, recovered) = self.writer.submit(0, work).await?;
+        self.identity.note(proof);
+        Ok(recovered)
     }
 
     async fn save_breaker(&self, record: BreakerRecord) -> Result<(), StoreError> {

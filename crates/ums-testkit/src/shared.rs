@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use ums_core::{
     AccountId, BreakerRecord, Clock, Lease, MessageFilter, MessageId, MessagePage, MessageRecord, Monotonic, NewMessage, PaceGrant,
-    PaceRequest, ProviderKind, Pruned, Recovered, Retention, Room, Step, Store, StoreError, Stored, TenantId, Timestamp,
+    PaceRequest, ProviderKind, Pruned, Recovered, Retention, Room, Step, Store, StoreError, Stored, TenantId, Timestamp, Troubles,
 };
 
 const DAY: Duration = Duration::from_hours(24);
@@ -159,6 +159,10 @@ impl Store for SharedStore {
 
     fn is_owner(&self) -> bool {
         self.inner.is_owner()
+    }
+
+    fn tell_troubles(&self, troubles: &Troubles) {
+        self.inner.tell_troubles(troubles);
     }
 
     fn is_shared(&self) -> bool {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use ums_core::{
     AccountId, BreakerRecord, Lease, MessageFilter, MessageId, MessagePage, MessageRecord, NewMessage, PaceGrant, PaceRequest,
-    ProviderKind, Pruned, Recovered, Retention, Room, Step, Store, StoreError, Stored, TenantId, Timestamp,
+    ProviderKind, Pruned, Recovered, Retention, Room, Step, Store, StoreError, Stored, TenantId, Timestamp, Troubles,
 };
 
 /// A call to a store.
@@ -104,6 +104,10 @@ impl Store for StoreInHand {
 
     fn is_owner(&self) -> bool {
         self.inner.is_owner()
+    }
+
+    fn tell_troubles(&self, troubles: &Troubles) {
+        self.inner.tell_troubles(troubles);
     }
 
     fn is_shared(&self) -> bool {

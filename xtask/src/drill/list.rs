@@ -8,8 +8,8 @@ use anyhow::Result;
 use super::report::Report;
 use super::stage::Store;
 use super::{
-    Play, backup, breaker, clock, crash, descriptors, disk_full, door, feedback, fsync, idempotency, judging, log, pace, replicas, sigterm,
-    upgrade,
+    Play, backup, breaker, clock, crash, descriptors, disk_full, door, feedback, fsync, ground, idempotency, judging, log, pace, replicas,
+    sigterm, upgrade,
 };
 
 type Playing<'a> = Pin<Box<dyn Future<Output = Result<Report>> + 'a>>;
@@ -117,6 +117,15 @@ pub(super) const DRILLS: &[Drill] = &[
         short: &[(Store::Sqlite, 1)],
         is_alone: false,
         run: |play, _| Box::pin(descriptors::run(play)),
+    },
+    Drill {
+        name: "ground",
+        what: "a second process by another name of the file; the file taken away (wants root); rounds are removals",
+        stores: &[Store::Sqlite],
+        rounds: 6,
+        short: &[(Store::Sqlite, 2)],
+        is_alone: false,
+        run: |play, _| Box::pin(ground::run(play)),
     },
     Drill {
         name: "fsync",

@@ -19,6 +19,7 @@ mod faults;
 mod feedback;
 mod fleet;
 mod fsync;
+mod ground;
 mod idempotency;
 mod journal;
 mod judging;

@@ -92,6 +92,7 @@ impl Messaging {
         };
         let keeper = Arc::new(Keeper::new(plug, shares(&chains)));
         recover(&ports, &chains, &keeper).await?;
+        ports.store.tell_troubles(&from.troubles);
         let endpoints = Arc::new(Endpoints::default());
         endpoints.refresh(&*ports.store).await?;
 

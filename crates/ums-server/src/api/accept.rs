@@ -82,6 +82,15 @@ pub(super) async fn accepted<T: Send + 'static>(
     }
 }
 
+/// The database was taken away while the message was accepted or waited for: nothing can be said of the message.
+pub(super) fn taken_away() -> Problem {
+    Problem::new(
+        ErrorCode::AcceptUnknown,
+        "the service has lost its database; when an operator has put it back, repeat the request with the same Idempotency-Key: it will not \
+         be sent twice",
+    )
+}
+
 fn submit_problem(error: SubmitError) -> Problem {
     match error {
         SubmitError::Invalid(invalid) => invalid.into(),
@@ -99,6 +108,7 @@ fn submit_problem(error: SubmitError) -> Problem {
             "nothing was accepted; try again when some of the messages that wait were sent",
         ),
         SubmitError::Closing => Problem::new(ErrorCode::Closing, "nothing was accepted; try again, another instance will take it"),
+        SubmitError::Store(StoreError::Gone(_)) => taken_away(),
         SubmitError::Store(StoreError::CommitUnknown(error)) => {
             tracing::warn!(%error, "the outcome of an accept is unknown");
             Problem::new(

@@ -7,7 +7,7 @@ use axum::response::{IntoResponse as _, Response};
 use hyper::StatusCode;
 use hyper::header::{self, HeaderName, HeaderValue};
 use serde_json::{Map, Value};
-use ums_core::{Channel, MessageId, Parsed, RecipientKind, RecipientResult, Region, SendEmail, SendResult, SendSms, Status};
+use ums_core::{Channel, MessageId, Parsed, RecipientKind, RecipientResult, Region, SendEmail, SendResult, SendSms, Status, StoreError};
 use ums_delivery::{Submission, Ticket};
 
 use crate::api::{App, accept, json};
@@ -70,7 +70,7 @@ async fn send(app: Arc<App>, route: Route, request: Request) -> Result<Response,
     };
     let messaging = app.messaging.clone();
     let ticket = accept::accepted(&app, in_hand, async move { messaging.submit(submission).await }).await?;
-    Ok(answer(&app, ticket, preference, so_far).await)
+    answer(&app, ticket, preference, so_far).await
 }
 
 /// Reads a body at the edge: after this nobody looks at the caller's JSON again.
@@ -93,21 +93,25 @@ pub(super) fn message(mut object: Map<String, Value>, channel: Channel, region: 
     }
 }
 
-async fn answer(app: &App, ticket: Ticket, preference: Preference, so_far: SoFar) -> Response {
+async fn answer(app: &App, ticket: Ticket, preference: Preference, so_far: SoFar) -> Result<Response, Problem> {
     let (message_id, is_replayed) = (ticket.message_id(), ticket.was_replayed());
     let wait = preference.wait(app.limits.send_wait, app.limits.send_wait_max);
     let known = async {
         tokio::select! {
-            waited = ticket.result(wait) => waited.ok(),
+            waited = ticket.result(wait) => waited.map(Some),
             () = app.wait_no_longer() => {
-                let record = app.messaging.message(&App::tenant(), message_id).await.ok().flatten();
-                record.map(|record| record.result())
+                let record = app.messaging.message(&App::tenant(), message_id).await;
+                record.map(|record| record.map(|record| record.result()))
             }
         }
     };
     let known = tokio::time::timeout(wait.saturating_add(app.limits.store_time), known).await;
-    // It was accepted, whatever the store says now: a fault here would have it sent twice.
-    let result = known.ok().flatten().unwrap_or_else(|| so_far.result(message_id));
+    // It was accepted, whatever the store says now: a fault here would have it sent twice. But what is gone can promise nothing.
+    let result = match known {
+        Ok(Err(StoreError::Gone(_))) => return Err(accept::taken_away()),
+        Ok(Ok(Some(result))) => result,
+        Ok(Ok(None) | Err(_)) | Err(_) => so_far.result(message_id),
+    };
     let is_async = preference.respond_async && preference.wait_seconds.is_none();
     let status = if has_outcome(&result) && !is_async {
         StatusCode::OK
@@ -128,7 +132,7 @@ async fn answer(app: &App, ticket: Ticket, preference: Preference, so_far: SoFar
     if let Ok(location) = HeaderValue::from_str(&format!("/v1/messages/{message_id}")) {
         headers.insert(header::LOCATION, location);
     }
-    response
+    Ok(response)
 }
 
 /// Whether the caller learns more than that the message was accepted: each recipient has an outcome, or is held. While a

@@ -8,7 +8,7 @@ use super::row::one;
 use crate::migration::{Migration, lacking};
 
 /// Every version of the schema in order.
-pub(crate) const MIGRATIONS: [Migration; 7] = [
+pub(crate) const MIGRATIONS: [Migration; 8] = [
     Migration {
         version: 1,
         name: "messages",
@@ -43,6 +43,11 @@ pub(crate) const MIGRATIONS: [Migration; 7] = [
         version: 7,
         name: "opt outs",
         sql: include_str!("../../migrations/postgres/0007_opt_outs.sql"),
+    },
+    Migration {
+        version: 8,
+        name: "identity",
+        sql: include_str!("../../migrations/postgres/0008_identity.sql"),
     },
 ];
 

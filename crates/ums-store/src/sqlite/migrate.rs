@@ -10,7 +10,7 @@ use super::connection::{create_private, store_error};
 use crate::migration::{Migration, lacking};
 
 /// Every version of the schema in order.
-pub(crate) const MIGRATIONS: [Migration; 7] = [
+pub(crate) const MIGRATIONS: [Migration; 8] = [
     Migration {
         version: 1,
         name: "messages",
@@ -45,6 +45,11 @@ pub(crate) const MIGRATIONS: [Migration; 7] = [
         version: 7,
         name: "opt outs",
         sql: include_str!("../../migrations/sqlite/0007_opt_outs.sql"),
+    },
+    Migration {
+        version: 8,
+        name: "identity",
+        sql: include_str!("../../migrations/sqlite/0008_identity.sql"),
     },
 ];
 

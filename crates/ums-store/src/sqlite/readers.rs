@@ -10,21 +10,24 @@ use tokio::sync::Semaphore;
 use ums_core::StoreError;
 
 use super::connection::{Opening, store_error};
+use super::owners::Ownership;
 use super::writer::read_once;
 
 /// A few connections, opened when they are first needed.
 #[derive(Debug)]
 pub(crate) struct Readers {
     opening: Arc<Opening>,
+    ownership: Arc<Ownership>,
     path: PathBuf,
     idle: Arc<Mutex<Vec<Connection>>>,
     permits: Arc<Semaphore>,
 }
 
 impl Readers {
-    pub(crate) fn new(opening: Arc<Opening>, path: PathBuf, connections: usize) -> Self {
+    pub(crate) fn new(opening: Arc<Opening>, ownership: Arc<Ownership>, path: PathBuf, connections: usize) -> Self {
         Self {
             opening,
+            ownership,
             path,
             idle: Arc::default(),
             permits: Arc::new(Semaphore::new(connections.max(1))),
@@ -43,7 +46,10 @@ impl Readers {
             .await
             .map_err(|error| unavailable(error.into()))?;
         let (opening, path, idle) = (Arc::clone(&self.opening), self.path.clone(), Arc::clone(&self.idle));
+        let ownership = Arc::clone(&self.ownership);
         let reading = tokio::task::spawn_blocking(move || {
+            // Before a connection is opened, which would open whatever lies there now.
+            ownership.check()?;
             let spare = idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
             let connection = spare.map_or_else(|| opening.reader(&path), Ok).map_err(store_error)?;
             let result = read_once(&connection, work);

@@ -22,6 +22,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 use ums_core::{Clock, StoreError, failpoint};
 
 use super::connection::{Opening, store_error, wants_reopening};
+
+use super::ground::Lost;
 use super::owners::Ownership;
 
 /// Most requests in one commit.
@@ -44,6 +46,8 @@ enum Fault {
     NotWritten(Arc<rusqlite::Error>),
     /// The disk failed during the commit.
     Unknown(Arc<rusqlite::Error>),
+    /// The database was taken away, perhaps after the commit: what was written can be anywhere.
+    Lost(Lost),
 }
 
 impl Fault {
@@ -62,9 +66,10 @@ impl Fault {
         }
     }
 
-    fn source(&self) -> &rusqlite::Error {
+    fn wants_reopening(&self) -> bool {
         match self {
-            Self::NotWritten(error) | Self::Unknown(error) => error,
+            Self::NotWritten(error) | Self::Unknown(error) => wants_reopening(error),
+            Self::Lost(lost) => matches!(lost, Lost::Gone(_)),
         }
     }
 
@@ -72,6 +77,7 @@ impl Fault {
         match self {
             Self::NotWritten(error) => StoreError::Unavailable(Box::new(Arc::clone(error))),
             Self::Unknown(error) => StoreError::CommitUnknown(Box::new(Arc::clone(error))),
+            Self::Lost(lost) => lost.clone().into(),
         }
     }
 }
@@ -98,7 +104,8 @@ trait Job: Send {
 struct Request<T, F> {
     bytes: usize,
     work: F,
-    outcome: Result<T, StoreError>,
+    /// None until the work was run.
+    outcome: Option<Result<T, StoreError>>,
     caller: oneshot::Sender<Result<T, StoreError>>,
 }
 
@@ -113,14 +120,15 @@ where
 
     fn run(&mut self, connection: &Connection) -> bool {
         let caught = catch_unwind(AssertUnwindSafe(|| (self.work)(connection)));
-        self.outcome = caught.unwrap_or_else(|_| Err(StoreError::Unavailable(Box::new(Refused::Panicked))));
-        self.outcome.is_ok()
+        let outcome = caught.unwrap_or_else(|_| Err(StoreError::Unavailable(Box::new(Refused::Panicked))));
+        self.outcome.insert(outcome).is_ok()
     }
 
     fn answer(self: Box<Self>, group: &Result<(), Fault>) {
         let answer = match (self.outcome, group) {
-            (Ok(_), Err(fault)) => Err(fault.store_error()),
-            (outcome, _) => outcome,
+            (Some(Ok(_)) | None, Err(fault)) => Err(fault.store_error()),
+            (Some(outcome), _) => outcome,
+            (None, Ok(())) => Err(StoreError::Unavailable(Box::new(Refused::Lost))),
         };
         // A caller who has gone away wants no answer.
         drop(self.caller.send(answer));
@@ -154,6 +162,7 @@ impl Writer {
         let thread = WriterThread {
             connection: Some(connection),
             opening,
+            ownership: Arc::clone(&ownership),
             clock,
             commits: Arc::clone(&commits),
         };
@@ -178,11 +187,10 @@ impl Writer {
         F: Fn(&Connection) -> Result<T, StoreError> + Send + 'static,
     {
         let (caller, answer) = oneshot::channel();
-        let outcome = Err(StoreError::Unavailable(Box::new(Refused::Lost)));
         let request = Request {
             bytes,
             work,
-            outcome,
+            outcome: None,
             caller,
         };
         let handed_over = self.errands.send(Errand::Do(Box::new(request))).await;
@@ -215,6 +223,7 @@ struct WriterThread {
     /// None after a fault, until it is opened again.
     connection: Option<Connection>,
     opening: Arc<Opening>,
+    ownership: Arc<Ownership>,
     clock: Arc<dyn Clock>,
     commits: Arc<AtomicU64>,
 }
@@ -244,16 +253,23 @@ impl WriterThread {
                 let_return(&inbox, requests, patience);
             }
         }
+        self.ownership.disown();
     }
 
     fn commit(&mut self, mut group: Vec<Box<dyn Job>>) {
         if group.is_empty() {
             return;
         }
-        let result = self.try_commit(&mut group);
+        let result = match self.ownership.gone() {
+            Some(gone) => Err(Fault::Lost(gone)),
+            None => self.try_commit(&mut group).and_then(|()| self.is_still_there()),
+        };
         if let Err(fault) = &result {
-            tracing::warn!(error = %fault.source(), requests = group.len(), "a commit failed");
-            if wants_reopening(fault.source()) {
+            if !matches!(fault, Fault::Lost(Lost::Gone(_))) {
+                tracing::warn!(error = %fault.store_error(), requests = group.len(), "a commit failed");
+            }
+            if fault.wants_reopening() {
+                self.ownership.disown();
                 self.connection = None;
             }
         }
@@ -262,10 +278,20 @@ impl WriterThread {
         }
     }
 
+    /// Before anybody is answered: a file that is gone keeps no promise.
+    fn is_still_there(&self) -> Result<(), Fault> {
+        self.ownership.adopt();
+        self.ownership.look().map_err(Fault::Lost)
+    }
+
     fn try_commit(&mut self, group: &mut [Box<dyn Job>]) -> Result<(), Fault> {
         let connection = match &mut self.connection {
             Some(connection) => connection,
-            broken => broken.insert(self.opening.writer().map_err(Fault::not_written)?),
+            broken => {
+                // Else SQLite would open whatever lies there now.
+                self.ownership.check().map_err(Fault::Lost)?;
+                broken.insert(self.opening.writer().map_err(Fault::not_written)?)
+            }
         };
         let mut result = run_group(connection, group, Savepoints::None);
         if matches!(result, Ok(End::Spoiled)) {

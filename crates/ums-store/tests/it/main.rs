@@ -11,6 +11,7 @@ mod memory;
 mod opening;
 mod parity;
 mod parity_after;
+mod taken_away;
 mod upgrade;
 
 ums_store::store_suite!(in_memory, crate::ground::Memory::new());

@@ -66,9 +66,9 @@ pub(crate) async fn run(args: Args) -> Result<Exit> {
         write_addresses(file, &addresses)?;
     }
     output::text(&welcome(running.address(), &simulator, &data))?;
-    running.until(&mut stop).await;
+    let exit = running.until(&mut stop).await;
     simulator.shutdown().await;
-    Ok(Exit::Done)
+    Ok(exit)
 }
 
 /// The certificate of the simulator's own reports, which nothing but this process believes.

@@ -54,8 +54,7 @@ pub(crate) async fn run(args: Args) -> Result<Exit> {
         started = Box::pin(Running::start(settings, None)) => started?,
         () = stop.requested() => return Ok(Exit::Done),
     };
-    running.until(&mut stop).await;
-    Ok(Exit::Done)
+    Ok(running.until(&mut stop).await)
 }
 
 /// A service that is being served.
@@ -102,8 +101,9 @@ impl Running {
         self.address
     }
 
-    /// Serves until it is told to stop, then ends in order: requests, messages, store.
-    pub(super) async fn until(self, stop: &mut Stop) {
+    /// Serves until it is told to stop, then ends in order: requests, messages, store. A service whose database is gone ends as failed.
+    pub(super) async fn until(self, stop: &mut Stop) -> Exit {
+        let troubles = self.service.engine().troubles().clone();
         stop.requested().await;
         tracing::info!("told to stop");
         self.closing.cancel();
@@ -117,6 +117,13 @@ impl Running {
         tokio::select! {
             () = orderly => {}
             () = tokio::time::sleep(self.shutdown_time) => tracing::warn!("stopped late: the rest is taken up at the next start"),
+        }
+        match troubles.blocking() {
+            Some(trouble) if trouble.kind == TroubleKind::Database => {
+                tracing::error!("{}", trouble.reason);
+                Exit::Failed
+            }
+            _ => Exit::Done,
         }
     }
 }

@@ -1,0 +1,2 @@
+-- Differs because leases and fences stand in the database itself: a process whose database was replaced finds no row of its own, registers
+-- anew, and every late write of it is refused. Nothing is added.
