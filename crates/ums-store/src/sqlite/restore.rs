@@ -43,9 +43,7 @@ pub(crate) fn restore(database: &Path, from: &Path, may_replace: bool, now: Time
     let staged = archive::beside(database, ".restoring");
     let made = stage(from, &staged, now).and_then(|(backup, held, scheduled)| {
         failpoint::pass("restore.staged");
-        let kept_aside = before.keep_aside(database, now)?;
-        failpoint::pass("restore.kept");
-        archive::put(&staged, database).map_err(|error| archive::failed("the restored database cannot take its place", &error))?;
+        let kept_aside = before.give_way(&staged, database, now)?;
         Ok(Restored {
             taken_at: Some(backup.taken_at),
             messages: backup.messages,
@@ -144,24 +142,32 @@ impl Before {
         Ok((connection, holds_something))
     }
 
-    /// Gives the database a second name, and moves away what would meet the restored one. The database keeps its own name meanwhile.
-    fn keep_aside(&self, database: &Path, now: Timestamp) -> Result<Option<PathBuf>, StoreError> {
+    /// The restored database takes the name of this one, which is kept aside. It never has two names: such a file is not opened.
+    fn give_way(&self, staged: &Path, database: &Path, now: Timestamp) -> Result<Option<PathBuf>, StoreError> {
         let failed = |error| archive::failed("the database cannot be kept aside", &error);
         let aside = archive::beside(database, &format!(".before-{}", now.as_micros()));
-        if self.is_there {
-            // A file system without hard links gets a copy.
-            std::fs::hard_link(database, &aside)
-                .or_else(|_| std::fs::copy(database, &aside).map(drop))
-                .map_err(failed)?;
+        if self.exclusive.is_some() {
+            // Both names change hands in one step, where the system knows it.
+            std::fs::File::open(staged).and_then(|file| file.sync_all()).map_err(failed)?;
+            std::fs::rename(staged, &aside).map_err(failed)?;
+            failpoint::pass("restore.kept");
+            if exchange(&aside, database).is_ok() {
+                archive::sync_folder(database).map_err(failed)?;
+                return Ok(Some(aside));
+            }
+            std::fs::rename(&aside, staged).map_err(failed)?;
         }
-        // A restore that is cut off between the next two steps leaves the database without its log. One that was taken whole has none any
-        // more. A damaged one must be of no use without it, too: else a service would go on from an older state, and send again.
-        if self.is_there && self.exclusive.is_none() && is_readable(&aside) {
-            drop(std::fs::remove_file(&aside));
-            return Err(StoreError::Unusable(format!(
-                "the database {0} is damaged together with its log; move {0} and the files {0}-* away yourself, then restore",
-                database.display()
-            )));
+        if self.is_there {
+            std::fs::copy(database, &aside).map_err(failed)?;
+            // A restore that is cut off after the next step leaves the database without its log. One that was taken whole has none any
+            // more. A damaged one must be of no use without it, too: else a service would go on from an older state, and send again.
+            if self.exclusive.is_none() && is_readable(&aside) {
+                drop(std::fs::remove_file(&aside));
+                return Err(StoreError::Unusable(format!(
+                    "the database {0} is damaged together with its log; move {0} and the files {0}-* away yourself, then restore",
+                    database.display()
+                )));
+            }
         }
         for companion in COMPANIONS {
             let beside = archive::beside(database, companion);
@@ -177,8 +183,21 @@ impl Before {
             }
         }
         archive::sync_folder(database).map_err(failed)?;
+        archive::put(staged, database).map_err(|error| archive::failed("the restored database cannot take its place", &error))?;
         Ok(self.is_there.then_some(aside))
     }
+}
+
+/// Two files exchange their names (`renameat2(2)`, `RENAME_EXCHANGE`).
+#[cfg(target_os = "linux")]
+fn exchange(one: &Path, other: &Path) -> io::Result<()> {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    Ok(renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE)?)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn exchange(_: &Path, _: &Path) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
 }
 
 /// Whether SQLite reads a file that has no log beside it.

@@ -250,3 +250,28 @@ async fn the_log_of_a_database_that_was_deleted_meets_no_other_and_stays_nowhere
     assert_eq!(left, Vec::<String>::new());
     assert_eq!(target.store().await.count().await.unwrap(), 6);
 }
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_link_to_the_database_still_leads_to_it_after_a_restore() {
+    let ground = SqliteFile::new();
+    with_all_kinds(&ground).await;
+    backup(&ground).await;
+    let target = SqliteFile::new();
+    target.store().await.close(PATIENCE).await;
+    let link = target.path().with_file_name("link.db");
+    std::os::unix::fs::symlink(target.path(), &link).unwrap();
+    let url = format!("sqlite://{}", link.display());
+    let serving = target.store().await;
+    let words = refusal(ums_store::restore(&url, &beside(&ground), true, clock()).await);
+    assert!(words.contains("open; stop the service"), "{words}");
+    serving.close(PATIENCE).await;
+    drop(serving);
+    let restored = ums_store::restore(&url, &beside(&ground), true, clock()).await.unwrap();
+    assert_eq!(
+        std::os::unix::fs::MetadataExt::nlink(&std::fs::metadata(restored.kept_aside.unwrap()).unwrap()),
+        1
+    );
+    assert!(link.is_symlink());
+    assert_eq!(target.store().await.count().await.unwrap(), 6);
+}
