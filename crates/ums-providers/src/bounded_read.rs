@@ -23,7 +23,7 @@ use tokio::time::{Instant, Sleep, sleep};
 /// Most bytes of a turn. Answers of providers are shorter, so the usual answer never rests.
 const TURN_BYTES: usize = 4 * 1024;
 /// Most reads of a turn: each may be one byte, after which all that came before is parsed again.
-const TURN_READS: u32 = 16;
+const TURN_READS: u32 = 8;
 /// How long a connection rests after a turn: the shortest time that the runtime's timer knows.
 pub(crate) const REST: Duration = Duration::from_millis(1);
 /// Most bytes of a TLS handshake: a chain of certificates has 64 KiB at most in rustls.

@@ -171,6 +171,7 @@ impl Connection {
             };
             let frame = frame.map_err(|error| cause_of(&error))?;
             let Ok(data) = frame.into_data() else { continue };
+            meter.got_data();
             if first.len() + joined.len() + data.len() > max_bytes {
                 return Err(Cause::TooLong);
             }

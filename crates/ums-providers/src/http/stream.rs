@@ -21,6 +21,9 @@ const MAX_BEFORE_BODY: usize = 2 * READ_BUFFER;
 /// Most bytes on the wire for each byte of a body: frames of chunks and of TLS. Chunk extensions, zeros before a length and empty records
 /// have no bound of their own.
 const MAX_FRAMING: usize = 2;
+/// Most bytes that are read between two parts of a body: zeros before the length of a chunk have no bound of their own, and each byte is
+/// read by itself.
+const MAX_BETWEEN_DATA: usize = 32 * 1024;
 /// Most bytes that hyper keeps of a head.
 pub(super) const READ_BUFFER: usize = 64 * 1024;
 
@@ -60,8 +63,8 @@ pub(super) struct Meter {
     flushed: AtomicBool,
     progress_micros: AtomicU64,
     check_peer: AtomicBool,
-    /// Bytes read since the request began, until the head of its answer is in.
-    head_bytes: AtomicUsize,
+    /// Bytes read since the request began, until the head of its answer is in; then since the last part of its body.
+    bytes_beside: AtomicUsize,
     in_head: AtomicBool,
     informational: AtomicUsize,
     overrun: AtomicBool,
@@ -77,7 +80,7 @@ impl Meter {
             flushed: AtomicBool::new(false),
             progress_micros: AtomicU64::new(0),
             check_peer: AtomicBool::new(false),
-            head_bytes: AtomicUsize::new(0),
+            bytes_beside: AtomicUsize::new(0),
             in_head: AtomicBool::new(false),
             informational: AtomicUsize::new(0),
             overrun: AtomicBool::new(false),
@@ -92,7 +95,7 @@ impl Meter {
         self.handed.store(false, Ordering::Relaxed);
         self.flushed.store(false, Ordering::Relaxed);
         self.check_peer.store(true, Ordering::Relaxed);
-        self.head_bytes.store(0, Ordering::Relaxed);
+        self.bytes_beside.store(0, Ordering::Relaxed);
         self.in_head.store(true, Ordering::Relaxed);
         self.informational.store(0, Ordering::Relaxed);
         self.overrun.store(false, Ordering::Relaxed);
@@ -117,6 +120,12 @@ impl Meter {
     /// The head of the answer is in: from here on the body's own cap holds.
     pub(super) fn head_ended(&self) {
         self.in_head.store(false, Ordering::Relaxed);
+        self.got_data();
+    }
+
+    /// A part of the body is in.
+    pub(super) fn got_data(&self) {
+        self.bytes_beside.store(0, Ordering::Relaxed);
     }
 
     /// Whether the other side said more before the head of its answer than is read.
@@ -126,14 +135,16 @@ impl Meter {
 
     /// Counts what was read; an error ends the connection.
     fn read(&self, bytes: usize) -> io::Result<()> {
-        if self.in_head.load(Ordering::Relaxed) {
-            let total = self.head_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
-            if total > MAX_BEFORE_BODY {
-                self.overrun.store(true, Ordering::Relaxed);
-            }
-            if self.overran() {
-                return Err(io::Error::new(ErrorKind::InvalidData, "more before the answer than is read"));
-            }
+        let most = if self.in_head.load(Ordering::Relaxed) {
+            MAX_BEFORE_BODY
+        } else {
+            MAX_BETWEEN_DATA
+        };
+        if self.bytes_beside.fetch_add(bytes, Ordering::Relaxed) + bytes > most {
+            self.overrun.store(true, Ordering::Relaxed);
+        }
+        if self.overran() {
+            return Err(io::Error::new(ErrorKind::InvalidData, "more beside the answer than is read"));
         }
         Ok(())
     }

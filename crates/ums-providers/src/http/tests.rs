@@ -144,12 +144,15 @@ async fn a_flood_before_the_answer_starves_no_timer() {
     let (reply, _server) = outcome(Act::Answer(early_hints)).await;
     assert_eq!(reply.ok().unwrap().status, 200, "8 are read");
 
+    let chunked = &b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"[..];
     let nine = b"HTTP/1.1 100 Continue\r\n\r\n".repeat(9);
     let lines = b"x: y\r\n".repeat(40_000);
     for flood in [
         [nine, answer("200 OK", &[], "body")].concat(),
         b"HTTP/1.1 100 Continue\r\n\r\n".repeat(200_000),
         [b"HTTP/1.1 200 OK\r\n".to_vec(), lines].concat(),
+        [chunked, &b"1\r\nx\r\n".repeat(40_000)].concat(),
+        [chunked, &b"0000".repeat(200_000)].concat(),
     ] {
         let started = Instant::now();
         let (result, _server) = outcome(Act::Flood(flood, 0)).await;

@@ -4,8 +4,8 @@
 
 use std::io::{self, Read, Write as _};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::Result;
@@ -81,6 +81,7 @@ struct Shared {
     sink: Option<SocketAddr>,
     is_calm: AtomicBool,
     floods: AtomicU64,
+    passed_on: Mutex<Vec<TcpStream>>,
 }
 
 impl Receiver {
@@ -92,6 +93,7 @@ impl Receiver {
             sink,
             is_calm: AtomicBool::new(true),
             floods: AtomicU64::new(0),
+            passed_on: Mutex::default(),
         });
         let receiver = Self {
             at,
@@ -114,6 +116,10 @@ impl Receiver {
 
     pub(super) fn set_calm(&self, is_calm: bool) {
         self.shared.is_calm.store(is_calm, Ordering::Release);
+        // A connection that was passed on would be used again, and never flooded.
+        for stream in self.shared.passed_on().drain(..) {
+            drop(stream.shutdown(Shutdown::Both));
+        }
     }
 
     /// How many calls were answered with a flood.
@@ -127,11 +133,18 @@ impl Shared {
         self.is_calm.load(Ordering::Acquire)
     }
 
+    fn passed_on(&self) -> MutexGuard<'_, Vec<TcpStream>> {
+        self.passed_on.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn serve(&self, mut caller: TcpStream) -> io::Result<()> {
         caller.set_nodelay(true)?;
         if self.is_calm() {
             return match self.sink {
-                Some(sink) => pass_on(caller, TcpStream::connect(sink)?),
+                Some(sink) => {
+                    self.passed_on().push(caller.try_clone()?);
+                    pass_on(caller, TcpStream::connect(sink)?)
+                }
                 None => answer(caller),
             };
         }
