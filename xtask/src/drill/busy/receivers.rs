@@ -4,8 +4,8 @@
 
 use std::io::{self, Read, Write as _};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Result;
@@ -81,6 +81,8 @@ struct Shared {
     sink: Option<SocketAddr>,
     is_calm: AtomicBool,
     floods: AtomicU64,
+    /// Connections that were passed on while it was calm.
+    passed_on: Mutex<Vec<TcpStream>>,
 }
 
 impl Receiver {
@@ -92,6 +94,7 @@ impl Receiver {
             sink,
             is_calm: AtomicBool::new(true),
             floods: AtomicU64::new(0),
+            passed_on: Mutex::default(),
         });
         let receiver = Self {
             at,
@@ -112,8 +115,13 @@ impl Receiver {
         Ok(receiver)
     }
 
+    /// A flood begins on connections that are new: those from before end, or a caller who keeps his would never meet it.
     pub(super) fn set_calm(&self, is_calm: bool) {
         self.shared.is_calm.store(is_calm, Ordering::Release);
+        for connection in self.shared.passed_on().drain(..) {
+            // Many have ended by themselves.
+            drop(connection.shutdown(Shutdown::Both));
+        }
     }
 
     /// How many calls were answered with a flood.
@@ -127,9 +135,14 @@ impl Shared {
         self.is_calm.load(Ordering::Acquire)
     }
 
+    fn passed_on(&self) -> std::sync::MutexGuard<'_, Vec<TcpStream>> {
+        self.passed_on.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn serve(&self, mut caller: TcpStream) -> io::Result<()> {
         caller.set_nodelay(true)?;
         if self.is_calm() {
+            self.passed_on().push(caller.try_clone()?);
             return match self.sink {
                 Some(sink) => pass_on(caller, TcpStream::connect(sink)?),
                 None => answer(caller),
