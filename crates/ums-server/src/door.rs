@@ -227,7 +227,7 @@ mod tests {
             place.state.is_a_callers();
         }
         let mut waits = Box::pin(place.state.wait(stage, std::future::pending::<()>()));
-        let _ = std::future::Future::poll(waits.as_mut(), &mut std::task::Context::from_waker(std::task::Waker::noop()));
+        assert!(std::future::Future::poll(waits.as_mut(), &mut std::task::Context::from_waker(std::task::Waker::noop())).is_pending());
     }
 
     #[test]

@@ -37,10 +37,9 @@ impl TrustedProxies {
                 self.last_of(peer, nodes)
             });
         match (named.next(), named.next()) {
-            (None, _) => peer,
             (Some(client), None) => client,
             (Some(client), Some(other)) if client == other => client,
-            (Some(_), Some(_)) => peer,
+            (None, _) | (Some(_), Some(_)) => peer,
         }
     }
 

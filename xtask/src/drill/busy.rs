@@ -82,11 +82,9 @@ pub(super) async fn run(play: &Play<'_>) -> Result<Report> {
     };
     let load = Load::start(play.seed, &mix, &[at], &stage.journals.acks)?;
     let before = look(at, QUIET).await?;
-    receivers.iter().for_each(|(_, receiver)| receiver.set_calm(false));
-    application.set_calm(false);
+    set_calm(&receivers, &application, false);
     let looks = look(at, Duration::from_secs(play.rounds)).await?;
-    receivers.iter().for_each(|(_, receiver)| receiver.set_calm(true));
-    application.set_calm(true);
+    set_calm(&receivers, &application, true);
     let seen = load.finish().await?;
     let settled = settle::settled(&server, SETTLED).await?;
     stage.sink_lives()?;
@@ -117,6 +115,13 @@ pub(super) async fn run(play: &Play<'_>) -> Result<Report> {
     report.tell("statuses", settle::statuses(&rows));
     report.none_of("posts refused for good", &seen.refused());
     Ok(report)
+}
+
+fn set_calm(receivers: &[(&str, Receiver)], application: &Receiver, is_calm: bool) {
+    for (_, receiver) in receivers {
+        receiver.set_calm(is_calm);
+    }
+    application.set_calm(is_calm);
 }
 
 /// Looks at `/livez` as an orchestrator does, each time on a connection of its own, from a thread that nothing else runs on.

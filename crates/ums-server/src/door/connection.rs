@@ -159,7 +159,7 @@ impl ConnectionState {
             (Stage::Withheld, _) => Rank::Withheld,
             (Stage::Reading | Stage::Answering, false) if is_slow => Rank::SlowStranger,
             (Stage::Reading, false) => Rank::StrangersBody,
-            (Stage::Reading | Stage::Answering, _) | (Stage::Working | Stage::Leaving, _) => return None,
+            (Stage::Reading | Stage::Answering | Stage::Working | Stage::Leaving, _) => return None,
         };
         Some(((rank, since), stage))
     }

@@ -4,6 +4,8 @@
 //! the log's index before it writes and when it has written (`nBackfillAttempted`, `nBackfill`; a log that begins anew has new salts;
 //! `sqlite.org/walformat.html` §2). A file that was written although the index is as it was, and tells of no checkpoint under way, was
 //! written past SQLite. A checkpoint that failed counts as under way.
+//!
+//! Only here: a file can be written over by another program; PostgreSQL keeps its files to itself.
 
 use std::fs::File;
 

@@ -2,6 +2,8 @@
 //!
 //! **Invariant:** none of them is closed while a connection of this process to the same file is open. Closing one drops all POSIX locks of
 //! the process on the file (`fcntl(2)`), those of SQLite among them.
+//!
+//! Only here: PostgreSQL opens its own files.
 
 use std::collections::BTreeMap;
 use std::fs::File;

@@ -2,6 +2,8 @@
 //! the file stays what it was. Each recovery compares.
 //!
 //! The mark is moved on by a recovery that finds something written since the last one; an idle process writes nothing.
+//!
+//! Only here: no program copies another state into a running PostgreSQL database.
 
 use std::sync::{Mutex, PoisonError};
 

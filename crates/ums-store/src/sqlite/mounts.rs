@@ -1,4 +1,6 @@
 //! Where a file lies, by the kernel's table of mounts; Linux alone has one.
+//!
+//! Only here: PostgreSQL looks after its own files.
 
 use std::path::{Path, PathBuf};
 

@@ -1,4 +1,6 @@
 //! How a file stands by the file system: what it is, how many names it has, when it was last written.
+//!
+//! Only here: PostgreSQL looks after its own files.
 
 use std::fs::Metadata;
 use std::io;

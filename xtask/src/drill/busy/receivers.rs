@@ -5,7 +5,7 @@
 use std::io::{self, Read, Write as _};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Result;
@@ -81,6 +81,7 @@ struct Shared {
     sink: Option<SocketAddr>,
     is_calm: AtomicBool,
     floods: AtomicU64,
+    /// Connections that were passed on while it was calm.
     passed_on: Mutex<Vec<TcpStream>>,
 }
 
@@ -114,11 +115,12 @@ impl Receiver {
         Ok(receiver)
     }
 
+    /// A flood begins on connections that are new: those from before end, or a caller who keeps his would never meet it.
     pub(super) fn set_calm(&self, is_calm: bool) {
         self.shared.is_calm.store(is_calm, Ordering::Release);
-        // A connection that was passed on would be used again, and never flooded.
-        for stream in self.shared.passed_on().drain(..) {
-            drop(stream.shutdown(Shutdown::Both));
+        for connection in self.shared.passed_on().drain(..) {
+            // Many have ended by themselves.
+            drop(connection.shutdown(Shutdown::Both));
         }
     }
 
@@ -133,18 +135,16 @@ impl Shared {
         self.is_calm.load(Ordering::Acquire)
     }
 
-    fn passed_on(&self) -> MutexGuard<'_, Vec<TcpStream>> {
+    fn passed_on(&self) -> std::sync::MutexGuard<'_, Vec<TcpStream>> {
         self.passed_on.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn serve(&self, mut caller: TcpStream) -> io::Result<()> {
         caller.set_nodelay(true)?;
         if self.is_calm() {
+            self.passed_on().push(caller.try_clone()?);
             return match self.sink {
-                Some(sink) => {
-                    self.passed_on().push(caller.try_clone()?);
-                    pass_on(caller, TcpStream::connect(sink)?)
-                }
+                Some(sink) => pass_on(caller, TcpStream::connect(sink)?),
                 None => answer(caller),
             };
         }

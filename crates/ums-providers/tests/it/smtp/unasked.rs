@@ -38,7 +38,7 @@ impl Chatterer {
             for (number, tcp) in listener.incoming().enumerate() {
                 let (manner, told, talk) = (manner.clone(), told.clone(), talk.take());
                 // A client that goes away ends its connection.
-                std::thread::spawn(move || serve(tcp.unwrap(), number, &manner, &told, talk).unwrap_or_default());
+                std::thread::spawn(move || serve(tcp.unwrap(), number, &manner, &told, talk.as_ref()).unwrap_or_default());
             }
         });
         Self {
@@ -61,7 +61,7 @@ fn serve(
     number: usize,
     manner: &Manner,
     told: &Sender<usize>,
-    talk: Option<(Receiver<()>, Sender<()>)>,
+    talk: Option<&(Receiver<()>, Sender<()>)>,
 ) -> std::io::Result<()> {
     // Else the word waits in this kernel for an acknowledgement of the reply before it.
     tcp.set_nodelay(true)?;
@@ -90,7 +90,7 @@ fn serve(
         }
         let is_end = in_body;
         in_body = reply.starts_with("354");
-        let Some((cue, said)) = talk.as_ref().filter(|_| is_end) else {
+        let Some((cue, said)) = talk.filter(|_| is_end) else {
             stream.get_mut().write_all(reply.as_bytes())?;
             continue;
         };
