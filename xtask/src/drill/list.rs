@@ -141,8 +141,7 @@ pub(super) const DRILLS: &[Drill] = &[
         what: "receivers that never stop talking, while /livez is looked at; rounds are seconds",
         stores: &[Store::Sqlite],
         rounds: 30,
-        // Its figure is a latency: it wants a quiet machine.
-        short: &[],
+        short: &[(Store::Sqlite, 8)],
         is_alone: true,
         run: |play, _| Box::pin(busy::run(play)),
     },

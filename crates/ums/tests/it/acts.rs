@@ -5,21 +5,6 @@ use serde_json::{Value, json};
 use crate::http;
 use crate::program::{Place, Running};
 
-fn send(place: &Place, to: &str, more: &[&str]) -> Value {
-    let words = [
-        "send",
-        "email",
-        "--to",
-        to,
-        "--subject",
-        "Receipt",
-        "--text",
-        "Thank you.",
-        "--json",
-    ];
-    place.run(&[&words, more].concat()).json()
-}
-
 fn id_of(result: &Value) -> String {
     result["message_id"].as_str().unwrap().to_owned()
 }
@@ -38,7 +23,7 @@ fn with_failures(place: &Place, simulator: &Running) {
         simulator.fault(provider, r#"{"mode": "error", "status": 503}"#);
     }
     for to in ["a@example.com", "b@example.com"] {
-        assert_eq!(send(place, to, &["--on-exhausted", "fail"])["status"], "failed");
+        assert_eq!(place.send_email(to, &["--on-exhausted", "fail"])["status"], "failed");
     }
     for provider in ["ses", "sendgrid", "smtp"] {
         simulator.heal(provider);
@@ -50,7 +35,7 @@ const SINCE: &str = "2000-01-01T00:00:00Z";
 #[test]
 fn a_scheduled_message_is_cancelled_and_stays_so() {
     let (place, simulator) = place();
-    let id = id_of(&send(&place, "a@example.com", &["--send-at", "2099-01-01T00:00:00Z"]));
+    let id = id_of(&place.send_email("a@example.com", &["--send-at", "2099-01-01T00:00:00Z"]));
     let told = place.run(&["messages", "cancel", &id]).expect(0).out;
     assert!(told.contains("cancelled") && told.contains("It will not be sent"), "{told}");
     let again = place.run(&["messages", "cancel", &id]).expect(1);

@@ -34,19 +34,7 @@ fn serve(place: &Place) -> (Running, String) {
 }
 
 fn send(place: &Place, to: &str, more: &[&str]) -> String {
-    let words = [
-        "send",
-        "email",
-        "--to",
-        to,
-        "--subject",
-        "Receipt",
-        "--text",
-        "Thank you.",
-        "--json",
-    ];
-    let result = place.run(&[&words, more].concat()).json();
-    result["message_id"].as_str().unwrap().to_owned()
+    place.send_email(to, more)["message_id"].as_str().unwrap().to_owned()
 }
 
 /// Accepts a message, and does not wait for what becomes of it.

@@ -3,20 +3,7 @@
 use crate::program::{Place, Run, Running};
 
 fn send(place: &Place, to: &str) -> String {
-    let result = place
-        .run(&[
-            "send",
-            "email",
-            "--to",
-            to,
-            "--subject",
-            "Receipt",
-            "--text",
-            "Thank you.",
-            "--json",
-        ])
-        .json();
-    result["message_id"].as_str().unwrap().to_owned()
+    place.send_email(to, &[])["message_id"].as_str().unwrap().to_owned()
 }
 
 fn place_with_a_story() -> (Place, Running, String) {
