@@ -69,16 +69,16 @@ pub(super) async fn run(play: &Play<'_>, store: Store) -> Result<Report> {
         ..Mix::default()
     };
     let time = Duration::from_mins(play.rounds);
-    let plan = Plan::start(play.seed, &stage.web, stage.control()?).await?;
+    let spells = Plan::start(play.seed, &stage.web, stage.control()?).await?;
     let load = Load::start(play.seed, &mix, &[server.at], &stage.journals.acks)?;
     let mut slices = Slices::of(&stage.journals)?;
     let (samples, (), read) = tokio::try_join!(
-        look_on(&stage, &server, load.seen(), &plan, time),
+        look_on(&stage, &server, load.seen(), &spells, time),
         judge_on(&mut slices, &server, time),
         async { Ok(Read::on(server.at, time).await) },
     )?;
     let seen = load.finish().await?;
-    let faults = plan.stop(&stage.web, stage.control()?).await?;
+    let faults = spells.stop(&stage.web, stage.control()?).await?;
     let settled = nothing_moves(&server).await?;
     slices.judge_before(Timestamp::now(), &server).await?;
     stage.sink_lives()?;
@@ -218,11 +218,9 @@ fn tell_process(report: &mut Report, samples: &[Sample], time: Duration) {
         ("threads", of_all(|process| process.threads), THREADS_MORE),
     ] {
         let [first, last] = ends(&counts);
-        let (least, most) = (
-            counts.iter().min().copied().unwrap_or_default(),
-            counts.iter().max().copied().unwrap_or_default(),
-        );
-        let value = format!("{first}, {last} ({least} to {most})");
+        let range = counts.iter().min().zip(counts.iter().max());
+        let (low, high) = range.map_or((0, 0), |(low, high)| (*low, *high));
+        let value = format!("{first}, {last} ({low} to {high})");
         let name = format!("{name}, middle of first and last third");
         report.hold(&name, value, &format!("≤ {more} more"), last <= first + more);
     }
@@ -291,11 +289,11 @@ async fn tell_traffic(report: &mut Report, stage: &Stage, seen: &Seen) -> Result
         count(&seen.repeated) > 0,
     );
     report.none_of("keys that forgot their message", &seen.strayed());
-    let state = stage.web.ask(stage.control()?, &Ask::get("/_sim/feedback")).await;
-    let state = state
+    let told = stage.web.ask(stage.control()?, &Ask::get("/_sim/feedback")).await;
+    let told = told
         .map_err(|lost| anyhow::anyhow!("the figures of the feedback: {lost:?}"))?
         .json();
-    let figure = |name: &str| state["stats"][name].as_u64().unwrap_or_default();
+    let figure = |name: &str| told["stats"][name].as_u64().unwrap_or_default();
     report.hold("reports taken", figure("taken"), "≥ 1", figure("taken") > 0);
     report.hold("reports lost", figure("lost"), "0", figure("lost") == 0);
     Ok(())
