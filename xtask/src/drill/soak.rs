@@ -44,8 +44,8 @@ allow_private = [\"127.0.0.0/8\"]
 ";
 /// Pass figures.
 const MEGABYTES_AN_HOUR: f64 = 1.0;
-const DESCRIPTORS_MORE: u32 = 4;
-const THREADS_MORE: u32 = 1;
+/// Callers keep the connections that they had at their busiest, so descriptors swing: only what the margin leaves is growth.
+const DESCRIPTORS_AN_HOUR: f64 = 10.0;
 /// How much later the last third may answer than the first: 5 ms, or half as much again.
 const NOISE: Duration = Duration::from_millis(5);
 
@@ -213,17 +213,21 @@ fn tell_process(report: &mut Report, samples: &[Sample], time: Duration) {
     let grows = slope(|process| process.resident);
     let is_flat = grows.is_none_or(|slope| slope.per_hour < MEGABYTES_AN_HOUR);
     report.hold("slope of memory", shown(grows), "< 1 MB/h", is_flat);
-    for (name, counts, more) in [
-        ("descriptors", of_all(|process| process.descriptors), DESCRIPTORS_MORE),
-        ("threads", of_all(|process| process.threads), THREADS_MORE),
-    ] {
-        let [first, last] = ends(&counts);
-        let range = counts.iter().min().zip(counts.iter().max());
-        let (low, high) = range.map_or((0, 0), |(low, high)| (*low, *high));
-        let value = format!("{first}, {last} ({low} to {high})");
-        let name = format!("{name}, middle of first and last third");
-        report.hold(&name, value, &format!("≤ {more} more"), last <= first + more);
-    }
+    let range = |of: fn(&Process) -> u32| {
+        let counts = || warm(samples, time).map(|sample| of(&sample.process));
+        (counts().min().unwrap_or_default(), counts().max().unwrap_or_default())
+    };
+    let (least, most) = range(|process| process.threads);
+    report.hold("threads, least and most", format!("{least}, {most}"), "≤ 1 more", most <= least + 1);
+    let (least, most) = range(|process| process.descriptors);
+    report.tell("descriptors, least and most", format!("{least}, {most}"));
+    let grow = Slope::of(warm(samples, time).map(|sample| (sample.at, f64::from(sample.process.descriptors))));
+    let value = grow.map_or_else(
+        || "none".to_owned(),
+        |slope| format!("{:+.0} ± {:.0} /h", slope.per_hour, slope.margin),
+    );
+    let is_flat = grow.is_none_or(|slope| slope.per_hour - slope.margin <= DESCRIPTORS_AN_HOUR);
+    report.hold("slope of descriptors", value, "not surely > 10 /h", is_flat);
 }
 
 /// Answers while all providers are well: the middle of the looks' 99th of 100, since others may be at work on the machine.
