@@ -79,6 +79,23 @@ pub(super) struct Findings {
     pub(super) unpromised: Vec<String>,
 }
 
+impl Findings {
+    /// Adds what was found of other promises.
+    pub(super) fn add(&mut self, other: Self) {
+        self.acks += other.acks;
+        self.rows += other.rows;
+        self.arrivals += other.arrivals;
+        self.lost.extend(other.lost);
+        self.stuck.extend(other.stuck);
+        self.explained.extend(other.explained);
+        self.unexplained.extend(other.unexplained);
+        self.never_contacted.extend(other.never_contacted);
+        self.untold.extend(other.untold);
+        self.doubled_rows.extend(other.doubled_rows);
+        self.unpromised.extend(other.unpromised);
+    }
+}
+
 /// The ends that a message can come to.
 const ENDS: &[&str] = &[
     "sent",

@@ -4,7 +4,8 @@
 //! its next request, the arrivals by the simulator before it answers.
 
 use std::fs::File;
-use std::io::Write as _;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -12,7 +13,6 @@ use anyhow::{Context as _, Result};
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 /// A message that was answered 2xx with an id.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -60,7 +60,14 @@ pub(super) struct Arrival {
     pub(super) provider: String,
     pub(super) verdict: String,
     pub(super) fault: Option<String>,
-    message: Option<Value>,
+    message: Option<Told>,
+}
+
+/// What a message says of itself: a text message has no subject.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+struct Told {
+    subject: Option<String>,
+    body: Option<String>,
 }
 
 impl Arrival {
@@ -71,12 +78,9 @@ impl Arrival {
 
     /// The mark in the subject or the text.
     pub(super) fn mark(&self) -> Option<&str> {
-        let text = ["subject", "body"].into_iter().find_map(|field| self.text(&format!("/{field}")));
-        text?.split_whitespace().find(|word| word.starts_with(MARK))
-    }
-
-    fn text(&self, path: &str) -> Option<&str> {
-        self.message.as_ref()?.pointer(path)?.as_str()
+        let message = self.message.as_ref()?;
+        let text = message.subject.as_ref().or(message.body.as_ref())?;
+        text.split_whitespace().find(|word| word.starts_with(MARK))
     }
 }
 
@@ -114,4 +118,56 @@ fn read<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>> {
         .filter(|line| line.ends_with('\n'))
         .map(|line| serde_json::from_str(line).with_context(|| format!("a line of {}", path.display())))
         .collect()
+}
+
+/// A journal that is read while it is written: what came since the last look.
+#[derive(Debug)]
+pub(super) struct Tail<T> {
+    file: BufReader<File>,
+    /// A line whose end is not yet written.
+    begun: String,
+    kind: PhantomData<fn() -> T>,
+}
+
+impl<T: DeserializeOwned> Tail<T> {
+    pub(super) fn open(path: &Path) -> Result<Self> {
+        let file = File::open(path).with_context(|| format!("reading {}", path.display()))?;
+        Ok(Self {
+            file: BufReader::new(file),
+            begun: String::new(),
+            kind: PhantomData,
+        })
+    }
+
+    /// Every line that was ended since the last look.
+    pub(super) fn news(&mut self) -> Result<Vec<T>> {
+        let mut news = Vec::new();
+        while self.file.read_line(&mut self.begun)? > 0 {
+            if self.begun.ends_with('\n') {
+                news.push(serde_json::from_str(&self.begun).context("a line of a journal")?);
+                self.begun.clear();
+            }
+        }
+        Ok(news)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::Tail;
+
+    #[test]
+    fn a_tail_gives_each_line_once_and_none_before_its_end() {
+        let path = std::env::temp_dir().join(format!("xtask-tail-{}", std::process::id()));
+        let mut file = std::fs::File::create(&path).unwrap();
+        let mut tail: Tail<u32> = Tail::open(&path).unwrap();
+        file.write_all(b"1\n2\n3").unwrap();
+        assert_eq!(tail.news().unwrap(), [1, 2]);
+        file.write_all(b"4\n").unwrap();
+        assert_eq!(tail.news().unwrap(), [34]);
+        assert!(tail.news().unwrap().is_empty());
+        std::fs::remove_file(&path).unwrap();
+    }
 }

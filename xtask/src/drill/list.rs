@@ -9,7 +9,7 @@ use super::report::Report;
 use super::stage::Store;
 use super::{
     Play, backup, breaker, busy, clock, crash, database, descriptors, disk_full, door, feedback, fsync, ground, idempotency, judging, log,
-    pace, replicas, sigterm, upgrade,
+    pace, replicas, sigterm, soak, upgrade,
 };
 
 type Playing<'a> = Pin<Box<dyn Future<Output = Result<Report>> + 'a>>;
@@ -216,5 +216,14 @@ pub(super) const DRILLS: &[Drill] = &[
         short: &[(Store::Sqlite, 1)],
         is_alone: false,
         run: |play, _| Box::pin(log::run(play)),
+    },
+    Drill {
+        name: "soak",
+        what: "200 messages a second while faults come and go, by hand: memory, descriptors, threads and answers; rounds are minutes",
+        stores: BOTH,
+        rounds: 60,
+        short: &[],
+        is_alone: true,
+        run: |play, store| Box::pin(soak::run(play, store)),
     },
 ];

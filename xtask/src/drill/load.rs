@@ -16,6 +16,9 @@ use super::chance::Chance;
 use super::journal::{Ack, AckJournal, MARK};
 use super::web::{Answer, Ask, Lost, Web};
 
+/// Text messages go to so many numbers at most: more would not have four digits.
+const NUMBERS: u64 = 9_900;
+
 /// What is posted.
 #[derive(Debug, Clone)]
 pub(super) struct Mix {
@@ -29,6 +32,14 @@ pub(super) struct Mix {
     pub(super) batch: u64,
     /// Messages in a hundred that are to be sent later.
     pub(super) scheduled: u64,
+    /// Posts in a hundred that wait for the outcome.
+    pub(super) waiting: u64,
+    /// Posts in a hundred that are made again after their answer, with the same key.
+    pub(super) again: u64,
+    /// Subscribers that are written to, of e-mail; of text messages there are [`NUMBERS`] at most.
+    pub(super) subscribers: u64,
+    /// Whether the time of each accepted post is kept until [`Seen::times`] takes it.
+    pub(super) is_timed: bool,
     /// When messages expire, in seconds.
     pub(super) expires_in: u64,
     /// The provider that all are bound to, if any.
@@ -55,6 +66,10 @@ impl Default for Mix {
             batches: 10,
             batch: 20,
             scheduled: 5,
+            waiting: 50,
+            again: 0,
+            subscribers: 100,
+            is_timed: false,
             expires_in: 90,
             via: None,
             purpose: None,
@@ -86,13 +101,36 @@ pub(super) struct Seen {
     pub(super) answers_lost: AtomicU64,
     /// Posts that were refused for good, with the reason: the drill's own fault.
     refused: Mutex<Vec<String>>,
+    /// Keys whose repetition was not answered as the first post was.
+    strayed: Mutex<Vec<String>>,
+    /// Repetitions of answered posts.
+    pub(super) repeated: AtomicU64,
+    times: Mutex<Times>,
     /// When a post was last accepted.
     last_accept: Mutex<Option<Instant>>,
+}
+
+/// How long accepted posts took.
+#[derive(Debug, Default)]
+pub(super) struct Times {
+    /// Those answered as soon as the message was stored.
+    pub(super) stored: Vec<Duration>,
+    /// Those that waited for the outcome.
+    pub(super) waited: Vec<Duration>,
 }
 
 impl Seen {
     pub(super) fn refused(&self) -> Vec<String> {
         self.refused.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn strayed(&self) -> Vec<String> {
+        self.strayed.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The times since the last look.
+    pub(super) fn times(&self) -> Times {
+        std::mem::take(&mut *self.times.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     pub(super) fn last_accept(&self) -> Option<Instant> {
@@ -119,6 +157,9 @@ struct Shared {
     began: Instant,
     has_to_stop: AtomicBool,
 }
+
+/// How a post asks to be answered when the outcome is known.
+const WAITS: &str = "wait=3";
 
 /// A post that is repeated until it is answered.
 struct Post {
@@ -227,7 +268,7 @@ impl Shared {
             path,
             body,
             key: format!("{MARK}key-{:x}-{first}", self.run),
-            wait: if chance.percent(50) { "respond-async" } else { "wait=3" },
+            wait: if chance.percent(self.mix.waiting) { WAITS } else { "respond-async" },
             messages,
         }
     }
@@ -250,7 +291,7 @@ impl Shared {
         };
         // What the service does when nothing is said.
         let may_duplicate = duplicates.map_or(purpose != "bulk", |word| word == "allow");
-        let number = chance.below(100);
+        let number = chance.below(self.mix.subscribers);
         let mut body = json!({
             "purpose": purpose,
             "metadata": {"mark": mark, "may_duplicate": may_duplicate},
@@ -261,7 +302,7 @@ impl Shared {
             body["subject"] = json!(format!("Message {mark} of a drill"));
             body["text_content"] = json!("Nothing to be seen here.");
         } else {
-            body["to"] = json!(format!("+1416555{:04}", 100 + number));
+            body["to"] = json!(format!("+1416555{:04}", 100 + number % NUMBERS));
             body["message_body"] = json!(format!("Message {mark} of a drill"));
         }
         if let Some(word) = duplicates {
@@ -287,12 +328,18 @@ impl Shared {
         let mut has_broken = false;
         loop {
             let target = self.target(chance).context("no server to post to")?;
+            let asked = Instant::now();
             let counter = match self.web.ask(target, &ask).await {
                 Ok(answer) if answer.is_success() => {
+                    self.keep_time(post, asked.elapsed());
                     if has_broken && answer.replayed {
                         seen.answers_lost.fetch_add(1, Ordering::Relaxed);
                     }
-                    return self.promised(post, &answer);
+                    let ids = self.promised(post, &answer)?;
+                    if chance.percent(self.mix.again) {
+                        self.post_again(target, &ask, post, &ids).await;
+                    }
+                    return Ok(());
                 }
                 Ok(answer) if matches!(answer.status, 409 | 429 | 500..) => {
                     if !answer.retry_after {
@@ -317,17 +364,35 @@ impl Shared {
         }
     }
 
+    fn keep_time(&self, post: &Post, took: Duration) {
+        if self.mix.is_timed {
+            let mut times = self.seen.times.lock().unwrap_or_else(PoisonError::into_inner);
+            let of_its_kind = if post.wait == WAITS { &mut times.waited } else { &mut times.stored };
+            of_its_kind.push(took);
+        }
+    }
+
+    /// Posts once more what was answered: the key has to answer with the same messages. A repetition that is turned away says nothing.
+    async fn post_again(&self, target: SocketAddr, ask: &Ask<'_>, post: &Post, ids: &[String]) {
+        let Ok(answer) = self.web.ask(target, ask).await else { return };
+        if !answer.is_success() {
+            return;
+        }
+        self.seen.repeated.fetch_add(1, Ordering::Relaxed);
+        if ids_of(&answer.json()) != ids || !answer.replayed {
+            let told = format!("{}: {} {}", post.key, answer.status, String::from_utf8_lossy(&answer.text));
+            self.seen.strayed.lock().unwrap_or_else(PoisonError::into_inner).push(told);
+        }
+    }
+
     fn target(&self, chance: &mut Chance) -> Option<SocketAddr> {
         let targets = self.targets.read().unwrap_or_else(PoisonError::into_inner);
         chance.pick(&targets).copied()
     }
 
-    fn promised(&self, post: &Post, answer: &Answer) -> Result<()> {
-        let json = answer.json();
-        let ids: Vec<&str> = match json.get("messages").or_else(|| json.get("data")).and_then(Value::as_array) {
-            Some(items) => items.iter().filter_map(id_of).collect(),
-            None => id_of(&json).into_iter().collect(),
-        };
+    /// Writes down what the answer promises: the ids of the messages.
+    fn promised(&self, post: &Post, answer: &Answer) -> Result<Vec<String>> {
+        let ids = ids_of(&answer.json());
         anyhow::ensure!(
             ids.len() == post.messages.len(),
             "{} answered {} with {} ids for {} messages: {}",
@@ -337,11 +402,11 @@ impl Shared {
             post.messages.len(),
             String::from_utf8_lossy(&answer.text)
         );
-        let acks: Vec<Ack> = std::iter::zip(ids, &post.messages)
+        let acks: Vec<Ack> = std::iter::zip(&ids, &post.messages)
             .map(|(id, (mark, may_duplicate))| Ack {
                 at: Timestamp::now(),
                 mark: mark.clone(),
-                id: id.to_owned(),
+                id: id.clone(),
                 key: post.key.clone(),
                 may_duplicate: *may_duplicate,
                 status: answer.status,
@@ -353,8 +418,17 @@ impl Shared {
             .fetch_add(u64::try_from(acks.len()).unwrap_or_default(), Ordering::Relaxed);
         self.seen.accepted.fetch_add(1, Ordering::Relaxed);
         *self.seen.last_accept.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
-        Ok(())
+        Ok(ids)
     }
+}
+
+/// The ids of an answer, in the order of the messages.
+fn ids_of(answer: &Value) -> Vec<String> {
+    let ids: Vec<&str> = match answer.get("messages").or_else(|| answer.get("data")).and_then(Value::as_array) {
+        Some(items) => items.iter().filter_map(id_of).collect(),
+        None => id_of(answer).into_iter().collect(),
+    };
+    ids.into_iter().map(str::to_owned).collect()
 }
 
 /// The id in a result, or in an item of a batch, which is a result or a bare id.

@@ -35,6 +35,7 @@ mod settings;
 mod settle;
 mod sigterm;
 mod simulate;
+mod soak;
 mod stage;
 mod upgrade;
 mod web;

@@ -29,7 +29,8 @@ pub(super) async fn settled(server: &Server, most: Duration) -> Result<Option<Du
     Ok(None)
 }
 
-async fn seems_to_move(server: &Server) -> Result<bool> {
+/// Whether any message seems to move: one that changes its status meanwhile may be seen by none of these questions.
+pub(super) async fn seems_to_move(server: &Server) -> Result<bool> {
     for status in MOVING {
         if has_any(server, status).await? {
             return Ok(true);
@@ -58,17 +59,23 @@ async fn has_any(server: &Server, status: &str) -> Result<bool> {
 
 /// Reads every message of the store.
 pub(super) async fn rows(server: &Server) -> Result<Vec<Row>> {
+    rows_of(server, "", Duration::ZERO).await
+}
+
+/// Reads the messages that a filter names (`&since=…`), with a pause after each page.
+pub(super) async fn rows_of(server: &Server, filter: &str, pause: Duration) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
     let mut cursor: Option<String> = None;
     loop {
         let after = cursor.map(|cursor| format!("&cursor={cursor}")).unwrap_or_default();
-        let page = server.get(&format!("/v1/messages?limit={PAGE}{after}")).await?;
+        let page = server.get(&format!("/v1/messages?limit={PAGE}{filter}{after}")).await?;
         let data = page["data"].as_array().context("a page without data")?;
         rows.extend(data.iter().map(row));
         match page["next_cursor"].as_str() {
             Some(next) => cursor = Some(next.to_owned()),
             None => return Ok(rows),
         }
+        tokio::time::sleep(pause).await;
     }
 }
 
@@ -98,7 +105,7 @@ fn time(value: &Value) -> Option<Timestamp> {
 }
 
 /// Asks for the times of the acts of the messages that arrived more than once.
-async fn ask_for_acts(server: &Server, rows: &mut [Row], repeated: &BTreeSet<String>) -> Result<()> {
+pub(super) async fn ask_for_acts(server: &Server, rows: &mut [Row], repeated: &BTreeSet<String>) -> Result<()> {
     for row in rows
         .iter_mut()
         .filter(|row| row.mark.as_ref().is_some_and(|mark| repeated.contains(mark)))
