@@ -15,15 +15,22 @@ pub fn token(bytes: &[u8]) {
     if let Ok(text) = std::str::from_utf8(bytes)
         && let Some(target) = LinkTarget::read(text, &keys)
     {
-        assert!(keys.iter().any(|key| target.token(key) == text), "a token that was read is not what the service writes");
+        assert!(
+            keys.iter().any(|key| target.token(key) == text),
+            "a token that was read is not what the service writes"
+        );
     }
     check_change(bytes, &keys);
 }
 
 /// The first bytes name a recipient, the rest what is changed in the genuine token: pairs of place and letter.
 fn check_change(bytes: &[u8], keys: &[Secret; 2]) {
-    let Some((id, rest)) = bytes.split_first_chunk::<16>() else { return };
-    let Ok(message_id) = format!("{:032x}", u128::from_be_bytes(*id)).parse() else { return };
+    let Some((id, rest)) = bytes.split_first_chunk::<16>() else {
+        return;
+    };
+    let Ok(message_id) = format!("{:032x}", u128::from_be_bytes(*id)).parse() else {
+        return;
+    };
     let genuine = LinkTarget {
         tenant: TenantId::default(),
         message_id,

@@ -29,7 +29,10 @@ pub fn bounce(bytes: &[u8]) {
     for event in &events {
         check_event(event);
         let is_ours = event.about.attempt_id.is_some();
-        assert!(event.suppress.is_none() || is_ours, "a report without an attempt of ours bars an address");
+        assert!(
+            event.suppress.is_none() || is_ours,
+            "a report without an attempt of ours bars an address"
+        );
     }
     assert_eq!(smtp::read(bytes, NOW).as_ref(), Ok(&events), "the same mail gives the same events");
 }
@@ -63,7 +66,10 @@ pub fn smtp_reply(bytes: &[u8]) {
     let pieces: Vec<&[u8]> = raw.chunks(usize::from(first / 8) + 1).collect();
     assert_eq!(tidied(&pieces), whole, "a reply reads the same in pieces");
     assert!(whole.len() <= raw.len() * 3, "tidying makes a reply longer than three times");
-    assert!(whole.bytes().all(|byte| matches!(byte, b'\t' | b'\r' | b'\n' | b' '..=b'~')), "not printable");
+    assert!(
+        whole.bytes().all(|byte| matches!(byte, b'\t' | b'\r' | b'\n' | b' '..=b'~')),
+        "not printable"
+    );
 
     let stage = Stage::ALL[usize::from(first % 8)];
     let Some(failure) = classify_reply(stage, &whole) else { return };
@@ -76,7 +82,10 @@ pub fn smtp_reply(bytes: &[u8]) {
 
 /// The answer of a provider over HTTP, byte by byte as it comes on a connection.
 pub fn http_reply(bytes: &[u8]) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .start_paused(true)
+        .build();
     let Ok(runtime) = runtime else { return };
     match runtime.block_on(exchange(bytes)) {
         None => {}
@@ -118,7 +127,11 @@ async fn exchange(bytes: &[u8]) -> Option<Result<Reply, NoReply>> {
     let call = transport.exchange(&origin, &request, Duration::from_secs(60));
     let (answered, served) = tokio::join!(call, server);
     // A server that met a fault of this machine read no request.
-    if answered.is_err() { served.map(|_| answered) } else { Some(answered) }
+    if answered.is_err() {
+        served.map(|_| answered)
+    } else {
+        Some(answered)
+    }
 }
 
 /// Whatever stands in an answer of success, the message may have been taken.
@@ -128,7 +141,12 @@ fn check_meaning(reply: &Reply) {
         .iter()
         .filter_map(|(name, value)| Some((name.to_string(), value.to_str().ok()?.to_owned())))
         .collect();
-    for kind in [ProviderKind::AwsSes, ProviderKind::SendGrid, ProviderKind::AwsSns, ProviderKind::Twilio] {
+    for kind in [
+        ProviderKind::AwsSes,
+        ProviderKind::SendGrid,
+        ProviderKind::AwsSns,
+        ProviderKind::Twilio,
+    ] {
         let failure = classify(kind, reply.status, &headers, None, &reply.body, NOW);
         let Some(failure) = failure else {
             assert!((200..300).contains(&reply.status), "{kind} accepted by {}", reply.status);
@@ -161,10 +179,17 @@ fn check_event(event: &Event) {
     assert!(event.detail.as_ref().is_none_or(|detail| detail.len() <= 600), "a long detail");
     assert!(event.code.as_ref().is_none_or(|code| code.len() <= 100), "a long code");
     if let Some(recipient) = &event.recipient {
-        assert!(!recipient.is_empty() && recipient.len() <= 320, "a recipient of {} bytes", recipient.len());
+        assert!(
+            !recipient.is_empty() && recipient.len() <= 320,
+            "a recipient of {} bytes",
+            recipient.len()
+        );
         assert!(!recipient.chars().any(char::is_control), "a recipient with a control character");
         let shown = format!("{event:?}");
-        assert!(!(recipient.contains('@') && recipient.len() >= 6 && shown.contains(recipient)), "a recipient is shown");
+        assert!(
+            !(recipient.contains('@') && recipient.len() >= 6 && shown.contains(recipient)),
+            "a recipient is shown"
+        );
     }
 }
 

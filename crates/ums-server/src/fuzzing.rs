@@ -45,11 +45,19 @@ pub fn cursor(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     if let Some(cursor) = SuppressionList::read_cursor(text) {
         let again = write_cursor(&cursor).and_then(|text| SuppressionList::read_cursor(&text));
-        assert_eq!(again.as_ref(), Some(&cursor), "a cursor that was read is read again as it was written");
+        assert_eq!(
+            again.as_ref(),
+            Some(&cursor),
+            "a cursor that was read is read again as it was written"
+        );
         assert!(!is_told(&format!("{cursor:?}"), &cursor.address), "a cursor shows its address");
     }
     if let Ok(id) = text.parse::<MessageId>() {
-        assert_eq!(id.to_string().parse().ok(), Some(id), "an id that was read is read again as it was written");
+        assert_eq!(
+            id.to_string().parse().ok(),
+            Some(id),
+            "an id that was read is read again as it was written"
+        );
     }
 }
 
@@ -76,7 +84,11 @@ fn check_round_trip(bytes: &[u8], channel: Channel, parsed: &Parsed) {
     let Ok(Ok(Value::Object(written))) = written else { return };
     let again = send::message(written, channel, region());
     let again = again.as_ref().map(|again| (&again.content, &again.handling));
-    assert_eq!(again.ok(), Some((&parsed.content, &parsed.handling)), "a request is read again as it was written");
+    assert_eq!(
+        again.ok(),
+        Some((&parsed.content, &parsed.handling)),
+        "a request is read again as it was written"
+    );
 }
 
 fn check_parsed(parsed: &Parsed) {
@@ -90,13 +102,19 @@ fn check_parsed(parsed: &Parsed) {
         let has_line = email.headers.iter().any(|header| header.value.contains(['\r', '\n']));
         assert!(!has_line, "a header of two lines");
     }
-    assert!(handling.list.is_none() || handling.purpose == ums_core::Purpose::Bulk, "a list of mail that is not to many");
+    assert!(
+        handling.list.is_none() || handling.purpose == ums_core::Purpose::Bulk,
+        "a list of mail that is not to many"
+    );
 }
 
 fn check_problem(problem: &Problem) {
     assert!(problem.errors().len() <= MOST_FAULTS, "{} faults", problem.errors().len());
     let is_plain = |text: &str| !text.chars().any(char::is_control);
-    assert!(problem.errors().iter().all(|fault| is_plain(&fault.field)), "a field's name with a control character");
+    assert!(
+        problem.errors().iter().all(|fault| is_plain(&fault.field)),
+        "a field's name with a control character"
+    );
 }
 
 /// Whether a text holds an address that is long enough to be told from other words.
