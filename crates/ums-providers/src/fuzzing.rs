@@ -8,11 +8,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::Method;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Runtime;
 use ums_core::{AccountId, Event, FailureClass, HookRequest, ProviderKind, SystemClock, Timestamp};
 
 use crate::feedback::{aws, sendgrid, smtp, twilio};
-use crate::http::{NoReply, Outgoing, Reply, Transport, TransportSettings};
+use crate::http::{NoReply, Origin, Outgoing, Reply, Transport, TransportSettings};
 use crate::registry::classify;
 use crate::send::smtp::{classify_reply, tidied};
 use crate::verdict::Stage;
@@ -21,6 +22,10 @@ use crate::verdict::Stage;
 const NOW: Timestamp = Timestamp::from_micros(1_795_341_600_000_000);
 /// Longest reply that the fuzzed transport reads.
 const MAX_REPLY_BYTES: usize = 4 * 1024;
+/// Time for a reply, on a clock that stands still while bytes come.
+const REPLY_TIME: Duration = Duration::from_mins(1);
+/// What the fuzzed server is asked.
+const REQUEST: &[u8] = b"hello";
 
 /// A mail in the bounce mailbox.
 pub fn bounce(bytes: &[u8]) {
@@ -82,12 +87,10 @@ pub fn smtp_reply(bytes: &[u8]) {
 
 /// The answer of a provider over HTTP, byte by byte as it comes on a connection.
 pub fn http_reply(bytes: &[u8]) {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .start_paused(true)
-        .build();
-    let Ok(runtime) = runtime else { return };
-    match runtime.block_on(exchange(bytes)) {
+    thread_local! {
+        static PEER: Option<Peer> = Peer::listen();
+    }
+    match PEER.with(|peer| peer.as_ref()?.exchange(bytes)) {
         None => {}
         Some(Ok(reply)) => {
             assert!(reply.body.len() <= MAX_REPLY_BYTES, "a body of {} bytes", reply.body.len());
@@ -97,40 +100,66 @@ pub fn http_reply(bytes: &[u8]) {
     }
 }
 
-/// Posts to a server that reads the request and answers with `bytes`; nothing when this machine has no socket left.
-async fn exchange(bytes: &[u8]) -> Option<Result<Reply, NoReply>> {
-    let listener = TcpListener::bind("127.0.0.1:0").await.ok()?;
-    let url = format!("http://{}", listener.local_addr().ok()?);
-    let settings = TransportSettings {
-        max_reply_bytes: MAX_REPLY_BYTES,
-        ..TransportSettings::default()
-    };
-    let transport = Transport::new(settings, Arc::new(SystemClock::new()));
-    let origin = transport.origin(&url).ok()?;
-    let target = origin.target("/send").ok()?;
-    let request = Outgoing {
-        method: Method::POST,
-        target: &target,
-        headers: &[],
-        body: Bytes::from_static(b"hello"),
-    };
-    let server = async {
-        let (mut peer, _) = listener.accept().await.ok()?;
+/// A provider's server and who calls it, kept from input to input. A connection serves one input.
+struct Peer {
+    runtime: Runtime,
+    listener: TcpListener,
+    transport: Arc<Transport>,
+    origin: Arc<Origin>,
+}
+
+impl Peer {
+    /// Begins to listen; none when this machine has no socket left.
+    fn listen() -> Option<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .start_paused(true)
+            .build()
+            .ok()?;
+        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).ok()?;
+        let settings = TransportSettings {
+            max_reply_bytes: MAX_REPLY_BYTES,
+            max_idle: 0,
+            ..TransportSettings::default()
+        };
+        let transport = Transport::new(settings, Arc::new(SystemClock::new()));
+        let origin = transport.origin(&format!("http://{}", listener.local_addr().ok()?)).ok()?;
+        Some(Self {
+            runtime,
+            listener,
+            transport,
+            origin,
+        })
+    }
+
+    /// Posts to the server, which answers with `bytes`; none when a fault of this machine kept it from reading the request.
+    fn exchange(&self, bytes: &[u8]) -> Option<Result<Reply, NoReply>> {
+        let target = self.origin.target("/send").ok()?;
+        let request = Outgoing {
+            method: Method::POST,
+            target: &target,
+            headers: &[],
+            body: Bytes::from_static(REQUEST),
+        };
+        let call = self.transport.exchange(&self.origin, &request, REPLY_TIME);
+        let (answered, served) = self.runtime.block_on(async {
+            // A call that did not come to a connection leaves the server waiting.
+            tokio::join!(call, tokio::time::timeout(2 * REPLY_TIME, self.serve(bytes)))
+        });
+        let is_served = matches!(served, Ok(Some(_)));
+        (is_served || answered.is_ok()).then_some(answered)
+    }
+
+    /// Reads one request and answers it. The connection is given back, so that its end is no part of the answer.
+    async fn serve(&self, bytes: &[u8]) -> Option<TcpStream> {
+        let (mut stream, _) = self.listener.accept().await.ok()?;
         let mut read = Vec::new();
-        while !read.ends_with(b"hello") {
-            peer.read_buf(&mut read).await.ok().filter(|count| *count > 0)?;
+        while !read.ends_with(REQUEST) {
+            stream.read_buf(&mut read).await.ok().filter(|count| *count > 0)?;
         }
-        peer.write_all(bytes).await.ok()?;
-        peer.shutdown().await.ok()?;
-        Some(peer)
-    };
-    let call = transport.exchange(&origin, &request, Duration::from_secs(60));
-    let (answered, served) = tokio::join!(call, server);
-    // A server that met a fault of this machine read no request.
-    if answered.is_err() {
-        served.map(|_| answered)
-    } else {
-        Some(answered)
+        stream.write_all(bytes).await.ok()?;
+        stream.shutdown().await.ok()?;
+        Some(stream)
     }
 }
 
