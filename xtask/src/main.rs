@@ -1,4 +1,4 @@
-//! The project's own commands: `cargo xtask test | bench | drill | tidy | gen | postgres`.
+//! The project's own commands: `cargo xtask test | bench | drill | fuzz | tidy | gen | postgres`.
 //!
 //! Kept to a few crates of others and none of ours, so that it builds soon and can judge a tree whose
 //! crates do not compile.
@@ -14,6 +14,7 @@ mod arguments;
 mod bench;
 mod binary;
 mod drill;
+mod fuzz;
 mod generate;
 mod pooler;
 mod postgres;
@@ -37,6 +38,7 @@ Commands:
   test      everything that judges a change: format, lints, rules, tests, test beds, official SDKs
   bench     senders measured side by side against the same sinks
   drill     the service under load while everything around it breaks, and a judge
+  fuzz      what reads strangers' bytes, under a fuzzer
   tidy      the rules of the house that no compiler checks
   gen       write (or --check) the files that are generated from the code
   postgres  a scratch PostgreSQL for tests that you run yourself
@@ -51,6 +53,7 @@ fn main() -> ExitCode {
         "test" => test::main(&workspace, arguments),
         "bench" => bench::main(&workspace, arguments),
         "drill" => drill::main(&workspace, arguments),
+        "fuzz" => fuzz::main(&workspace, arguments),
         "tidy" => tidy::main(&workspace, arguments),
         "gen" => generate::main(&workspace, arguments),
         "postgres" => postgres::main(&workspace, arguments),

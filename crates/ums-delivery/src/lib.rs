@@ -28,6 +28,9 @@ mod endpoints;
 mod engine;
 mod fate;
 mod feedback;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod gates;
 mod health;
 mod housekeeping;

@@ -295,15 +295,15 @@ fn header(name: &str, value: String) -> Header {
 
 /// The recipient of a message that a link names.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct LinkTarget {
-    tenant: TenantId,
-    message_id: MessageId,
+pub(crate) struct LinkTarget {
+    pub(crate) tenant: TenantId,
+    pub(crate) message_id: MessageId,
     /// Index among the recipients of the message.
-    recipient: u8,
+    pub(crate) recipient: u8,
 }
 
 impl LinkTarget {
-    fn token(&self, key: &Secret) -> String {
+    pub(crate) fn token(&self, key: &Secret) -> String {
         let mut bytes = self.message_id.as_uuid().as_bytes().to_vec();
         bytes.push(self.recipient);
         if self.tenant != TenantId::default() {
@@ -315,7 +315,7 @@ impl LinkTarget {
     }
 
     /// Reads a token that one of the keys signed.
-    fn read(token: &str, keys: &[Secret]) -> Option<Self> {
+    pub(crate) fn read(token: &str, keys: &[Secret]) -> Option<Self> {
         if token.len() > MAX_TOKEN_CHARS {
             return None;
         }

@@ -17,6 +17,9 @@ pub mod feedback;
 #[cfg(test)]
 mod fixtures;
 mod form;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod header_text;
 mod http;
 mod mime;

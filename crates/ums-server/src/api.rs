@@ -2,14 +2,14 @@
 
 mod accept;
 pub(crate) mod acts;
-mod batch;
+pub(crate) mod batch;
 mod clock;
 mod health;
 mod hooks;
 mod messages;
 mod pages;
 pub(crate) mod providers;
-mod send;
+pub(crate) mod send;
 pub(crate) mod suppressions;
 mod unsubscribe;
 pub(crate) mod webhooks;

@@ -18,6 +18,9 @@ mod docs;
 mod door;
 mod edge;
 mod framing;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod hooks;
 mod idempotency;
 mod json;

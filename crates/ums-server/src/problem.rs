@@ -225,7 +225,7 @@ impl Problem {
     }
 
     /// The faults.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn errors(&self) -> &[FieldFault] {
         &self.errors
     }

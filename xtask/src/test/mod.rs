@@ -178,8 +178,10 @@ fn shown_duration(duration: Duration) -> String {
 
 fn fmt(workspace: &Workspace) -> Result<()> {
     run(&mut workspace.cargo(["fmt", "--all", "--check"]))?;
-    // The peers of the benchmarks are a workspace of their own.
-    run(workspace.cargo(["fmt", "--check"]).current_dir(workspace.path("bench")))
+    // The peers of the benchmarks and the fuzz targets are workspaces of their own.
+    ["bench", "fuzz"]
+        .iter()
+        .try_for_each(|folder| run(workspace.cargo(["fmt", "--check"]).current_dir(workspace.path(folder))))
 }
 
 fn clippy(workspace: &Workspace) -> Result<()> {

@@ -12,7 +12,7 @@ pub(super) type Floors = (&'static str, &'static [&'static [&'static str]]);
 pub(super) const FLOORS: &[Floors] = &[(
     "ums-delivery",
     &[
-        &["engine"],
+        &["engine", "fuzzing"],
         &[
             "accept",
             "batches",

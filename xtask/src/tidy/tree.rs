@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 
 /// Folders that hold nothing written by us.
-const SKIPPED: &[&str] = &["target", "node_modules", "__pycache__"];
+const SKIPPED: &[&str] = &["target", "artifacts", "corpus", "node_modules", "__pycache__"];
 /// Hidden folders that do.
 const HIDDEN: &[&str] = &[".ci", ".cargo", ".github"];
 

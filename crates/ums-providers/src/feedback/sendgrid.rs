@@ -24,7 +24,7 @@ use ums_core::{AccountId, Event, Hook, HookFault, HookRequest, ProviderKind, Tim
 
 use crate::Error;
 
-pub(super) use self::events::read as read_events;
+pub(crate) use self::events::read as read_events;
 
 const KIND: ProviderKind = ProviderKind::SendGrid;
 pub(super) const SIGNATURE: &str = "x-twilio-email-event-webhook-signature";

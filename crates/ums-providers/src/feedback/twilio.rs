@@ -115,6 +115,6 @@ pub(super) fn verify(request: &HookRequest, url: &str, tokens: &[Secret]) -> Res
 }
 
 /// The events of a request, whoever made it.
-pub(super) fn read_unverified(request: &HookRequest, url: &str) -> Option<Vec<Event>> {
+pub(crate) fn read_unverified(request: &HookRequest, url: &str) -> Option<Vec<Event>> {
     events::read(&Fields::read(request, url)?, url)
 }

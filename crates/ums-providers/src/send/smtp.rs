@@ -52,6 +52,8 @@ use self::tls::Tls;
 use crate::mime::{self, Bits};
 use crate::sender::{Chosen, SenderRule};
 
+#[cfg(any(test, fuzzing))]
+pub(crate) use self::reply::classify_reply;
 pub use crate::verdict::{Place, Stage, UnknownStage, rows};
 
 /// What a reply to RCPT says when the transaction is full: "452 Too many recipients", which some servers call 552, and which a client
@@ -349,6 +351,16 @@ pub(crate) fn classify_answer(stage: Option<&str>, status: u16, body: &[u8]) -> 
         .and_then(|word| word.parse().ok())
         .unwrap_or_else(|| reply::likely_stage(&reply));
     reply::classify_reply(stage, &reply)
+}
+
+/// A reply as the parser above the stream gets it, from the pieces in which it came.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn tidied(pieces: &[&[u8]]) -> String {
+    let (mut column, mut clean) = (0, Vec::new());
+    for piece in pieces {
+        stream::tidy(piece, &mut column, &mut clean);
+    }
+    clean.into_iter().map(char::from).collect()
 }
 
 /// Whether a host is this machine.

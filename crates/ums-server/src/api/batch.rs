@@ -151,7 +151,7 @@ async fn refresh(app: &App, items: &mut [Item]) {
 }
 
 /// Reads the messages of a batch; every fault is told with the place of its message.
-fn parse(bytes: &[u8], region: Option<Region>, most: usize) -> Result<Vec<Parsed>, Problem> {
+pub(crate) fn parse(bytes: &[u8], region: Option<Region>, most: usize) -> Result<Vec<Parsed>, Problem> {
     let (mut batch, mut faults) = (Vec::new(), Vec::new());
     let items = strict::items(bytes, MESSAGES, most, |index, item| {
         if faults.len() >= MAX_FAULTS {

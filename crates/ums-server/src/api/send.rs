@@ -80,7 +80,7 @@ async fn parse(whole: WholeBody, channel: Channel, region: Option<Region>) -> Re
 }
 
 /// Reads one message of its channel.
-pub(super) fn message(mut object: Map<String, Value>, channel: Channel, region: Option<Region>) -> Result<Parsed, Problem> {
+pub(crate) fn message(mut object: Map<String, Value>, channel: Channel, region: Option<Region>) -> Result<Parsed, Problem> {
     match channel {
         Channel::Email => {
             shape::check(&mut object, shape::EMAIL)?;

@@ -410,7 +410,7 @@ impl Wanted {
     }
 }
 
-fn write_cursor(cursor: &SuppressionCursor) -> Option<String> {
+pub(crate) fn write_cursor(cursor: &SuppressionCursor) -> Option<String> {
     serde_json::to_vec(cursor).ok().map(|bytes| URL_SAFE_NO_PAD.encode(bytes))
 }
 

@@ -135,7 +135,7 @@ const DROPPED: &[(&str, Meaning)] = &[
 ];
 
 /// The events of a batch; none when it is not JSON. What cannot be understood is kept as it is, so that it does not cost the rest.
-pub(in crate::feedback) fn read(body: &[u8]) -> Option<Vec<Event>> {
+pub(crate) fn read(body: &[u8]) -> Option<Vec<Event>> {
     let entries = match serde_json::from_slice(body).ok()? {
         Value::Array(entries) => entries,
         one @ Value::Object(_) => vec![one],

@@ -271,7 +271,7 @@ fn begun_lines(heard: &[u8]) -> usize {
 
 /// Makes replies fit for a strict parser: other bytes than printable ASCII become `?`, a bare LF a line end, and a line of
 /// a code only gets its space (RFC 5321 §4.2 wants clients to take it without).
-fn tidy(raw: &[u8], column: &mut usize, clean: &mut Vec<u8>) {
+pub(super) fn tidy(raw: &[u8], column: &mut usize, clean: &mut Vec<u8>) {
     for &byte in raw {
         match byte {
             b'\r' => {}

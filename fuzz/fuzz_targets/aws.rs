@@ -1,0 +1,4 @@
+//! What SNS posts.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| ums_providers::fuzzing::aws(bytes));
