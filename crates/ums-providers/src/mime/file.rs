@@ -2,7 +2,7 @@
 
 use lettre::message::header::{ContentDisposition, ContentId, ContentTransferEncoding, Header, HeaderName, HeaderValue};
 use lettre::message::{Body, SinglePart};
-use ums_core::guard::MAX_LINE_BYTES;
+use ums_core::guard::{MAX_LINE_BYTES, looks_encoded};
 use ums_core::{Attachment, Failure, MediaType};
 
 use super::invalid;
@@ -90,7 +90,7 @@ pub(super) fn part(file: &Attachment, bits: Bits) -> Result<SinglePart, Failure>
     if let Some(id) = &file.content_id {
         part = part.header(ContentId::from(format!("<{id}>")));
     }
-    part = match (header_text::looks_encoded(&file.filename), file.inline) {
+    part = match (looks_encoded(&file.filename), file.inline) {
         (true, _) => part.header(EncodedName(disposition_with_encoded_name(file))),
         (false, true) => part.header(ContentDisposition::inline_with_name(&file.filename)),
         (false, false) => part.header(ContentDisposition::attachment(&file.filename)),
