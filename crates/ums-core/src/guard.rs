@@ -18,6 +18,9 @@ pub enum HeaderFault {
     /// CR, LF, NUL or another control character, or a Unicode line break.
     #[error("must not contain line breaks or other control characters")]
     Control,
+    /// An embedding, override or isolate: people would be shown the text in another order.
+    #[error("must not contain characters that turn the direction of text (U+202A to U+202E, U+2066 to U+2069)")]
+    Direction,
     /// Longer than the given number of bytes.
     #[error("must be at most {0} bytes")]
     TooLong(usize),
@@ -80,6 +83,11 @@ pub fn is_forbidden(character: char) -> bool {
     character.is_control() || matches!(character, '\u{2028}' | '\u{2029}')
 }
 
+/// Whether a character turns the direction of the text behind it (Unicode's Bidi_Control, without the marks, which only stand beside a letter).
+pub const fn turns_direction(character: char) -> bool {
+    matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
 /// Checks a text that becomes (part of) a header value.
 ///
 /// # Errors
@@ -92,6 +100,29 @@ pub fn header_text(text: &str, max_bytes: usize) -> Result<(), HeaderFault> {
         return Err(HeaderFault::Control);
     }
     Ok(())
+}
+
+/// Checks a name that people are shown as it is: in a table, in a log, in a mail program.
+///
+/// # Errors
+/// As [`header_text`], and [`HeaderFault::Direction`].
+pub fn shown_text(text: &str, max_bytes: usize) -> Result<(), HeaderFault> {
+    header_text(text, max_bytes)?;
+    if text.chars().any(turns_direction) {
+        return Err(HeaderFault::Direction);
+    }
+    Ok(())
+}
+
+/// Whether a reader would take a part of the text for an encoded word (RFC 2047 §2): `=?charset?B?…?=`.
+pub fn looks_encoded(text: &str) -> bool {
+    text.match_indices("=?").any(|(at, opening)| {
+        let rest = text.get(at + opening.len()..).unwrap_or_default();
+        let mut parts = rest.splitn(3, '?').skip(1);
+        let encoding = parts.next().unwrap_or_default();
+        let is_encoding = encoding.eq_ignore_ascii_case("b") || encoding.eq_ignore_ascii_case("q");
+        is_encoding && parts.next().is_some_and(|words| words.contains("?="))
+    })
 }
 
 /// Checks the name of a custom header.

@@ -21,6 +21,7 @@ mod event;
 pub mod failpoint;
 mod failure;
 mod feedback;
+pub mod file_name;
 pub mod guard;
 mod guarded_clock;
 mod health;

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use ums_core::guard::{HeaderForm, MAX_LINE_BYTES, foldable_pieces, header_form};
+use ums_core::guard::{HeaderForm, MAX_LINE_BYTES, foldable_pieces, header_form, looks_encoded};
 use ums_core::{Header, Mailbox};
 
 /// Bytes of text in one encoded word: with its frame it stays within 75 characters (RFC 2047 §2).
@@ -39,17 +39,6 @@ pub(crate) fn encode(text: &str) -> Cow<'_, str> {
 
 fn is_plain(text: &str) -> bool {
     text.bytes().all(|byte| (b' '..=b'~').contains(&byte)) && !looks_encoded(text)
-}
-
-/// Whether a reader would take a part of the text for an encoded word (RFC 2047 §2): `=?charset?B?…?=`.
-pub(crate) fn looks_encoded(text: &str) -> bool {
-    text.match_indices("=?").any(|(at, opening)| {
-        let rest = text.get(at + opening.len()..).unwrap_or_default();
-        let mut parts = rest.splitn(3, '?').skip(1);
-        let encoding = parts.next().unwrap_or_default();
-        let is_encoding = encoding.eq_ignore_ascii_case("b") || encoding.eq_ignore_ascii_case("q");
-        is_encoding && parts.next().is_some_and(|words| words.contains("?="))
-    })
 }
 
 /// `Name <local@domain>`, the name encoded or quoted where it must be.

@@ -16,15 +16,15 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use lettre::message::header::{Date, Headers};
 use lettre::message::{MultiPart, SinglePart};
-use ums_core::{Email, Failure, FailureClass, Mailbox, Timestamp, guard};
+use ums_core::{Email, Failure, FailureClass, Mailbox, Timestamp, file_name, guard};
 
 pub(crate) use self::file::{Bits, is_composite, media_type, needs_eight_bits};
 use self::lines::normalise_line_ends;
 pub(crate) use self::pieces::Message;
 use crate::header_text;
 
-/// Longest name of a file, and longest id, in bytes.
-const MAX_FILENAME_BYTES: usize = 255;
+/// Longest content id of a file, in bytes.
+const MAX_CONTENT_ID_BYTES: usize = 255;
 /// Longest content type of a file, in bytes.
 const MAX_CONTENT_TYPE_BYTES: usize = 255;
 
@@ -73,14 +73,14 @@ fn check(email: &Email, from: &Mailbox, reply_to: &[Mailbox]) -> Result<(), Fail
         )?;
     }
     for file in &email.attachments {
-        text(&file.filename, MAX_FILENAME_BYTES, "a file's name cannot stand in a header")?;
+        text(&file.filename, file_name::MAX_BYTES, "a file's name cannot stand in a header")?;
         text(
             &file.content_type,
             MAX_CONTENT_TYPE_BYTES,
             "a file's content type cannot stand in a header",
         )?;
         let id = file.content_id.as_deref().unwrap_or_default();
-        let fine = id.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'<' | b'>')) && id.len() <= MAX_FILENAME_BYTES;
+        let fine = id.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'<' | b'>')) && id.len() <= MAX_CONTENT_ID_BYTES;
         if !fine {
             return Err(invalid("a file's content id cannot stand in a header"));
         }

@@ -8,6 +8,7 @@ use super::{
     MAX_HEADERS, MAX_METADATA_BYTES, MAX_METADATA_KEYS, MAX_RECIPIENTS, OneOrMany,
 };
 use crate::email_address::Mailbox;
+use crate::file_name;
 use crate::guard::{self, header_name, header_text, header_value};
 use crate::media_type::MediaType;
 use crate::message::{Attachment, Email, Handling, Header, Metadata, SmsSender};
@@ -83,10 +84,7 @@ pub(super) fn attachments(requests: Vec<AttachmentRequest>, faults: &mut Faults)
             Some(Ok(media_type)) => media_type,
             None => MediaType::octets(),
         };
-        if request.filename.trim().is_empty() || request.filename.contains(['/', '\\']) {
-            faults.add(field("filename"), "must be a file name without a path");
-        }
-        if let Err(fault) = header_text(&request.filename, 255) {
+        if let Err(fault) = file_name::check(&request.filename) {
             faults.add(field("filename"), fault);
         }
         if let Some(id) = &request.content_id

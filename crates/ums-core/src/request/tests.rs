@@ -73,6 +73,22 @@ fn header_injection_is_refused_in_every_field() {
     }
 }
 
+#[test]
+fn a_file_name_that_cannot_be_carried_is_a_fault_of_its_field() {
+    for name in [
+        "..",
+        "a/b.txt",
+        "=?utf-8?b?Li4vYi50eHQ=?=",
+        "a\u{1b}[2J.txt",
+        "invoice\u{202e}fdp.exe",
+        &"x".repeat(256),
+    ] {
+        let mut request = email();
+        request.attachments.push(attachment(name, "text/plain", None));
+        assert_eq!(faults_of(request), ["attachments[0].filename"], "{name:?}");
+    }
+}
+
 fn attachment(filename: &str, content_type: &str, content_id: Option<&str>) -> AttachmentRequest {
     AttachmentRequest {
         filename: filename.into(),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use lettre::message::header::{ContentDisposition, ContentId, ContentTransferEncoding, Header, HeaderName, HeaderValue};
 use lettre::message::{Body, SinglePart};
-use ums_core::guard::MAX_LINE_BYTES;
+use ums_core::guard::{MAX_LINE_BYTES, looks_encoded};
 use ums_core::{Attachment, MediaType};
 
 use super::pieces::PLACE_OF_FILE;
@@ -92,7 +92,7 @@ pub(super) fn part(file: &Attachment, bits: Bits, files: &mut Vec<Arc<[u8]>>) ->
     if let Some(id) = &file.content_id {
         part = part.header(ContentId::from(format!("<{id}>")));
     }
-    part = match (header_text::looks_encoded(&file.filename), file.inline) {
+    part = match (looks_encoded(&file.filename), file.inline) {
         (true, _) => part.header(EncodedName(disposition_with_encoded_name(file))),
         (false, true) => part.header(ContentDisposition::inline_with_name(&file.filename)),
         (false, false) => part.header(ContentDisposition::attachment(&file.filename)),

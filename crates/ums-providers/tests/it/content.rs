@@ -138,6 +138,21 @@ fn whatever_is_accepted_is_taken_or_passed_over() {
 }
 
 #[test]
+fn whatever_content_type_is_accepted_is_taken_by_every_provider() {
+    let runtime = runtime();
+    let street = runtime.block_on(Street::open());
+    let accepted = Cell::new(0);
+    proptest!(|(content_type in generate::content_type())| {
+        let file = serde_json::json!({"filename": "a.pdf", "content_type": content_type, "content_base64": "YWJj"});
+        let Ok(parsed) = request(&serde_json::json!({"attachments": [file]})).parse() else { return Ok(()) };
+        let Content::Email(email) = &parsed.content else { panic!("an e-mail") };
+        accepted.set(accepted.get() + 1);
+        prop_assert_eq!(runtime.block_on(street.everywhere(email)), EMAIL);
+    });
+    assert!(accepted.get() > 150, "{accepted:?} accepted");
+}
+
+#[test]
 fn whatever_text_is_accepted_is_taken_or_passed_over() {
     let runtime = runtime();
     let street = runtime.block_on(Street::open());

@@ -6,6 +6,7 @@ use base64::display::Base64Display;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use serde::{Serialize, Serializer};
+use ums_core::guard::looks_encoded;
 use ums_core::{Attachment, Call, Email, Failure, FailureClass, Mailbox, MediaType};
 
 use crate::header_text;
@@ -46,7 +47,7 @@ fn refuse_what_cannot_be_carried(email: &Email, sender: &Chosen<'_>) -> Result<(
         .filter_map(|mailbox| mailbox.name.as_deref())
         .chain([email.subject.as_str()])
         .chain(email.attachments.iter().map(|file| file.filename.as_str()));
-    if texts.into_iter().any(header_text::looks_encoded) {
+    if texts.into_iter().any(looks_encoded) {
         return Err(unsupported(
             "encoded_word",
             "by SendGrid, mail programs would decode a part of the subject, of a name or of a file's name",

@@ -8,6 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use base64::write::EncoderWriter;
 use bytes::Bytes;
 use serde::{Serialize, Serializer};
+use ums_core::guard::looks_encoded;
 use ums_core::{Attachment, Call, Email, Failure, FailureClass, Header, Mailbox, Timestamp};
 
 use crate::header_text;
@@ -124,7 +125,7 @@ fn simple_content_carries(email: &Email) -> bool {
         && email.headers.iter().all(header_fits)
         && email.attachments.iter().all(file_fits)
         // SES encodes a subject only if it is not ASCII.
-        && !header_text::looks_encoded(&email.subject)
+        && !looks_encoded(&email.subject)
 }
 
 fn header_fits(header: &Header) -> bool {
@@ -137,7 +138,7 @@ fn file_fits(file: &Attachment) -> bool {
     let media_type = mime::media_type(file);
     file.filename.chars().count() <= MAX_FILENAME
         && extension(file).is_some()
-        && !header_text::looks_encoded(&file.filename)
+        && !looks_encoded(&file.filename)
         && !media_type.has_parameters()
         && !mime::is_composite(&media_type)
         && media_type.essence().len() <= MAX_CONTENT_TYPE

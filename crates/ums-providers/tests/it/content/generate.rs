@@ -164,6 +164,18 @@ fn file() -> impl Strategy<Value = AttachmentRequest> {
     })
 }
 
+/// A content type by the grammar of RFC 2045 §5.1, as odd as it allows.
+pub(crate) fn content_type() -> impl Strategy<Value = String> {
+    let kind = prop_oneof![
+        select(vec!["text", "application", "image", "message", "multipart"]).prop_map(str::to_owned),
+        "[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,12}",
+    ];
+    let subtype = prop_oneof![4 => "[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,20}", 1 => "[a-z]{100,127}"];
+    let value = prop_oneof!["[A-Za-z0-9!#$%&'*+.^_`{|}~-]{1,12}", "\"([ -!#-\\[\\]-~]|\\\\[ -~]){1,20}\""];
+    let parameter = ("[A-Za-z][a-z0-9!#$&^_.+*'-]{0,8}", value).prop_map(|(name, value)| format!("; {name}={value}"));
+    (kind, subtype, vec(parameter, 0..4)).prop_map(|(kind, subtype, parameters)| format!("{kind}/{subtype}{}", parameters.concat()))
+}
+
 fn body() -> impl Strategy<Value = String> {
     prop_oneof![
         3 => "(\\PC|[\\r\\n\\t]|\\r\\n\\.\\r\\n){1,300}",
