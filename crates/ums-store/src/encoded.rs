@@ -2,13 +2,18 @@
 
 use std::sync::Arc;
 
-use ums_core::{FeedbackStep, NewMessage, Parked, Step, StoreError};
+use ums_core::{Content, FeedbackStep, NewMessage, Parked, Step, StoreError};
 
 use crate::json::to_json;
 use crate::{fence, newer};
 
-/// Bytes above which a content has an envelope beside it; the SQL of the readers and of the migration names the same number.
+/// Bytes above which a content is large: an envelope stands beside it. The migration `envelopes` names the same number.
 pub(crate) const LARGE: usize = 16_384;
+
+/// The envelope of a content that takes so many bytes, if that is [`LARGE`].
+pub(crate) fn envelope(content: &Content, bytes: usize) -> Option<Content> {
+    (bytes > LARGE).then(|| content.envelope())
+}
 
 /// A message to be stored, with the texts of its columns.
 #[derive(Debug)]
@@ -25,11 +30,8 @@ impl Encoded {
     pub(crate) fn new(new: NewMessage) -> Result<Self, StoreError> {
         let message = &new.message;
         let (content, handling, metadata) = (to_json(&message.content)?, to_json(&message.handling)?, to_json(&message.metadata)?);
-        let envelope = if content.len() > LARGE {
-            Some(to_json(&message.content.envelope())?)
-        } else {
-            None
-        };
+        let envelope = envelope(&message.content, content.len());
+        let envelope = envelope.as_ref().map(to_json).transpose()?;
         Ok(Self {
             new,
             content,

@@ -121,7 +121,7 @@ impl Store for MemoryStore {
 
     async fn content(&self, tenant: &TenantId, id: MessageId) -> Result<Option<Content>, StoreError> {
         let state = self.state();
-        Ok(state.entry(tenant, id).map(|entry| entry.record.message.content.clone()))
+        Ok(state.entry(tenant, id).map(|entry| entry.content().clone()))
     }
 
     async fn messages(

@@ -20,6 +20,8 @@ pub enum Operation {
     Record,
     /// `message`, `messages`, `next_due`, `backlog`, `breakers`, `under_way`, `recipients_sent_since`.
     Read,
+    /// `content`.
+    Content,
     /// `claim_due`; after it only if something was claimed.
     Claim,
     /// `renew`, `recover`, `give_back`, `prune`, `save_breaker`, `lease_probe`, `lease_chore`, `reserve_pace`.
@@ -132,7 +134,7 @@ impl Store for StoreInHand {
     }
 
     async fn content(&self, tenant: &TenantId, id: MessageId) -> Result<Option<Content>, StoreError> {
-        self.through(Operation::Read, self.inner.content(tenant, id)).await
+        self.through(Operation::Content, self.inner.content(tenant, id)).await
     }
 
     async fn messages(

@@ -71,8 +71,8 @@ async fn insert_with_envelopes(session: &Session, rows: &Rows<'_>) -> Result<(),
            SELECT * FROM unnest($1::text[], $2::uuid[], $3::bigint[], $4::boolean[], $5::text[], $6::text[], $7::text[], $8::text[])
            AS n(tenant, message_id, accepted_at, has_body, content, handling, metadata, envelope)),
          enveloped AS (
-           INSERT INTO envelopes (tenant, message_id, content, handling, metadata, bytes)
-           SELECT tenant, message_id, envelope, handling, metadata, octet_length(content) FROM new WHERE envelope IS NOT NULL)
+           INSERT INTO envelopes (tenant, message_id, content, handling, metadata)
+           SELECT tenant, message_id, envelope, handling, metadata FROM new WHERE envelope IS NOT NULL)
          INSERT INTO contents (tenant, message_id, accepted_at, has_body, content, handling, metadata)
          SELECT tenant, message_id, accepted_at, has_body, content, handling, metadata FROM new";
     let values: [Value<'_>; 8] = [
@@ -110,7 +110,7 @@ pub(crate) async fn without_bodies(session: &Session, keys: &[(TenantId, Message
     let sql = "SELECT c.tenant, c.message_id, coalesce(e.content, c.content) AS content
          FROM unnest($1::text[], $2::uuid[]) AS w(tenant, id)
          JOIN contents c ON c.tenant = w.tenant AND c.message_id = w.id
-         LEFT JOIN envelopes e ON e.tenant = c.tenant AND e.message_id = c.message_id AND octet_length(c.content) > 16384
+         LEFT JOIN envelopes e ON e.tenant = c.tenant AND e.message_id = c.message_id AND octet_length(c.content) > octet_length(e.content)
          WHERE c.has_body";
     let (tenants, ids) = split(keys);
     for row in session.query(sql, &[&tenants, &ids]).await? {

@@ -24,17 +24,14 @@ pub(crate) fn insert(connection: &Connection, row: &Encoded) -> Result<(), Store
     statement.execute(values).map_err(store_error)?;
     let Some(envelope) = &row.envelope else { return Ok(()) };
     let mut statement = connection
-        .prepare_cached(
-            "INSERT INTO envelopes (tenant, message_id, content, handling, metadata, bytes) VALUES (?1, ?2, ?3, ?4, ?5, octet_length(?6))",
-        )
+        .prepare_cached("INSERT INTO envelopes (tenant, message_id, content, handling, metadata) VALUES (?1, ?2, ?3, ?4, ?5)")
         .map_err(store_error)?;
     let values = params![
         message.tenant.as_str(),
         message.id.as_uuid().into_bytes(),
         envelope,
         row.handling,
-        row.metadata,
-        row.content
+        row.metadata
     ];
     statement.execute(values).map(drop).map_err(store_error)
 }
@@ -105,8 +102,8 @@ pub(crate) fn forget_bodies_due(connection: &Connection, now: Timestamp, limit: 
 fn kept(connection: &Connection, tenant: &TenantId, id: MessageId) -> Result<Option<Content>, StoreError> {
     let mut statement = connection
         .prepare_cached(
-            "SELECT coalesce(e.content, c.content) AS content, e.bytes FROM contents c
-             LEFT JOIN envelopes e ON e.tenant = c.tenant AND e.message_id = c.message_id AND octet_length(c.content) > 16384
+            "SELECT coalesce(e.content, c.content) AS content, e.content IS NOT NULL AS is_apart FROM contents c
+             LEFT JOIN envelopes e ON e.tenant = c.tenant AND e.message_id = c.message_id AND octet_length(c.content) > octet_length(e.content)
              WHERE c.tenant = ?1 AND c.message_id = ?2",
         )
         .map_err(store_error)?;
@@ -121,8 +118,8 @@ fn kept(connection: &Connection, tenant: &TenantId, id: MessageId) -> Result<Opt
         table: "contents",
         id: &id,
     };
-    let (content, apart): (Content, Option<i64>) = (columns.json("content")?, columns.value("bytes")?);
-    Ok(Some(content).filter(|content| apart.is_some() || content.has_body()))
+    let (content, is_apart): (Content, bool) = (columns.json("content")?, columns.value("is_apart")?);
+    Ok(Some(content).filter(|content| is_apart || content.has_body()))
 }
 
 /// The whole content of a message.
