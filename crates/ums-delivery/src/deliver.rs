@@ -6,7 +6,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ums_core::{AttemptId, MessageRecord, MustNotContact, NotCalled, RecipientSet, StoreError, SuppressionOrigin, Timestamp, failpoint};
+use ums_core::{
+    AttemptId, Body, Content, MessageRecord, MustNotContact, NotCalled, RecipientSet, Status, StoreError, SuppressionOrigin, Timestamp,
+    failpoint,
+};
 
 use crate::breaker::Now;
 use crate::call::call;
@@ -14,7 +17,7 @@ use crate::carried::Carried;
 use crate::chain::{Link, Routed, Slot, Walk};
 use crate::desk::Desk;
 use crate::drain::Progress;
-use crate::fate::{self, Answer, Happened, Intent, Next, Search};
+use crate::fate::{self, Answer, Happened, Intent, Next, Search, Stopped};
 use crate::in_hand::Held;
 use crate::journal::{Journal, is_final};
 use crate::lease::Term;
@@ -22,6 +25,13 @@ use crate::observer::SettledEvent;
 
 /// How long an intent may take to be kept, while its slot waits. After it the provider is left alone and the message put back.
 const INTENT_PATIENCE: Duration = Duration::from_secs(2);
+/// How long a message waits whose content the store does not give.
+const UNREAD_WAIT: Duration = Duration::from_secs(5);
+const CONTENT_LOST: Stopped = Stopped {
+    status: Status::Failed,
+    reason: "content_lost",
+    detail: "the store has its body no more, or cannot read it",
+};
 
 /// A message in hand: its record, its walk along the chain, and a slot for the first call if there is one.
 #[derive(Debug)]
@@ -78,6 +88,8 @@ struct Delivery<'a, M> {
     slot: Option<Slot<M>>,
     /// The provider that was called last.
     link: Option<Arc<Link<M>>>,
+    /// The whole content of a message whose record carries only the envelope, once it is loaded.
+    loaded: Option<Content>,
     /// What follows when an intent was withdrawn.
     next: Next,
     /// Whether the message goes back to the queue without a call.
@@ -93,6 +105,7 @@ impl<'a, M: Routed> Delivery<'a, M> {
             term,
             slot: None,
             link: None,
+            loaded: None,
             next: Next::Wait,
             put_back: false,
         }
@@ -107,7 +120,7 @@ impl<'a, M: Routed> Delivery<'a, M> {
         }
         match M::chain(&self.desk.chains).pay_for_retry(&mut self.walk) {
             Ok(()) => next,
-            Err(wait) => self.journal.happened(Happened::NoBudget(wait)),
+            Err(wait) => self.journal.happened(Happened::PutOff(wait)),
         }
     }
 
@@ -181,6 +194,11 @@ impl<'a, M: Routed> Delivery<'a, M> {
             return Ok(None);
         };
         let now = || self.desk.ports.clock.monotonic();
+        if let Err(error) = self.load_content().await {
+            slot.release(now());
+            self.next = self.without_content(&error);
+            return Ok(None);
+        }
         loop {
             match self.journal.commit(Some(INTENT_PATIENCE)).await {
                 Ok(()) => {
@@ -204,6 +222,36 @@ impl<'a, M: Routed> Delivery<'a, M> {
                 }
             }
         }
+    }
+
+    /// Loads the whole content of a message whose record carries only the envelope: before the intent, so that nothing is to be withdrawn
+    /// from the store when the store fails.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] for a body that is gone.
+    async fn load_content(&mut self) -> Result<(), StoreError> {
+        let message = &self.journal.record.message;
+        match self.journal.record.body() {
+            Body::Here(_) => Ok(()),
+            Body::Forgotten => Err(StoreError::NotFound),
+            Body::Apart { .. } if self.loaded.is_some() => Ok(()),
+            Body::Apart { .. } => {
+                let content = self.desk.ports.store.content(&message.tenant, message.id).await?;
+                self.loaded = Some(content.filter(Content::has_body).ok_or(StoreError::NotFound)?);
+                Ok(())
+            }
+        }
+    }
+
+    /// What follows when the content cannot be loaded. A content that is lost ends the message; else the message waits a moment.
+    fn without_content(&mut self, error: &StoreError) -> Next {
+        tracing::error!(message_id = %self.journal.record.message.id, %error, "the content of a message cannot be read");
+        let is_lost = matches!(error, StoreError::NotFound | StoreError::Corrupt { .. });
+        self.journal.happened(if is_lost {
+            Happened::Stopped(CONTENT_LOST)
+        } else {
+            Happened::PutOff(UNREAD_WAIT)
+        })
     }
 
     /// Leaves out recipients who must not be contacted; whether there were any.
@@ -231,7 +279,13 @@ impl<'a, M: Routed> Delivery<'a, M> {
             slot.release(self.desk.ports.clock.monotonic());
             return self.not_called(why);
         }
-        let Some(content) = M::for_recipients(&self.journal.record, recipients) else {
+        let record = &self.journal.record;
+        let whole = match record.body() {
+            Body::Here(content) => Some(content),
+            Body::Apart { .. } | Body::Forgotten => self.loaded.as_ref(),
+        };
+        let Some(content) = whole.and_then(|whole| M::for_recipients(whole, record, recipients)) else {
+            slot.release(self.desk.ports.clock.monotonic());
             return self.not_called(NotCalled::IntentLate);
         };
         self.link = Some(slot.link.clone());

@@ -3,10 +3,11 @@
 //! Its place in the flow: `accept`, `worker`, `feedback` and the others share one desk for the whole process; `deliver` and `journal`
 //! need nothing else. The desk decides nothing itself; [`Desk::decide`] asks the decision core.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
-use ums_core::{Channel, EventRecord, MessageRecord, Timestamp, Undo, failpoint};
+use ums_core::{Channel, EventRecord, MessageRecord, StoreError, Timestamp, Undo, failpoint};
 
 use crate::breaker::Now;
 use crate::chain::Chains;
@@ -18,7 +19,7 @@ use crate::parking::Parking;
 use crate::ports::Ports;
 use crate::queue::Queue;
 use crate::rates::Rates;
-use crate::rejection::Reports;
+use crate::rejection::{self, Reports};
 use crate::rules::Rules;
 
 /// The ports, the rules and the caretakers of this process.
@@ -54,11 +55,22 @@ impl Desk {
     }
 
     /// Judges a report of a message: the decision to undo what the reports of its account brought onto the suppression list, if they are
-    /// systemic.
-    pub(crate) fn judge_report(&self, record: &EventRecord, message: &MessageRecord) -> Option<Undo> {
+    /// systemic. A report that blames a content that is lost says nothing of its account.
+    pub(crate) async fn judge_report(&self, record: &EventRecord, message: &MessageRecord) -> Result<Option<Undo>, StoreError> {
+        let accepted = &message.message;
+        let content = if message.apart.is_some() && rejection::blames_content(record) {
+            match self.ports.store.content(&accepted.tenant, accepted.id).await {
+                Ok(Some(content)) => Cow::Owned(content),
+                Ok(None) | Err(StoreError::Corrupt { .. }) => return Ok(None),
+                Err(error) => return Err(error),
+            }
+        } else {
+            Cow::Borrowed(&accepted.content)
+        };
         let event = &record.event;
         let accepted_since = |since| self.rates.accepted_since((event.provider, &event.account), since);
-        self.reports.judge(record, message, accepted_since, Now::read(&*self.ports.clock))
+        let now = Now::read(&*self.ports.clock);
+        Ok(self.reports.judge(record, (message, &content), accepted_since, now))
     }
 
     /// A decision to undo is stored: its account is misconfigured from now on, and an operator is told.

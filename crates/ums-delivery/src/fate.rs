@@ -44,12 +44,12 @@ pub(crate) enum Happened<'a> {
     Scheduled(Timestamp),
     /// The message was accepted, and waits for a process with room.
     Enqueued,
-    /// A gate said no.
+    /// A gate said no, or the content is lost. An intent in hand is withdrawn.
     Stopped(Stopped),
     /// A process took the message up, without an intent.
     Due,
-    /// Too many messages are being tried again at the moment.
-    NoBudget(Duration),
+    /// Too many messages are being tried again at the moment, or the store does not give the content. An intent in hand is withdrawn.
+    PutOff(Duration),
     /// A provider has room for the message: its intent.
     Slot(Intent),
     /// No provider is left in this round.
@@ -99,7 +99,7 @@ pub(crate) struct Answer {
     pub(crate) at: Timestamp,
 }
 
-/// The word of a gate that says no.
+/// Why a message ends without a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Stopped {
     pub(crate) status: Status,
@@ -156,7 +156,7 @@ pub(crate) fn next(record: &mut MessageRecord, happened: Happened<'_>, rules: &R
         Happened::Enqueued | Happened::Closing => holds::wait(record, Status::Queued, now),
         Happened::Stopped(stopped) => holds::stopped(record, &stopped),
         Happened::Due => holds::due(record, rules, now),
-        Happened::NoBudget(wait) => holds::no_budget(record, wait, now),
+        Happened::PutOff(wait) => holds::put_off(record, wait, now),
         Happened::Slot(intent) => calls::begin(record, intent, now),
         Happened::NoSlot(search) => holds::no_slot(record, search, rules, now),
         Happened::CallEnded(answer) => calls::ended(record, answer, rules, now),

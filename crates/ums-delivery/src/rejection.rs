@@ -242,12 +242,12 @@ enum Says {
 }
 
 impl Reports {
-    /// Judges a report of a message. If the reports of its time are systemic: the decision to undo what they brought onto the suppression
+    /// Judges a report of a message with its whole content. If the reports of its time are systemic: the decision to undo what they brought onto the suppression
     /// list, for the transaction that stores the report. `accepted_since` counts the recipients whom the account took since a time.
     pub(crate) fn judge(
         &self,
         record: &EventRecord,
-        message: &MessageRecord,
+        (message, content): (&MessageRecord, &Content),
         accepted_since: impl FnOnce(Timestamp) -> u64,
         now: Now,
     ) -> Option<Undo> {
@@ -264,7 +264,7 @@ impl Reports {
         }
         let first = message.recipients.first().map(|recipient| recipient.address.as_str());
         let recipient = Addressee::new(event.channel(), event.recipient.as_deref().or(first)?);
-        let content = (says == Says::RefusedContent).then(|| match &message.message.content {
+        let content = (says == Says::RefusedContent).then(|| match content {
             Content::Email(email) => email.fingerprint(&rejections.hasher),
             Content::Sms(sms) => sms.fingerprint(&rejections.hasher),
         });
@@ -291,6 +291,11 @@ impl Reports {
         systemic.told = true;
         Some(cause_of(undo))
     }
+}
+
+/// Whether a report blames what the message says: it is judged by the whole content.
+pub(crate) fn blames_content(record: &EventRecord) -> bool {
+    says(record) == Says::RefusedContent
 }
 
 /// What a report says of its account.

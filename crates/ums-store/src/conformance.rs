@@ -8,6 +8,7 @@
 
 mod accepting;
 mod aftermath;
+mod apart;
 mod batching;
 mod beside;
 mod changing;
@@ -37,6 +38,7 @@ use async_trait::async_trait;
 use ums_core::{Store, StoreError};
 
 pub use accepting::*;
+pub use apart::*;
 pub use batching::*;
 pub use beside::*;
 pub use changing::*;
@@ -128,6 +130,9 @@ macro_rules! store_suite {
             of_two_acts_on_one_state_one_is_refused,
             acts_are_kept_in_order,
             a_body_is_forgotten_and_the_rest_kept,
+            a_large_content_is_read_by_itself,
+            a_batch_may_hold_large_messages,
+            a_large_body_is_forgotten,
             a_message_may_get_new_time,
             tenants_take_turns_in_a_claim,
             each_lane_has_room_of_its_own,

@@ -2,16 +2,26 @@
 
 use std::sync::Arc;
 
-use ums_core::{FeedbackStep, NewMessage, Parked, Step, StoreError};
+use ums_core::{Content, FeedbackStep, NewMessage, Parked, Step, StoreError};
 
 use crate::json::to_json;
 use crate::{fence, newer};
+
+/// Bytes above which a content is large: an envelope stands beside it. The migration `envelopes` names the same number.
+pub(crate) const LARGE: usize = 16_384;
+
+/// The envelope of a content that takes so many bytes, if that is [`LARGE`].
+pub(crate) fn envelope(content: &Content, bytes: usize) -> Option<Content> {
+    (bytes > LARGE).then(|| content.envelope())
+}
 
 /// A message to be stored, with the texts of its columns.
 #[derive(Debug)]
 pub(crate) struct Encoded {
     pub(crate) new: NewMessage,
     pub(crate) content: String,
+    /// The envelope of a content that is [`LARGE`].
+    pub(crate) envelope: Option<String>,
     pub(crate) handling: String,
     pub(crate) metadata: String,
 }
@@ -20,9 +30,12 @@ impl Encoded {
     pub(crate) fn new(new: NewMessage) -> Result<Self, StoreError> {
         let message = &new.message;
         let (content, handling, metadata) = (to_json(&message.content)?, to_json(&message.handling)?, to_json(&message.metadata)?);
+        let envelope = envelope(&message.content, content.len());
+        let envelope = envelope.as_ref().map(to_json).transpose()?;
         Ok(Self {
             new,
             content,
+            envelope,
             handling,
             metadata,
         })

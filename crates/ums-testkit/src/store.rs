@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use ums_core::{
-    AccountId, BreakerRecord, Lease, MessageFilter, MessageId, MessagePage, MessageRecord, NewMessage, PaceGrant, PaceRequest,
+    AccountId, BreakerRecord, Content, Lease, MessageFilter, MessageId, MessagePage, MessageRecord, NewMessage, PaceGrant, PaceRequest,
     ProviderKind, Pruned, Recovered, Retention, Room, Step, Store, StoreError, Stored, TenantId, Timestamp, Troubles,
 };
 
@@ -20,6 +20,8 @@ pub enum Operation {
     Record,
     /// `message`, `messages`, `next_due`, `backlog`, `breakers`, `under_way`, `recipients_sent_since`.
     Read,
+    /// `content`.
+    Content,
     /// `claim_due`; after it only if something was claimed.
     Claim,
     /// `renew`, `recover`, `give_back`, `prune`, `save_breaker`, `lease_probe`, `lease_chore`, `reserve_pace`.
@@ -129,6 +131,10 @@ impl Store for StoreInHand {
 
     async fn message(&self, tenant: &TenantId, id: MessageId) -> Result<Option<MessageRecord>, StoreError> {
         self.through(Operation::Read, self.inner.message(tenant, id)).await
+    }
+
+    async fn content(&self, tenant: &TenantId, id: MessageId) -> Result<Option<Content>, StoreError> {
+        self.through(Operation::Content, self.inner.content(tenant, id)).await
     }
 
     async fn messages(

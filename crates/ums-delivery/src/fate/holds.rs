@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ums_core::{AttemptRecord, FailureClass, MessageRecord, OnExhausted, Retry, Status, Timestamp, Work};
+use ums_core::{AttemptOutcome, AttemptRecord, FailureClass, MessageRecord, OnExhausted, Retry, Status, Timestamp, Work};
 
 use super::recipients::{self, Eligibility, Moment};
 use super::{Fate, Next, Search, Stopped, causes, turn};
@@ -19,8 +19,9 @@ pub(super) fn wait(record: &mut MessageRecord, status: Status, at: Timestamp) ->
     Fate::new(Next::Wait)
 }
 
-/// A gate ended the message.
+/// A gate ended the message, or nothing is left to be sent.
 pub(super) fn stopped(record: &mut MessageRecord, stopped: &Stopped) -> Fate {
+    withdraw_intent(record);
     for place in recipients::places(record, record.open_recipients()) {
         recipients::end(record, place, stopped.status);
         if let Some(recipient) = record.recipients.get_mut(place) {
@@ -29,6 +30,11 @@ pub(super) fn stopped(record: &mut MessageRecord, stopped: &Stopped) -> Fate {
     }
     recipients::close(record, Some(format!("{}: {}", stopped.reason, stopped.detail)));
     Fate::new(Next::End)
+}
+
+/// Takes back an intent that the store does not have: its provider is not called.
+fn withdraw_intent(record: &mut MessageRecord) {
+    record.attempts.pop_if(|attempt| attempt.outcome == AttemptOutcome::Calling);
 }
 
 /// A process took the message up.
@@ -41,8 +47,9 @@ pub(super) fn due(record: &mut MessageRecord, rules: &Rules, now: Timestamp) -> 
     Fate::new(recipients::go_on(record, rules, Moment::TakenUp, now, error))
 }
 
-/// The round is put off: the budget of retries is spent.
-pub(super) fn no_budget(record: &mut MessageRecord, wait: Duration, now: Timestamp) -> Fate {
+/// The round is put off.
+pub(super) fn put_off(record: &mut MessageRecord, wait: Duration, now: Timestamp) -> Fate {
+    withdraw_intent(record);
     let until = (now + wait).min(record.message.expires_at);
     recipients::stand(record, Status::Queued, Work::Due(until));
     Fate::new(Next::Wait)

@@ -77,7 +77,7 @@ async fn take_once(desk: &Desk, items: Vec<Item>, last: bool, tally: &mut Feedba
                 plans.push(Plan::park(desk, item, Some(&message)));
             }
         } else {
-            plans.push(Plan::apply(desk, message, items));
+            plans.push(Plan::apply(desk, message, items).await?);
         }
     }
     let steps = plans.iter().map(|plan| plan.step.clone()).collect();
@@ -197,7 +197,7 @@ impl Plan {
         }
     }
 
-    fn apply(desk: &Desk, before: MessageRecord, items: Vec<Item>) -> Self {
+    async fn apply(desk: &Desk, before: MessageRecord, items: Vec<Item>) -> Result<Self, StoreError> {
         let new: Vec<EventRecord> = items.iter().map(|item| item.record.clone()).collect();
         let mut with_new = before.clone();
         with_new.events.extend(new.iter().cloned());
@@ -207,16 +207,16 @@ impl Plan {
         let mut undo = Vec::new();
         for record in &new {
             says.hear(record, Some(&before), &before.message.tenant);
-            undo.extend(desk.judge_report(record, &before));
+            undo.extend(desk.judge_report(record, &before).await?);
         }
         let mut step = step_between(desk, &before, &after, &new);
         step.list_notices = desk.notices.of_list(&says);
         (step.suppress, step.lift, step.undo) = (says.suppress, says.lift, undo);
-        Self {
+        Ok(Self {
             step: FeedbackStep::Apply(Box::new(step)),
             items,
             applied: Some(Applied { before, after, new }),
-        }
+        })
     }
 
     /// The store has the step: counts the events, and tells rates, parking and queue.

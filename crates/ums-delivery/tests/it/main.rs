@@ -8,6 +8,7 @@ mod chain;
 mod claims;
 mod endpoints;
 mod feedback;
+mod large;
 mod leases;
 mod list_notices;
 mod lost;

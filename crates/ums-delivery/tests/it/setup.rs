@@ -68,6 +68,7 @@ pub(crate) enum Broken {
     Unavailable,
     CommitUnknown,
     Fenced,
+    NotFound,
 }
 
 impl Failing {
@@ -93,6 +94,7 @@ impl Failing {
                     Some(Broken::Unavailable) => Err(StoreError::Unavailable("as the test says".into())),
                     Some(Broken::CommitUnknown) => Err(StoreError::CommitUnknown("as the test says".into())),
                     Some(Broken::Fenced) => Err(StoreError::Fenced),
+                    Some(Broken::NotFound) => Err(StoreError::NotFound),
                 }
             })
         })

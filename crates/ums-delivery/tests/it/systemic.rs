@@ -254,3 +254,28 @@ async fn the_next_process_takes_the_account_out_if_its_breaker_was_not_kept() {
     assert_eq!(next.ses_is(), OPEN);
     assert_eq!(next.send(to("a@one.example")).await.provider(), Some(ProviderKind::SendGrid));
 }
+
+/// SES takes a message to each, and reports of each that it gives the content up.
+async fn given_up(html: impl Fn(&str) -> String) -> Bench {
+    let bench = start().await;
+    let mut ids = Vec::new();
+    for recipient in SPREAD {
+        ids.push(bench.send(to(recipient).html(html(recipient))).await.message_id);
+    }
+    for id in ids {
+        let mut rejected = bench.event(id, EventKind::Rejected, 1).await;
+        rejected.class = Some(FailureClass::InvalidMessage);
+        bench.take(vec![rejected]).await;
+        bench.idle().await;
+    }
+    bench
+}
+
+#[tokio::test(start_paused = true)]
+async fn large_contents_that_are_given_up_are_told_apart_by_their_bodies() {
+    let template = "<p>Thank you</p>".repeat(5_000);
+    let one = given_up(|_| template.clone()).await;
+    assert_eq!(one.ses_is().0, BreakerStateWord::Closed, "one bad template is the template");
+    let many = given_up(|recipient| format!("{template}{recipient}")).await;
+    assert_eq!(many.ses_is(), OPEN, "one subject does not make one content");
+}

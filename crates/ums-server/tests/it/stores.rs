@@ -19,7 +19,7 @@ fn faulty(mode: Arc<AtomicU8>) -> StoreInHand {
     let inner = MemoryStore::new(Arc::new(TestClock::new()));
     StoreInHand::new(Arc::new(inner), move |moment| {
         let fault = match (mode.load(Ordering::SeqCst), moment) {
-            (DOWN, Moment::Before(Operation::Accept | Operation::Read | Operation::Check))
+            (DOWN, Moment::Before(Operation::Accept | Operation::Read | Operation::Content | Operation::Check))
             | (READS_FAIL, Moment::Before(Operation::Read)) => Err(StoreError::Unavailable("canary".into())),
             (COMMIT_UNKNOWN, Moment::Before(Operation::Accept)) => Err(StoreError::CommitUnknown("canary".into())),
             _ => Ok(()),

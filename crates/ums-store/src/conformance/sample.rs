@@ -18,6 +18,8 @@ pub struct Sample {
     purpose: Purpose,
     list: Option<ListName>,
     tenant: TenantId,
+    /// Bytes of its attachment and of its HTML, for a large one.
+    large: Option<(usize, usize)>,
 }
 
 impl Sample {
@@ -29,6 +31,7 @@ impl Sample {
             purpose: Purpose::Transactional,
             list: None,
             tenant: TenantId::default(),
+            large: None,
         }
     }
 
@@ -38,6 +41,13 @@ impl Sample {
             channel: Channel::Sms,
             ..Self::email(number)
         }
+    }
+
+    /// The same e-mail with an attachment and HTML of so many bytes.
+    #[must_use]
+    pub fn large(mut self, attachment: usize, html: usize) -> Self {
+        self.large = Some((attachment, html));
+        self
     }
 
     /// The same for a purpose.
@@ -117,6 +127,13 @@ impl Sample {
         let mailbox = |name: Option<&str>, address: &str| -> Result<Mailbox, Box<dyn std::error::Error>> {
             Ok(Mailbox::new(name, EmailAddress::parse(address)?)?)
         };
+        let (attachment, html) = self.large.map_or_else(
+            || (vec![0, 255, 13, 10], "<p>Thank you</p>".to_owned()),
+            |(attachment, html)| {
+                let bytes = (0..attachment).map(|number| number.to_le_bytes()[0] ^ number.to_le_bytes()[1]);
+                (bytes.collect(), format!("<p>{}</p>", "ü\"".repeat(html / 3)))
+            },
+        );
         Ok(Email {
             from: Some(mailbox(Some("Größe & Söhne"), "shop@example.org")?),
             to: vec![mailbox(None, &format!("customer{}@example.com", self.number))?],
@@ -124,12 +141,12 @@ impl Sample {
             bcc: vec![mailbox(None, "hidden@example.net")?],
             reply_to: vec![mailbox(None, "answers@example.org")?],
             subject: format!("Receipt {} 🎉", self.number),
-            html: Some("<p>Thank you</p>".to_owned()),
+            html: Some(html),
             text: Some("Thank you".to_owned()),
             attachments: vec![Attachment {
                 filename: "receipt.pdf".to_owned(),
                 content_type: "application/pdf".to_owned(),
-                content: Arc::from([0, 255, 13, 10].as_slice()),
+                content: Arc::from(attachment),
                 inline: true,
                 content_id: Some("receipt".to_owned()),
             }],

@@ -2,7 +2,7 @@
 
 use ums_core::{MessageId, MessageRecord, Pruned, Retention, Timestamp};
 
-use super::state::{Entry, State, without_body};
+use super::state::{Entry, State};
 
 impl State {
     pub(super) fn prune(&mut self, retention: Retention, now: Timestamp, limit: usize) -> Pruned {
@@ -11,9 +11,8 @@ impl State {
         for entry in self.messages.values_mut() {
             let is_due = entry.record.has_ended() && entry.forget_body_at.is_some_and(|at| at <= now);
             let is_over = is_due || is_old(entry, retention.bodies_before);
-            if pruned.bodies < count(limit) && is_over && entry.record.message.content.has_body() {
-                entry.record.message = without_body(&entry.record.message);
-                pruned.bodies += 1;
+            if pruned.bodies < count(limit) && is_over {
+                pruned.bodies += u64::from(entry.forget_body());
             }
         }
         let old = self

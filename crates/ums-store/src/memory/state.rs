@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 use ums_core::{
-    AccountId, BreakerRecord, FIRST_TOKEN, KeptTime, Lift, ListNotice, Message, MessageId, MessageRecord, MustNotContact, NewMessage,
-    ProviderKind, ProviderSwitch, Recovered, Status, Step, StoreError, Stored, Suppression, TenantId, Timestamp, Work,
+    AccountId, BreakerRecord, Content, FIRST_TOKEN, KeptTime, Lift, ListNotice, Message, MessageId, MessageRecord, MustNotContact,
+    NewMessage, ProviderKind, ProviderSwitch, Recovered, Status, Step, StoreError, Stored, Suppression, TenantId, Timestamp, Work,
 };
 
 use super::calls::Calls;
@@ -15,7 +15,8 @@ use super::rates::Rates;
 use super::suppressions::Suppressions;
 use crate::batch::{self, Twins};
 use crate::fence::{self, Judge, Leave, Process, Standing};
-use crate::{kept, listed};
+use crate::json::json_bytes;
+use crate::{encoded, kept, listed};
 
 /// The one process that there is.
 const PROCESS: Process = Process { owner: 0, may_send: true };
@@ -59,6 +60,26 @@ pub(super) struct Entry {
     pub(super) forget_body_at: Option<Timestamp>,
     /// Of the last step.
     mark: Option<i64>,
+    /// The message with its large content, while the record carries only the envelope.
+    pub(super) whole: Option<Arc<Message>>,
+}
+
+impl Entry {
+    /// Empties the body. Whether there was one.
+    pub(super) fn forget_body(&mut self) -> bool {
+        let had_body = self.record.has_body();
+        if had_body {
+            let message = &self.record.message;
+            self.record.message = with_content(message, message.content.without_body());
+            (self.record.apart, self.whole) = (None, None);
+        }
+        had_body
+    }
+
+    /// The whole content.
+    pub(super) fn content(&self) -> &Content {
+        &self.whole.as_ref().unwrap_or(&self.record.message).content
+    }
 }
 
 pub(super) struct Key {
@@ -167,8 +188,10 @@ impl State {
             return Stored::Replayed(id);
         }
         let kept = kept::status_of(status, work);
+        let (message, whole, apart) = read_apart(message);
         let record = MessageRecord {
             message,
+            apart,
             status,
             sent_at: None,
             delivered_at: None,
@@ -188,6 +211,7 @@ impl State {
             ending: None,
             forget_body_at: None,
             mark: None,
+            whole,
         };
         for attempt in &entry.record.attempts {
             self.calls.note(id, attempt);
@@ -232,7 +256,11 @@ impl State {
         for attempt in &step.attempts {
             self.calls.note(id, attempt);
         }
+        let forget_body = step.forget_body;
         apply(&mut entry.record, step);
+        if forget_body {
+            entry.forget_body();
+        }
         entry.record.status = kept::word(&entry.record, entry.kept);
         self.events.give(id, events);
         self.note_aside(suppress, &lift, &list_notices, now);
@@ -337,16 +365,22 @@ fn apply(record: &mut MessageRecord, step: Step) {
     if let Some(expires_at) = step.expires_at.filter(|at| *at != record.message.expires_at) {
         Arc::make_mut(&mut record.message).expires_at = expires_at;
     }
-    if step.forget_body && record.message.content.has_body() {
-        record.message = without_body(&record.message);
+}
+
+/// A message as its record carries it: with the envelope of a large content. Then the whole message, and the bytes of its content.
+fn read_apart(message: Arc<Message>) -> (Arc<Message>, Option<Arc<Message>>, Option<u64>) {
+    let bytes = json_bytes(&message.content);
+    match encoded::envelope(&message.content, bytes) {
+        Some(envelope) => (with_content(&message, envelope), Some(message), u64::try_from(bytes).ok()),
+        None => (message, None, None),
     }
 }
 
-pub(super) fn without_body(message: &Message) -> Arc<Message> {
+fn with_content(message: &Message, content: Content) -> Arc<Message> {
     Arc::new(Message {
         id: message.id,
         tenant: message.tenant.clone(),
-        content: message.content.without_body(),
+        content,
         handling: message.handling.clone(),
         metadata: message.metadata.clone(),
         accepted_at: message.accepted_at,

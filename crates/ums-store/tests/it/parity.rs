@@ -140,7 +140,9 @@ const TENANTS: [&str; 2] = ["default", "other"];
 fn sample(number: u32) -> Sample {
     let purpose = [Purpose::Otp, Purpose::Transactional, Purpose::Bulk][number as usize % 3];
     let tenant = TENANTS[number as usize / 4];
-    if number.is_multiple_of(2) {
+    if number == 6 {
+        Sample::email(number).large(20_000, 30).purpose(purpose).of(tenant)
+    } else if number.is_multiple_of(2) {
         Sample::email(number).purpose(purpose).of(tenant)
     } else {
         Sample::sms(number).purpose(purpose).of(tenant)

@@ -1,7 +1,11 @@
 //! The release before: the rows that it left, and those that it writes while replicas are replaced.
 
+use std::time::Duration;
+
 use tokio_postgres::Client;
-use ums_core::{AttemptOutcome, MessageRecord, RecipientSet, SettledBy, SkipReason, Status, Step, Store, Timestamp, Work};
+use ums_core::{
+    AttemptOutcome, Body, MessageRecord, RecipientSet, SettledBy, SkipReason, Status, Step, Store, StoreError, Timestamp, Work,
+};
 use ums_store::conformance::{OLD_ATTEMPTS, OldAttempt, Sample};
 use uuid::Uuid;
 
@@ -180,4 +184,63 @@ async fn the_release_before_sees_that_a_partly_done_message_has_not_ended() {
     };
     store.record(ends).await.unwrap();
     assert_eq!(kept(&stranger).await, ("sent".to_owned(), false, false));
+}
+
+fn large(number: u32) -> Sample {
+    Sample::email(number).large(20_000, 300)
+}
+
+/// The database as the release before left it: without envelopes.
+async fn without_envelopes(stranger: &Client) {
+    let undo = "DROP TABLE envelopes; DELETE FROM schema_migrations WHERE name = 'envelopes'";
+    stranger.batch_execute(undo).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_large_contents_of_the_release_before_get_envelopes() {
+    let database = Database::new().await;
+    let (store, stranger) = (database.store().await, database.stranger().await);
+    for sample in [large(1), large(2), large(3), Sample::email(4)] {
+        store.accept(sample.sending().unwrap()).await.unwrap();
+    }
+    store.close(Duration::from_secs(10)).await;
+    without_envelopes(&stranger).await;
+    let change = "UPDATE contents SET content = replace(content, $1, $2) WHERE message_id = $3";
+    for (sample, from, to) in [(large(2), "Receipt 2", r"Receipt\u0000"), (large(3), "{", "")] {
+        let changed = stranger.execute(change, &[&from, &to, &sample.id().as_uuid()]).await;
+        assert_eq!(changed.unwrap(), 1);
+    }
+    ums_store::migrate(&database.url, clock()).await.unwrap();
+    let store = database.store().await;
+    let read = async |sample: Sample| store.message(sample.tenant(), sample.id()).await;
+    let first = read(large(1)).await.unwrap().unwrap();
+    assert!(matches!(first.body(), Body::Apart { bytes: 20_000.. }));
+    assert_eq!(first.message.content, large(1).message().unwrap().content.envelope());
+    let whole = store.content(large(1).tenant(), large(1).id()).await.unwrap();
+    assert_eq!(whole.as_ref(), Some(&large(1).message().unwrap().content));
+    // Differs because jsonb cannot hold the character U+0000.
+    assert!(matches!(read(large(2)).await.unwrap().unwrap().body(), Body::Here(_)));
+    assert!(matches!(read(large(3)).await, Err(StoreError::Corrupt { .. })));
+    let small = Sample::email(4).message().unwrap();
+    assert_eq!(read(Sample::email(4)).await.unwrap().unwrap().body(), Body::Here(&small.content));
+}
+
+#[tokio::test]
+async fn a_large_content_that_the_release_before_wrote_or_emptied_is_read_as_it_is() {
+    let database = Database::new().await;
+    let (store, stranger) = (database.store().await, database.stranger().await);
+    let accepted = large(1).message().unwrap();
+    let read = async || store.message(large(1).tenant(), large(1).id()).await.unwrap().unwrap();
+    store.accept(large(1).sending().unwrap()).await.unwrap();
+    let emptied = serde_json::to_string(&accepted.content.without_body()).unwrap();
+    let update = "UPDATE contents SET content = $1, has_body = $2";
+    stranger.execute(update, &[&emptied, &false]).await.unwrap();
+    let record = read().await;
+    assert_eq!(record.body(), Body::Forgotten);
+    assert_eq!(record.message.content, accepted.content.without_body(), "the subject is gone, too");
+
+    let written = serde_json::to_string(&accepted.content).unwrap();
+    stranger.execute(update, &[&written, &true]).await.unwrap();
+    stranger.execute("DELETE FROM envelopes", &[]).await.unwrap();
+    assert_eq!(read().await.body(), Body::Here(&accepted.content));
 }

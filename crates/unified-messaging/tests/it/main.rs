@@ -7,6 +7,7 @@ mod cutter;
 mod every_recipient;
 mod fault_matrix;
 mod huge_reply;
+mod large;
 mod partial;
 mod recovery;
 mod refusals;

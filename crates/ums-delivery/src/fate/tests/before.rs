@@ -18,7 +18,7 @@ pub(super) enum Seen<'a> {
     Waits(Status, Timestamp),
     Stopped(Stopped),
     Due,
-    NoBudget(Duration),
+    PutOff(Duration),
     Slot,
     NoSlot(Search),
     Ended(&'a Answer),
@@ -33,7 +33,7 @@ impl<'a> Seen<'a> {
             Happened::Enqueued | Happened::Closing => Self::Waits(Status::Queued, now),
             Happened::Stopped(stopped) => Self::Stopped(stopped.clone()),
             Happened::Due => Self::Due,
-            Happened::NoBudget(wait) => Self::NoBudget(*wait),
+            Happened::PutOff(wait) => Self::PutOff(*wait),
             Happened::Slot(_) => Self::Slot,
             Happened::NoSlot(search) => Self::NoSlot(*search),
             Happened::CallEnded(answer) => Self::Ended(answer),
@@ -59,7 +59,7 @@ impl Before<'_> {
             Seen::Waits(status, at) => self.stand(*status, error, Work::Due(*at)),
             Seen::Stopped(stopped) => self.stop(stopped),
             Seen::Due => self.must_not_be_sent(),
-            Seen::NoBudget(wait) => {
+            Seen::PutOff(wait) => {
                 let until = (self.now + *wait).min(self.record.message.expires_at);
                 self.stand(Status::Queued, error, Work::Due(until));
             }

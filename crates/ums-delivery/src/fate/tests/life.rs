@@ -205,7 +205,7 @@ impl Life {
     }
 
     pub(super) fn no_budget(&mut self, seconds: u64) {
-        self.happened(Happened::NoBudget(Duration::from_secs(seconds)));
+        self.happened(Happened::PutOff(Duration::from_secs(seconds)));
     }
 
     pub(super) fn no_slot(&mut self, search: Search) {

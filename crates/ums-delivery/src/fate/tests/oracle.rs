@@ -25,7 +25,7 @@ pub(super) enum Told {
     /// The message is taken up.
     Due,
     /// The budget of retries is spent for so long.
-    NoBudget(Duration),
+    PutOff(Duration),
     NoSlot(Search),
     /// The message goes back to the queue without a call, until then.
     PutBack(Timestamp),
@@ -67,7 +67,7 @@ pub(super) fn lot(wishes: Wishes, known: Known, told: Told, now: Timestamp) -> L
         Told::Refused(FailureClass::RecipientBlocked) => ends(Status::Suppressed),
         Told::Refused(FailureClass::ProviderUnsubscribed) if wishes.purpose == Purpose::Bulk => ends(Status::Unsubscribed),
         Told::PutBack(until) => Lot::Waits(until),
-        Told::NoBudget(wait) => Lot::Waits((now + wait).min(expires_at)),
+        Told::PutOff(wait) => Lot::Waits((now + wait).min(expires_at)),
         Told::Due | Told::NoSlot(_) if expires_at <= now => ends(Status::Expired),
         Told::Due | Told::NoSlot(_) | Told::Refused(_) | Told::Nothing if used_up => Lot::Ends(Status::Unknown),
         Told::Due | Told::NoSlot(_) | Told::Refused(_) | Told::Nothing if feedback_only => Lot::Waits(expires_at),

@@ -185,7 +185,7 @@ fn taken_up_put_off_and_put_back() {
             situation.check(Happened::NotCalled(*why), &put_back);
         }
         let wait = Duration::from_secs(7);
-        situation.check(Happened::NoBudget(wait), &situation.expected(|_| Told::NoBudget(wait)));
+        situation.check(Happened::PutOff(wait), &situation.expected(|_| Told::PutOff(wait)));
     }
 }
 
