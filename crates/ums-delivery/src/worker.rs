@@ -23,6 +23,7 @@ use crate::in_hand::Held;
 use crate::journal::Journal;
 use crate::lanes::{LANES, LanePermit, lane};
 use crate::lease::Term;
+use crate::memory::Share;
 use crate::queue::LONGEST_WAIT;
 
 /// Most messages of a lane in one claim.
@@ -216,6 +217,7 @@ async fn work_on<M: Routed>(desk: &Desk, record: MessageRecord, term: Term, held
         slot: None,
         term,
         held,
+        memory: Share::default(),
     };
     deliver(desk, work).await.progress
 }

@@ -11,6 +11,7 @@ mod feedback;
 mod leases;
 mod list_notices;
 mod lost;
+mod memory;
 mod outage;
 mod outbox;
 mod pressure;
