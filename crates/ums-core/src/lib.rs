@@ -65,7 +65,7 @@ pub use message::{Attachment, Content, Email, Handling, Header, Message, Metadat
 pub use phone::{PhoneNumber, Region};
 pub use provider::{Accepted, Call, Probe, Provider};
 pub use random::{Random, SystemRandom};
-pub use record::{ActKind, ActRecord, FIRST_TOKEN, MessageRecord, RecipientRecord, Skip, SkipReason, Work};
+pub use record::{ActKind, ActRecord, Body, FIRST_TOKEN, MessageRecord, RecipientRecord, Skip, SkipReason, Work};
 pub use request::{InvalidRequest, Parsed, SendEmail, SendSms};
 pub use result::{AttemptResult, RecipientResult, SendResult, format_micros, millis};
 pub use secret::Secret;

@@ -207,6 +207,16 @@ impl Content {
         }
     }
 
+    /// The same content without bodies, attachments and headers. Sender, recipients and subject stay.
+    #[must_use]
+    pub fn envelope(&self) -> Self {
+        let mut envelope = self.without_body();
+        if let (Self::Email(envelope), Self::Email(email)) = (&mut envelope, self) {
+            envelope.subject.clone_from(&email.subject);
+        }
+        envelope
+    }
+
     /// The same content without subject, bodies, attachments and headers. Sender and recipients stay.
     #[must_use]
     pub fn without_body(&self) -> Self {

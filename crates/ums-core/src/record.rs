@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::attempt::{AttemptOutcome, AttemptRecord, RecipientSet};
 use crate::channel::words;
-use crate::{AccountId, EventRecord, Message, ProviderKind, RecipientKind, Status, Timestamp};
+use crate::{AccountId, Content, EventRecord, Message, ProviderKind, RecipientKind, Status, Timestamp};
 
 /// The token of a message that was just accepted.
 pub const FIRST_TOKEN: i64 = 0;
@@ -133,11 +133,27 @@ impl Work {
     }
 }
 
+/// Where the body of a message is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Body<'a> {
+    /// The record carries the whole content.
+    Here(&'a Content),
+    /// The record carries the envelope only ([`Content::envelope`]); [`crate::Store::content`] reads the whole.
+    Apart {
+        /// Bytes of the whole content as the store keeps it.
+        bytes: u64,
+    },
+    /// Retention has emptied it.
+    Forgotten,
+}
+
 /// All that is known of a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MessageRecord {
-    /// The message as it was accepted.
+    /// The message as it was accepted; its content is an envelope when `apart` says so.
     pub message: Arc<Message>,
+    /// Bytes of the whole content, when the record carries only its envelope because the content is large ([`MessageRecord::body`]).
+    pub apart: Option<u64>,
     /// The message's word ([`MessageRecord::word`]): it follows the first recipient.
     pub status: Status,
     /// The work that is left. A message that is `sent` may still be due for recipients whom a provider refused for now.
@@ -179,6 +195,7 @@ impl MessageRecord {
             .collect();
         Self {
             message,
+            apart: None,
             status,
             work: if status.is_final() { Work::Ended } else { Work::InHand },
             sent_at: None,
@@ -191,6 +208,20 @@ impl MessageRecord {
             events: Vec::new(),
             token: FIRST_TOKEN,
         }
+    }
+
+    /// Where the body is. Whoever hands the content to a provider takes it from here, so that no envelope goes out as if it were the mail.
+    pub fn body(&self) -> Body<'_> {
+        match self.apart {
+            Some(bytes) => Body::Apart { bytes },
+            None if self.message.content.has_body() => Body::Here(&self.message.content),
+            None => Body::Forgotten,
+        }
+    }
+
+    /// Whether the body is still kept.
+    pub fn has_body(&self) -> bool {
+        self.body() != Body::Forgotten
     }
 
     /// Whether every recipient has an end.

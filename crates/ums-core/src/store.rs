@@ -16,8 +16,8 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AccountId, ActRecord, AttemptRecord, Channel, EventRecord, Lift, ListNotice, Message, MessageId, MessageRecord, Notice, Occasion,
-    ProviderKind, Purpose, RecipientRecord, Skip, Status, Suppression, TenantId, Timestamp, Troubles, Work,
+    AccountId, ActRecord, AttemptRecord, Channel, Content, EventRecord, Lift, ListNotice, Message, MessageId, MessageRecord, Notice,
+    Occasion, ProviderKind, Purpose, RecipientRecord, Skip, Status, Suppression, TenantId, Timestamp, Troubles, Work,
 };
 
 pub use aftermath::{
@@ -396,7 +396,12 @@ pub trait Store: FeedbackStore + SuppressionStore + OutboxStore + RateStore + Pr
     async fn record(&self, step: Step) -> Result<(), StoreError>;
 
     /// Reads one message with its events; none if the tenant has no such message.
+    ///
+    /// A record that the store reads, here and in every list and claim, carries the envelope of a large content ([`MessageRecord::body`]).
     async fn message(&self, tenant: &TenantId, id: MessageId) -> Result<Option<MessageRecord>, StoreError>;
+
+    /// Reads the whole content of one message, however large; none if the tenant has no such message.
+    async fn content(&self, tenant: &TenantId, id: MessageId) -> Result<Option<Content>, StoreError>;
 
     /// Lists messages, newest first, at most `limit`, older than `cursor`. The records come without events.
     async fn messages(

@@ -56,9 +56,9 @@ pub(crate) trait Carried: Clone + Send + Sync + Sized + 'static {
     /// The content for `some` of these recipients only.
     fn for_some(&self, recipients: &[RecipientRecord], some: RecipientSet) -> Self;
 
-    /// The content for a set of the recipients of a message; borrowed when the set holds all of them.
-    fn for_recipients(record: &MessageRecord, set: RecipientSet) -> Option<Cow<'_, Self>> {
-        let content = Self::of(&record.message.content)?;
+    /// The whole content for a set of the recipients of its message; borrowed when the set holds all of them.
+    fn for_recipients<'a>(content: &'a Content, record: &MessageRecord, set: RecipientSet) -> Option<Cow<'a, Self>> {
+        let content = Self::of(content)?;
         let is_for_all = (0..record.recipients.len()).all(|index| set.contains(index));
         Some(if is_for_all {
             Cow::Borrowed(content)

@@ -6,7 +6,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ums_core::{AttemptId, MessageRecord, MustNotContact, NotCalled, RecipientSet, StoreError, SuppressionOrigin, Timestamp, failpoint};
+use ums_core::{
+    AttemptId, Body, Content, MessageRecord, MustNotContact, NotCalled, RecipientSet, StoreError, SuppressionOrigin, Timestamp, failpoint,
+};
 
 use crate::breaker::Now;
 use crate::call::call;
@@ -82,6 +84,8 @@ struct Delivery<'a, M> {
     slot: Option<Slot<M>>,
     /// The provider that was called last.
     link: Option<Arc<Link<M>>>,
+    /// The whole content of a message whose record carries only the envelope, once it is loaded.
+    loaded: Option<Content>,
     /// What follows when an intent was withdrawn.
     next: Next,
     /// Whether the message goes back to the queue without a call.
@@ -98,6 +102,7 @@ impl<'a, M: Routed> Delivery<'a, M> {
             memory,
             slot: None,
             link: None,
+            loaded: None,
             next: Next::Wait,
             put_back: false,
         }
@@ -205,6 +210,12 @@ impl<'a, M: Routed> Delivery<'a, M> {
             return Ok(None);
         };
         let now = || self.desk.ports.clock.monotonic();
+        if let Err(error) = self.load_content().await {
+            tracing::warn!(message_id = %self.journal.record.message.id, %error, "the content cannot be loaded; the message goes back");
+            slot.release(now());
+            self.next = self.not_called(NotCalled::IntentLate);
+            return Ok(None);
+        }
         loop {
             match self.journal.commit(Some(INTENT_PATIENCE)).await {
                 Ok(()) => {
@@ -227,6 +238,29 @@ impl<'a, M: Routed> Delivery<'a, M> {
                     return Ok(None);
                 }
             }
+        }
+    }
+
+    /// Loads the whole content of a message whose record carries only the envelope: before the intent, so that nothing is to be withdrawn
+    /// when the store fails.
+    async fn load_content(&mut self) -> Result<(), StoreError> {
+        let record = &self.journal.record;
+        if let (Body::Apart { .. }, None) = (record.body(), &self.loaded) {
+            let content = self.desk.ports.store.content(&record.message.tenant, record.message.id).await?;
+            self.loaded = content.filter(Content::has_body);
+            if self.loaded.is_none() {
+                return Err(StoreError::NotFound);
+            }
+        }
+        Ok(())
+    }
+
+    /// The content that a provider may be handed: always whole.
+    fn whole_content<'c>(record: &'c MessageRecord, loaded: Option<&'c Content>) -> Option<&'c Content> {
+        match record.body() {
+            Body::Here(content) => Some(content),
+            Body::Apart { .. } => loaded,
+            Body::Forgotten => None,
         }
     }
 
@@ -255,7 +289,10 @@ impl<'a, M: Routed> Delivery<'a, M> {
             slot.release(self.desk.ports.clock.monotonic());
             return self.not_called(why);
         }
-        let Some(content) = M::for_recipients(&self.journal.record, recipients) else {
+        let record = &self.journal.record;
+        let whole = Self::whole_content(record, self.loaded.as_ref());
+        let Some(content) = whole.and_then(|whole| M::for_recipients(whole, record, recipients)) else {
+            slot.release(self.desk.ports.clock.monotonic());
             return self.not_called(NotCalled::IntentLate);
         };
         self.link = Some(slot.link.clone());

@@ -91,7 +91,7 @@ async fn consider(
     }
     if record.message.expires_at <= desk.now() {
         slice.expired += 1;
-    } else if !content.has_body() {
+    } else if !record.has_body() {
         slice.without_body += 1;
     } else if is_stopped(desk, content) || is_listed(desk, record).await? {
         slice.suppressed += 1;
@@ -151,15 +151,29 @@ async fn has_later_twin(desk: &Desk, filter: &MessageFilter, record: &MessageRec
     loop {
         let page = desk.ports.store.messages(&message.tenant, &twins, cursor, TWINS).await?;
         let later = page.messages.iter().filter(|other| other.message.id > message.id);
-        let mut same = later.filter(|other| other.message.content == message.content);
-        if same.any(|other| counts_as_sent(desk, filter, other)) {
-            return Ok(true);
+        for other in later.filter(|other| counts_as_sent(desk, filter, other)) {
+            if says_the_same(desk, record, other).await? {
+                return Ok(true);
+            }
         }
         cursor = page.next_cursor.filter(|next| *next > message.id);
         if cursor.is_none() {
             return Ok(false);
         }
     }
+}
+
+/// Whether two messages have one content. Envelopes that differ tell it; large contents with equal ones are compared whole.
+async fn says_the_same(desk: &Desk, one: &MessageRecord, other: &MessageRecord) -> Result<bool, StoreError> {
+    if one.apart != other.apart || one.message.content != other.message.content {
+        return Ok(false);
+    }
+    if one.apart.is_none() {
+        return Ok(true);
+    }
+    let store = &desk.ports.store;
+    let first = store.content(&one.message.tenant, one.message.id).await?;
+    Ok(first == store.content(&other.message.tenant, other.message.id).await?)
 }
 
 fn counts_as_sent(desk: &Desk, filter: &MessageFilter, twin: &MessageRecord) -> bool {

@@ -7,11 +7,16 @@ use ums_core::{FeedbackStep, NewMessage, Parked, Step, StoreError};
 use crate::json::to_json;
 use crate::{fence, newer};
 
+/// Bytes above which a content has an envelope beside it; the SQL of the readers and of the migration names the same number.
+pub(crate) const LARGE: usize = 16_384;
+
 /// A message to be stored, with the texts of its columns.
 #[derive(Debug)]
 pub(crate) struct Encoded {
     pub(crate) new: NewMessage,
     pub(crate) content: String,
+    /// The envelope of a content that is [`LARGE`].
+    pub(crate) envelope: Option<String>,
     pub(crate) handling: String,
     pub(crate) metadata: String,
 }
@@ -20,9 +25,15 @@ impl Encoded {
     pub(crate) fn new(new: NewMessage) -> Result<Self, StoreError> {
         let message = &new.message;
         let (content, handling, metadata) = (to_json(&message.content)?, to_json(&message.handling)?, to_json(&message.metadata)?);
+        let envelope = if content.len() > LARGE {
+            Some(to_json(&message.content.envelope())?)
+        } else {
+            None
+        };
         Ok(Self {
             new,
             content,
+            envelope,
             handling,
             metadata,
         })

@@ -23,8 +23,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use ums_core::{
-    AccountId, AttemptRecord, BreakerRecord, Clock, MessageFilter, MessageId, MessagePage, MessageRecord, NewMessage, ProviderKind, Pruned,
-    RecipientRecord, Recovered, Retention, Room, Status, Step, Store, StoreError, Stored, TenantId, Timestamp,
+    AccountId, AttemptRecord, BreakerRecord, Clock, Content, MessageFilter, MessageId, MessagePage, MessageRecord, NewMessage,
+    ProviderKind, Pruned, RecipientRecord, Recovered, Retention, Room, Status, Step, Store, StoreError, Stored, TenantId, Timestamp,
 };
 
 use crate::fence;
@@ -117,6 +117,11 @@ impl Store for MemoryStore {
     async fn message(&self, tenant: &TenantId, id: MessageId) -> Result<Option<MessageRecord>, StoreError> {
         let state = self.state();
         Ok(state.entry(tenant, id).and_then(|_| state.whole(id)))
+    }
+
+    async fn content(&self, tenant: &TenantId, id: MessageId) -> Result<Option<Content>, StoreError> {
+        let state = self.state();
+        Ok(state.entry(tenant, id).map(|entry| entry.record.message.content.clone()))
     }
 
     async fn messages(

@@ -55,8 +55,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use ums_core::{
-    AccountId, BreakerRecord, Clock, Lease, MessageFilter, MessageId, MessagePage, MessageRecord, NewMessage, PaceGrant, PaceRequest,
-    ProviderKind, Pruned, Recovered, Retention, Room, Step, Store, StoreError, Stored, TenantId, Timestamp,
+    AccountId, BreakerRecord, Clock, Content, Lease, MessageFilter, MessageId, MessagePage, MessageRecord, NewMessage, PaceGrant,
+    PaceRequest, ProviderKind, Pruned, Recovered, Retention, Room, Step, Store, StoreError, Stored, TenantId, Timestamp,
 };
 
 pub(crate) use address::Address;
@@ -256,6 +256,12 @@ impl Store for PostgresStore {
         let session = self.readers.take().await?;
         let result = within(messages::records(&session, &[(tenant.clone(), id)], messages::Whole::WithEvents)).await;
         session.read(result)?.into_iter().next().flatten().transpose()
+    }
+
+    async fn content(&self, tenant: &TenantId, id: MessageId) -> Result<Option<Content>, StoreError> {
+        let session = self.readers.take().await?;
+        let result = within(contents::whole(&session, tenant, id)).await;
+        session.read(result)
     }
 
     async fn messages(

@@ -53,8 +53,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use rusqlite::Connection;
 use ums_core::{
-    AccountId, BreakerRecord, Clock, Lease, MessageFilter, MessageId, MessagePage, MessageRecord, NewMessage, ProviderKind, Pruned,
-    Recovered, Retention, Room, Step, Store, StoreError, Stored, TenantId, Timestamp, Troubles,
+    AccountId, BreakerRecord, Clock, Content, Lease, MessageFilter, MessageId, MessagePage, MessageRecord, NewMessage, ProviderKind,
+    Pruned, Recovered, Retention, Room, Step, Store, StoreError, Stored, TenantId, Timestamp, Troubles,
 };
 
 use crate::encoded::{Encoded, EncodedStep};
@@ -264,6 +264,11 @@ impl Store for SqliteStore {
     async fn message(&self, tenant: &TenantId, id: MessageId) -> Result<Option<MessageRecord>, StoreError> {
         let tenant = tenant.clone();
         self.read(move |connection| messages::whole(connection, &tenant, id)).await
+    }
+
+    async fn content(&self, tenant: &TenantId, id: MessageId) -> Result<Option<Content>, StoreError> {
+        let tenant = tenant.clone();
+        self.read(move |connection| contents::whole(connection, &tenant, id)).await
     }
 
     async fn messages(

@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use ums_core::{
-    AccountId, BreakerRecord, Clock, Lease, MessageFilter, MessageId, MessagePage, MessageRecord, Monotonic, NewMessage, PaceGrant,
-    PaceRequest, ProviderKind, Pruned, Recovered, Retention, Room, Step, Store, StoreError, Stored, TenantId, Timestamp, Troubles,
+    AccountId, BreakerRecord, Clock, Content, Lease, MessageFilter, MessageId, MessagePage, MessageRecord, Monotonic, NewMessage,
+    PaceGrant, PaceRequest, ProviderKind, Pruned, Recovered, Retention, Room, Step, Store, StoreError, Stored, TenantId, Timestamp,
+    Troubles,
 };
 
 const DAY: Duration = Duration::from_hours(24);
@@ -184,6 +185,10 @@ impl Store for SharedStore {
 
     async fn message(&self, tenant: &TenantId, id: MessageId) -> Result<Option<MessageRecord>, StoreError> {
         self.inner.message(tenant, id).await
+    }
+
+    async fn content(&self, tenant: &TenantId, id: MessageId) -> Result<Option<Content>, StoreError> {
+        self.inner.content(tenant, id).await
     }
 
     async fn messages(

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use ums_core::{
-    AccountId, BreakerRecord, Lease, MessageFilter, MessageId, MessagePage, MessageRecord, NewMessage, PaceGrant, PaceRequest,
+    AccountId, BreakerRecord, Content, Lease, MessageFilter, MessageId, MessagePage, MessageRecord, NewMessage, PaceGrant, PaceRequest,
     ProviderKind, Pruned, Recovered, Retention, Room, Step, Store, StoreError, Stored, TenantId, Timestamp, Troubles,
 };
 
@@ -129,6 +129,10 @@ impl Store for StoreInHand {
 
     async fn message(&self, tenant: &TenantId, id: MessageId) -> Result<Option<MessageRecord>, StoreError> {
         self.through(Operation::Read, self.inner.message(tenant, id)).await
+    }
+
+    async fn content(&self, tenant: &TenantId, id: MessageId) -> Result<Option<Content>, StoreError> {
+        self.through(Operation::Read, self.inner.content(tenant, id)).await
     }
 
     async fn messages(

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use ums_core::{
-    AccountId, BreakerRecord, MessageFilter, MessageId, MessagePage, MessageRecord, NewMessage, ProviderKind, Pruned, Recovered, Retention,
-    Room, Step, Store, StoreError, Stored, TenantId, Timestamp,
+    AccountId, BreakerRecord, Content, MessageFilter, MessageId, MessagePage, MessageRecord, NewMessage, ProviderKind, Pruned, Recovered,
+    Retention, Room, Step, Store, StoreError, Stored, TenantId, Timestamp,
 };
 
 /// The store behind it, asked only for what an act needs.
@@ -50,6 +50,10 @@ impl Store for ActsOnly {
 
     async fn message(&self, tenant: &TenantId, id: MessageId) -> Result<Option<MessageRecord>, StoreError> {
         self.inner.message(tenant, id).await
+    }
+
+    async fn content(&self, tenant: &TenantId, id: MessageId) -> Result<Option<Content>, StoreError> {
+        self.inner.content(tenant, id).await
     }
 
     async fn messages(

@@ -84,7 +84,7 @@ fn resend(record: &mut MessageRecord, rules: &Rules, now: Timestamp) -> Result<A
         Status::Cancelled => return not_possible("its sender stopped it; send a new message"),
         Status::Bounced | Status::Suppressed | Status::Unsubscribed => return not_possible("its recipient is not to be contacted"),
     }
-    if !record.message.content.has_body() {
+    if !record.has_body() {
         return not_possible("its body is no longer kept; send a new message");
     }
     if !first_may_be_written_to_again(record) {

@@ -85,6 +85,7 @@ pub async fn a_message_with_every_fact_is_kept(ground: &dyn Ground) -> Outcome {
     };
     let expected = MessageRecord {
         message: Arc::new(message),
+        apart: None,
         status: Status::Sending,
         work: Work::InHand,
         sent_at: Some(moment(5)),

@@ -169,6 +169,7 @@ impl State {
         let kept = kept::status_of(status, work);
         let record = MessageRecord {
             message,
+            apart: None,
             status,
             sent_at: None,
             delivered_at: None,

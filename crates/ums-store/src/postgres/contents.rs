@@ -18,6 +18,7 @@ pub(crate) struct Rows<'a> {
     content: Vec<&'a str>,
     handling: Vec<&'a str>,
     metadata: Vec<&'a str>,
+    envelope: Vec<Option<&'a str>>,
 }
 
 /// Contents whose bodies are to be emptied: whose, and what remains.
@@ -38,6 +39,7 @@ impl<'a> Rows<'a> {
         self.content.push(&row.content);
         self.handling.push(&row.handling);
         self.metadata.push(&row.metadata);
+        self.envelope.push(row.envelope.as_deref());
     }
 }
 
@@ -45,6 +47,9 @@ impl<'a> Rows<'a> {
 pub(crate) async fn insert(session: &Session, rows: &Rows<'_>) -> Result<(), Fault> {
     if rows.tenant.is_empty() {
         return Ok(());
+    }
+    if rows.envelope.iter().any(Option::is_some) {
+        return insert_with_envelopes(session, rows).await;
     }
     let sql = "INSERT INTO contents (tenant, message_id, accepted_at, has_body, content, handling, metadata)
          SELECT * FROM unnest($1::text[], $2::uuid[], $3::bigint[], $4::boolean[], $5::text[], $6::text[], $7::text[])";
@@ -60,6 +65,41 @@ pub(crate) async fn insert(session: &Session, rows: &Rows<'_>) -> Result<(), Fau
     session.execute(sql, &values).await.map(drop)
 }
 
+/// The same with the envelopes of large contents, in one statement: it goes out in its place among those of the transaction.
+async fn insert_with_envelopes(session: &Session, rows: &Rows<'_>) -> Result<(), Fault> {
+    let sql = "WITH new AS (
+           SELECT * FROM unnest($1::text[], $2::uuid[], $3::bigint[], $4::boolean[], $5::text[], $6::text[], $7::text[], $8::text[])
+           AS n(tenant, message_id, accepted_at, has_body, content, handling, metadata, envelope)),
+         enveloped AS (
+           INSERT INTO envelopes (tenant, message_id, content, handling, metadata, bytes)
+           SELECT tenant, message_id, envelope, handling, metadata, octet_length(content) FROM new WHERE envelope IS NOT NULL)
+         INSERT INTO contents (tenant, message_id, accepted_at, has_body, content, handling, metadata)
+         SELECT tenant, message_id, accepted_at, has_body, content, handling, metadata FROM new";
+    let values: [Value<'_>; 8] = [
+        &rows.tenant,
+        &rows.message_id,
+        &rows.accepted_at,
+        &rows.has_body,
+        &rows.content,
+        &rows.handling,
+        &rows.metadata,
+        &rows.envelope,
+    ];
+    session.execute(sql, &values).await.map(drop)
+}
+
+/// The whole content of a message.
+pub(crate) async fn whole(session: &Session, tenant: &TenantId, id: MessageId) -> Result<Option<Content>, Fault> {
+    let sql = "SELECT content FROM contents WHERE tenant = $1 AND message_id = $2";
+    let rows = session.query(sql, &[&tenant.as_str(), &id.as_uuid()]).await?;
+    let columns = |row| Columns {
+        row,
+        table: "contents",
+        id: &id,
+    };
+    Ok(rows.first().map(|row| columns(row).json("content")).transpose()?)
+}
+
 /// What remains of messages when their bodies are emptied. Contents are written once, so it may be read before the
 /// transaction that empties them.
 pub(crate) async fn without_bodies(session: &Session, keys: &[(TenantId, MessageId)]) -> Result<Emptied, Fault> {
@@ -67,8 +107,11 @@ pub(crate) async fn without_bodies(session: &Session, keys: &[(TenantId, Message
     if keys.is_empty() {
         return Ok(emptied);
     }
-    let sql = "SELECT c.tenant, c.message_id, c.content FROM unnest($1::text[], $2::uuid[]) AS w(tenant, id)
-         JOIN contents c ON c.tenant = w.tenant AND c.message_id = w.id WHERE c.has_body";
+    let sql = "SELECT c.tenant, c.message_id, coalesce(e.content, c.content) AS content
+         FROM unnest($1::text[], $2::uuid[]) AS w(tenant, id)
+         JOIN contents c ON c.tenant = w.tenant AND c.message_id = w.id
+         LEFT JOIN envelopes e ON e.tenant = c.tenant AND e.message_id = c.message_id AND octet_length(c.content) > 16384
+         WHERE c.has_body";
     let (tenants, ids) = split(keys);
     for row in session.query(sql, &[&tenants, &ids]).await? {
         let id: Option<Uuid> = row.try_get("message_id").ok();
@@ -100,7 +143,9 @@ pub(crate) async fn forget_bodies(session: &Session, emptied: &Emptied) -> Resul
     if emptied.tenant.is_empty() {
         return Ok(0);
     }
-    let sql = "UPDATE contents c SET content = s.content, has_body = false, forget_at = NULL
+    let sql = "WITH gone AS (DELETE FROM envelopes e USING unnest($1::text[], $2::uuid[]) AS w(tenant, id)
+           WHERE e.tenant = w.tenant AND e.message_id = w.id)
+         UPDATE contents c SET content = s.content, has_body = false, forget_at = NULL
          FROM unnest($1::text[], $2::uuid[], $3::text[]) AS s(tenant, id, content)
          WHERE c.tenant = s.tenant AND c.message_id = s.id AND c.has_body";
     session

@@ -287,10 +287,12 @@ pub(crate) async fn records(session: &Session, keys: &[(TenantId, MessageId)], w
 
 async fn rows(session: &Session, keys: &[(TenantId, MessageId)]) -> Result<Vec<Row>, Fault> {
     let sql = "SELECT w.nth, m.status, m.error, m.accepted_at, m.expires_at, m.due_at, m.sent_at, m.delivered_at, m.owner, m.token,
-           c.content, c.handling, c.metadata
+           coalesce(e.content, c.content) AS content, coalesce(e.handling, c.handling) AS handling,
+           coalesce(e.metadata, c.metadata) AS metadata, e.bytes
          FROM unnest($1::text[], $2::uuid[]) WITH ORDINALITY AS w(tenant, id, nth)
          JOIN messages m ON m.tenant = w.tenant AND m.id = w.id
-         LEFT JOIN contents c ON c.tenant = m.tenant AND c.message_id = m.id";
+         LEFT JOIN contents c ON c.tenant = m.tenant AND c.message_id = m.id
+         LEFT JOIN envelopes e ON e.tenant = c.tenant AND e.message_id = c.message_id AND octet_length(c.content) > 16384";
     let (tenants, ids) = split(keys);
     session.query(sql, &[&tenants, &ids]).await
 }
@@ -319,6 +321,7 @@ fn record(row: &Row, (tenant, id): &(TenantId, MessageId)) -> Result<MessageReco
     let owner: Option<i64> = columns.value("owner")?;
     Ok(MessageRecord {
         message: Arc::new(message),
+        apart: contents.value::<Option<i64>>("bytes")?.map(i64::unsigned_abs),
         status: columns.word("status")?,
         work: Work::of_row(owner.is_some(), columns.optional_time("due_at")?),
         sent_at: columns.optional_time("sent_at")?,

@@ -9,7 +9,7 @@ use super::row::one;
 use crate::migration::{Migration, lacking};
 
 /// Every version of the schema in order.
-pub(crate) const MIGRATIONS: [Migration; 9] = [
+pub(crate) const MIGRATIONS: [Migration; 10] = [
     Migration {
         version: 1,
         name: "messages",
@@ -54,6 +54,11 @@ pub(crate) const MIGRATIONS: [Migration; 9] = [
         version: 9,
         name: "identity",
         sql: include_str!("../../migrations/postgres/0009_identity.sql"),
+    },
+    Migration {
+        version: 10,
+        name: "envelopes",
+        sql: include_str!("../../migrations/postgres/0010_envelopes.sql"),
     },
 ];
 

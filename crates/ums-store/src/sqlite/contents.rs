@@ -21,13 +21,28 @@ pub(crate) fn insert(connection: &Connection, row: &Encoded) -> Result<(), Store
         row.handling,
         row.metadata
     ];
+    statement.execute(values).map_err(store_error)?;
+    let Some(envelope) = &row.envelope else { return Ok(()) };
+    let mut statement = connection
+        .prepare_cached(
+            "INSERT INTO envelopes (tenant, message_id, content, handling, metadata, bytes) VALUES (?1, ?2, ?3, ?4, ?5, octet_length(?6))",
+        )
+        .map_err(store_error)?;
+    let values = params![
+        message.tenant.as_str(),
+        message.id.as_uuid().into_bytes(),
+        envelope,
+        row.handling,
+        row.metadata,
+        row.content
+    ];
     statement.execute(values).map(drop).map_err(store_error)
 }
 
 /// Empties a message's body. Says whether there was one.
 pub(crate) fn forget_body(connection: &Connection, tenant: &TenantId, id: MessageId) -> Result<bool, StoreError> {
-    let content = match content(connection, tenant, id) {
-        Ok(content) => content.filter(Content::has_body),
+    let content = match kept(connection, tenant, id) {
+        Ok(content) => content,
         // What cannot be read cannot be emptied in part, and must not keep an outcome from being recorded.
         Err(fault @ StoreError::Corrupt { .. }) => {
             tracing::error!(message_id = %id, error = %fault, "a body cannot be emptied");
@@ -41,6 +56,12 @@ pub(crate) fn forget_body(connection: &Connection, tenant: &TenantId, id: Messag
         .map_err(store_error)?;
     let emptied = params![tenant.as_str(), id.as_uuid().into_bytes(), to_json(&content.without_body())?];
     statement.execute(emptied).map_err(store_error)?;
+    let mut statement = connection
+        .prepare_cached("DELETE FROM envelopes WHERE tenant = ?1 AND message_id = ?2")
+        .map_err(store_error)?;
+    statement
+        .execute(params![tenant.as_str(), id.as_uuid().into_bytes()])
+        .map_err(store_error)?;
     Ok(true)
 }
 
@@ -80,7 +101,32 @@ pub(crate) fn forget_bodies_due(connection: &Connection, now: Timestamp, limit: 
     Ok(emptied)
 }
 
-fn content(connection: &Connection, tenant: &TenantId, id: MessageId) -> Result<Option<Content>, StoreError> {
+/// The content of a message whose body is still kept: whole, or the envelope of a large one.
+fn kept(connection: &Connection, tenant: &TenantId, id: MessageId) -> Result<Option<Content>, StoreError> {
+    let mut statement = connection
+        .prepare_cached(
+            "SELECT coalesce(e.content, c.content) AS content, e.bytes FROM contents c
+             LEFT JOIN envelopes e ON e.tenant = c.tenant AND e.message_id = c.message_id AND octet_length(c.content) > 16384
+             WHERE c.tenant = ?1 AND c.message_id = ?2",
+        )
+        .map_err(store_error)?;
+    let mut rows = statement
+        .query(params![tenant.as_str(), id.as_uuid().into_bytes()])
+        .map_err(store_error)?;
+    let Some(row) = rows.next().map_err(store_error)? else {
+        return Ok(None);
+    };
+    let columns = Columns {
+        row,
+        table: "contents",
+        id: &id,
+    };
+    let (content, apart): (Content, Option<i64>) = (columns.json("content")?, columns.value("bytes")?);
+    Ok(Some(content).filter(|content| apart.is_some() || content.has_body()))
+}
+
+/// The whole content of a message.
+pub(crate) fn whole(connection: &Connection, tenant: &TenantId, id: MessageId) -> Result<Option<Content>, StoreError> {
     let mut statement = connection
         .prepare_cached("SELECT content FROM contents WHERE tenant = ?1 AND message_id = ?2")
         .map_err(store_error)?;

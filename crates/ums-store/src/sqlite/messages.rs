@@ -241,8 +241,10 @@ pub(crate) fn message(connection: &Connection, tenant: &TenantId, id: MessageId)
     let mut statement = connection
         .prepare_cached(
             "SELECT m.status, m.error, m.accepted_at, m.expires_at, m.due_at, m.sent_at, m.delivered_at, m.owner, m.token,
-               c.content, c.handling, c.metadata
+               coalesce(e.content, c.content) AS content, coalesce(e.handling, c.handling) AS handling,
+               coalesce(e.metadata, c.metadata) AS metadata, e.bytes
              FROM messages m LEFT JOIN contents c ON c.tenant = m.tenant AND c.message_id = m.id
+             LEFT JOIN envelopes e ON e.tenant = c.tenant AND e.message_id = c.message_id AND octet_length(c.content) > 16384
              WHERE m.tenant = ?1 AND m.id = ?2",
         )
         .map_err(store_error)?;
@@ -276,6 +278,7 @@ pub(crate) fn message(connection: &Connection, tenant: &TenantId, id: MessageId)
     let (kept, owner) = (columns.word("status")?, columns.value::<Option<i64>>("owner")?);
     let record = MessageRecord {
         message: Arc::new(message),
+        apart: contents.value::<Option<i64>>("bytes")?.map(i64::unsigned_abs),
         status: kept,
         work: Work::of_row(owner.is_some(), columns.optional_time("due_at")?),
         sent_at: columns.optional_time("sent_at")?,

@@ -10,7 +10,7 @@ use super::connection::{create_private, store_error};
 use crate::migration::{Migration, lacking};
 
 /// Every version of the schema in order.
-pub(crate) const MIGRATIONS: [Migration; 9] = [
+pub(crate) const MIGRATIONS: [Migration; 10] = [
     Migration {
         version: 1,
         name: "messages",
@@ -55,6 +55,11 @@ pub(crate) const MIGRATIONS: [Migration; 9] = [
         version: 9,
         name: "identity",
         sql: include_str!("../../migrations/sqlite/0009_identity.sql"),
+    },
+    Migration {
+        version: 10,
+        name: "envelopes",
+        sql: include_str!("../../migrations/sqlite/0010_envelopes.sql"),
     },
 ];
 

@@ -49,16 +49,20 @@ impl Columns<'_> {
         Ok(self.value::<Option<i64>>(column)?.map(Timestamp::from_micros))
     }
 
+    /// A text, borrowed from the row: a large one is not copied.
+    fn text(&self, column: &'static str) -> Result<&str, StoreError> {
+        let value = self.row.get_ref(column).map_err(|_| self.corrupt(column))?;
+        value.as_str().map_err(|_| self.corrupt(column))
+    }
+
     /// A value kept as JSON.
     pub(crate) fn json<T: DeserializeOwned>(&self, column: &'static str) -> Result<T, StoreError> {
-        let text: String = self.value(column)?;
-        serde_json::from_str(&text).map_err(|_| self.corrupt(column))
+        serde_json::from_str(self.text(column)?).map_err(|_| self.corrupt(column))
     }
 
     /// A value kept as JSON that is read in a way of its own.
     pub(crate) fn read<T>(&self, column: &'static str, read: fn(&str) -> serde_json::Result<T>) -> Result<T, StoreError> {
-        let text: String = self.value(column)?;
-        read(&text).map_err(|_| self.corrupt(column))
+        read(self.text(column)?).map_err(|_| self.corrupt(column))
     }
 
     /// The same, or null.

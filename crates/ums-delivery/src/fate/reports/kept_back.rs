@@ -59,7 +59,7 @@ pub(super) fn as_called(record: &MessageRecord) -> MessageRecord {
 pub(crate) fn body_is_needed_until(record: &MessageRecord) -> Option<Timestamp> {
     let mut accepted = record.attempts.iter().filter(|attempt| attempt.outcome == AttemptOutcome::Accepted);
     let may_come_back = record.status == Status::Sent && accepted.any(|attempt| says::may_keep_back(attempt.provider));
-    (may_come_back && record.message.content.has_body()).then_some(record.message.expires_at)
+    (may_come_back && record.has_body()).then_some(record.message.expires_at)
 }
 
 /// Whether a message ended as unsubscribed because its provider kept it back. What else is reported of it counts all the same, in any order.
@@ -128,7 +128,7 @@ impl<'a> Reports<'a> {
     /// mail to many is unsubscribed. None where the failure is a failure as any other.
     pub(super) fn after_kept_back(&self, place: usize, next_may_try: bool, unsettled: bool) -> Option<Status> {
         let message = &self.record.message;
-        let is_in_time = message.expires_at > self.now && message.content.has_body();
+        let is_in_time = message.expires_at > self.now && self.record.has_body();
         let opted_out = self.purpose == Purpose::Bulk && !unsettled;
         match self.record.recipients.get(place)?.status {
             Status::Sent if next_may_try && is_in_time => Some(Status::Queued),

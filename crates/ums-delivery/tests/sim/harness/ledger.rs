@@ -171,6 +171,7 @@ impl Ledger {
             self.keys.insert((new.message.tenant.clone(), key.key), (key.fingerprint, id));
         }
         let record = MessageRecord {
+            apart: None,
             status: new.status,
             sent_at: None,
             delivered_at: None,

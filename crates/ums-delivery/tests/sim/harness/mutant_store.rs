@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use ums_core::{
-    AccountId, AttemptOutcome, BreakerRecord, Duplicates, Lease, MessageFilter, MessageId, MessagePage, MessageRecord, NewMessage,
+    AccountId, AttemptOutcome, BreakerRecord, Content, Duplicates, Lease, MessageFilter, MessageId, MessagePage, MessageRecord, NewMessage,
     PaceGrant, PaceRequest, ProviderKind, Pruned, Recovered, Retention, Room, Step, Store, StoreError, Stored, TenantId, Timestamp,
 };
 
@@ -86,6 +86,10 @@ impl Store for MutantStore {
 
     async fn message(&self, tenant: &TenantId, id: MessageId) -> Result<Option<MessageRecord>, StoreError> {
         Ok(self.inner.message(tenant, id).await?.map(|record| self.shown(record)))
+    }
+
+    async fn content(&self, tenant: &TenantId, id: MessageId) -> Result<Option<Content>, StoreError> {
+        self.inner.content(tenant, id).await
     }
 
     async fn messages(

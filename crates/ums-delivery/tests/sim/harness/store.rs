@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::oneshot;
 use ums_core::{
-    AccountId, BreakerRecord, Lease, MessageFilter, MessageId, MessagePage, MessageRecord, NewMessage, PaceGrant, PaceRequest,
+    AccountId, BreakerRecord, Content, Lease, MessageFilter, MessageId, MessagePage, MessageRecord, NewMessage, PaceGrant, PaceRequest,
     ProviderKind, Pruned, Recovered, Retention, Room, Step, Store, StoreError, Stored, TenantId, Timestamp,
 };
 
@@ -186,6 +186,11 @@ impl Store for SimStore {
     async fn message(&self, tenant: &TenantId, id: MessageId) -> Result<Option<MessageRecord>, StoreError> {
         let tenant = tenant.clone();
         self.through(false, move |world| Ok(world.ledger.message(&tenant, id))).await
+    }
+
+    async fn content(&self, tenant: &TenantId, id: MessageId) -> Result<Option<Content>, StoreError> {
+        let record = self.message(tenant, id).await?;
+        Ok(record.map(|record| record.message.content.clone()))
     }
 
     async fn messages(
