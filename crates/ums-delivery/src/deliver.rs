@@ -166,10 +166,10 @@ impl<'a, M: Routed> Delivery<'a, M> {
     /// Whether there is memory before this process ends.
     async fn has_memory(&mut self) -> bool {
         if self.memory.is_empty() {
-            let content_bytes = self.journal.record.message.content.bytes();
+            let body_bytes = body_bytes(&self.journal.record);
             tokio::select! {
                 biased;
-                share = self.desk.memory.share(content_bytes, COPIES_TO_SEND) => self.memory = share,
+                share = self.desk.memory.share(body_bytes, COPIES_TO_SEND) => self.memory = share,
                 () = self.desk.ports.ended.cancelled() => return false,
             }
         }
@@ -378,6 +378,15 @@ impl<'a, M: Routed> Delivery<'a, M> {
             kept,
             progress: self.journal.progress,
         }
+    }
+}
+
+/// Bytes of a body, here or in the store.
+fn body_bytes(record: &MessageRecord) -> usize {
+    match record.body() {
+        Body::Here(content) => content.bytes(),
+        Body::Apart { bytes } => usize::try_from(bytes).unwrap_or(usize::MAX),
+        Body::Forgotten => 0,
     }
 }
 

@@ -127,7 +127,8 @@ impl ClaimPermits {
     }
 }
 
-/// Claims due messages and spawns their deliveries. Returns how many were claimed.
+/// Claims due messages and spawns their deliveries. Returns how many were claimed. A claim reads envelopes, so their number bounds it; each
+/// delivery takes the memory of its body later.
 async fn claim(dispatch: &Arc<Dispatch>, mut permits: ClaimPermits) -> Result<usize, StoreError> {
     let desk = &dispatch.desk;
     let claiming = dispatch.claiming.lock().await;
