@@ -86,9 +86,8 @@ impl Shortage {
 
     /// The shortage that a failed call met, if it did.
     pub fn of_failure(failure: &Failure) -> Option<Self> {
-        let all = CODES.iter().map(|(_, shortage)| *shortage);
-        let mut met = all.filter(|shortage| failure.class == FailureClass::LocalShortage && failure.code == shortage.code());
-        met.next()
+        let mut all = CODES.iter().map(|(_, shortage)| *shortage);
+        all.find(|shortage| failure.class == FailureClass::LocalShortage && failure.code == shortage.code())
     }
 
     /// The trouble that it is to operators.
