@@ -1,5 +1,7 @@
 //! Where a request begins and ends: pipelining, two lengths, sizes.
 
+use std::time::Duration;
+
 use ums_server::Limits;
 
 use crate::client::Client;
