@@ -191,6 +191,14 @@ impl Content {
         }
     }
 
+    /// Bytes of the texts and files, before encoding.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Email(email) => email.content_bytes(),
+            Self::Sms(sms) => sms.body.len(),
+        }
+    }
+
     /// Whether the body is still kept. Every request has a body; only retention empties it.
     pub const fn has_body(&self) -> bool {
         match self {

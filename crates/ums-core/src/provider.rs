@@ -57,7 +57,7 @@ pub enum Probe {
 }
 
 /// The most memory that a call may take beside the content that it is given, in copies of the content ([`crate::Email::content_bytes`]).
-pub const COPIES_TO_SEND: usize = 6;
+pub const COPIES_TO_SEND: usize = 3;
 
 /// A provider of messages of type `M` ([`crate::Email`] or [`crate::Sms`]), over one account.
 ///

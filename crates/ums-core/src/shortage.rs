@@ -11,6 +11,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use rustix::io::Errno;
 
 use crate::failure::{Failure, FailureClass};
+use crate::trouble::TroubleKind;
 
 /// What is missing. As an error it stands for itself, where the code of the machine did not survive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -81,6 +82,20 @@ impl Shortage {
         let raw = error.raw_os_error()?;
         let row = CODES.iter().find(|(code, _)| code.raw_os_error() == raw);
         row.map(|(_, shortage)| *shortage)
+    }
+
+    /// The shortage that a failed call met, if it did.
+    pub fn of_failure(failure: &Failure) -> Option<Self> {
+        let mut all = CODES.iter().map(|(_, shortage)| *shortage);
+        all.find(|shortage| failure.class == FailureClass::LocalShortage && failure.code == shortage.code())
+    }
+
+    /// The trouble that it is to operators.
+    pub const fn trouble(self) -> TroubleKind {
+        match self {
+            Self::Descriptors | Self::Ports => TroubleKind::Descriptors,
+            Self::Memory | Self::Threads => TroubleKind::Memory,
+        }
     }
 
     /// A short stable word.
@@ -195,6 +210,7 @@ mod tests {
             let failure = Failure::from(*shortage);
             assert_eq!(failure.class, FailureClass::LocalShortage);
             assert!(!failure.class.may_have_been_accepted());
+            assert_eq!(Shortage::of_failure(&failure), Some(*shortage));
         }
     }
 }

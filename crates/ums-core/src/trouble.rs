@@ -14,9 +14,10 @@ words! {
     TroubleKind {
         /// The database file is gone, moved or replaced, or another process sends from it.
         Database = "database",
-        /// No file descriptor, local port, thread or memory for sockets is left.
+        /// No file descriptor or local port is left.
         Descriptors = "descriptors",
-        /// The messages in hand take as much memory as they may.
+        /// The machine has no memory or thread left for this process. Messages in hand that take all that `limits.memory_bytes` gives are load, and no
+        /// trouble.
         Memory = "memory",
         /// The machine's clock jumped, or differs from the database's.
         Clock = "clock",

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use crate::channel::words;
-use crate::{EndpointId, EventKind, MessageId, NoticeId, Status, TenantId, Timestamp};
+use crate::{EndpointId, EventKind, MessageId, NoticeId, Shortage, Status, TenantId, Timestamp};
 
 words! {
     /// The kind of a notice.
@@ -400,7 +400,7 @@ pub enum WebhookFault {
     NoAnswer(String),
     /// Our own machine had no descriptor, port or memory left; no connection was made, and the receiver is not to blame.
     #[error("{0}")]
-    LocalShortage(String),
+    LocalShortage(Shortage),
 }
 
 /// The port that posts notices to the user's application.

@@ -21,10 +21,11 @@ use crate::fate::Happened;
 use crate::gates;
 use crate::lanes::LanePermit;
 use crate::lost::Accepting;
+use crate::memory::{COPIES_TO_SEND, Share};
 use crate::submission::{Submission, SubmitError, Ticket};
 
 /// Accepts a message: compose, gates, slot, store, go.
-pub(crate) async fn accept<M: Routed>(dispatch: &Arc<Dispatch>, submission: Submission) -> Result<Ticket, SubmitError> {
+pub(crate) async fn accept<M: Routed>(dispatch: &Arc<Dispatch>, submission: Submission, mut memory: Share) -> Result<Ticket, SubmitError> {
     let desk = &dispatch.desk;
     let chain = M::chain(&desk.chains);
     refuse_at_the_door(desk, chain, &submission)?;
@@ -70,12 +71,14 @@ pub(crate) async fn accept<M: Routed>(dispatch: &Arc<Dispatch>, submission: Subm
     }
     let settled = match held.filter(|_| record.is_under_way()) {
         Some(held) => {
+            desk.memory.shrink(&mut memory, message.content.bytes(), COPIES_TO_SEND);
             let work = Work {
                 record,
                 walk,
                 slot,
                 term,
                 held,
+                memory,
             };
             Some(spawn(desk, work, permit))
         }

@@ -21,6 +21,7 @@ use crate::fate::{self, Answer, Happened, Intent, Next, Search, Stopped};
 use crate::in_hand::Held;
 use crate::journal::{Journal, is_final};
 use crate::lease::Term;
+use crate::memory::{COPIES_TO_SEND, Share};
 use crate::observer::SettledEvent;
 
 /// How long an intent may take to be kept, while its slot waits. After it the provider is left alone and the message put back.
@@ -43,6 +44,8 @@ pub(crate) struct Work<M> {
     /// The term of the lease that it was taken in hand under, read before the store was asked.
     pub(crate) term: Term,
     pub(crate) held: Held,
+    /// The memory of its call; empty for a claimed message, which takes its share before it looks for a provider.
+    pub(crate) memory: Share,
 }
 
 /// How far a delivery came.
@@ -57,7 +60,7 @@ pub(crate) struct Delivered {
 /// Delivers a message: find a provider, commit the intent, call the provider, have the answer decided, commit.
 pub(crate) async fn deliver<M: Routed>(desk: &Desk, work: Work<M>) -> Delivered {
     let (term, held) = (work.term, work.held);
-    let mut delivery = Delivery::new(desk, work.record, work.walk, term);
+    let mut delivery = Delivery::new(desk, work.record, work.walk, term, work.memory);
     let mut next = match work.slot {
         Some(slot) => delivery.call(slot).await,
         None => delivery.take_up(),
@@ -84,6 +87,7 @@ struct Delivery<'a, M> {
     journal: Journal<'a>,
     walk: Walk,
     term: Term,
+    memory: Share,
     /// The provider that has room for the message, whose intent is in the journal.
     slot: Option<Slot<M>>,
     /// The provider that was called last.
@@ -97,12 +101,13 @@ struct Delivery<'a, M> {
 }
 
 impl<'a, M: Routed> Delivery<'a, M> {
-    fn new(desk: &'a Desk, record: MessageRecord, walk: Walk, term: Term) -> Self {
+    fn new(desk: &'a Desk, record: MessageRecord, walk: Walk, term: Term, memory: Share) -> Self {
         Self {
             desk,
             journal: Journal::new(desk, record),
             walk,
             term,
+            memory,
             slot: None,
             link: None,
             loaded: None,
@@ -126,6 +131,9 @@ impl<'a, M: Routed> Delivery<'a, M> {
 
     /// Finds the next provider for these recipients; its intent is in the journal then. Without one they are held, or end.
     async fn find_provider(&mut self, recipients: RecipientSet) -> Next {
+        if !self.has_memory().await {
+            return self.put_back();
+        }
         let record = &self.journal.record;
         self.walk.carry(recipients.count(record.recipients.len()));
         let is_in_time = record.message.expires_at > self.desk.now();
@@ -136,11 +144,7 @@ impl<'a, M: Routed> Delivery<'a, M> {
             tokio::select! {
                 biased;
                 slot = chain.next(&mut self.walk) => slot,
-                () = self.desk.ports.ended.cancelled() => {
-                    // Another process takes the message up, and looks for a provider again.
-                    self.put_back = true;
-                    return self.journal.happened(Happened::Closing);
-                }
+                () = self.desk.ports.ended.cancelled() => return self.put_back(),
             }
         } else {
             None
@@ -164,6 +168,26 @@ impl<'a, M: Routed> Delivery<'a, M> {
         let intent = intent(self.desk, &slot, record, recipients);
         self.slot = Some(slot);
         self.journal.happened(Happened::Slot(intent))
+    }
+
+    /// Waits for the memory of a call, before anything of a provider is in hand: messages that wait for memory keep no slot from small ones.
+    /// Whether there is memory before this process ends.
+    async fn has_memory(&mut self) -> bool {
+        if self.memory.is_empty() {
+            let body_bytes = body_bytes(&self.journal.record);
+            tokio::select! {
+                biased;
+                share = self.desk.memory.share(body_bytes, COPIES_TO_SEND) => self.memory = share,
+                () = self.desk.ports.ended.cancelled() => return false,
+            }
+        }
+        true
+    }
+
+    /// This process ends; another one takes the message up, and looks for a provider again.
+    fn put_back(&mut self) -> Next {
+        self.put_back = true;
+        self.journal.happened(Happened::Closing)
     }
 
     /// The provider that was called last takes these recipients in its next transaction. Their room in its pace is in hand since the call
@@ -371,6 +395,15 @@ impl<'a, M: Routed> Delivery<'a, M> {
             kept,
             progress: self.journal.progress,
         }
+    }
+}
+
+/// Bytes of a body, here or in the store.
+fn body_bytes(record: &MessageRecord) -> usize {
+    match record.body() {
+        Body::Here(content) => content.bytes(),
+        Body::Apart { bytes } => usize::try_from(bytes).unwrap_or(usize::MAX),
+        Body::Forgotten => 0,
     }
 }
 

@@ -14,6 +14,7 @@ use crate::chain::Chains;
 use crate::fate::{self, Fate, Happened};
 use crate::in_hand::InHand;
 use crate::lease::HeldLease;
+use crate::memory::MemoryBudget;
 use crate::notices::Notices;
 use crate::parking::Parking;
 use crate::ports::Ports;
@@ -33,6 +34,8 @@ pub(crate) struct Desk {
     pub(crate) lease: Arc<HeldLease>,
     /// The messages that this process works on.
     pub(crate) in_hand: Arc<InHand>,
+    /// The memory of these messages.
+    pub(crate) memory: MemoryBudget,
     /// Events that wait for their message.
     pub(crate) parking: Parking,
     /// The backlog in the store, and the worker's alarm.

@@ -25,6 +25,7 @@ use crate::breaker::Now;
 use crate::desk::Desk;
 use crate::dispatch::Dispatch;
 use crate::fate::{Act, Mark};
+use crate::memory::{COPIES_TO_ACCEPT, MemoryBudget, Share};
 use crate::outbox::Outbox;
 use crate::replay::{self, ReplayRequest, ReplaySlice};
 use crate::sharing::Keeper;
@@ -51,6 +52,10 @@ pub struct Standing {
     pub backlog: u64,
     /// Whether this process may start calls to providers now: its lease holds, and no other process sends instead of it.
     pub may_send: bool,
+    /// Memory that the messages in hand take, in bytes.
+    pub memory_bytes: usize,
+    /// Memory that they may take.
+    pub memory_limit: usize,
 }
 
 /// The engine. Cheap to clone; all clones share one engine.
@@ -74,9 +79,23 @@ impl Messaging {
     /// # Cancel safety
     /// Dropped before it returns, the message may have been accepted and sent, or not.
     pub async fn submit(&self, submission: Submission) -> Result<Ticket, SubmitError> {
+        let bytes = submission.parsed.content.bytes();
+        let memory = self.memory().share(bytes, COPIES_TO_ACCEPT).await;
+        self.submit_with(submission, memory).await
+    }
+
+    /// The same for a request whose memory was taken at the door, [`COPIES_TO_ACCEPT`] times its body: the message keeps of it what its call
+    /// takes, until it is in hand no more.
+    ///
+    /// # Errors
+    /// A [`SubmitError`]; nothing was sent then.
+    ///
+    /// # Cancel safety
+    /// Dropped before it returns, the message may have been accepted and sent, or not.
+    pub async fn submit_with(&self, submission: Submission, memory: Share) -> Result<Ticket, SubmitError> {
         match submission.parsed.content {
-            Content::Email(_) => accept::accept::<Email>(&self.engine.dispatch, submission).await,
-            Content::Sms(_) => accept::accept::<Sms>(&self.engine.dispatch, submission).await,
+            Content::Email(_) => accept::accept::<Email>(&self.engine.dispatch, submission, memory).await,
+            Content::Sms(_) => accept::accept::<Sms>(&self.engine.dispatch, submission, memory).await,
         }
     }
 
@@ -130,6 +149,11 @@ impl Messaging {
         }
     }
 
+    /// The memory of the messages in hand, from which the door takes its shares, too.
+    pub fn memory(&self) -> &MemoryBudget {
+        &self.engine.desk.memory
+    }
+
     /// What ails this process or its machine, and no provider.
     pub fn troubles(&self) -> &Troubles {
         &self.engine.troubles
@@ -156,6 +180,8 @@ impl Messaging {
         Standing {
             backlog: desk.queue.waiting(),
             may_send: desk.may_send(),
+            memory_bytes: desk.memory.in_hand(),
+            memory_limit: desk.memory.limit(),
         }
     }
 

@@ -26,6 +26,8 @@ pub struct Rules {
     pub sms_countries: Vec<Region>,
     /// Number of lane permits: most messages in hand at the same time.
     pub max_in_flight: usize,
+    /// Memory of the messages in hand, in bytes: from the read of a request to the end of a call.
+    pub memory_bytes: usize,
     /// Most messages that may wait in the store; above it, requests are refused at the door.
     pub max_backlog: u64,
     /// Retention of messages and their bodies.
@@ -52,6 +54,7 @@ impl Default for Rules {
             allow_recipients: Vec::new(),
             sms_countries: Vec::new(),
             max_in_flight: 1_024,
+            memory_bytes: 256 * 1_024 * 1_024,
             max_backlog: 1_000_000,
             retention: RetentionRules::default(),
             chores: Chores::default(),

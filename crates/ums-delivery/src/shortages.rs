@@ -1,19 +1,20 @@
-//! Shortages of our own machine, as calls meet them: one trouble for operators, however many messages wait for it.
+//! Shortages of our own machine, as calls meet them: one trouble of each kind for operators, however many messages wait for it.
 
+use std::collections::BTreeMap;
 use std::error::Error;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use ums_core::{Clock, Failure, FailureClass, Monotonic, Shortage, Trouble, TroubleKind, Troubles};
+use ums_core::{Clock, Failure, Monotonic, Shortage, Trouble, TroubleKind, Troubles};
 
-/// The trouble is over when no call met a shortage for so long.
+/// The trouble is over when no call met such a shortage for so long.
 const OVER_AFTER: Duration = Duration::from_secs(10);
 
 /// What calls of providers and receivers, the store and the door met of late.
 #[derive(Debug, Default)]
 pub(crate) struct Shortages {
     troubles: Troubles,
-    last: Mutex<Option<Monotonic>>,
+    last: Mutex<BTreeMap<TroubleKind, Monotonic>>,
 }
 
 impl Shortages {
@@ -26,8 +27,8 @@ impl Shortages {
 
     /// Notes a failed call; only a shortage is of interest.
     pub(crate) fn failed(&self, failure: &Failure, clock: &dyn Clock) {
-        if failure.class == FailureClass::LocalShortage {
-            self.met(&failure.detail, clock);
+        if let Some(shortage) = Shortage::of_failure(failure) {
+            self.met(shortage, clock);
         }
     }
 
@@ -35,16 +36,17 @@ impl Shortages {
     pub(crate) fn noted(&self, error: &(dyn Error + 'static), clock: &dyn Clock) -> bool {
         let shortage = Shortage::of(error);
         if let Some(shortage) = shortage {
-            self.met(shortage.words(), clock);
+            self.met(shortage, clock);
         }
         shortage.is_some()
     }
 
-    /// Notes a shortage, in words for operators.
-    pub(crate) fn met(&self, reason: &str, clock: &dyn Clock) {
-        *self.last() = Some(clock.monotonic());
+    /// Notes a shortage.
+    pub(crate) fn met(&self, shortage: Shortage, clock: &dyn Clock) {
+        let (kind, reason) = (shortage.trouble(), shortage.words());
+        self.last().insert(kind, clock.monotonic());
         let is_new = self.troubles.raise(Trouble {
-            kind: TroubleKind::Descriptors,
+            kind,
             since: clock.now(),
             reason: reason.to_owned(),
             is_blocking: false,
@@ -57,16 +59,18 @@ impl Shortages {
         }
     }
 
-    /// Strikes the trouble out when it is over.
+    /// Strikes out the troubles that are over.
     pub(crate) fn look(&self, now: Monotonic) {
-        let mut last = self.last();
-        if last.is_some_and(|last| now.since(last) >= OVER_AFTER) {
-            *last = None;
-            self.troubles.clear(TroubleKind::Descriptors);
-        }
+        self.last().retain(|kind, last| {
+            let lasts = now.since(*last) < OVER_AFTER;
+            if !lasts {
+                self.troubles.clear(*kind);
+            }
+            lasts
+        });
     }
 
-    fn last(&self) -> std::sync::MutexGuard<'_, Option<Monotonic>> {
+    fn last(&self) -> MutexGuard<'_, BTreeMap<TroubleKind, Monotonic>> {
         self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

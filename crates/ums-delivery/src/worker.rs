@@ -23,6 +23,7 @@ use crate::in_hand::Held;
 use crate::journal::Journal;
 use crate::lanes::{LANES, LanePermit, lane};
 use crate::lease::Term;
+use crate::memory::Share;
 use crate::queue::LONGEST_WAIT;
 
 /// Most messages of a lane in one claim.
@@ -126,7 +127,8 @@ impl ClaimPermits {
     }
 }
 
-/// Claims due messages and spawns their deliveries. Returns how many were claimed.
+/// Claims due messages and spawns their deliveries. Returns how many were claimed. A claim reads envelopes, so their number bounds it; each
+/// delivery takes the memory of its body later.
 async fn claim(dispatch: &Arc<Dispatch>, mut permits: ClaimPermits) -> Result<usize, StoreError> {
     let desk = &dispatch.desk;
     let claiming = dispatch.claiming.lock().await;
@@ -216,6 +218,7 @@ async fn work_on<M: Routed>(desk: &Desk, record: MessageRecord, term: Term, held
         slot: None,
         term,
         held,
+        memory: Share::default(),
     };
     deliver(desk, work).await.progress
 }

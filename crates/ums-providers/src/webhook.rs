@@ -178,7 +178,7 @@ impl WebhookPoster {
 }
 
 fn short(shortage: Shortage) -> WebhookFault {
-    WebhookFault::LocalShortage(shortage.words().to_owned())
+    WebhookFault::LocalShortage(shortage)
 }
 
 /// What is said of hosts that are not contacted. No word on which address it was: that would tell strangers what our network looks like.

@@ -29,7 +29,7 @@ use ums_core::{Clock, Random, Region, StoreError, TenantId};
 use ums_delivery::Messaging;
 
 use crate::auth::{self, ApiKey, Guard};
-use crate::body::{self, BodyMemory};
+use crate::body;
 use crate::docs::Docs;
 use crate::edge::{self, Edge};
 use crate::idempotency::{Fingerprints, KeysInHand};
@@ -48,7 +48,6 @@ pub(crate) struct App {
     pub(crate) guard: Arc<Guard>,
     pub(crate) fingerprints: Fingerprints,
     pub(crate) keys_in_hand: KeysInHand,
-    pub(crate) body_memory: BodyMemory,
     pub(crate) hooks: hooks::HookDoor,
     pub(crate) default_region: Option<Region>,
     pub(crate) clock: Arc<dyn Clock>,
@@ -71,7 +70,6 @@ impl App {
             }),
             fingerprints: Fingerprints::new(&settings),
             keys_in_hand: KeysInHand::default(),
-            body_memory: BodyMemory::new(&settings.limits),
             hooks: hooks::HookDoor::new(settings.hooks, &settings.limits),
             default_region: settings.default_region,
             closing,

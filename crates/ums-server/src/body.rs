@@ -9,77 +9,88 @@ use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt as _;
 use hyper::body::Body as _;
 use hyper::header;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use ums_delivery::{COPIES_TO_ACCEPT, MemoryBudget, Share};
 
 use crate::accept_loop::Peer;
 use crate::door::{ConnectionState, Stage};
 use crate::problem::{ErrorCode, Problem};
 use crate::settings::Limits;
 
-/// Step in which memory is taken from the common store.
-const STEP_BYTES: usize = 64 * 1_024;
 /// Most bytes of a refused body that are read and thrown away, so that the client gets to read why.
 const DISCARD_BYTES: usize = 64 * 1_024 * 1_024;
 /// Longest time for that.
 const DISCARD_TIME: Duration = Duration::from_secs(2);
 
-/// The memory that bodies may take together.
-#[derive(Clone, Debug)]
-pub(crate) struct BodyMemory(Arc<Semaphore>);
+/// Takes the memory for a body of so many bytes, read, parsed and stored. Waits for it in the order of coming, but not for long: nothing
+/// of the body is in memory yet, and the caller may come again.
+async fn reserve(memory: &MemoryBudget, body_bytes: usize, time: Duration) -> Result<Share, Problem> {
+    let share = memory.share(body_bytes, COPIES_TO_ACCEPT);
+    tokio::time::timeout(time, share).await.map_err(|_| busy())
+}
 
-impl BodyMemory {
-    pub(crate) fn new(limits: &Limits) -> Self {
-        Self::of(limits.body_memory_bytes)
-    }
-
-    pub(crate) fn of(bytes: usize) -> Self {
-        Self(Arc::new(Semaphore::new(bytes.div_ceil(STEP_BYTES))))
-    }
-
-    fn take(&self, bytes: usize, held: &mut Option<OwnedSemaphorePermit>) -> Result<(), Problem> {
-        let wanted = bytes
-            .div_ceil(STEP_BYTES)
-            .saturating_sub(held.as_ref().map_or(0, OwnedSemaphorePermit::num_permits));
-        let permit = u32::try_from(wanted)
-            .ok()
-            .and_then(|steps| Arc::clone(&self.0).try_acquire_many_owned(steps).ok());
-        let Some(permit) = permit else {
-            return Err(Problem::new(
-                ErrorCode::Busy,
-                "too many large requests are being read; try again in a moment",
-            ));
-        };
-        match held {
-            Some(held) => held.merge(permit),
-            None => *held = Some(permit),
-        }
-        Ok(())
-    }
+fn busy() -> Problem {
+    Problem::new(
+        ErrorCode::Busy,
+        "the messages in hand take all the memory that they may (limits.memory_bytes); try again in a moment",
+    )
 }
 
 /// A body in memory.
 #[derive(Debug)]
 pub(crate) struct WholeBody {
-    pub(crate) bytes: Bytes,
-    /// Its share of the memory, given back when the request is done.
-    _memory: Option<OwnedSemaphorePermit>,
+    pub(crate) bytes: BytesMut,
+    /// What it takes of the memory until it is stored.
+    pub(crate) memory: Share,
 }
 
-/// Reads the body of a request, at most `most` bytes, within `time`, counted from now.
-pub(crate) async fn read(request: Request, most: usize, time: Duration, memory: &BodyMemory) -> Result<WholeBody, Problem> {
-    if request.body().size_hint().lower() > most as u64 {
+/// How large a body may be, and how long what may take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    pub(crate) most_bytes: usize,
+    /// For its memory, before it is read.
+    pub(crate) memory_time: Duration,
+    /// For its bytes.
+    pub(crate) read_time: Duration,
+}
+
+impl Bounds {
+    pub(crate) fn new(most_bytes: usize, limits: &Limits) -> Self {
+        Self {
+            most_bytes,
+            memory_time: limits.memory_time,
+            read_time: limits.body_time,
+        }
+    }
+}
+
+/// Reads the body of a request within its bounds.
+pub(crate) async fn read(request: Request, bounds: Bounds, memory: &MemoryBudget) -> Result<WholeBody, Problem> {
+    let most = bounds.most_bytes.min(memory.limit());
+    let length = usize::try_from(request.body().size_hint().lower()).unwrap_or(usize::MAX);
+    if length > most {
         discard(request).await;
         return Err(too_large(most));
     }
+    let share = match reserve(memory, length, bounds.memory_time).await {
+        Ok(share) => share,
+        Err(busy) => {
+            discard(request).await;
+            return Err(busy);
+        }
+    };
+    let whole = WholeBody {
+        bytes: BytesMut::with_capacity(length),
+        memory: share,
+    };
     let connection = connection_of(&request);
     let mut body = request.into_body();
-    let collected = tokio::time::timeout(time, collect(&mut body, most, memory));
+    let collected = tokio::time::timeout(bounds.read_time, collect(&mut body, whole, most, memory));
     let collected = match &connection {
         Some(connection) => connection.wait(Stage::Reading, collected).await.ok_or_else(broken)?,
         None => collected.await,
     };
     let Ok(whole) = collected else {
-        let detail = format!("the whole body must arrive within {} s", time.as_secs_f32());
+        let detail = format!("the whole body must arrive within {} s", bounds.read_time.as_secs_f32());
         return Err(Problem::new(ErrorCode::BodyTooSlow, detail));
     };
     if whole.is_err() {
@@ -101,22 +112,21 @@ fn too_large(most: usize) -> Problem {
     Problem::new(ErrorCode::BodyTooLarge, format!("the body must be at most {most} bytes"))
 }
 
-async fn collect(body: &mut Body, most: usize, memory: &BodyMemory) -> Result<WholeBody, Problem> {
-    let mut held = None;
-    let mut bytes = BytesMut::new();
+/// Reads the body to its end. One that does not tell its length takes memory as it grows: what is free at once, because it holds some.
+async fn collect(body: &mut Body, mut whole: WholeBody, most: usize, memory: &MemoryBudget) -> Result<WholeBody, Problem> {
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|_| broken())?;
         let Ok(data) = frame.into_data() else { continue };
-        if bytes.len() + data.len() > most {
+        let length = whole.bytes.len() + data.len();
+        if length > most {
             return Err(too_large(most));
         }
-        memory.take(bytes.len() + data.len(), &mut held)?;
-        bytes.extend_from_slice(&data);
+        if !memory.grow(&mut whole.memory, length, COPIES_TO_ACCEPT) {
+            return Err(busy());
+        }
+        whole.bytes.extend_from_slice(&data);
     }
-    Ok(WholeBody {
-        bytes: bytes.freeze(),
-        _memory: held,
-    })
+    Ok(whole)
 }
 
 /// Reads and throws away the body of a refused request: closing while the client still writes

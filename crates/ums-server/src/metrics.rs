@@ -28,6 +28,11 @@ struct AttemptLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct MemoryLabels {
+    state: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct TroubleLabels {
     kind: &'static str,
 }
@@ -116,6 +121,7 @@ pub struct Metrics {
     fenced_writes: Counter,
     log_lines_dropped: Counter,
     backlog: Gauge,
+    memory: Family<MemoryLabels, Gauge>,
     may_send: Gauge,
     troubles: Family<TroubleLabels, Gauge>,
     http_requests: Family<RequestLabels, Counter>,
@@ -149,6 +155,7 @@ impl Metrics {
             fenced_writes: Counter::default(),
             log_lines_dropped: Counter::default(),
             backlog: Gauge::default(),
+            memory: Family::default(),
             may_send: Gauge::default(),
             troubles: Family::default(),
             http_requests: Family::default(),
@@ -199,6 +206,8 @@ impl Metrics {
             self.log_lines_dropped.clone(),
         );
         registry.register("backlog_messages", "Messages that wait in the store", self.backlog.clone());
+        let what = "Memory that the messages in hand take (in_hand), and may take (limit)";
+        registry.register_with_unit("memory", what, Unit::Bytes, self.memory.clone());
         registry.register(
             "may_send",
             "1 while this process may call providers: its lease holds and no other process sends in its place",
@@ -243,6 +252,10 @@ impl Metrics {
     /// that a breaker that never changed is there, too.
     pub(crate) fn text(&self, health: &HealthReport, standing: Standing) -> Result<String, fmt::Error> {
         self.backlog.set(i64::try_from(standing.backlog).unwrap_or(i64::MAX));
+        for (state, bytes) in [("in_hand", standing.memory_bytes), ("limit", standing.memory_limit)] {
+            let labels = MemoryLabels { state };
+            self.memory.get_or_create(&labels).set(i64::try_from(bytes).unwrap_or(i64::MAX));
+        }
         self.may_send.set(i64::from(standing.may_send));
         for kind in TroubleKind::ALL {
             let lasts = health.troubles.iter().any(|trouble| trouble.kind == *kind);

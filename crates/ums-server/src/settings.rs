@@ -108,8 +108,8 @@ pub struct Limits {
     pub hook_requests: usize,
     /// How long the check of a report may take.
     pub hook_time: Duration,
-    /// Most bytes of all bodies that are held in memory together.
-    pub body_memory_bytes: usize,
+    /// How long a request with a large body waits for memory, before its body is read.
+    pub memory_time: Duration,
     /// How long a send waits for its outcome unless the caller says otherwise.
     pub send_wait: Duration,
     /// Longest wait that a caller may ask for.
@@ -156,7 +156,7 @@ impl Default for Limits {
             hook_memory_bytes: 32 * 1_024 * 1_024,
             hook_requests: 256,
             hook_time: Duration::from_secs(10),
-            body_memory_bytes: 256 * 1_024 * 1_024,
+            memory_time: Duration::from_secs(5),
             send_wait: Duration::from_secs(30),
             send_wait_max: Duration::from_mins(5),
             store_time: Duration::from_secs(5),

@@ -9,7 +9,7 @@ use super::report::Report;
 use super::stage::Store;
 use super::{
     Play, backup, breaker, busy, clock, crash, database, descriptors, disk_full, door, feedback, fsync, ground, idempotency, judging, log,
-    pace, replicas, sigterm, soak, upgrade,
+    memory, pace, replicas, sigterm, soak, upgrade,
 };
 
 type Playing<'a> = Pin<Box<dyn Future<Output = Result<Report>> + 'a>>;
@@ -135,6 +135,15 @@ pub(super) const DRILLS: &[Drill] = &[
         short: &[(Store::Sqlite, 1)],
         is_alone: false,
         run: |play, _| Box::pin(descriptors::run(play)),
+    },
+    Drill {
+        name: "memory",
+        what: "large mails, long lists and a restart within 512 MiB (wants root); rounds are mails of 23 MiB",
+        stores: BOTH,
+        rounds: 16,
+        short: &[(Store::Sqlite, 8)],
+        is_alone: true,
+        run: |play, store| Box::pin(memory::run(play, store)),
     },
     Drill {
         name: "busy",

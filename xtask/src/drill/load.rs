@@ -50,6 +50,8 @@ pub(super) struct Mix {
     pub(super) duplicates: Option<&'static str>,
     /// The channel of all, if it is one.
     pub(super) channel: Option<&'static str>,
+    /// Bytes of the file of each e-mail, if it has one.
+    pub(super) file_bytes: usize,
     /// Ends after so many messages, if ever.
     pub(super) messages: u64,
     /// Messages a second, at most.
@@ -75,6 +77,7 @@ impl Default for Mix {
             purpose: None,
             duplicates: None,
             channel: None,
+            file_bytes: 0,
             messages: u64::MAX,
             per_second: None,
             answer: Duration::from_secs(20),
@@ -301,6 +304,12 @@ impl Shared {
             body["to"] = json!(format!("reader{number}@example.com"));
             body["subject"] = json!(format!("Message {mark} of a drill"));
             body["text_content"] = json!("Nothing to be seen here.");
+            if self.mix.file_bytes > 0 {
+                // In base64, three bytes are four letters.
+                let content = "A".repeat(self.mix.file_bytes.div_ceil(3) * 4);
+                body["attachments"] =
+                    json!([{"filename": "file.bin", "content_type": "application/octet-stream", "content_base64": content}]);
+            }
         } else {
             body["to"] = json!(format!("+1416555{:04}", 100 + number % NUMBERS));
             body["message_body"] = json!(format!("Message {mark} of a drill"));

@@ -28,6 +28,7 @@ mod judging;
 mod list;
 mod load;
 mod log;
+mod memory;
 mod pace;
 mod replicas;
 mod report;

@@ -17,6 +17,7 @@ use crate::endpoints::Endpoints;
 use crate::in_hand::InHand;
 use crate::lanes::Lanes;
 use crate::lease::HeldLease;
+use crate::memory::MemoryBudget;
 use crate::notices::Notices;
 use crate::observer::Observer;
 use crate::outbox::{Outbox, Postbox};
@@ -113,6 +114,7 @@ impl Messaging {
             under_way: Mutex::default(),
         });
         let max_in_flight = rules.max_in_flight;
+        let memory = MemoryBudget::new(rules.memory_bytes);
         let links = Links::new(keys, public_url, rules.development);
         let desk = Arc::new(Desk {
             notices: Notices::new(ports.clone(), endpoints.clone()),
@@ -121,6 +123,7 @@ impl Messaging {
             chains,
             lease,
             in_hand: Arc::<InHand>::default(),
+            memory,
             parking: Parking::default(),
             queue: queue.clone(),
             rates,

@@ -11,8 +11,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use ums_core::{
-    Disabled, Endpoint, EndpointId, EndpointUpdate, Monotonic, Notice, NoticeOutcome, NoticeState, Random, Secret, StoreError, Timestamp,
-    WebhookFault, WebhookPost,
+    Disabled, Endpoint, EndpointId, EndpointUpdate, Monotonic, Notice, NoticeOutcome, NoticeState, Random, Secret, Shortage, StoreError,
+    Timestamp, WebhookFault, WebhookPost,
 };
 
 use super::signing;
@@ -218,8 +218,8 @@ async fn deliver(posting: Posting, webhooks: Arc<dyn WebhookPost>, endpoint: End
         posted = post(postbox, &*webhooks, &endpoint, &notice) => posted,
     };
     let now = ports.clock.now();
-    if let Posted::OurShortage(reason) = &posted {
-        ports.shortages.met(reason, &*ports.clock);
+    if let Posted::OurShortage(shortage) = &posted {
+        ports.shortages.met(*shortage, &*ports.clock);
     }
     let outcome = outcome_of(&posted, &notice, &postbox.rules, &*ports.random, now);
     ports.observer.notice(&NoticeEvent {
@@ -252,7 +252,7 @@ pub(super) enum Posted {
     /// The receiver did not answer, or was not called; the text says why.
     NoAnswer(String),
     /// Our own machine had nothing left to call the receiver with; the text says what.
-    OurShortage(String),
+    OurShortage(Shortage),
 }
 
 impl Posted {
@@ -266,7 +266,8 @@ impl Posted {
             Self::Status(status @ 300..=399) => format!("{status}: redirects are not followed"),
             Self::Status(status @ GONE) => format!("{status}: the receiver wants no more"),
             Self::Status(status) => status.to_string(),
-            Self::NoAnswer(reason) | Self::OurShortage(reason) => reason.clone(),
+            Self::NoAnswer(reason) => reason.clone(),
+            Self::OurShortage(shortage) => shortage.words().to_owned(),
         }
     }
 }
@@ -280,7 +281,7 @@ pub(super) async fn post(postbox: &Postbox, webhooks: &dyn WebhookPost, endpoint
     match tokio::time::timeout(LONGEST_POST, webhooks.post(call)).await {
         Ok(Ok(status)) => Posted::Status(status),
         Ok(Err(WebhookFault::NotAllowed(reason) | WebhookFault::NoAnswer(reason))) => Posted::NoAnswer(reason),
-        Ok(Err(WebhookFault::LocalShortage(reason))) => Posted::OurShortage(reason),
+        Ok(Err(WebhookFault::LocalShortage(shortage))) => Posted::OurShortage(shortage),
         Err(_) => Posted::NoAnswer("timeout".to_owned()),
     }
 }

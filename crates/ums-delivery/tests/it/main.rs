@@ -12,6 +12,7 @@ mod large;
 mod leases;
 mod list_notices;
 mod lost;
+mod memory;
 mod outage;
 mod outbox;
 mod pressure;

@@ -161,7 +161,7 @@ pub(super) async fn read(app: &App, request: Request, fields: shape::Fields, mos
         body::discard(request).await;
         return Err(problem);
     }
-    let whole = body::read(request, most, app.limits.body_time, &app.body_memory).await?;
+    let whole = body::read(request, body::Bounds::new(most, &app.limits), app.messaging.memory()).await?;
     let mut object = strict::object(&whole.bytes)?;
     shape::check(&mut object, fields)?;
     Ok(object)

@@ -14,7 +14,7 @@ use ums_core::{Channel, IdempotencyKey, MessageId, Parsed, Region, Status, Times
 use ums_delivery::{Accepted, Submission};
 
 use crate::api::{App, accept, json, send};
-use crate::body;
+use crate::body::{self, Bounds};
 use crate::json as strict;
 use crate::problem::{ErrorCode, Problem};
 use crate::shape::shown;
@@ -54,7 +54,8 @@ async fn accept_all(app: &Arc<App>, request: Request) -> Result<Response, Proble
             return Err(problem);
         }
     };
-    let whole = body::read(request, app.limits.batch_body_bytes, app.limits.body_time, &app.body_memory).await?;
+    let bounds = Bounds::new(app.limits.batch_body_bytes, &app.limits);
+    let whole = body::read(request, bounds, app.messaging.memory()).await?;
     let (region, most) = (app.default_region, app.limits.batch_messages);
     // The share of memory is given back when all is stored: the messages take about as much as the body did.
     let (batch, whole) = accept::read_aside(whole.bytes.len(), move || (parse(&whole.bytes, region, most), whole)).await?;

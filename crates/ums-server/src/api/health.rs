@@ -49,7 +49,7 @@ pub(super) async fn ready(State(app): State<Arc<App>>) -> Response {
             .troubles()
             .all()
             .into_iter()
-            .find(|trouble| trouble.kind == TroubleKind::Descriptors);
+            .find(|trouble| matches!(trouble.kind, TroubleKind::Descriptors | TroubleKind::Memory));
         let detail = short.map_or_else(|| "the store does not take writes".to_owned(), |trouble| trouble.reason);
         Problem::new(ErrorCode::StoreUnavailable, detail).into_response()
     }

@@ -15,9 +15,10 @@ use hyper::{HeaderMap, StatusCode};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use ums_core::{AccountId, HookFault, HookRequest};
+use ums_delivery::MemoryBudget;
 
 use crate::api::App;
-use crate::body::{self, BodyMemory};
+use crate::body::{self, Bounds};
 use crate::edge::caught;
 use crate::hooks::{HookName, Hooks};
 use crate::problem::{ErrorCode, Problem};
@@ -35,7 +36,8 @@ pub(crate) struct HookDoor {
     hooks: Hooks,
     /// Requests that are read and checked at the same time.
     places: Semaphore,
-    memory: BodyMemory,
+    /// Not that of messages: strangers must not take it.
+    memory: MemoryBudget,
 }
 
 impl HookDoor {
@@ -43,7 +45,7 @@ impl HookDoor {
         Self {
             hooks,
             places: Semaphore::new(limits.hook_requests),
-            memory: BodyMemory::of(limits.hook_memory_bytes),
+            memory: MemoryBudget::new(limits.hook_memory_bytes),
         }
     }
 }
@@ -125,8 +127,12 @@ async fn take(
     };
     let path_and_query = request.uri().path_and_query().map(ToString::to_string).unwrap_or_default();
     let headers = headers_of(request.headers());
-    let time = app.limits.body_time.min(BODY_TIME);
-    let whole = body::read(request, app.limits.hook_body_bytes, time, &app.hooks.memory).await;
+    let bounds = Bounds {
+        most_bytes: app.limits.hook_body_bytes,
+        memory_time: Duration::ZERO,
+        read_time: app.limits.body_time.min(BODY_TIME),
+    };
+    let whole = body::read(request, bounds, &app.hooks.memory).await;
     *read_at = Instant::now();
     let whole = whole.map_err(|problem| unread(&problem))?;
     // Only now: a stranger whose body drips takes no place from a genuine report.

@@ -8,10 +8,10 @@ use hyper::StatusCode;
 use hyper::header::{self, HeaderName, HeaderValue};
 use serde_json::{Map, Value};
 use ums_core::{Channel, MessageId, Parsed, RecipientKind, RecipientResult, Region, SendEmail, SendResult, SendSms, Status, StoreError};
-use ums_delivery::{Submission, Ticket};
+use ums_delivery::{Share, Submission, Ticket};
 
 use crate::api::{App, accept, json};
-use crate::body::{self, WholeBody};
+use crate::body::{self, Bounds, WholeBody};
 use crate::prefer::Preference;
 use crate::problem::{ErrorCode, Problem};
 use crate::{json as strict, shape};
@@ -55,8 +55,8 @@ async fn send(app: Arc<App>, route: Route, request: Request) -> Result<Response,
         Channel::Email => app.limits.email_body_bytes,
         Channel::Sms => app.limits.body_bytes,
     };
-    let whole = body::read(request, most, app.limits.body_time, &app.body_memory).await?;
-    let parsed = parse(whole, route.channel, app.default_region).await?;
+    let whole = body::read(request, Bounds::new(most, &app.limits), app.messaging.memory()).await?;
+    let (parsed, memory) = parse(whole, route.channel, app.default_region).await?;
     let in_hand = key.as_deref().map(|key| app.keys_in_hand.take(key)).transpose()?;
     let fingerprinted = key
         .map(|key| app.fingerprints.key(key, route.name, &parsed, app.clock.now()))
@@ -69,14 +69,20 @@ async fn send(app: Arc<App>, route: Route, request: Request) -> Result<Response,
         idempotency,
     };
     let messaging = app.messaging.clone();
-    let ticket = accept::accepted(&app, in_hand, async move { messaging.submit(submission).await }).await?;
+    let ticket = accept::accepted(&app, in_hand, async move { messaging.submit_with(submission, memory).await }).await?;
     answer(&app, ticket, preference, so_far).await
 }
 
 /// Reads a body at the edge: after this nobody looks at the caller's JSON again.
-async fn parse(whole: WholeBody, channel: Channel, region: Option<Region>) -> Result<Parsed, Problem> {
-    let length = whole.bytes.len();
-    accept::read_aside(length, move || message(strict::object(&whole.bytes)?, channel, region)).await?
+async fn parse(whole: WholeBody, channel: Channel, region: Option<Region>) -> Result<(Parsed, Share), Problem> {
+    let WholeBody { bytes, memory } = whole;
+    let length = bytes.len();
+    let read = move || {
+        let object = strict::object(&bytes)?;
+        drop(bytes);
+        Ok((message(object, channel, region)?, memory))
+    };
+    accept::read_aside(length, read).await?
 }
 
 /// Reads one message of its channel.

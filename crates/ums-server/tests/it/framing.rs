@@ -1,5 +1,7 @@
 //! Where a request begins and ends: pipelining, two lengths, sizes.
 
+use std::time::Duration;
+
 use ums_server::Limits;
 
 use crate::client::Client;
@@ -142,16 +144,27 @@ async fn an_expected_body_that_is_too_large_is_never_asked_for() {
 
 #[tokio::test]
 async fn all_bodies_together_have_a_cap() {
-    let bench = Setup::with_limits(Limits {
-        body_memory_bytes: 1 << 20,
+    let mut setup = Setup::with_limits(Limits {
+        memory_time: Duration::from_millis(10),
         ..Limits::default()
-    })
-    .start()
-    .await;
-    let answer = bench.post("/v1/emails", &[], &"x".repeat(2 << 20)).await;
+    });
+    setup.rules.memory_bytes = 1 << 20;
+    let bench = setup.start().await;
+    let large = "x".repeat(100 << 10);
+    let others = bench.messaging.memory().share(1 << 20, 1).await;
+    let answer = bench.post("/v1/emails", &[], &large).await;
     assert_eq!((answer.status, answer.code().as_str()), (503, "UMS5002"));
     assert!(answer.header("retry-after").is_some());
-    assert_eq!(bench.post("/v1/sms", &[], SMS).await.status, 200, "the memory was given back");
+    let mut client = bench.connect().await;
+    let head = "POST /v1/emails HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n";
+    client.write(format!("{head}{:x}\r\n{large}\r\n0\r\n\r\n", large.len())).await;
+    assert_eq!(client.answer().await.expect("an answer").code(), "UMS5002", "of unknown length");
+    assert_eq!(bench.post("/v1/sms", &[], SMS).await.status, 200, "small ones need none");
+    drop(others);
+    assert_eq!(bench.post("/v1/emails", &[], &large).await.code(), "UMS1001", "it was read");
+    assert_eq!(bench.messaging.memory().in_hand(), 0, "the memory was given back");
+    let above = bench.post("/v1/emails", &[], &"x".repeat(2 << 20)).await;
+    assert_eq!((above.status, above.code().as_str()), (413, "UMS1004"), "no room would ever do");
 }
 
 #[tokio::test]
