@@ -1,6 +1,6 @@
 //! What calls cost in memory: a reply of 2 GB nothing, a large e-mail its bound. Each measurement runs in a process of its own.
 
-use ums_core::{Attachment, COPIES_TO_SEND, Email, Provider as _};
+use ums_core::{Attachment, COPIES_TO_SEND, Email};
 
 use crate::bed::{self, Bed, transport};
 use crate::fault_server::{Act, FaultServer};
