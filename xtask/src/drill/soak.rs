@@ -217,10 +217,10 @@ fn tell_process(report: &mut Report, samples: &[Sample], time: Duration) {
         let counts = || warm(samples, time).map(|sample| of(&sample.process));
         (counts().min().unwrap_or_default(), counts().max().unwrap_or_default())
     };
-    let (least, most) = range(|process| process.threads);
-    report.hold("threads, least and most", format!("{least}, {most}"), "≤ 1 more", most <= least + 1);
-    let (least, most) = range(|process| process.descriptors);
-    report.tell("descriptors, least and most", format!("{least}, {most}"));
+    let (low, high) = range(|process| process.threads);
+    report.hold("threads, least and most", format!("{low}, {high}"), "≤ 1 more", high <= low + 1);
+    let (low, high) = range(|process| process.descriptors);
+    report.tell("descriptors, least and most", format!("{low}, {high}"));
     let grow = Slope::of(warm(samples, time).map(|sample| (sample.at, f64::from(sample.process.descriptors))));
     let value = grow.map_or_else(
         || "none".to_owned(),
