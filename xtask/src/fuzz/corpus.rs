@@ -14,13 +14,19 @@ const NO_SEEDS: [&str; 2] = ["md", "pem"];
 pub(super) fn provide(workspace: &Workspace, target: &Target) -> Result<PathBuf> {
     let folder = workspace.path("fuzz/corpus").join(target.name);
     std::fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
-    let own = format!("fuzz/seeds/{}", target.name);
-    for from in target.fixtures.iter().copied().chain([own.as_str()]) {
-        for (name, seed) in seeds(&workspace.path(from))? {
+    for from in sources(workspace, target) {
+        for (name, seed) in seeds(&from)? {
             std::fs::write(folder.join(&name), seed).with_context(|| format!("writing the seed {name}"))?;
         }
     }
     Ok(folder)
+}
+
+/// The fixtures, and the target's own seeds when it has some.
+fn sources(workspace: &Workspace, target: &Target) -> Vec<PathBuf> {
+    let own = workspace.path("fuzz/seeds").join(target.name);
+    let fixtures = target.fixtures.iter().map(|fixture| workspace.path(fixture));
+    fixtures.chain(own.is_dir().then_some(own)).collect()
 }
 
 /// Files of a folder, or lines of a file, each with a name.
@@ -48,7 +54,7 @@ fn seeds(from: &Path) -> Result<Vec<(String, Vec<u8>)>> {
 #[cfg(test)]
 mod tests {
     use super::super::targets::TARGETS;
-    use super::seeds;
+    use super::{seeds, sources};
     use crate::workspace::Workspace;
 
     /// A target is declared in four places: here, in the manifest, as a program and by its seeds.
@@ -62,12 +68,7 @@ mod tests {
             let name = target.name;
             assert!(workspace.path(&format!("fuzz/fuzz_targets/{name}.rs")).is_file(), "{name}");
             assert!(manifest.contains(&format!("name = \"{name}\"")), "{name}");
-            let own = workspace.path(&format!("fuzz/seeds/{name}"));
-            let folders = target.fixtures.iter().map(|fixture| workspace.path(fixture));
-            let count: usize = folders
-                .chain(own.is_dir().then_some(own))
-                .map(|from| seeds(&from).unwrap().len())
-                .sum();
+            let count: usize = sources(&workspace, target).iter().map(|from| seeds(from).unwrap().len()).sum();
             assert!(count > 0, "{name} begins with nothing");
         }
     }
