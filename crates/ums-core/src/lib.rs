@@ -44,6 +44,7 @@ mod subscriber;
 mod suppression;
 mod switch;
 mod trouble;
+pub mod terminal;
 mod unseen;
 mod webhook;
 

@@ -47,6 +47,22 @@ fn status_of(dev: &Running, id: &str) -> Value {
 }
 
 #[test]
+fn words_of_others_command_no_terminal() {
+    let place = migrated();
+    let add = ["suppressions", "add", "a@example.com", "--detail", "gone\u{202e}fdp.exe"];
+    place.run(&add).expect(0);
+    let show = ["suppressions", "show", "a@example.com"];
+    let shown = place.run(&show).expect(0).out;
+    assert!(shown.contains("gone\\u{202e}fdp.exe"), "{shown:?}");
+    let json = place.run(&[&show[..], &["--json"]].concat()).expect(0);
+    assert!(
+        !json.out.contains('\u{202e}') && json.json().to_string().contains('\u{202e}'),
+        "{:?}",
+        json.out
+    );
+}
+
+#[test]
 fn the_list_goes_out_as_a_sheet_and_comes_back() {
     let place = migrated();
     place
