@@ -271,6 +271,35 @@ fn a_bounce_message_finds_its_attempt() {
 }
 
 #[test]
+fn a_mail_server_is_never_made_to_bounce_a_bounce() {
+    let place = Place::new();
+    let report = "Content-Type: multipart/report; report-type=delivery-status; boundary=b\r\n\r\n--b\r\n\r\nIt came back.\r\n--b\r\n\
+                  Content-Type: message/delivery-status\r\n\r\nReporting-MTA: dns; mx.example.com\r\n\r\n\
+                  Final-Recipient: rfc822; gone@example.com\r\nAction: failed\r\nStatus: 5.1.1\r\n\r\n\
+                  --b\r\nContent-Type: message/rfc822\r\n\r\nSubject: x\r\n\r\n";
+    let mail = format!("{report}{}", "x\r\n".repeat(7 << 20));
+    let read = place.run_with(&["feedback", "dsn", "--dry-run"], mail.as_bytes()).expect(0).json();
+    assert_eq!(read["events"][0]["kind"], "bounced", "{read}");
+
+    let late = format!("Subject: x\r\n{}\r\n{report}", "X-Filler: x\r\n".repeat(1 << 20));
+    let left = place.run_with(&["feedback", "dsn"], late.as_bytes()).expect(0);
+    assert!(
+        left.err.contains("left alone") && left.err.contains("in its first MiB"),
+        "{}",
+        left.err
+    );
+
+    let endless = std::fs::File::open("/dev/zero").unwrap();
+    let left = place.command(&["feedback", "dsn"]).stdin(endless).output().unwrap();
+    assert_eq!(left.status.code(), Some(0), "{left:?}");
+
+    let mut wrong = Place::new();
+    wrong.set("UMS_DATABASE_URL", "nonsense");
+    let kept = wrong.run_with(&["feedback", "dsn"], report.as_bytes()).expect(75);
+    assert!(kept.err.contains("UMS_DATABASE_URL"), "{}", kept.err);
+}
+
+#[test]
 fn a_payload_is_checked_by_hand() {
     let place = Place::new();
     let unsigned = br#"[{"email":"gone@example.com","event":"bounce","type":"bounce","status":"5.1.1","timestamp":1795341600,
