@@ -20,6 +20,7 @@ fn a_database_that_does_not_answer_yet_is_waited_for_until_told_to_stop() {
         .set("UMS_API_KEY", "serve-key")
         .set("UMS_DATABASE_URL", "postgres://user:canary@127.0.0.1:1/ums");
     let running = place.start(&["serve", "--listen", "127.0.0.1:0"], "does not answer");
+    assert!(running.ready_line.contains("refused"), "the cause: {}", running.ready_line);
     let (code, log) = running.terminate();
     assert!(code == 0 && !log.contains("canary"), "{code}: {log}");
 }
