@@ -34,7 +34,7 @@ Examples:
 )]
 pub(crate) struct Args {
     /// Where to listen, instead of `UMS_LISTEN`; port 0 takes any free port
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_parser = ums_config::place_to_listen, value_name = "ADDRESS")]
     listen: Option<SocketAddr>,
 }
 

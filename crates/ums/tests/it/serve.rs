@@ -26,6 +26,19 @@ fn a_database_that_does_not_answer_yet_is_waited_for_until_told_to_stop() {
 }
 
 #[test]
+fn a_host_name_to_listen_on_is_refused_with_what_to_give() {
+    let place = Place::new();
+    for listen in ["example.com:8080", "10.1.2.3", "127.0.0.1"] {
+        let run = place.run(&["serve", "--listen", listen]).expect(2);
+        assert!(
+            run.err.contains("must be an IP address and a port, such as 127.0.0.1:8080"),
+            "{listen}: {}",
+            run.err
+        );
+    }
+}
+
+#[test]
 fn it_serves_with_a_key_and_ends_in_order_on_sigterm() {
     let beside = Place::new();
     let simulator = beside.simulator();
