@@ -1,4 +1,5 @@
 //! What comes after a message is sent: feedback, the suppression list, webhooks; here and through a running service.
+//! Long because each test is a story of its own, told to its end through the binary.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
