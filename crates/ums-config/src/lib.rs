@@ -42,7 +42,7 @@ pub use sections::{
     AwsCredentialSource, AwsEndpoints, AwsKeys, AwsSettings, BreakerSettings, ClockSettings, Environment, ExpirySettings, FeedbackSettings,
     FeedbackWaitSettings, HttpSettings, LimitSettings, LogFormat, Network, PaceSettings, PostgresSettings, Prices, RateSettings,
     RetentionSettings, RetrySettings, SendGridSettings, SesSettings, SmtpLogin, SmtpSettings, SmtpTls, SnsSettings, TimeoutSettings,
-    TwilioSettings, WebhookSettings,
+    TwilioSettings, WebhookSettings, place_to_listen,
 };
 pub use senders::{AllowedRecipients, SenderRule};
 pub use serve::{check_serve, is_explicitly_production};

@@ -23,7 +23,7 @@ pub use pace::PaceSettings;
 pub use prices::Prices;
 pub use retry::{ClockSettings, ExpirySettings, FeedbackWaitSettings, RetentionSettings, RetrySettings};
 pub use sendgrid::SendGridSettings;
-pub use service::{Environment, LogFormat};
+pub use service::{Environment, LogFormat, place_to_listen};
 pub use smtp::{SmtpLogin, SmtpSettings, SmtpTls};
 pub use timeouts::TimeoutSettings;
 pub use twilio::TwilioSettings;

@@ -14,6 +14,7 @@
 
 mod attempt;
 mod base64_bytes;
+mod causes;
 mod channel;
 mod clock;
 pub mod email_address;
@@ -43,11 +44,13 @@ mod store;
 mod subscriber;
 mod suppression;
 mod switch;
+pub mod terminal;
 mod trouble;
 mod unseen;
 mod webhook;
 
 pub use attempt::{AttemptOutcome, AttemptRecord, NotCalled, OutcomeWord, RecipientSet, RefusedRecipient, SettledBy};
+pub use causes::with_causes;
 pub use channel::{Channel, Duplicates, OnExhausted, ProviderKind, Purpose, UnknownWord};
 pub use clock::{Boot, Clock, ClockGuard, ClockView, KeptTime, Monotonic, SystemClock, Timestamp};
 pub use email_address::{EmailAddress, Mailbox};

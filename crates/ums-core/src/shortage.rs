@@ -10,6 +10,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
 use rustix::io::Errno;
 
+use crate::causes::causes;
 use crate::failure::{Failure, FailureClass};
 use crate::trouble::TroubleKind;
 
@@ -125,15 +126,6 @@ impl From<Shortage> for Failure {
     fn from(shortage: Shortage) -> Self {
         Self::local(FailureClass::LocalShortage, shortage.code(), shortage.words())
     }
-}
-
-/// An error and what caused it, outermost first.
-fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    std::iter::successors(Some(error), |&cause| {
-        // `source` of an `io::Error` skips the error that it carries.
-        let carried = cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        carried.map(|inner| inner as &(dyn Error + 'static)).or_else(|| cause.source())
-    })
 }
 
 /// Whether this machine has an address from which that one can be reached: RFC 6724 §5, rule 1, asked as glibc asks it. What cannot be

@@ -101,6 +101,28 @@ impl Files {
     }
 }
 
+/// The beginning of a stream.
+#[derive(Debug)]
+pub(crate) struct Beginning {
+    pub(crate) bytes: Vec<u8>,
+    /// Whether more followed.
+    pub(crate) is_cut: bool,
+}
+
+/// Reads the first bytes of a stream, and drops up to `max_dropped` of those that follow.
+///
+/// # Errors
+/// When it cannot be read.
+pub(crate) fn beginning(mut source: impl io::Read, max_bytes: usize, max_dropped: u64) -> io::Result<Beginning> {
+    let mut bytes = Vec::new();
+    source.by_ref().take(max_bytes as u64).read_to_end(&mut bytes)?;
+    let dropped = io::copy(&mut source.take(max_dropped), &mut io::sink())?;
+    Ok(Beginning {
+        bytes,
+        is_cut: dropped > 0,
+    })
+}
+
 /// Reads one byte more than allowed, so that the caller sees that it was too much.
 fn read_capped(source: impl io::Read, max_bytes: usize) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
@@ -127,6 +149,16 @@ mod tests {
         }
         for wrong in ["", "2", "h", "0h", "-2h", "2 h", "1.5h", "2w", "99999999999d"] {
             assert!(length(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn an_endless_stream_has_a_beginning() {
+        for (length, bytes, is_cut) in [(99, 99, false), (100, 100, false), (101, 100, true), (u64::MAX, 100, true)] {
+            let mut source = io::repeat(b'x').take(length);
+            let read = beginning(&mut source, 100, 50).unwrap();
+            assert_eq!((read.bytes.len(), read.is_cut), (bytes, is_cut), "{length}");
+            assert_eq!(source.limit(), length.saturating_sub(150), "{length}");
         }
     }
 

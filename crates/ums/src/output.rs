@@ -7,6 +7,7 @@ use std::io::{self, Write as _};
 use anyhow::{Context as _, Result};
 use comfy_table::{ContentArrangement, LineStyle, Table, TableStyle};
 use serde::Serialize;
+use ums_core::terminal;
 
 use crate::log;
 
@@ -16,11 +17,15 @@ const LINES: TableStyle = TableStyle::new()
     .header_separator(LineStyle::none().fill('─').junction('─'))
     .bottom_border(LineStyle::none().fill('─').junction('─'));
 
-/// Writes a text and ends its line.
+/// Writes a text for people and ends its line. Whatever others wrote in it, a terminal is not commanded by it.
 ///
 /// # Errors
 /// When standard output is closed for another reason than a reader that went away (`| head`).
 pub(crate) fn text(text: &str) -> Result<()> {
+    write(&terminal::shown(text))
+}
+
+fn write(text: &str) -> Result<()> {
     let mut out = io::stdout().lock();
     let written = out
         .write_all(text.trim_end_matches('\n').as_bytes())
@@ -52,7 +57,8 @@ pub(crate) fn text_aside(text: String) -> Result<()> {
 /// # Errors
 /// As [`text`].
 pub(crate) fn json(value: &impl Serialize) -> Result<()> {
-    text(&serde_json::to_string_pretty(value).context("making JSON")?)
+    let json = serde_json::to_string_pretty(value).context("making JSON")?;
+    write(&terminal::shown_json(&json))
 }
 
 /// Writes something as JSON for programs or as text for people.
@@ -75,7 +81,7 @@ pub(crate) fn table(headings: &[&str]) -> Table {
 
 /// Writes a word to people where errors belong, for what is none.
 pub(crate) fn note(text: &str) {
-    log::tell(&format!("{text}\n"));
+    log::tell(&terminal::shown(&format!("{text}\n")));
 }
 
 /// Writes an error where errors belong, with its causes and what to do if we know it.
@@ -86,5 +92,5 @@ pub(crate) fn error(error: &anyhow::Error) {
         text.push_str(&cause.to_string());
         text.push('\n');
     }
-    log::tell(&text);
+    log::tell(&terminal::shown(&text));
 }

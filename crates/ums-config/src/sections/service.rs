@@ -75,13 +75,16 @@ pub(crate) fn probe_listen(reader: &mut Reader<'_>) -> Option<SocketAddr> {
     reader.parsed("UMS_PROBE_LISTEN", place_to_listen)
 }
 
-/// An address and a port; `localhost` and a bare `:port` mean loopback.
-fn place_to_listen(text: &str) -> Result<SocketAddr, &'static str> {
+/// Reads where to listen: an address and a port; `localhost` and a bare `:port` mean loopback.
+///
+/// # Errors
+/// What to give instead: a name may have several addresses, or one that belongs to another machine.
+pub fn place_to_listen(text: &str) -> Result<SocketAddr, &'static str> {
     let port = text.strip_prefix("localhost:").or_else(|| text.strip_prefix(':'));
     let address = port.map_or_else(|| text.to_owned(), |port| format!("127.0.0.1:{port}"));
     address
         .parse()
-        .map_err(|_| "must be an IP address and a port, such as 127.0.0.1:8080")
+        .map_err(|_| "must be an IP address and a port, such as 127.0.0.1:8080, or 0.0.0.0:8080 for every address of this machine; host names are not looked up")
 }
 
 /// `UMS_TRUSTED_PROXIES`.

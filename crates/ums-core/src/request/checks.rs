@@ -234,6 +234,12 @@ pub(super) fn check_metadata(metadata: &Metadata, faults: &mut Faults) {
     if metadata.len() > MAX_METADATA_KEYS {
         faults.add("metadata", format!("must have at most {MAX_METADATA_KEYS} keys"));
     }
+    for (index, key) in metadata.keys().enumerate().take(MAX_METADATA_KEYS) {
+        // Tables, logs and pages of others show keys as they are.
+        if let Err(fault) = guard::shown_text(key, MAX_METADATA_BYTES) {
+            faults.add(format!("metadata[{index}]"), format!("key {fault}"));
+        }
+    }
     if metadata.values().any(|value| value.is_object() || value.is_array()) {
         faults.add("metadata", "may hold strings, numbers, booleans and null only");
     }

@@ -74,6 +74,17 @@ fn header_injection_is_refused_in_every_field() {
 }
 
 #[test]
+fn a_key_of_metadata_never_commands_a_terminal() {
+    for bad in ["\u{1b}[2J", "\u{9b}2J", "\0", "\r\n", "\u{7f}", "\u{202e}", "\u{2069}"] {
+        let key = format!("order{bad}");
+        assert_eq!(faults_of(email().metadata("a", 1).metadata(&key, "x")), ["metadata[1]"], "{bad:?}");
+        let sms = SendSms::new("+14165550123", "Hello").metadata(&key, "x").parse(None);
+        assert_eq!(sms.unwrap_err().faults[0].field, "metadata[0]", "{bad:?}");
+    }
+    assert!(email().metadata("Größe (cm)", "x").parse().is_ok());
+}
+
+#[test]
 fn a_file_name_that_cannot_be_carried_is_a_fault_of_its_field() {
     for name in [
         "..",

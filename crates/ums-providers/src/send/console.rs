@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::oneshot;
-use ums_core::{Accepted, Call, Failure, FailureClass, Probe, Provider, ProviderKind, Sms};
+use ums_core::{Accepted, Call, Failure, FailureClass, Probe, Provider, ProviderKind, Sms, terminal};
 
 /// How long a text may wait for the reader of the stream.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -132,13 +132,7 @@ fn text_of(sms: &Sms, call: &Call) -> String {
         call.message_id,
         sms.to.expose()
     );
-    for character in sms.body.chars() {
-        if character.is_control() && character != '\n' {
-            text.extend(character.escape_unicode());
-        } else {
-            text.push(character);
-        }
-    }
+    text.push_str(&terminal::shown(&sms.body));
     text.push_str("\n---\n");
     text
 }

@@ -10,7 +10,7 @@ use hyper::header::{self, HeaderValue};
 use serde_json::json as value;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
-use ums_core::TroubleKind;
+use ums_core::{StoreError, TroubleKind, with_causes};
 
 use crate::api::{App, json};
 use crate::problem::{ErrorCode, Problem};
@@ -19,6 +19,9 @@ use crate::problem::{ErrorCode, Problem};
 const READINESS_GOOD_FOR: Duration = Duration::from_secs(1);
 /// How long the store may take.
 const READINESS_TIME: Duration = Duration::from_secs(2);
+
+/// Why the store is not ready that does not answer in that time.
+const SILENT: &str = "the database does not answer in 2 seconds; look at its load, its disk and the network to it";
 
 /// `GET /v1/providers/health`.
 pub(super) async fn providers(State(app): State<Arc<App>>) -> Response {
@@ -39,48 +42,53 @@ pub(super) async fn ready(State(app): State<Arc<App>>) -> Response {
     if let Some(trouble) = app.messaging.troubles().blocking() {
         return Problem::new(ErrorCode::NotReady, trouble.reason).into_response();
     }
-    if app.readiness.check(&app).await {
-        let troubles = app.messaging.troubles().all();
-        let kinds: Vec<_> = troubles.iter().map(|trouble| trouble.kind).collect();
-        json(StatusCode::OK, &value!({"status": "ready", "troubles": kinds}))
+    let why = app.readiness.check(&app).await;
+    let troubles = app.messaging.troubles().all();
+    if let Some(why) = why {
+        let short = troubles.into_iter().find(|trouble| matches!(trouble.kind, TroubleKind::Descriptors | TroubleKind::Memory));
+        let detail = short.map_or_else(|| why.to_owned(), |trouble| trouble.reason);
+        return Problem::new(ErrorCode::StoreUnavailable, detail).into_response();
+    }
+    let kinds: Vec<_> = troubles.iter().map(|trouble| trouble.kind).collect();
+    json(StatusCode::OK, &value!({"status": "ready", "troubles": kinds}))
+}
+
+/// Why the store takes no writes and what to do. What the database itself said stands in the log alone, because anybody may ask a probe.
+fn words_of(error: &StoreError) -> &'static str {
+    if matches!(error, StoreError::Unusable(_) | StoreError::Gone(_)) {
+        "the database refuses this service; its log says why and what to do"
     } else {
-        let short = app
-            .messaging
-            .troubles()
-            .all()
-            .into_iter()
-            .find(|trouble| matches!(trouble.kind, TroubleKind::Descriptors | TroubleKind::Memory));
-        let detail = short.map_or_else(|| "the store does not take writes".to_owned(), |trouble| trouble.reason);
-        Problem::new(ErrorCode::StoreUnavailable, detail).into_response()
+        "the database takes no writes: it is stopped, restarting, locked, out of reach or its disk is full; bring it back, the log of this \
+         service says what it answered"
     }
 }
 
-/// Whether the store took writes when it was last asked.
+/// Why the store took no writes when it was last asked; none if it took them.
 #[derive(Debug, Default)]
-pub(crate) struct Readiness(Mutex<Option<(Instant, bool)>>);
+pub(crate) struct Readiness(Mutex<Option<(Instant, Option<&'static str>)>>);
 
 impl Readiness {
-    async fn check(&self, app: &App) -> bool {
+    async fn check(&self, app: &App) -> Option<&'static str> {
         let mut last = self.0.lock().await;
-        if let Some((at, is_ready)) = *last
+        if let Some((at, why)) = *last
             && at.elapsed() < READINESS_GOOD_FOR
         {
-            return is_ready;
+            return why;
         }
-        let is_ready = match tokio::time::timeout(READINESS_TIME, app.messaging.check()).await {
-            Ok(Ok(())) => true,
+        let why = match tokio::time::timeout(READINESS_TIME, app.messaging.check()).await {
+            Ok(Ok(())) => None,
             Ok(Err(error)) => {
                 app.messaging.note_shortage(&error);
-                tracing::warn!(%error, "the store does not take writes");
-                false
+                tracing::warn!(error = with_causes(&error), "the store does not take writes");
+                Some(words_of(&error))
             }
             Err(_) => {
                 tracing::warn!("the store does not answer");
-                false
+                Some(SILENT)
             }
         };
-        *last = Some((Instant::now(), is_ready));
-        is_ready
+        *last = Some((Instant::now(), why));
+        why
     }
 }
 

@@ -60,6 +60,8 @@ async fn a_store_that_is_down_accepts_nothing_and_says_so() {
             "{answer:?}"
         );
     }
+    let detail = bench.get("/readyz").await.json()["detail"].clone();
+    assert!(detail.as_str().unwrap().contains("its disk is full; bring it back"), "{detail}");
     assert_eq!(bench.ses.calls(), 0);
     assert_eq!(bench.get("/livez").await.status, 200, "the process itself is fine");
 }

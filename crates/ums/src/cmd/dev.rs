@@ -30,7 +30,7 @@ Examples:
 )]
 pub(crate) struct Args {
     /// Where the service listens; port 0 takes any free port
-    #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDRESS")]
+    #[arg(long, default_value = "127.0.0.1:8080", value_parser = ums_config::place_to_listen, value_name = "ADDRESS")]
     listen: SocketAddr,
     /// Keep messages in this folder; else they go to a scratch folder that is removed at the end
     #[arg(long, value_name = "DIR")]

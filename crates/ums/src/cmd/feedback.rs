@@ -10,11 +10,15 @@ use ums_providers::feedback::smtp;
 
 use crate::aftermath::open_here;
 use crate::exit::Exit;
-use crate::input::{Files, header, time, word};
+use crate::input::{Beginning, Files, beginning, header, time, word};
 use crate::output;
 
 /// Longest payload that is read: providers' batches have less than a tenth of it.
 const MAX_PAYLOAD_BYTES: usize = 16 * 1024 * 1024;
+/// How much of a bounce message is read, in bytes. The report stands before the message that came back.
+const DSN_BYTES: usize = 1024 * 1024;
+/// How much more of it is taken and dropped, in bytes: a mail server may count a pipe that is closed before its end as a failure.
+const MAX_DROPPED_BYTES: u64 = 128 * 1024 * 1024;
 /// Longest certificate that is read.
 const MAX_CERTIFICATE_BYTES: usize = 64 * 1024;
 
@@ -67,8 +71,8 @@ pub(crate) struct Check {
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Delivery status notifications (RFC 3464), complaint reports (RFC 5965) and automatic replies are told apart. Mail that cannot be read as one of
-them is left alone, with a word on standard error and exit code 0, so that a mail server does not bounce it again.
-Exit code 75 (try again later) when the store cannot be used at the moment: Postfix, Exim and Sendmail keep the mail then.
+them is left alone, with a word on standard error and exit code 0, so that a mail server does not bounce it again. The first MiB of a mail is read.
+Exit code 75 (try again later) when the settings, the store or standard input cannot be used: Postfix, Exim and Sendmail keep the mail then.
 
 Examples:
   ums feedback dsn < bounce.eml
@@ -117,14 +121,23 @@ pub(crate) fn run_check(args: Check) -> Result<Exit> {
     })
 }
 
+/// How a command in a mail server's pipe ends: the server bounces the mail for any exit code but 0 and 75, and a bounce must not bounce.
+pub(crate) fn for_mail_server(ended: Result<Exit>) -> Result<Exit> {
+    Ok(ended.unwrap_or_else(|error| {
+        output::error(&error);
+        Exit::TryLater
+    }))
+}
+
 /// Runs `ums feedback dsn`.
 pub(crate) async fn run_dsn(args: Dsn) -> Result<Exit> {
-    let message = Files::default().bytes(Path::new("-"), MAX_PAYLOAD_BYTES)?;
+    let Beginning { bytes, is_cut } = beginning(std::io::stdin().lock(), DSN_BYTES, MAX_DROPPED_BYTES).context("reading the mail")?;
     let now = SystemClock::new().now();
-    let events = match smtp::read(&message, now) {
+    let events = match smtp::read(&bytes, now) {
         Ok(events) => events,
         Err(unread) => {
-            output::note(&format!("this mail is left alone: {unread}"));
+            let place = if is_cut { " (in its first MiB; the rest was not read)" } else { "" };
+            output::note(&format!("this mail is left alone: {unread}{place}"));
             return Ok(Exit::Done);
         }
     };
@@ -133,22 +146,14 @@ pub(crate) async fn run_dsn(args: Dsn) -> Result<Exit> {
         output::json(&serde_json::json!({ "events": shown }))?;
         return Ok(Exit::Done);
     }
-    match hand_in(&events).await {
-        Ok(handed) => {
-            output::either(args.json, &handed, || {
-                format!(
-                    "{} reports: {} applied, {} known, {} wait for their message.",
-                    handed.events, handed.applied, handed.known, handed.parked
-                )
-            })?;
-            Ok(Exit::Done)
-        }
-        Err(error) if crate::exit::of_error(&error) == Exit::Usage => Err(error),
-        Err(error) => {
-            output::error(&error);
-            Ok(Exit::TryLater)
-        }
-    }
+    let handed = hand_in(&events).await?;
+    output::either(args.json, &handed, || {
+        format!(
+            "{} reports: {} applied, {} known, {} wait for their message.",
+            handed.events, handed.applied, handed.known, handed.parked
+        )
+    })?;
+    Ok(Exit::Done)
 }
 
 async fn hand_in(events: &[Event]) -> Result<Handed> {

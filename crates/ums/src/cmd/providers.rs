@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Result;
 use serde::de::DeserializeOwned;
 use serde_json::json;
-use ums_core::{AccountId, Clock as _, ProviderKind, SystemClock, Timestamp};
+use ums_core::{AccountId, ProviderKind, Timestamp};
 use ums_server::{ProviderSwitched, ProviderTried};
 use unified_messaging::{Error, SwitchError, SwitchOff, UnifiedMessagingService};
 
@@ -154,20 +154,23 @@ async fn list(args: List) -> Result<Exit> {
 }
 
 async fn disable(args: Disable) -> Result<Exit> {
-    let until = args.until.or_else(|| args.length.map(|length| SystemClock::new().now() + length));
-    let off = SwitchOff {
-        reason: args.reason,
-        by: args.by,
-        until,
-    };
     let done = match args.remote.client().transpose()? {
         Some(client) => {
-            let body = json!({"reason": off.reason, "by": off.by, "until": off.until, "account": args.account.account});
+            // A length of time begins by the clock of the service, which may differ from this machine's.
+            let seconds = args.length.map(|length| length.as_secs());
+            let account = &args.account.account;
+            let body = json!({"reason": args.reason, "by": args.by, "until": args.until, "for_seconds": seconds, "account": account});
             at(&client, &args.account, "disable", &body).await?
         }
         None => {
             here(async |service| {
                 let (provider, account) = args.account.parts();
+                let now = service.engine().clock().service;
+                let off = SwitchOff {
+                    reason: args.reason,
+                    by: args.by,
+                    until: args.until.or_else(|| args.length.map(|length| now + length)),
+                };
                 let off = service.engine().disable_provider(provider, &account, off).await?;
                 Ok(args.account.switched(Some(off), true))
             })

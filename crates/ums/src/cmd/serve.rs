@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use tokio_util::sync::CancellationToken;
 use ums_config::{Environment, Settings};
-use ums_core::{AccountId, Clock, StoreError, TroubleKind, Troubles};
+use ums_core::{AccountId, Clock, StoreError, TroubleKind, Troubles, with_causes};
 use ums_providers::feedback::aws::CertificateSource;
 use ums_server::{HookName, Hooks, Metrics, Server, ServerSettings, TrustedProxies};
 use unified_messaging::{Error, ProviderHooks, UnifiedMessagingService, machine_clock};
@@ -34,7 +34,7 @@ Examples:
 )]
 pub(crate) struct Args {
     /// Where to listen, instead of `UMS_LISTEN`; port 0 takes any free port
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_parser = ums_config::place_to_listen, value_name = "ADDRESS")]
     listen: Option<SocketAddr>,
 }
 
@@ -142,7 +142,7 @@ async fn build(
             .observer(metrics.clone());
         match Box::pin(builder.build()).await {
             Err(error) if is_away(&error) && clock.monotonic() < give_up_at => {
-                tracing::warn!(%error, "the database does not answer; trying again");
+                tracing::warn!(error = with_causes(&error), "the database does not answer; trying again");
                 tokio::time::sleep(DATABASE_LOOK).await;
             }
             built => return built,

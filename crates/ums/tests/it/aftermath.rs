@@ -1,4 +1,5 @@
 //! What comes after a message is sent: feedback, the suppression list, webhooks; here and through a running service.
+//! Long because each test is a story of its own, told to its end through the binary.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
@@ -44,6 +45,22 @@ fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
 
 fn status_of(dev: &Running, id: &str) -> Value {
     get(dev.address("service"), &format!("/v1/messages/{id}")).json()
+}
+
+#[test]
+fn words_of_others_command_no_terminal() {
+    let place = migrated();
+    let add = ["suppressions", "add", "a@example.com", "--detail", "gone\u{202e}fdp.exe"];
+    place.run(&add).expect(0);
+    let show = ["suppressions", "show", "a@example.com"];
+    let shown = place.run(&show).expect(0).out;
+    assert!(shown.contains("gone\\u{202e}fdp.exe"), "{shown:?}");
+    let json = place.run(&[&show[..], &["--json"]].concat()).expect(0);
+    assert!(
+        !json.out.contains('\u{202e}') && json.json().to_string().contains('\u{202e}'),
+        "{:?}",
+        json.out
+    );
 }
 
 #[test]
@@ -252,6 +269,35 @@ fn a_bounce_message_finds_its_attempt() {
         .run_with(&["feedback", "dsn"], b"From: a@example.com\r\nSubject: Hi\r\n\r\nHow are you?\r\n")
         .expect(0);
     assert!(chat.err.contains("left alone"), "{}", chat.err);
+}
+
+#[test]
+fn a_mail_server_is_never_made_to_bounce_a_bounce() {
+    let place = Place::new();
+    let report = "Content-Type: multipart/report; report-type=delivery-status; boundary=b\r\n\r\n--b\r\n\r\nIt came back.\r\n--b\r\n\
+                  Content-Type: message/delivery-status\r\n\r\nReporting-MTA: dns; mx.example.com\r\n\r\n\
+                  Final-Recipient: rfc822; gone@example.com\r\nAction: failed\r\nStatus: 5.1.1\r\n\r\n\
+                  --b\r\nContent-Type: message/rfc822\r\n\r\nSubject: x\r\n\r\n";
+    let mail = format!("{report}{}", "x\r\n".repeat(7 << 20));
+    let read = place.run_with(&["feedback", "dsn", "--dry-run"], mail.as_bytes()).expect(0).json();
+    assert_eq!(read["events"][0]["kind"], "bounced", "{read}");
+
+    let late = format!("Subject: x\r\n{}\r\n{report}", "X-Filler: x\r\n".repeat(1 << 20));
+    let left = place.run_with(&["feedback", "dsn"], late.as_bytes()).expect(0);
+    assert!(
+        left.err.contains("left alone") && left.err.contains("in its first MiB"),
+        "{}",
+        left.err
+    );
+
+    let endless = std::fs::File::open("/dev/zero").unwrap();
+    let left = place.command(&["feedback", "dsn"]).stdin(endless).output().unwrap();
+    assert_eq!(left.status.code(), Some(0), "{left:?}");
+
+    let mut wrong = Place::new();
+    wrong.set("UMS_DATABASE_URL", "nonsense");
+    let kept = wrong.run_with(&["feedback", "dsn"], report.as_bytes()).expect(75);
+    assert!(kept.err.contains("UMS_DATABASE_URL"), "{}", kept.err);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Providers as an operator meets them: a mended key, a provider taken out beside a running service, a repair without traffic.
 
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -51,6 +52,39 @@ fn until(mut holds: impl FnMut() -> bool) -> Duration {
         std::thread::yield_now();
     }
     passed()
+}
+
+/// Takes one request of the command line, answers 404, and gives the body of the request.
+fn body_of(place: &Place, words: &[&str]) -> Value {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let server = format!("http://{}", listener.local_addr().unwrap());
+    let asked = std::thread::spawn(move || {
+        let mut reader = BufReader::new(listener.accept().unwrap().0);
+        let head: Vec<String> = reader
+            .by_ref()
+            .lines()
+            .map(Result::unwrap)
+            .take_while(|line| !line.is_empty())
+            .collect();
+        let length = head
+            .iter()
+            .find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ")?.parse().ok());
+        let mut body = vec![0; length.unwrap()];
+        reader.read_exact(&mut body).unwrap();
+        let answer = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+        reader.get_mut().write_all(answer).unwrap();
+        serde_json::from_slice(&body).unwrap()
+    });
+    place.run(&[words, &["--server", &server]].concat());
+    asked.join().unwrap()
+}
+
+#[test]
+fn a_length_of_time_begins_by_the_clock_of_the_service() {
+    let mut place = Place::new();
+    place.set("UMS_API_KEY", "serve-key");
+    let asked = body_of(&place, &["providers", "disable", "sendgrid", "--reason", "a move", "--for", "1h"]);
+    assert_eq!((&asked["for_seconds"], &asked["until"]), (&json!(3_600), &Value::Null), "{asked}");
 }
 
 #[test]

@@ -20,8 +20,22 @@ fn a_database_that_does_not_answer_yet_is_waited_for_until_told_to_stop() {
         .set("UMS_API_KEY", "serve-key")
         .set("UMS_DATABASE_URL", "postgres://user:canary@127.0.0.1:1/ums");
     let running = place.start(&["serve", "--listen", "127.0.0.1:0"], "does not answer");
+    assert!(running.ready_line.contains("refused"), "the cause: {}", running.ready_line);
     let (code, log) = running.terminate();
     assert!(code == 0 && !log.contains("canary"), "{code}: {log}");
+}
+
+#[test]
+fn a_host_name_to_listen_on_is_refused_with_what_to_give() {
+    let place = Place::new();
+    for listen in ["example.com:8080", "10.1.2.3", "127.0.0.1"] {
+        let run = place.run(&["serve", "--listen", listen]).expect(2);
+        assert!(
+            run.err.contains("must be an IP address and a port, such as 127.0.0.1:8080"),
+            "{listen}: {}",
+            run.err
+        );
+    }
 }
 
 #[test]
