@@ -63,7 +63,7 @@ pub use ids::{AccountId, AttemptId, EndpointId, MessageId, NoticeId, TenantId};
 pub use media_type::{MediaType, NoMediaType};
 pub use message::{Attachment, Content, Email, Handling, Header, Message, Metadata, Sms, SmsSender};
 pub use phone::{PhoneNumber, Region};
-pub use provider::{Accepted, Call, Probe, Provider};
+pub use provider::{Accepted, COPIES_TO_SEND, Call, Probe, Provider};
 pub use random::{Random, SystemRandom};
 pub use record::{ActKind, ActRecord, Body, FIRST_TOKEN, MessageRecord, RecipientRecord, Skip, SkipReason, Work};
 pub use request::{InvalidRequest, Parsed, SendEmail, SendSms};

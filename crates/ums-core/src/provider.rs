@@ -56,9 +56,13 @@ pub enum Probe {
     Failed(Failure),
 }
 
+/// The most memory that a call may take beside the content that it is given, in copies of the content ([`crate::Email::content_bytes`]).
+/// A large page takes the most; a file takes two at most.
+pub const COPIES_TO_SEND: usize = 6;
+
 /// A provider of messages of type `M` ([`crate::Email`] or [`crate::Sms`]), over one account.
 ///
-/// An adapter does not retry, keep a breaker, read a clock or log content.
+/// An adapter does not retry, keep a breaker, read a clock or log content. A call keeps to [`COPIES_TO_SEND`].
 #[async_trait]
 pub trait Provider<M>: Send + Sync + fmt::Debug {
     /// The provider.

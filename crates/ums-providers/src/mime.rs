@@ -3,13 +3,15 @@
 //! Text and HTML are `multipart/alternative`; files that the HTML shows are `multipart/related` with it; other files are
 //! `multipart/mixed` with all of that. Bcc never stands in a header.
 //!
-//! **Invariant:** what [`build`] gives back has no lone CR or LF, no line over 998 bytes, and no header that the e-mail does not
+//! **Invariant:** what [`compose`] gives back has no lone CR or LF, no line over 998 bytes, and no header that the e-mail does not
 //! have, whatever the fields hold.
 
 mod file;
 mod lines;
+mod pieces;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use lettre::message::header::{Date, Headers};
@@ -18,7 +20,7 @@ use ums_core::{Email, Failure, FailureClass, Mailbox, Timestamp, guard};
 
 pub(crate) use self::file::{Bits, is_composite, media_type, needs_eight_bits};
 use self::lines::normalise_line_ends;
-pub(crate) use self::lines::normalise_lines;
+pub(crate) use self::pieces::Message;
 use crate::header_text;
 
 /// Longest name of a file, and longest id, in bytes.
@@ -35,17 +37,16 @@ pub(crate) struct Ids<'a> {
     pub(crate) date: Timestamp,
 }
 
-/// Builds the message, ready for the wire but for the dots.
+/// Composes the message, ready for the wire but for the dots.
 ///
 /// # Errors
 /// `InvalidMessage` when a field holds what no header may hold; the parsers at the edge refuse that before.
-pub(crate) fn build(email: &Email, from: &Mailbox, reply_to: &[Mailbox], (ids, bits): (&Ids<'_>, Bits)) -> Result<Vec<u8>, Failure> {
+pub(crate) fn compose(email: &Email, from: &Mailbox, reply_to: &[Mailbox], (ids, bits): (&Ids<'_>, Bits)) -> Result<Message, Failure> {
     check(email, from, reply_to)?;
     // The builder has been seen to panic on hostile names. The guard stands before it; this is the last belt.
-    let built = catch_unwind(AssertUnwindSafe(|| assemble(email, from, reply_to, (ids, bits))));
-    built
-        .unwrap_or_else(|_| Err(invalid("the message cannot be built")))
-        .map(normalise_lines)
+    let assembled = catch_unwind(AssertUnwindSafe(|| assemble(email, from, reply_to, (ids, bits))));
+    let (text, files) = assembled.map_err(|_| invalid("the message cannot be built"))?;
+    Message::new(text, files)
 }
 
 fn invalid(detail: &str) -> Failure {
@@ -87,13 +88,15 @@ fn check(email: &Email, from: &Mailbox, reply_to: &[Mailbox]) -> Result<(), Fail
     Ok(())
 }
 
-fn assemble(email: &Email, from: &Mailbox, reply_to: &[Mailbox], (ids, bits): (&Ids<'_>, Bits)) -> Result<Vec<u8>, Failure> {
+/// The message with places for its files, and the files in order.
+fn assemble(email: &Email, from: &Mailbox, reply_to: &[Mailbox], (ids, bits): (&Ids<'_>, Bits)) -> (Vec<u8>, Vec<Arc<[u8]>>) {
+    let mut files = Vec::new();
     let mut message = headers(email, from, reply_to, ids).into_bytes();
-    message.extend_from_slice(&match content(email, bits)? {
+    message.extend_from_slice(&match content(email, bits, &mut files) {
         Part::Single(part) => part.formatted(),
         Part::Multi(part) => part.formatted(),
     });
-    Ok(message)
+    (message, files)
 }
 
 /// The header of the message, up to what belongs to its first part.
@@ -131,7 +134,7 @@ enum Part {
     Multi(MultiPart),
 }
 
-fn content(email: &Email, bits: Bits) -> Result<Part, Failure> {
+fn content(email: &Email, bits: Bits, files: &mut Vec<Arc<[u8]>>) -> Part {
     let (shown, attached): (Vec<_>, Vec<_>) = email
         .attachments
         .iter()
@@ -142,7 +145,7 @@ fn content(email: &Email, bits: Bits) -> Result<Part, Failure> {
     {
         let mut related = MultiPart::related().singlepart(page);
         for file in shown {
-            related = related.singlepart(file::part(file, bits)?);
+            related = related.singlepart(file::part(file, bits, files));
         }
         html = Some(Part::Multi(related));
     }
@@ -155,16 +158,16 @@ fn content(email: &Email, bits: Bits) -> Result<Part, Failure> {
         (None, None) => Part::Single(SinglePart::plain(String::new())),
     };
     if attached.is_empty() {
-        return Ok(body);
+        return body;
     }
     let mut mixed = match body {
         Part::Single(part) => MultiPart::mixed().singlepart(part),
         Part::Multi(part) => MultiPart::mixed().multipart(part),
     };
     for file in attached {
-        mixed = mixed.singlepart(file::part(file, bits)?);
+        mixed = mixed.singlepart(file::part(file, bits, files));
     }
-    Ok(Part::Multi(mixed))
+    Part::Multi(mixed)
 }
 
 /// Line ends as mail has them. The builder does this too, but in quadratic time.
@@ -206,7 +209,8 @@ mod tests {
             message_id: "<1@shop.example>",
             date: Timestamp::from_micros(1_795_341_600_000_000),
         };
-        build(email, &Mailbox::parse("shop@shop.example").unwrap(), &[], (&ids, Bits::Seven))
+        let message = compose(email, &Mailbox::parse("shop@shop.example").unwrap(), &[], (&ids, Bits::Seven))?;
+        Ok(pieces::tests::whole(&message))
     }
 
     /// Names of the headers, and the subject, as a reader finds them.

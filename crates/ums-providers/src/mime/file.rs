@@ -1,11 +1,13 @@
 //! A file as a part of a message: its type, its encoding, its names.
 
+use std::sync::Arc;
+
 use lettre::message::header::{ContentDisposition, ContentId, ContentTransferEncoding, Header, HeaderName, HeaderValue};
 use lettre::message::{Body, SinglePart};
 use ums_core::guard::MAX_LINE_BYTES;
-use ums_core::{Attachment, Failure, MediaType};
+use ums_core::{Attachment, MediaType};
 
-use super::invalid;
+use super::pieces::PLACE_OF_FILE;
 use crate::header_text;
 
 /// Which bytes the way of a message carries.
@@ -76,16 +78,16 @@ fn is_in_lines(content: &[u8]) -> bool {
     fine
 }
 
-/// A file as a part.
-pub(super) fn part(file: &Attachment, bits: Bits) -> Result<SinglePart, Failure> {
+/// A file as a part. A file that travels as base64 is added to `files`, and its place is kept.
+pub(super) fn part(file: &Attachment, bits: Bits, files: &mut Vec<Arc<[u8]>>) -> SinglePart {
     let (media_type, encoding) = transfer(file, bits);
-    let content = file.content.to_vec();
-    let body = match encoding {
-        ContentTransferEncoding::SevenBit | ContentTransferEncoding::EightBit => Body::dangerous_pre_encoded(content, encoding),
-        ContentTransferEncoding::QuotedPrintable | ContentTransferEncoding::Base64 | ContentTransferEncoding::Binary => {
-            Body::new_with_encoding(content, encoding).map_err(|_| invalid("a file cannot be encoded"))?
-        }
+    let content = if encoding == ContentTransferEncoding::Base64 {
+        files.push(Arc::clone(&file.content));
+        vec![PLACE_OF_FILE]
+    } else {
+        file.content.to_vec()
     };
+    let body = Body::dangerous_pre_encoded(content, encoding);
     let mut part = SinglePart::builder();
     if let Some(id) = &file.content_id {
         part = part.header(ContentId::from(format!("<{id}>")));
@@ -95,7 +97,7 @@ pub(super) fn part(file: &Attachment, bits: Bits) -> Result<SinglePart, Failure>
         (false, true) => part.header(ContentDisposition::inline_with_name(&file.filename)),
         (false, false) => part.header(ContentDisposition::attachment(&file.filename)),
     };
-    Ok(part.header(FileType(media_type.to_string())).body(body))
+    part.header(FileType(media_type.to_string())).body(body)
 }
 
 /// A name that a reader would take for an encoded word, although it stands in quotes, as RFC 2231 writes any text (§4).

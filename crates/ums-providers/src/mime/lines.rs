@@ -19,7 +19,7 @@ pub(super) fn normalise_line_ends(bytes: &[u8]) -> Vec<u8> {
 
 /// Makes a message fit for the wire: every line ends in CRLF, no CR or LF stands alone, and no line is over 998 bytes (a longer one,
 /// which the builder does not make, is broken).
-pub(crate) fn normalise_lines(message: Vec<u8>) -> Vec<u8> {
+pub(super) fn normalise_lines(message: Vec<u8>) -> Vec<u8> {
     let mut normal = if is_normal(&message) {
         message
     } else {

@@ -256,9 +256,9 @@ impl Smtp {
             date: self.clock.now(),
         };
         let letter = |bits| {
-            let message = mime::build(email, sender.from, sender.reply_to, (&ids, bits))?;
             let recipients = email.recipients().map(|(_, mailbox)| &mailbox.address).collect();
-            Letter::new(sender, recipients, call.attempt_id.to_string(), message)
+            mime::compose(email, sender.from, sender.reply_to, (&ids, bits))
+                .map(|message| Letter::new(sender, recipients, call.attempt_id.to_string(), message))
         };
         let is_wide = email.attachments.iter().any(mime::needs_eight_bits);
         Ok(Letters {
@@ -307,8 +307,8 @@ impl Provider<Email> for Smtp {
         let until = Self::until(call.time_left);
         let sender = self.sender.choose(email);
         let message_id = format!("<{}@{}>", call.attempt_id, sender.from.address.domain());
-        let letters = self.letters(email, &sender, call, &message_id)?;
         let _turn = self.turn(until).await?;
+        let letters = self.letters(email, &sender, call, &message_id)?;
         let (refused, simulated) = self.deliver(&letters, until).await?;
         Ok(Accepted {
             simulated,

@@ -1,23 +1,30 @@
-//! A reply of 2 GB costs no memory. The measurement runs in a process of its own.
+//! What calls cost in memory: a reply of 2 GB nothing, a large e-mail its bound. Each measurement runs in a process of its own.
+
+use ums_core::{Attachment, COPIES_TO_SEND, Email, Provider as _};
 
 use crate::bed::{self, Bed, transport};
 use crate::fault_server::{Act, FaultServer};
+use crate::smtp;
 
 const LIMIT_KIB: u64 = 8 * 1024;
 
 #[test]
 fn a_reply_of_two_gigabytes_takes_less_than_eight_megabytes() {
+    measure("measured");
+}
+
+/// Runs an ignored test of this file alone in its process.
+fn measure(name: &str) {
     let program = std::env::current_exe().unwrap();
+    let name = format!("memory::{name}");
     let output = std::process::Command::new(program)
-        .args(["--exact", "memory::measured", "--ignored", "--nocapture"])
+        .args(["--exact", &name, "--ignored", "--nocapture"])
         .output()
         .unwrap();
-    assert!(
-        output.status.success(),
-        "{}{}",
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    );
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(said.contains("1 passed"), "{said}");
+    said.lines().filter(|line| line.contains('×')).for_each(|line| println!("{line}"));
 }
 
 #[tokio::test]
@@ -39,6 +46,109 @@ async fn measured() {
         let grown = peak_kib() - before;
         assert!(grown < LIMIT_KIB, "grew by {grown} KiB");
     }
+}
+
+/// Bytes of the large part of an e-mail.
+const LARGE: usize = 8 << 20;
+/// Room for what is not the e-mail: buffers of sockets, the allocator's own.
+const BESIDE_KIB: u64 = 2 * 1024;
+
+#[test]
+fn an_email_takes_no_more_copies_than_the_accounts_say() {
+    for name in ["smtp_file", "smtp_page", "ses_file", "ses_raw_file", "ses_page", "sendgrid_file", "sendgrid_page"] {
+        measure(name);
+    }
+}
+
+/// An e-mail with a file of 8 MiB.
+fn with_file(name: &str) -> Email {
+    Email {
+        attachments: vec![Attachment {
+            filename: name.to_owned(),
+            content_type: "application/pdf".to_owned(),
+            content: (0..LARGE).map(|at| (at % 251) as u8).collect(),
+            inline: false,
+            content_id: None,
+        }],
+        ..bed::email()
+    }
+}
+
+/// An e-mail with a page of 8 MiB, a few of its letters beyond ASCII.
+fn with_page() -> Email {
+    let row = "<tr class=\"row\"><td>Größe</td><td>42</td></tr>\n";
+    Email {
+        html: Some(row.repeat(LARGE / row.len())),
+        ..bed::email()
+    }
+}
+
+/// The peak of a call above the e-mail itself, as a multiple of the e-mail's bytes.
+async fn assert_within(name: &str, email: Email, provider: &impl ums_core::Provider<Email>, most: usize) {
+    assert!(provider.send(&bed::email(), &bed::call()).await.is_err(), "warm up");
+    let before = peak_kib();
+    assert!(provider.send(&email, &bed::call()).await.is_err(), "the server resets every connection");
+    let grown = peak_kib() - before;
+    let content = u64::try_from(email.content_bytes() / 1024).unwrap();
+    println!("{name}: {:.2} × the e-mail", grown as f64 / content as f64);
+    assert!(grown <= content * most as u64 + BESIDE_KIB, "{name} grew by {grown} KiB");
+}
+
+async fn smtp(name: &str, email: Email, most: usize) {
+    let server = smtp::resetting_in_the_body().await;
+    assert_within(name, email, &server.1, most).await;
+}
+
+async fn ses(name: &str, email: Email, most: usize) {
+    let server = FaultServer::start(vec![Act::ResetAfter(1)]).await;
+    assert_within(name, email, &bed::ses(&server.url(), &transport()), most).await;
+}
+
+async fn sendgrid(name: &str, email: Email, most: usize) {
+    let server = FaultServer::start(vec![Act::ResetAfter(1)]).await;
+    assert_within(name, email, &bed::sendgrid(&server.url(), &transport()), most).await;
+}
+
+#[tokio::test]
+#[ignore = "run by the test above, alone in its process"]
+async fn smtp_file() {
+    smtp("SMTP, file", with_file("a.pdf"), 0).await;
+}
+
+#[tokio::test]
+#[ignore = "run by the test above, alone in its process"]
+async fn smtp_page() {
+    smtp("SMTP, page", with_page(), COPIES_TO_SEND).await;
+}
+
+#[tokio::test]
+#[ignore = "run by the test above, alone in its process"]
+async fn ses_file() {
+    ses("SES, file", with_file("a.pdf"), 2).await;
+}
+
+#[tokio::test]
+#[ignore = "run by the test above, alone in its process"]
+async fn ses_raw_file() {
+    ses("SES, raw, file", with_file("no extension"), 2).await;
+}
+
+#[tokio::test]
+#[ignore = "run by the test above, alone in its process"]
+async fn ses_page() {
+    ses("SES, page", with_page(), COPIES_TO_SEND).await;
+}
+
+#[tokio::test]
+#[ignore = "run by the test above, alone in its process"]
+async fn sendgrid_file() {
+    sendgrid("SendGrid, file", with_file("a.pdf"), 2).await;
+}
+
+#[tokio::test]
+#[ignore = "run by the test above, alone in its process"]
+async fn sendgrid_page() {
+    sendgrid("SendGrid, page", with_page(), COPIES_TO_SEND).await;
 }
 
 /// The most memory that the process ever held.

@@ -17,9 +17,9 @@ use std::time::Duration;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use ums_core::{Accepted, Call, Email, Failure, FailureClass, Mailbox, Provider, Purpose, Secret, SystemClock};
-use ums_providers::send::smtp::{Smtp, SmtpSettings, SmtpTimeouts, SmtpTls};
+use ums_providers::send::smtp::{Smtp, SmtpSettings, SmtpTimeouts, SmtpTls, Stage};
 
-use self::server::{Script, Server};
+use self::server::{Act, Script, Server};
 
 /// Must stand in no output.
 const USER: &str = "canary-user";
@@ -86,6 +86,13 @@ async fn send(server: &Server, email: &Email) -> Result<Accepted, Failure> {
 
 async fn send_by(script: Script) -> Result<Accepted, Failure> {
     send(&Server::start(script).await, &email()).await
+}
+
+/// A server that resets every connection within the body, and an adapter for it.
+pub(crate) async fn resetting_in_the_body() -> (Server, Smtp) {
+    let server = Server::start(Script::default().at(Stage::Dot, Act::ResetAfter(1))).await;
+    let adapter = smtp(settings(server.port));
+    (server, adapter)
 }
 
 async fn class_by(script: Script) -> FailureClass {

@@ -1,13 +1,17 @@
 //! The body of SES's `SendEmail`. Simple content carries nearly everything; the rest goes as raw MIME.
 
+use std::fmt;
+use std::io::{self, Write as _};
+
 use base64::display::Base64Display;
 use base64::engine::general_purpose::STANDARD;
+use base64::write::EncoderWriter;
 use bytes::Bytes;
 use serde::{Serialize, Serializer};
 use ums_core::{Attachment, Call, Email, Failure, FailureClass, Header, Mailbox, Timestamp};
 
 use crate::header_text;
-use crate::mime::{self, Bits};
+use crate::mime::{self, Bits, Message};
 use crate::sender::Chosen;
 
 /// Recipients of one message.
@@ -56,7 +60,7 @@ pub(super) fn build(
         },
         reply_to_addresses: mailboxes(sender.reply_to),
         content: match &raw {
-            Some(message) => Content::Raw(Raw { data: Base64(message) }),
+            Some(message) => Content::Raw(Raw { data: Base64OfMessage(message) }),
             None => Content::Simple(simple(email)),
         },
         email_tags: [
@@ -71,7 +75,7 @@ pub(super) fn build(
         ],
         configuration_set_name: configuration_set,
     };
-    let mut body = Vec::with_capacity(1024 + raw.as_ref().map_or(email.content_bytes(), Vec::len) * 4 / 3);
+    let mut body = Vec::with_capacity(1024 + raw.as_ref().map_or(email.content_bytes(), Message::len) * 4 / 3);
     serde_json::to_writer(&mut body, &request).map_err(|_| unsupported("not_json", "the message cannot be written as JSON"))?;
     Ok(body.into())
 }
@@ -142,14 +146,14 @@ fn file_fits(file: &Attachment) -> bool {
 }
 
 /// The message as MIME, without a Bcc header: the destination names all recipients.
-fn raw_message(email: &Email, sender: &Chosen<'_>, call: &Call, now: Timestamp) -> Result<Vec<u8>, Failure> {
+fn raw_message(email: &Email, sender: &Chosen<'_>, call: &Call, now: Timestamp) -> Result<Message, Failure> {
     let message_id = format!("<{}@{}>", call.attempt_id, sender.from.address.domain());
     let ids = mime::Ids {
         message_id: &message_id,
         date: now,
     };
     // SES asks for content outside ASCII to be encoded ("SendRawEmail").
-    mime::build(email, sender.from, sender.reply_to, (&ids, Bits::Seven))
+    mime::compose(email, sender.from, sender.reply_to, (&ids, Bits::Seven))
 }
 
 fn simple(email: &Email) -> Simple<'_> {
@@ -209,7 +213,7 @@ enum Content<'a> {
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct Raw<'a> {
-    data: Base64<'a>,
+    data: Base64OfMessage<'a>,
 }
 
 #[derive(Serialize)]
@@ -291,5 +295,42 @@ struct Base64<'a>(&'a [u8]);
 impl Serialize for Base64<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(&Base64Display::new(self.0, &STANDARD))
+    }
+}
+
+/// A message that is written into the JSON as base64, block by block.
+struct Base64OfMessage<'a>(&'a Message);
+
+impl Serialize for Base64OfMessage<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl fmt::Display for Base64OfMessage<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut encoder = EncoderWriter::new(Characters(f), &STANDARD);
+        let mut bytes = Vec::new();
+        for block in self.0.blocks() {
+            bytes.clear();
+            block.append_to(&mut bytes);
+            encoder.write_all(&bytes).map_err(|_| fmt::Error)?;
+        }
+        encoder.finish().map(drop).map_err(|_| fmt::Error)
+    }
+}
+
+/// Takes the characters of base64 as bytes.
+struct Characters<'a, 'b>(&'a mut fmt::Formatter<'b>);
+
+impl io::Write for Characters<'_, '_> {
+    fn write(&mut self, characters: &[u8]) -> io::Result<usize> {
+        let text = std::str::from_utf8(characters).map_err(io::Error::other)?;
+        self.0.write_str(text).map_err(io::Error::other)?;
+        Ok(characters.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }

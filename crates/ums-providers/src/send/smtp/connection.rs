@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::future::Future;
+use std::io;
 use std::sync::Arc;
 
 use lettre::transport::smtp::Error as SmtpError;
@@ -9,6 +10,7 @@ use lettre::transport::smtp::client::AsyncSmtpConnection;
 use lettre::transport::smtp::commands::{Ehlo, Noop, Starttls};
 use lettre::transport::smtp::extension::ClientId;
 use lettre::transport::smtp::response::Response;
+use tokio::io::AsyncWriteExt as _;
 use tokio::time::{Instant, sleep_until};
 use ums_core::{Failure, FailureClass};
 
@@ -19,9 +21,15 @@ use super::reply::Stage;
 use super::stream::{Ending, Line, Wire};
 use super::tls::Tls;
 use super::{Inner, SmtpTls};
+use crate::mime::Message;
 
 /// What the banner of our own simulator says of itself.
 const SIMULATOR_MARK: &str = "UMS-Simulator";
+
+/// The end of a message on the wire; every message ends in CRLF.
+const FINAL_DOT: &[u8] = b".\r\n";
+/// Bytes of a message from which on they are written without waiting for more.
+const WRITE_BYTES: usize = 64 * 1024;
 
 /// Where a session stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -150,10 +158,29 @@ impl Session {
         if !self.is_quiet() {
             return Err(self.goodbye(inner, stage, until).await);
         }
-        self.line.begin();
-        self.replies = 0;
+        self.begin();
         let done = within(inner, &self.line, until, self.smtp.command(command)).await;
         self.settle(stage, done)
+    }
+
+    /// Writes a message and the final dot, and reads the reply to the dot. The connection's own stream takes the message block by block: the
+    /// protocol's client would hold it whole once more.
+    pub(super) async fn message(&mut self, inner: &Inner, until: Instant, message: &Message) -> Result<(), Fault> {
+        if !self.is_quiet() {
+            return Err(self.goodbye(inner, Stage::Dot, until).await);
+        }
+        self.begin();
+        let mut wire = Wire(Arc::clone(&self.line));
+        match within(inner, &self.line, until, write(&mut wire, message)).await {
+            Ok(Ok(())) => self.next_reply(inner, Stage::Dot, until).await.map(drop),
+            Ok(Err(_)) => Err(Fault::Lost(Stage::Dot, self.line.ending().unwrap_or(Ending::Closed))),
+            Err(ending) => Err(Fault::Lost(Stage::Dot, ending)),
+        }
+    }
+
+    fn begin(&mut self) {
+        self.line.begin();
+        self.replies = 0;
     }
 
     /// What was said without being asked. A server that shuts down may say 421 at any time (RFC 5321 §3.8); anything else is no dialogue.
@@ -182,6 +209,21 @@ impl Session {
             Err(ending) => Err(Fault::Lost(stage, ending)),
         }
     }
+}
+
+/// Writes a message and the final dot: a small one in one go, with the dot.
+async fn write(wire: &mut Wire, message: &Message) -> io::Result<()> {
+    let mut waiting = Vec::new();
+    for block in message.blocks() {
+        block.append_to(&mut waiting);
+        if waiting.len() >= WRITE_BYTES {
+            wire.write_all(&waiting).await?;
+            waiting.clear();
+        }
+    }
+    waiting.extend_from_slice(FINAL_DOT);
+    wire.write_all(&waiting).await?;
+    wire.flush().await
 }
 
 /// Runs an exchange until it is done, makes no progress, or the message's time is up.

@@ -8,10 +8,8 @@ use super::connection::{Session, Standing};
 use super::fault::Fault;
 use super::offers::Offers;
 use super::reply::Stage;
+use crate::mime::Message;
 use crate::sender::Chosen;
-
-/// The end of the message on the wire.
-const TERMINATOR: &str = ".\r\n";
 
 /// A message made ready for the wire.
 pub(super) struct Letter<'a> {
@@ -23,34 +21,26 @@ pub(super) struct Letter<'a> {
     pub(super) envelope_id: String,
     /// Whether the caller chose the sender: the account was not configured with it.
     callers_sender: bool,
-    /// Bytes of the message as SIZE counts them.
+    /// Bytes of the message as SIZE counts them: without the dots that are doubled on the wire.
     size: usize,
     /// Whether an address in a header has other letters than ASCII before the `@`.
     wide_header: bool,
-    /// The message with dots stuffed, and the final dot: written in one go.
-    payload: String,
+    /// The message as it is written, its dots doubled; the final dot follows.
+    message: Message,
 }
 
 impl<'a> Letter<'a> {
-    /// Makes a message ready; its lines must have been normalised.
-    pub(super) fn new(
-        sender: &Chosen<'a>,
-        recipients: Vec<&'a EmailAddress>,
-        envelope_id: String,
-        message: Vec<u8>,
-    ) -> Result<Self, Failure> {
-        let size = message.len();
-        let text = String::from_utf8(message)
-            .map_err(|_| Failure::local(FailureClass::Unsupported, "not_utf8", "the message is not valid UTF-8"))?;
-        Ok(Self {
+    /// Makes a message ready.
+    pub(super) fn new(sender: &Chosen<'a>, recipients: Vec<&'a EmailAddress>, envelope_id: String, message: Message) -> Self {
+        Self {
             wide_header: sender.reply_to.iter().any(|mailbox| mailbox.address.needs_smtputf8()),
             from: &sender.from.address,
             recipients,
             envelope_id,
             callers_sender: sender.callers,
-            size,
-            payload: stuff(text),
-        })
+            size: message.len(),
+            message: message.with_dots_doubled(),
+        }
     }
 
     /// Whether the addresses of envelope and header need SMTPUTF8 (RFC 6531).
@@ -100,27 +90,6 @@ impl<'a> Letter<'a> {
         let notify = if dsn { " NOTIFY=FAILURE,DELAY" } else { "" };
         format!("RCPT TO:<{}>{notify}\r\n", to.expose())
     }
-}
-
-/// Doubles the dot that begins a line (RFC 5321 §4.5.2) and puts the final one. Every line must end in CRLF.
-fn stuff(text: String) -> String {
-    let mut stuffed = if text.starts_with('.') || text.contains("\n.") {
-        let mut stuffed = String::with_capacity(text.len() + text.len() / 64 + 16);
-        for line in text.split_inclusive('\n') {
-            if line.starts_with('.') {
-                stuffed.push('.');
-            }
-            stuffed.push_str(line);
-        }
-        stuffed
-    } else {
-        text
-    };
-    if !stuffed.ends_with("\r\n") {
-        stuffed.push_str("\r\n");
-    }
-    stuffed.push_str(TERMINATOR);
-    stuffed
 }
 
 /// How a message that was not delivered may be handed over after all. Nothing of its content was handed over.
@@ -338,17 +307,17 @@ impl Dialogue<'_> {
         }
     }
 
-    /// Body and final dot in one write. Whether the dot was handed over is the stream's own count.
+    /// Message and final dot. Whether the dot was handed over is the stream's own count.
     async fn body(&mut self) -> Result<(), Failed> {
         self.session.standing = Standing::Busy;
         let before = self.session.line.handed();
-        let Err(fault) = self.say(Stage::Dot, &self.letter.payload).await else {
+        let Err(fault) = self.session.message(self.inner, self.until, &self.letter.message).await else {
             self.session.standing = Standing::Ready;
             return Ok(());
         };
         self.leave(&fault, Standing::Ready);
         let handed = self.session.line.handed().saturating_sub(before);
-        let before_dot = u64::try_from(self.letter.payload.len() - TERMINATOR.len()).unwrap_or(u64::MAX);
+        let before_dot = u64::try_from(self.letter.message.len()).unwrap_or(u64::MAX);
         let dot_was_handed = handed > before_dot;
         Err(Failed {
             about_sender: fault.is_about_sender(),
@@ -422,49 +391,5 @@ impl Answers {
             ..refusal
         };
         self.refused.into_iter().map(without).collect()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::mime::normalise_lines;
-    use proptest::prelude::*;
-
-    #[test]
-    fn dots_are_doubled_at_line_starts_only() {
-        let check = |text: &str, expected: &str| assert_eq!(stuff(text.to_owned()), expected, "{text:?}");
-        check("a\r\n", "a\r\n.\r\n");
-        check("a", "a\r\n.\r\n");
-        check(".\r\n", "..\r\n.\r\n");
-        check("a\r\n..b\r\nc.d\r\n", "a\r\n...b\r\nc.d\r\n.\r\n");
-        check("", "\r\n.\r\n");
-    }
-
-    /// What a server makes of the payload: the message, and what follows it.
-    fn received(payload: &str) -> (String, &str) {
-        let mut message = String::new();
-        let mut rest = payload;
-        while let Some((line, after)) = rest.split_once("\r\n") {
-            rest = after;
-            if line == "." {
-                return (message, rest);
-            }
-            message.push_str(line.strip_prefix('.').unwrap_or(line));
-            message.push_str("\r\n");
-        }
-        panic!("no end");
-    }
-
-    proptest! {
-        #[test]
-        fn one_end_on_the_wire_and_nothing_behind_it(text in "([\\r\\n.a]|\\PC){0,60}") {
-            let normal = String::from_utf8(normalise_lines(text.into_bytes())).unwrap();
-            let payload = stuff(normal.clone());
-            prop_assert_eq!(payload.match_indices("\r\n.\r\n").count() + usize::from(payload == ".\r\n"), 1);
-            let (message, rest) = received(&payload);
-            prop_assert_eq!(rest, "");
-            prop_assert_eq!(message.trim_end_matches("\r\n"), normal.trim_end_matches("\r\n"));
-        }
     }
 }
