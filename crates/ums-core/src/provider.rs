@@ -57,6 +57,7 @@ pub enum Probe {
 }
 
 /// The most memory that a call may take beside the content that it is given, in copies of the content ([`crate::Email::content_bytes`]).
+/// A large page takes the most; a file takes two at most.
 pub const COPIES_TO_SEND: usize = 3;
 
 /// A provider of messages of type `M` ([`crate::Email`] or [`crate::Sms`]), over one account.

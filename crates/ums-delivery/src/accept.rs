@@ -21,7 +21,7 @@ use crate::fate::Happened;
 use crate::gates;
 use crate::lanes::LanePermit;
 use crate::lost::Accepting;
-use crate::memory::{COPIES_TO_SEND, Share};
+use crate::memory::{COPIES_IN_CALL, Share};
 use crate::submission::{Submission, SubmitError, Ticket};
 
 /// Accepts a message: compose, gates, slot, store, go.
@@ -37,8 +37,9 @@ pub(crate) async fn accept<M: Routed>(dispatch: &Arc<Dispatch>, submission: Subm
         return Err(SubmitError::Busy);
     }
     let term = desk.lease.term();
-    if record.is_under_way() && (permit.is_none() || !desk.may_send()) {
-        // No permit here, or another process sends from this store.
+    let has_memory = desk.memory.grow(&mut memory, message.content.bytes(), COPIES_IN_CALL);
+    if record.is_under_way() && (permit.is_none() || !has_memory || !desk.may_send()) {
+        // No permit or no memory for the call here, or another process sends from this store.
         desk.decide(&mut record, Happened::Enqueued);
     }
 
@@ -71,7 +72,7 @@ pub(crate) async fn accept<M: Routed>(dispatch: &Arc<Dispatch>, submission: Subm
     }
     let settled = match held.filter(|_| record.is_under_way()) {
         Some(held) => {
-            desk.memory.shrink(&mut memory, message.content.bytes(), COPIES_TO_SEND);
+            desk.memory.shrink(&mut memory, message.content.bytes(), COPIES_IN_CALL);
             let work = Work {
                 record,
                 walk,

@@ -21,7 +21,7 @@ use crate::fate::{self, Answer, Happened, Intent, Next, Search, Stopped};
 use crate::in_hand::Held;
 use crate::journal::{Journal, is_final};
 use crate::lease::Term;
-use crate::memory::{COPIES_TO_SEND, Share};
+use crate::memory::{COPIES_IN_CALL, Share};
 use crate::observer::SettledEvent;
 
 /// How long an intent may take to be kept, while its slot waits. After it the provider is left alone and the message put back.
@@ -177,7 +177,7 @@ impl<'a, M: Routed> Delivery<'a, M> {
             let body_bytes = body_bytes(&self.journal.record);
             tokio::select! {
                 biased;
-                share = self.desk.memory.share(body_bytes, COPIES_TO_SEND) => self.memory = share,
+                share = self.desk.memory.share(body_bytes, COPIES_IN_CALL) => self.memory = share,
                 () = self.desk.ports.ended.cancelled() => return false,
             }
         }

@@ -1,25 +1,26 @@
 //! The memory that messages in hand may take together: one budget for the door, the worker and the calls.
 //!
 //! A body of at most [`SMALL_BYTES`] takes no share: the number of connections and of lane permits bounds such bodies (1,024 connections
-//! × 16 KiB × [`COPIES_TO_ACCEPT`] and 1,024 permits × 16 KiB × [`COPIES_TO_SEND`] are 96 MiB at the very most, and bodies of 1 KiB a
+//! × 16 KiB × [`COPIES_TO_ACCEPT`] and 1,024 permits × 16 KiB × [`COPIES_IN_CALL`] are 176 MiB at the very most, and bodies of 1 KiB a
 //! sixteenth of it). So nothing changes for codes and receipts, whatever waits for memory.
 //!
 //! **Invariant:** nobody who holds a share waits for more. The door takes all that an accept needs before it reads the first byte, or
-//! grows by what is free at once; a message takes its share before it has a provider's slot. So holders always end, and give back.
+//! grows by what is free at once, and so does a message that is sent as soon as it is stored: without room it waits in the store. A claimed
+//! message takes its share before it has a provider's slot. So holders always end, and give back.
 //! **Invariant:** whoever waits is served in the order of coming, so neither the door nor the worker starves the other.
 
 use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use ums_core::COPIES_TO_SEND;
 
 /// Largest body that takes no share, in bytes.
 pub const SMALL_BYTES: usize = 16 * 1_024;
-/// What reading, parsing and storing a request takes, in copies of its body: the JSON, the strings and decoded files, the row.
-pub const COPIES_TO_ACCEPT: usize = 3;
-/// What a call takes, in copies of a message's content: the content, and the request to the provider with its encodings.
-pub(crate) const COPIES_TO_SEND: usize = 3;
-/// A message that is sent as soon as it is stored has its share already: its content is no larger than the request's body.
-const _: () = assert!(COPIES_TO_SEND <= COPIES_TO_ACCEPT);
+/// What reading, parsing and storing a request takes, in copies of its body: the JSON, the strings and decoded files, the row, and the
+/// database's copy of it.
+pub const COPIES_TO_ACCEPT: usize = 4;
+/// What a call takes, in copies of a message's content: the content, and what an adapter makes of it.
+pub(crate) const COPIES_IN_CALL: usize = 1 + COPIES_TO_SEND;
 /// The budget's unit, in bytes.
 const STEP_BYTES: usize = 16 * 1_024;
 

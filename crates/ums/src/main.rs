@@ -24,6 +24,10 @@ use anyhow::{Context as _, Result};
 use clap::Parser;
 use exit::Exit;
 
+/// Gives large blocks back to the machine when they are freed, whichever thread frees them.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Sends e-mail and SMS, and gets them through although a provider is down.
 #[derive(Debug, Parser)]
 #[command(name = "ums", version = env!("UMS_VERSION"), arg_required_else_help = true, max_term_width = 110)]

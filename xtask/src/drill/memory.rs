@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::json;
 
 use self::cage::Cage;
@@ -39,7 +39,7 @@ pub(super) async fn run(play: &Play<'_>, store: Store) -> Result<Report> {
     let mut server = start(&mut stage, &cage, at).await?;
     let codes = Load::start(play.seed, &codes(), &[at], &stage.journals.acks)?;
     let mut mails = Load::start(play.seed.wrapping_add(1), &mails(play.rounds), &[at], &stage.journals.acks)?;
-    mails.all_posted().await?;
+    all_posted(&mut mails, &mut server).await?;
     page(&server).await?;
     let before = peak(&server)?;
     let was_alive = server.ended().is_none();
@@ -117,6 +117,14 @@ async fn start(stage: &mut Stage, cage: &Cage, at: std::net::SocketAddr) -> Resu
     let mut server = stage.start_server(at, None, &["sh", "-c", &enter, "ums"])?;
     server.ready().await?;
     Ok(server)
+}
+
+/// Waits until all mails are promised; a service that was killed promises none.
+async fn all_posted(mails: &mut Load, server: &mut Server) -> Result<()> {
+    tokio::select! {
+        posted = mails.all_posted() => posted,
+        ended = server.ends_within(SETTLED) => bail!("the service was killed, or did not take all mails in time: {ended:?}"),
+    }
 }
 
 /// A page over all the large mails.
