@@ -83,7 +83,7 @@ pub fn is_forbidden(character: char) -> bool {
     character.is_control() || matches!(character, '\u{2028}' | '\u{2029}')
 }
 
-/// Whether a character turns the direction of the text behind it (Unicode's Bidi_Control, without the marks, which only stand beside a letter).
+/// Whether a character turns the direction of the text behind it (Unicode's `Bidi_Control`, without the marks, which only stand beside a letter).
 pub const fn turns_direction(character: char) -> bool {
     matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }

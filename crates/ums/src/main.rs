@@ -135,7 +135,9 @@ fn run(command: Command) -> Result<Exit> {
         Command::Suppressions(command) => on_one_core(cmd::suppressions::run(command)),
         Command::Webhooks(command) => on_one_core(cmd::webhooks::run(command)),
         Command::Feedback(cmd::feedback::Command::Check(args)) => cmd::feedback::run_check(args),
-        Command::Feedback(cmd::feedback::Command::Dsn(args)) => cmd::feedback::for_mail_server(on_one_core(cmd::feedback::run_dsn(args))),
+        Command::Feedback(cmd::feedback::Command::Dsn(args)) => {
+            Ok(cmd::feedback::for_mail_server(on_one_core(cmd::feedback::run_dsn(args))))
+        }
         Command::Migrate(args) => on_one_core(cmd::migrate::run(args)),
         Command::Backup(args) => on_one_core(cmd::backup::run(args)),
         Command::Restore(args) => on_one_core(cmd::restore::run(args)),

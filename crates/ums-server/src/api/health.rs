@@ -45,7 +45,9 @@ pub(super) async fn ready(State(app): State<Arc<App>>) -> Response {
     let why = app.readiness.check(&app).await;
     let troubles = app.messaging.troubles().all();
     if let Some(why) = why {
-        let short = troubles.into_iter().find(|trouble| matches!(trouble.kind, TroubleKind::Descriptors | TroubleKind::Memory));
+        let short = troubles
+            .into_iter()
+            .find(|trouble| matches!(trouble.kind, TroubleKind::Descriptors | TroubleKind::Memory));
         let detail = short.map_or_else(|| why.to_owned(), |trouble| trouble.reason);
         return Problem::new(ErrorCode::StoreUnavailable, detail).into_response();
     }

@@ -122,11 +122,11 @@ pub(crate) fn run_check(args: Check) -> Result<Exit> {
 }
 
 /// How a command in a mail server's pipe ends: the server bounces the mail for any exit code but 0 and 75, and a bounce must not bounce.
-pub(crate) fn for_mail_server(ended: Result<Exit>) -> Result<Exit> {
-    Ok(ended.unwrap_or_else(|error| {
+pub(crate) fn for_mail_server(ended: Result<Exit>) -> Exit {
+    ended.unwrap_or_else(|error| {
         output::error(&error);
         Exit::TryLater
-    }))
+    })
 }
 
 /// Runs `ums feedback dsn`.

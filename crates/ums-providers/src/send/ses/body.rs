@@ -61,7 +61,9 @@ pub(super) fn build(
         },
         reply_to_addresses: mailboxes(sender.reply_to),
         content: match &raw {
-            Some(message) => Content::Raw(Raw { data: Base64OfMessage(message) }),
+            Some(message) => Content::Raw(Raw {
+                data: Base64OfMessage(message),
+            }),
             None => Content::Simple(simple(email)),
         },
         email_tags: [
