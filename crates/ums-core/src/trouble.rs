@@ -16,7 +16,7 @@ words! {
         Database = "database",
         /// No file descriptor or local port is left.
         Descriptors = "descriptors",
-        /// The machine has no memory or thread left for this process. Messages in hand that take all that `limits.memory_bytes` gives are load, and no
+        /// The machine has no memory or thread left for this process. Messages in hand that take all that `limits.memory` gives are load, and no
         /// trouble.
         Memory = "memory",
         /// The machine's clock jumped, or differs from the database's.

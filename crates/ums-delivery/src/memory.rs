@@ -1,7 +1,7 @@
 //! The memory that messages in hand may take together: one budget for the door, the worker and the calls.
 //!
 //! A body of at most [`SMALL_BYTES`] takes no share: the number of connections and of lane permits bounds such bodies (1,024 connections
-//! × 16 KiB × [`COPIES_TO_ACCEPT`] and 1,024 permits × 16 KiB × [`COPIES_IN_CALL`] are 176 MiB at the very most, and bodies of 1 KiB a
+//! × 16 KiB × [`COPIES_TO_ACCEPT`] and 1,024 permits × 16 KiB × [`COPIES_IN_CALL`] are 128 MiB at the very most, and bodies of 1 KiB a
 //! sixteenth of it). So nothing changes for codes and receipts, whatever waits for memory.
 //!
 //! **Invariant:** nobody who holds a share waits for more. The door takes all that an accept needs before it reads the first byte, or

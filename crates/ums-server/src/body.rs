@@ -31,7 +31,7 @@ async fn reserve(memory: &MemoryBudget, body_bytes: usize, time: Duration) -> Re
 fn busy() -> Problem {
     Problem::new(
         ErrorCode::Busy,
-        "the messages in hand take all the memory that they may (limits.memory_bytes); try again in a moment",
+        "the messages in hand take all the memory that they may (limits.memory); try again in a moment",
     )
 }
 

@@ -283,7 +283,7 @@ fn rules(settings: &Settings) -> Rules {
         // No setting changes these two.
         on_exhausted: fixed.on_exhausted,
         max_in_flight: fixed.max_in_flight,
-        memory_bytes: usize::try_from(settings.limits.memory_bytes).unwrap_or(usize::MAX),
+        memory_bytes: usize::try_from(settings.limits.memory).unwrap_or(usize::MAX),
         retry: RetrySchedule {
             waits: settings.retry.schedule.clone(),
             otp_waits: settings.retry.otp_schedule.clone(),

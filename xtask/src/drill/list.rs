@@ -141,7 +141,7 @@ pub(super) const DRILLS: &[Drill] = &[
         what: "large mails, long lists and a restart within 512 MiB (wants root); rounds are mails of 23 MiB",
         stores: BOTH,
         rounds: 16,
-        short: &[(Store::Sqlite, 8)],
+        short: &[],
         is_alone: true,
         run: |play, store| Box::pin(memory::run(play, store)),
     },

@@ -42,7 +42,7 @@ pub(super) const FLOORS: &[Floors] = &[(
             "endpoints",
             "parking",
         ],
-        &["breaker", "pacing", "lanes", "lease", "in_hand", "queue"],
+        &["breaker", "pacing", "lanes", "lease", "memory", "in_hand", "queue"],
         &["ports", "shortages", "rules", "observer", "carried"],
     ],
 )];

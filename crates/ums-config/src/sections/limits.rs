@@ -31,7 +31,7 @@ pub struct LimitSettings {
     /// Largest body of a batch, in bytes.
     pub batch_body_bytes: u32,
     /// Memory of the messages in hand, in bytes.
-    pub memory_bytes: u32,
+    pub memory: u32,
     /// Messages that may wait in the store.
     pub backlog_messages: u32,
     /// Time to send the head.
@@ -69,7 +69,7 @@ pub(crate) fn read(reader: &mut Reader<'_>) -> LimitSettings {
         request_body_bytes: reader.number("limits.request_body_bytes", bytes(1_024, 256)),
         batch_messages: reader.number("limits.batch_messages", 1..=1_000),
         batch_body_bytes: reader.number("limits.batch_body_bytes", bytes(1_024, 256)),
-        memory_bytes: reader.number("limits.memory_bytes", 1024 * 1024..=u32::MAX),
+        memory: reader.number("limits.memory", 1024 * 1024..=u32::MAX),
         backlog_messages: reader.number("limits.backlog_messages", 1..=4_000_000_000),
         request_head: reader.span("limits.request_head", seconds(1, 300)),
         request_body: reader.span("limits.request_body", seconds(1, 3_600)),
