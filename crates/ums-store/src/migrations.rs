@@ -77,7 +77,7 @@ mod tests {
         let code: Vec<&str> = sql.lines().map(|line| line.split("--").next().unwrap_or_default()).collect();
         let words: Vec<String> = code.join(" ").split_whitespace().map(str::to_ascii_uppercase).collect();
         let text = words.join(" ");
-        let mut found: Vec<String> = ["DROP ", "RENAME ", "ALTER COLUMN", " SET NOT NULL", "DELETE ", "TRUNCATE "]
+        let mut found: Vec<String> = ["DROP ", "RENAME ", "ALTER COLUMN", " SET NOT NULL", "DELETE FROM ", "TRUNCATE "]
             .into_iter()
             .filter(|word| text.contains(word))
             .map(str::to_owned)
