@@ -48,26 +48,10 @@ pub(crate) async fn insert(session: &Session, rows: &Rows<'_>) -> Result<(), Fau
     if rows.tenant.is_empty() {
         return Ok(());
     }
-    if rows.envelope.iter().any(Option::is_some) {
-        return insert_with_envelopes(session, rows).await;
-    }
-    let sql = "INSERT INTO contents (tenant, message_id, accepted_at, has_body, content, handling, metadata)
+    let small = "INSERT INTO contents (tenant, message_id, accepted_at, has_body, content, handling, metadata)
          SELECT * FROM unnest($1::text[], $2::uuid[], $3::bigint[], $4::boolean[], $5::text[], $6::text[], $7::text[])";
-    let values: [Value<'_>; 7] = [
-        &rows.tenant,
-        &rows.message_id,
-        &rows.accepted_at,
-        &rows.has_body,
-        &rows.content,
-        &rows.handling,
-        &rows.metadata,
-    ];
-    session.execute(sql, &values).await.map(drop)
-}
-
-/// The same with the envelopes of large contents, in one statement: it goes out in its place among those of the transaction.
-async fn insert_with_envelopes(session: &Session, rows: &Rows<'_>) -> Result<(), Fault> {
-    let sql = "WITH new AS (
+    // The envelopes of large contents in the same statement: it goes out in its place among those of the transaction.
+    let large = "WITH new AS (
            SELECT * FROM unnest($1::text[], $2::uuid[], $3::bigint[], $4::boolean[], $5::text[], $6::text[], $7::text[], $8::text[])
            AS n(tenant, message_id, accepted_at, has_body, content, handling, metadata, envelope)),
          enveloped AS (
@@ -85,7 +69,12 @@ async fn insert_with_envelopes(session: &Session, rows: &Rows<'_>) -> Result<(),
         &rows.metadata,
         &rows.envelope,
     ];
-    session.execute(sql, &values).await.map(drop)
+    let [of_contents @ .., _] = &values;
+    if rows.envelope.iter().any(Option::is_some) {
+        session.execute(large, &values).await.map(drop)
+    } else {
+        session.execute(small, of_contents).await.map(drop)
+    }
 }
 
 /// The whole content of a message.

@@ -11,29 +11,21 @@ use crate::json::to_json;
 /// Stores what a new message says.
 pub(crate) fn insert(connection: &Connection, row: &Encoded) -> Result<(), StoreError> {
     let message = &row.new.message;
-    let mut statement = connection
-        .prepare_cached("INSERT INTO contents (tenant, message_id, content, handling, metadata) VALUES (?1, ?2, ?3, ?4, ?5)")
-        .map_err(store_error)?;
-    let values = params![
-        message.tenant.as_str(),
-        message.id.as_uuid().into_bytes(),
-        row.content,
-        row.handling,
-        row.metadata
-    ];
-    statement.execute(values).map_err(store_error)?;
+    let put = |sql, content: &str| {
+        let mut statement = connection.prepare_cached(sql).map_err(store_error)?;
+        let id = message.id.as_uuid().into_bytes();
+        let values = params![message.tenant.as_str(), id, content, row.handling, row.metadata];
+        statement.execute(values).map(drop).map_err(store_error)
+    };
+    put(
+        "INSERT INTO contents (tenant, message_id, content, handling, metadata) VALUES (?1, ?2, ?3, ?4, ?5)",
+        &row.content,
+    )?;
     let Some(envelope) = &row.envelope else { return Ok(()) };
-    let mut statement = connection
-        .prepare_cached("INSERT INTO envelopes (tenant, message_id, content, handling, metadata) VALUES (?1, ?2, ?3, ?4, ?5)")
-        .map_err(store_error)?;
-    let values = params![
-        message.tenant.as_str(),
-        message.id.as_uuid().into_bytes(),
+    put(
+        "INSERT INTO envelopes (tenant, message_id, content, handling, metadata) VALUES (?1, ?2, ?3, ?4, ?5)",
         envelope,
-        row.handling,
-        row.metadata
-    ];
-    statement.execute(values).map(drop).map_err(store_error)
+    )
 }
 
 /// Empties a message's body. Says whether there was one.
@@ -100,43 +92,37 @@ pub(crate) fn forget_bodies_due(connection: &Connection, now: Timestamp, limit: 
 
 /// The content of a message whose body is still kept: whole, or the envelope of a large one.
 fn kept(connection: &Connection, tenant: &TenantId, id: MessageId) -> Result<Option<Content>, StoreError> {
-    let mut statement = connection
-        .prepare_cached(
-            "SELECT coalesce(e.content, c.content) AS content, e.content IS NOT NULL AS is_apart FROM contents c
-             LEFT JOIN envelopes e ON e.tenant = c.tenant AND e.message_id = c.message_id AND octet_length(c.content) > octet_length(e.content)
-             WHERE c.tenant = ?1 AND c.message_id = ?2",
-        )
-        .map_err(store_error)?;
-    let mut rows = statement
-        .query(params![tenant.as_str(), id.as_uuid().into_bytes()])
-        .map_err(store_error)?;
-    let Some(row) = rows.next().map_err(store_error)? else {
-        return Ok(None);
-    };
-    let columns = Columns {
-        row,
-        table: "contents",
-        id: &id,
-    };
-    let (content, is_apart): (Content, bool) = (columns.json("content")?, columns.value("is_apart")?);
-    Ok(Some(content).filter(|content| is_apart || content.has_body()))
+    let sql = "SELECT coalesce(e.content, c.content) AS content, e.content IS NOT NULL AS is_apart FROM contents c
+         LEFT JOIN envelopes e ON e.tenant = c.tenant AND e.message_id = c.message_id AND octet_length(c.content) > octet_length(e.content)
+         WHERE c.tenant = ?1 AND c.message_id = ?2";
+    let read = read(connection, sql, (tenant, id), |columns| {
+        Ok((columns.json::<Content>("content")?, columns.value::<bool>("is_apart")?))
+    })?;
+    Ok(read.and_then(|(content, is_apart)| (is_apart || content.has_body()).then_some(content)))
 }
 
 /// The whole content of a message.
 pub(crate) fn whole(connection: &Connection, tenant: &TenantId, id: MessageId) -> Result<Option<Content>, StoreError> {
-    let mut statement = connection
-        .prepare_cached("SELECT content FROM contents WHERE tenant = ?1 AND message_id = ?2")
-        .map_err(store_error)?;
+    let sql = "SELECT content FROM contents WHERE tenant = ?1 AND message_id = ?2";
+    read(connection, sql, (tenant, id), |columns| columns.json("content"))
+}
+
+/// Reads the row of a message; none if there is no such message.
+fn read<T>(
+    connection: &Connection,
+    sql: &str,
+    (tenant, id): (&TenantId, MessageId),
+    of_row: impl FnOnce(&Columns<'_>) -> Result<T, StoreError>,
+) -> Result<Option<T>, StoreError> {
+    let mut statement = connection.prepare_cached(sql).map_err(store_error)?;
     let mut rows = statement
         .query(params![tenant.as_str(), id.as_uuid().into_bytes()])
         .map_err(store_error)?;
-    let Some(row) = rows.next().map_err(store_error)? else {
-        return Ok(None);
-    };
-    let columns = Columns {
+    let row = rows.next().map_err(store_error)?;
+    let columns = |row| Columns {
         row,
         table: "contents",
         id: &id,
     };
-    columns.json("content").map(Some)
+    row.map(|row| of_row(&columns(row))).transpose()
 }
