@@ -41,6 +41,21 @@ impl Arguments {
         self.flag("-h") || long
     }
 
+    /// Answers `--help`, with the list below it, or `--list`; whether one of them was given.
+    pub(crate) fn answered(&mut self, help: &str, heading: &str, list: fn()) -> Result<bool> {
+        if self.wants_help() {
+            print!("{help}\n{heading}:\n");
+            list();
+            return Ok(true);
+        }
+        if !self.flag("--list") {
+            return Ok(false);
+        }
+        self.finish()?;
+        list();
+        Ok(true)
+    }
+
     /// Takes every `name VALUE` and `name=VALUE`; a value may be a list with commas.
     pub(crate) fn values(&mut self, name: &str) -> Result<Vec<String>> {
         let mut values = Vec::new();
@@ -78,7 +93,7 @@ impl Arguments {
     }
 
     /// Refuses what nobody took.
-    pub(crate) fn finish(self) -> Result<()> {
+    pub(crate) fn finish(&self) -> Result<()> {
         match self.words.first() {
             None => Ok(()),
             Some(word) => Err(Usage(format!("do not understand {word}")).into()),

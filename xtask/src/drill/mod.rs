@@ -101,14 +101,7 @@ impl Play<'_> {
 
 /// The command.
 pub(crate) fn main(workspace: &Workspace, mut arguments: Arguments) -> Result<()> {
-    if arguments.wants_help() {
-        print!("{HELP}\nDrills:\n");
-        list();
-        return Ok(());
-    }
-    if arguments.flag("--list") {
-        arguments.finish()?;
-        list();
+    if arguments.answered(HELP, "Drills", list)? {
         return Ok(());
     }
     let given_seed = arguments.values("--seed")?.pop();

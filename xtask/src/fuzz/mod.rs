@@ -32,14 +32,7 @@ const LIMITS: &[&str] = &["-timeout=10", "-rss_limit_mb=2048"];
 
 /// The command.
 pub(crate) fn main(workspace: &Workspace, mut arguments: Arguments) -> Result<()> {
-    if arguments.wants_help() {
-        print!("{HELP}\nTargets:\n");
-        list();
-        return Ok(());
-    }
-    if arguments.flag("--list") {
-        arguments.finish()?;
-        list();
+    if arguments.answered(HELP, "Targets", list)? {
         return Ok(());
     }
     let seconds: u32 = arguments.number("--seconds", 60)?;

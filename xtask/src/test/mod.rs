@@ -104,14 +104,7 @@ const STEPS: &[Step] = &[
 
 /// The command.
 pub(crate) fn main(workspace: &Workspace, mut arguments: Arguments) -> Result<()> {
-    if arguments.wants_help() {
-        print!("{HELP}\nSteps:\n");
-        list();
-        return Ok(());
-    }
-    if arguments.flag("--list") {
-        arguments.finish()?;
-        list();
+    if arguments.answered(HELP, "Steps", list)? {
         return Ok(());
     }
     let only = arguments.values("--only")?;
