@@ -51,9 +51,8 @@ pub(super) async fn run(play: &Play<'_>, store: Store) -> Result<Report> {
     for provider in MAIL {
         faults::heal(&stage.web, control, provider).await?;
     }
-    let settled = settle::settled(&server, SETTLED).await?;
     let seen_of_codes = codes.finish().await?;
-    settle::settled(&server, SETTLED).await?;
+    let settled = settle::settled(&server, SETTLED).await?;
     let after = peak(&server)?;
     stage.sink_lives()?;
     let (findings, rows) = settle::findings(&stage, &server).await?;
