@@ -38,6 +38,8 @@ const MAX_DEPTH: usize = 3;
 const MAX_PARTS: usize = 500;
 /// Lines that begin as boundaries do; those of a returned text count, too.
 const MAX_BOUNDARIES: usize = 5_000;
+/// Parameters in pieces (RFC 2231 §3, `name*1=`): the parser looks for each among all that came before. Real names have a handful.
+const MAX_CONTINUATIONS: usize = 5_000;
 /// Most recipients of one report.
 const MAX_RECIPIENTS: usize = 100;
 
@@ -90,7 +92,7 @@ pub fn read(message: &[u8], now: Timestamp) -> Result<Vec<Event>, NotABounce> {
             .unwrap_or_default(),
         None => message,
     };
-    if parts(message) > MAX_PARTS || lines_like_boundaries(message) > MAX_BOUNDARIES {
+    if is_costly(message) {
         return Err(NotABounce::Unparsed);
     }
     let mail = MessageParser::new().parse(message).filter(is_mail).ok_or(NotABounce::NotMail)?;
@@ -118,6 +120,16 @@ pub fn read(message: &[u8], now: Timestamp) -> Result<Vec<Event>, NotABounce> {
 /// Whether it has a header that mail has.
 fn is_mail(mail: &Message<'_>) -> bool {
     mail.headers().iter().any(|header| !matches!(header.name, HeaderName::Other(_)))
+}
+
+/// Whether the parser would take much longer over the message than over another one of its length.
+fn is_costly(message: &[u8]) -> bool {
+    parts(message) > MAX_PARTS || lines_like_boundaries(message) > MAX_BOUNDARIES || continuations(message) > MAX_CONTINUATIONS
+}
+
+/// How many parameters are written in pieces, at most.
+fn continuations(message: &[u8]) -> usize {
+    message.windows(2).filter(|text| matches!(text, [b'*', b'0'..=b'9'])).count()
 }
 
 /// How many parts say what they are. Each message within a message must, and the parser's result is nested as deep as they are.

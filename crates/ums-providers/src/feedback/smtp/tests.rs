@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 use ums_core::{BounceKind, Event, SuppressionReason, Timestamp};
 
-use super::{MAX_MESSAGE_BYTES, NotABounce, read};
+use super::{MAX_CONTINUATIONS, MAX_MESSAGE_BYTES, NotABounce, is_costly, read};
 
 const ATTEMPT: &str = "01930000-0000-7000-8000-000000000002";
 
@@ -146,6 +146,17 @@ fn samples_of_many_mail_systems_are_read() {
     ] {
         assert_eq!(told(name), expected, "{name}");
     }
+}
+
+#[test]
+fn a_mail_that_costs_the_parser_much_is_left_alone() {
+    let with = |pieces: usize| {
+        let names = " a*1=x;".repeat(pieces);
+        format!("Subject: a\r\nContent-Type: text/plain;{names}\r\n\r\nb\r\n")
+    };
+    assert!(!is_costly(with(MAX_CONTINUATIONS).as_bytes()));
+    assert!(is_costly(with(MAX_CONTINUATIONS + 1).as_bytes()));
+    assert_eq!(read(with(MAX_CONTINUATIONS + 1).as_bytes(), now()), Err(NotABounce::Unparsed));
 }
 
 #[test]
