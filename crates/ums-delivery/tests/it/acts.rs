@@ -250,6 +250,19 @@ async fn a_replay_previews_and_then_sends_what_failed() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn large_mails_of_one_envelope_are_twins_only_if_they_say_the_same() {
+    let bench = start().await;
+    let saying = |letter: &str| email().html(letter.repeat(20_000));
+    for letter in ["a", "b", "b"] {
+        failed(&bench, saying(letter)).await;
+    }
+    all_accept(&bench);
+    bench.pass(Duration::from_mins(6)).await;
+    let slice = bench.engine.replay(&tenant(), &replay(false)).await.unwrap();
+    assert_eq!((slice.replayed, slice.duplicates), (2, 1));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_replay_goes_on_where_its_slice_ended_and_heeds_the_filter() {
     let bench = start().await;
     let mut ids = Vec::new();

@@ -93,7 +93,7 @@ pub(crate) fn forget_bodies_due(connection: &Connection, now: Timestamp, limit: 
 /// The content of a message whose body is still kept: whole, or the envelope of a large one.
 fn kept(connection: &Connection, tenant: &TenantId, id: MessageId) -> Result<Option<Content>, StoreError> {
     let sql = "SELECT coalesce(e.content, c.content) AS content, e.content IS NOT NULL AS is_apart FROM contents c
-         LEFT JOIN envelopes e ON e.tenant = c.tenant AND e.message_id = c.message_id AND octet_length(c.content) > octet_length(e.content)
+         LEFT JOIN envelopes e ON e.tenant = c.tenant AND e.message_id = c.message_id
          WHERE c.tenant = ?1 AND c.message_id = ?2";
     let read = read(connection, sql, (tenant, id), |columns| {
         Ok((columns.json::<Content>("content")?, columns.value::<bool>("is_apart")?))

@@ -258,3 +258,23 @@ async fn a_large_content_that_the_release_before_wrote_or_emptied_is_read_as_it_
     stranger.execute("DELETE FROM envelopes", []).unwrap();
     assert_eq!(read().await.body(), Body::Here(&accepted.content));
 }
+
+#[tokio::test]
+async fn a_body_that_is_emptied_leaves_no_envelope() {
+    let ground = SqliteFile::new();
+    let store = ground.store().await;
+    store.accept(large(1).sending().unwrap()).await.unwrap();
+    let envelopes = || {
+        ground
+            .stranger()
+            .query_row("SELECT count(*) FROM envelopes", [], |row| row.get::<_, i64>(0))
+            .unwrap()
+    };
+    assert_eq!(envelopes(), 1);
+    let forgetting = Step {
+        forget_body: true,
+        ..large(1).step(Status::Sent)
+    };
+    store.record(forgetting).await.unwrap();
+    assert_eq!(envelopes(), 0, "the subject stands there");
+}

@@ -244,3 +244,21 @@ async fn a_large_content_that_the_release_before_wrote_or_emptied_is_read_as_it_
     stranger.execute("DELETE FROM envelopes", &[]).await.unwrap();
     assert_eq!(read().await.body(), Body::Here(&accepted.content));
 }
+
+#[tokio::test]
+async fn a_body_that_is_emptied_leaves_no_envelope() {
+    let database = Database::new().await;
+    let (store, stranger) = (database.store().await, database.stranger().await);
+    store.accept(large(1).sending().unwrap()).await.unwrap();
+    let envelopes = async || {
+        let counted = stranger.query_one("SELECT count(*) FROM envelopes", &[]).await.unwrap();
+        counted.get::<_, i64>(0)
+    };
+    assert_eq!(envelopes().await, 1);
+    let forgetting = Step {
+        forget_body: true,
+        ..large(1).step(Status::Sent)
+    };
+    store.record(forgetting).await.unwrap();
+    assert_eq!(envelopes().await, 0, "the subject stands there");
+}
