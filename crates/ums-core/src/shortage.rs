@@ -203,6 +203,8 @@ mod tests {
             assert_eq!(failure.class, FailureClass::LocalShortage);
             assert!(!failure.class.may_have_been_accepted());
             assert_eq!(Shortage::of_failure(&failure), Some(*shortage));
+            let of_sockets = matches!(shortage, Shortage::Descriptors | Shortage::Ports);
+            assert_eq!(shortage.trouble() == TroubleKind::Descriptors, of_sockets, "{shortage:?}");
         }
     }
 }

@@ -53,6 +53,13 @@ fn check_change(bytes: &[u8], keys: &[Secret; 2]) {
 #[cfg(test)]
 mod tests {
     #[test]
+    fn a_change_of_any_letter_is_seen() {
+        for place in 0..=u8::MAX {
+            super::token(&[[7; 16].as_slice(), &[place, b'A'], &[place, b'B']].concat());
+        }
+    }
+
+    #[test]
     fn the_seeds_are_read() {
         for seed in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../../fuzz/seeds/token")).unwrap() {
             super::token(&std::fs::read(seed.unwrap().path()).unwrap());

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use ums_delivery::COPIES_TO_ACCEPT;
 use ums_server::Limits;
 
 use crate::client::Client;
-use crate::setup::{Bench, EMAIL, SMS, Setup, start};
+use crate::setup::{Bench, EMAIL, SMS, Setup, start, until};
 
 #[tokio::test]
 async fn pipelined_requests_are_answered_in_order() {
@@ -165,6 +166,18 @@ async fn all_bodies_together_have_a_cap() {
     assert_eq!(bench.messaging.memory().in_hand(), 0, "the memory was given back");
     let above = bench.post("/v1/emails", &[], &"x".repeat(2 << 20)).await;
     assert_eq!((above.status, above.code().as_str()), (413, "UMS1004"), "no room would ever do");
+}
+
+#[tokio::test]
+async fn a_body_of_known_length_has_its_memory_before_it_is_read() {
+    let bench = start().await;
+    let memory = bench.messaging.memory();
+    let mut client = bench.connect().await;
+    let head = "POST /v1/emails HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 100000\r\n\r\n";
+    client.write(head).await;
+    until(|| memory.in_hand() >= 100_000 * COPIES_TO_ACCEPT).await;
+    drop(client);
+    until(|| memory.in_hand() == 0).await;
 }
 
 #[tokio::test]
