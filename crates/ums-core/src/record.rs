@@ -141,7 +141,7 @@ pub enum Body<'a> {
     /// The record carries the envelope only ([`Content::envelope`]); [`crate::Store::content`] reads the whole.
     Apart {
         /// Bytes of the whole content as the store keeps it.
-        bytes: u64,
+        bytes: usize,
     },
     /// Retention has emptied it.
     Forgotten,
@@ -153,7 +153,7 @@ pub struct MessageRecord {
     /// The message as it was accepted; its content is an envelope when `apart` says so.
     pub message: Arc<Message>,
     /// Bytes of the whole content, when the record carries only its envelope because the content is large ([`MessageRecord::body`]).
-    pub apart: Option<u64>,
+    pub apart: Option<usize>,
     /// The message's word ([`MessageRecord::word`]): it follows the first recipient.
     pub status: Status,
     /// The work that is left. A message that is `sent` may still be due for recipients whom a provider refused for now.

@@ -402,7 +402,7 @@ impl<'a, M: Routed> Delivery<'a, M> {
 fn body_bytes(record: &MessageRecord) -> usize {
     match record.body() {
         Body::Here(content) => content.bytes(),
-        Body::Apart { bytes } => usize::try_from(bytes).unwrap_or(usize::MAX),
+        Body::Apart { bytes } => bytes,
         Body::Forgotten => 0,
     }
 }

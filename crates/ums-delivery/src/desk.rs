@@ -14,7 +14,7 @@ use crate::chain::Chains;
 use crate::fate::{self, Fate, Happened};
 use crate::in_hand::InHand;
 use crate::lease::HeldLease;
-use crate::memory::MemoryBudget;
+use crate::memory::{COPIES_TO_READ, MemoryBudget};
 use crate::notices::Notices;
 use crate::parking::Parking;
 use crate::ports::Ports;
@@ -61,7 +61,9 @@ impl Desk {
     /// systemic. A report that blames a content that is lost says nothing of its account.
     pub(crate) async fn judge_report(&self, record: &EventRecord, message: &MessageRecord) -> Result<Option<Undo>, StoreError> {
         let accepted = &message.message;
-        let content = if message.apart.is_some() && rejection::blames_content(record) {
+        let apart = message.apart.filter(|_| rejection::blames_content(record));
+        let _memory = self.memory.share(apart.unwrap_or(0), COPIES_TO_READ).await;
+        let content = if apart.is_some() {
             match self.ports.store.content(&accepted.tenant, accepted.id).await {
                 Ok(Some(content)) => Cow::Owned(content),
                 Ok(None) | Err(StoreError::Corrupt { .. }) => return Ok(None),

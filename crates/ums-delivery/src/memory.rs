@@ -21,6 +21,8 @@ pub const SMALL_BYTES: usize = 16 * 1_024;
 pub const COPIES_TO_ACCEPT: usize = 4;
 /// What a call takes, in copies of a message's content: the content, and what an adapter makes of it.
 pub(crate) const COPIES_IN_CALL: usize = 1 + COPIES_TO_SEND;
+/// What reading a content back takes, in copies of it: the row, and the content.
+pub(crate) const COPIES_TO_READ: usize = 2;
 /// The budget's unit, in bytes.
 const STEP_BYTES: usize = 16 * 1_024;
 

@@ -11,6 +11,7 @@ use crate::chain::Routed;
 use crate::desk::Desk;
 use crate::fate::Act;
 use crate::gates;
+use crate::memory::COPIES_TO_READ;
 
 /// Messages to the same recipient that are read at once in the search for a later one that says the same.
 const TWINS: usize = 100;
@@ -168,9 +169,8 @@ async fn says_the_same(desk: &Desk, one: &MessageRecord, other: &MessageRecord) 
     if one.apart != other.apart || one.message.content != other.message.content {
         return Ok(false);
     }
-    if one.apart.is_none() {
-        return Ok(true);
-    }
+    let Some(bytes) = one.apart else { return Ok(true) };
+    let _memory = desk.memory.share(bytes, 2 * COPIES_TO_READ).await;
     let store = &desk.ports.store;
     let first = store.content(&one.message.tenant, one.message.id).await?;
     Ok(first == store.content(&other.message.tenant, other.message.id).await?)

@@ -368,10 +368,10 @@ fn apply(record: &mut MessageRecord, step: Step) {
 }
 
 /// A message as its record carries it: with the envelope of a large content. Then the whole message, and the bytes of its content.
-fn read_apart(message: Arc<Message>) -> (Arc<Message>, Option<Arc<Message>>, Option<u64>) {
+fn read_apart(message: Arc<Message>) -> (Arc<Message>, Option<Arc<Message>>, Option<usize>) {
     let bytes = json_bytes(&message.content);
     match encoded::envelope(&message.content, bytes) {
-        Some(envelope) => (with_content(&message, envelope), Some(message), u64::try_from(bytes).ok()),
+        Some(envelope) => (with_content(&message, envelope), Some(message), Some(bytes)),
         None => (message, None, None),
     }
 }

@@ -322,7 +322,7 @@ fn record(row: &Row, (tenant, id): &(TenantId, MessageId)) -> Result<MessageReco
     let owner: Option<i64> = columns.value("owner")?;
     Ok(MessageRecord {
         message: Arc::new(message),
-        apart: contents.value::<Option<i32>>("apart")?.map(|bytes| bytes.unsigned_abs().into()),
+        apart: contents.value::<Option<i32>>("apart")?.map(|bytes| bytes.unsigned_abs() as usize),
         status: columns.word("status")?,
         work: Work::of_row(owner.is_some(), columns.optional_time("due_at")?),
         sent_at: columns.optional_time("sent_at")?,

@@ -279,7 +279,7 @@ pub(crate) fn message(connection: &Connection, tenant: &TenantId, id: MessageId)
     let (kept, owner) = (columns.word("status")?, columns.value::<Option<i64>>("owner")?);
     let record = MessageRecord {
         message: Arc::new(message),
-        apart: contents.value::<Option<i64>>("apart")?.map(i64::unsigned_abs),
+        apart: contents.value::<Option<u32>>("apart")?.map(|bytes| bytes as usize),
         status: kept,
         work: Work::of_row(owner.is_some(), columns.optional_time("due_at")?),
         sent_at: columns.optional_time("sent_at")?,
